@@ -1,0 +1,40 @@
+# Needs make and Python >= 3.11 (with its venv module); everything else is installed into .venv.
+.DEFAULT_GOAL := help
+PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+# `kill -9` of make ends the cluster, too; elsewhere than on Linux only that of `comet dev` does.
+GUARD := $(if $(filter Linux,$(shell uname)),$(BIN)/python -m comet.guard $$PPID)
+
+.PHONY: help dev test check test-system bench clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 22
+
+dev: .venv/installed ## run Valkey, a publisher and two edges here; Ctrl-C ends them
+	@exec $(GUARD) $(BIN)/comet dev
+
+test: .venv/installed ## run the tests that need nothing but Python packages
+	$(BIN)/pytest -m 'not system'
+
+check: .venv/installed ## lint, format, types, import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test-system: .venv/installed ## run the tests that need Debian packages (see .ci/run)
+	@$(BIN)/pytest -m system || { code=$$?; [ $$code = 5 ] && echo 'there are no system tests yet'; exit $$(( code == 5 ? 0 : code )); }
+
+bench: .venv/installed ## measure memory per connection and CPU per delivery
+	$(BIN)/python -m bench.held
+
+clean: ## remove everything that was made here
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/installed: pyproject.toml
+	@test -n '$(PYTHON)' || { echo 'no Python >= 3.11 with its venv module found; install one (Debian: python3-venv) or run make PYTHON=/path/to/python' >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@

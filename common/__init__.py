@@ -1,0 +1,1 @@
+"""What the edge and the publisher share: names, messages, positions, settings, Redis."""

@@ -1,0 +1,64 @@
+"""The internal port of a service: health, readiness, metrics. It is for operators, never for the public."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from common.http import errors_as_json, json_answer, listen, port_of
+
+
+class Readiness(NamedTuple):
+    """Whether a service can do its work now, and what that was judged by (JSON values)."""
+
+    ready: bool
+    detail: dict[str, object]
+
+
+class AdminServer:
+    """Serves `/healthz`, `/readyz` and `/metrics` on a port of its own."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        port_variable: str,
+        readiness: Callable[[], Readiness],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._where = (host, port, port_variable)
+        self._readiness = readiness
+        self._registry = registry
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; 0 while it does not listen."""
+        return port_of(self._runner) if self._runner else 0
+
+    async def start(self) -> None:
+        """Start to listen; raises `SettingsError` naming the port's variable if the port is taken."""
+        app = web.Application(middlewares=[errors_as_json])
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = await listen(app, *self._where)
+
+    async def stop(self) -> None:
+        """Stop listening; harmless if it never started."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        """The event loop turns: that is all that health means."""
+        return json_answer({"status": "ok"})
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        ready, detail = self._readiness()
+        return json_answer({"ready": ready, **detail}, 200 if ready else 503)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

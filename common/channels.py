@@ -1,0 +1,77 @@
+"""Channel names and every name this project uses in Redis, in one place."""
+
+import unicodedata
+
+from common.errors import BadRequestError
+
+MAX_CHANNEL_BYTES = 255
+FORBIDDEN = frozenset("{}!*")
+
+
+def check_channel(name: str) -> str:
+    """Return `name` if it may name a channel.
+
+    A channel name is 1 to 255 bytes of UTF-8 without control characters, white space, `{`, `}`, `!` or `*`:
+    braces would move keys to another Cluster slot, `!` marks our own control names, `*` is kept for patterns.
+    Raises `BadRequestError` with a sentence that says what is wrong.
+    """
+    if not name:
+        raise BadRequestError("id: a channel name is missing; write for example ?id=room")
+    if _is_plain(name):
+        return name
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        raise BadRequestError("id: a channel name must be valid UTF-8") from None
+    if size > MAX_CHANNEL_BYTES:
+        raise BadRequestError(f"id: a channel name has at most {MAX_CHANNEL_BYTES} bytes, this one has {size}")
+    for character in name:
+        if character in FORBIDDEN or character.isspace() or unicodedata.category(character) == "Cc":
+            raise BadRequestError(
+                f"id: {character!r} is not allowed in a channel name "
+                "(no white space, control characters, '{', '}', '!' or '*')"
+            )
+    return name
+
+
+def _is_plain(name: str) -> bool:
+    """Say whether a name is legal at first sight: short ASCII letters, digits, `_`, `-`, `.`, `:` or `/`."""
+    bare = name.replace("-", "").replace("_", "").replace(".", "").replace(":", "").replace("/", "")
+    return len(name) <= MAX_CHANNEL_BYTES and (not bare or (bare.isascii() and bare.isalnum()))
+
+
+class Names:
+    """Builds the Redis names of one deployment from its prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self._prefix_bytes = prefix.encode()
+        self._prefix_length = len(self._prefix_bytes)
+
+    def channel(self, name: str) -> bytes:
+        """Return the pub/sub channel that carries the messages of channel `name`."""
+        return self._prefix_bytes + name.encode()
+
+    def name_of(self, pubsub_channel: bytes) -> str:
+        """Return the channel name carried by a pub/sub channel: the inverse of `channel`."""
+        return pubsub_channel[self._prefix_length :].decode()
+
+    def log(self, name: str) -> str:
+        """Return the key of the stream that keeps a channel's history."""
+        return f"{{{self.prefix}{name}}}:log"
+
+    def top(self, name: str) -> str:
+        """Return the key of the hash that keeps a channel's newest position."""
+        return f"{{{self.prefix}{name}}}:top"
+
+    def once(self, name: str, key: str) -> str:
+        """Return the key that remembers the result of a publish with an idempotency key."""
+        return f"{{{self.prefix}{name}}}:once:{key}"
+
+    def inbox(self, owner: str) -> bytes:
+        """Return the pub/sub channel on which the publisher `owner` collects receipts."""
+        return self._prefix_bytes + b"!inbox:" + owner.encode()
+
+    def probe(self, owner: str) -> bytes:
+        """Return the pub/sub channel on which `owner` proves that its Redis connection is alive."""
+        return self._prefix_bytes + b"!probe:" + owner.encode()

@@ -1,0 +1,61 @@
+"""The errors of the project.
+
+    CometError
+    ├── RequestError         somebody asked for something we cannot do; carries an HTTP status
+    │   ├── BadRequestError  400, the request is wrong: the sentence names the field
+    │   ├── TooLargeError    413, the message is over COMET_MAX_MESSAGE_BYTES
+    │   └── UnavailableError 503, a dependency is down; the same request may work later
+    ├── FrameError           a framed message in Redis that cannot be read
+    └── SettingsError        a setting stops the process at start; the sentence names the variable
+
+Every message is one sentence for a person: what is wrong, what was expected, what to do.
+"""
+
+
+class CometError(Exception):
+    """The root of the project's errors."""
+
+
+class RequestError(CometError):
+    """A request that is answered with an error status and one sentence."""
+
+    status = 400
+
+    def __init__(self, sentence: str, status: int | None = None) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        if status is not None:
+            self.status = status
+
+
+class BadRequestError(RequestError):
+    """The request itself is wrong; sending it again cannot help."""
+
+
+class TooLargeError(RequestError):
+    """The message is larger than this deployment allows."""
+
+    status = 413
+
+
+class UnavailableError(RequestError):
+    """A dependency does not answer; `retry_after` says in how many seconds to try again."""
+
+    status = 503
+
+    def __init__(self, sentence: str, retry_after: int = 1) -> None:
+        super().__init__(sentence)
+        self.retry_after = retry_after
+
+
+class FrameError(CometError):
+    """A message in Redis starts like a frame and is not one."""
+
+
+class SettingsError(CometError):
+    """A setting cannot be used; the process must not start with it."""
+
+
+def port_taken(variable: str, port: int) -> SettingsError:
+    """Return the error for a port that another program listens on; `variable` is the setting's full name."""
+    return SettingsError(f"{variable}={port}: the port is taken; stop the other program or choose another port")

@@ -1,0 +1,95 @@
+"""A message and its wire form in Redis.
+
+A *framed* message is `\\x01C1 offset tag prev[ name=value …]\\n` and the payload. One that has no place in the log
+(purely live, or ephemeral) carries `0 0 0`. A *join frame*, `\\x01J1 epoch`, begins a new epoch for counting bare
+messages. Anything else that somebody PUBLISHes is a *bare* message: the whole of it is payload.
+"""
+
+from typing import NamedTuple
+from urllib.parse import quote, unquote
+
+from common.errors import FrameError
+from common.position import Position
+
+FRAME_START = b"\x01C1 "
+JOIN_START = b"\x01J1 "
+_POSITION_FIELDS = 3
+
+
+class Message(NamedTuple):
+    """One message of a channel; `offset` is 0 when the message has no position.
+
+    `expires` is the time, in milliseconds since 1970, after which it is not replayed; 0 is never.
+    """
+
+    payload: bytes
+    offset: int = 0
+    tag: int = 0
+    prev: int = 0
+    event: str = ""
+    inbox: str = ""
+    expires: int = 0
+    bare: bool = False
+
+    @property
+    def position(self) -> Position | None:
+        """Where the message stands in its channel's log, or None for a live-only message."""
+        return Position(self.offset, self.tag) if self.offset else None
+
+    def is_expired(self, now: float) -> bool:
+        """Say whether its own time to live is over; `now` is in seconds since 1970."""
+        return 0 < self.expires <= now * 1000
+
+
+class Join(NamedTuple):
+    """An edge joined the channel: bare messages after this are counted from one, in this epoch."""
+
+    epoch: int
+
+
+def encode_frame(message: Message) -> bytes:
+    """Return the framed wire form of a message."""
+    fields = {"event": message.event, "expires": message.expires, "inbox": message.inbox}
+    header = "".join(f" {name}={quote(str(value), safe='')}" for name, value in fields.items() if value)
+    position = b"%d %d %d" % (message.offset, message.tag, message.prev)
+    return FRAME_START + position + header.encode() + b"\n" + message.payload
+
+
+def decode(data: bytes) -> Message | Join:
+    """Read what arrived on a channel: a framed message, a join frame, or a bare message.
+
+    Unknown header fields are skipped, so that a newer publisher can talk to an older edge.
+    Raises `FrameError` if the data starts like a frame and is not one.
+    """
+    if data.startswith(FRAME_START):
+        return _decode_framed(data)
+    if data.startswith(JOIN_START):
+        try:
+            return Join(_number(data[len(JOIN_START) :]))
+        except ValueError as error:
+            raise FrameError(f"a join frame names no epoch: {error}") from None
+    return Message(data, bare=True)
+
+
+def _decode_framed(data: bytes) -> Message:
+    head, newline, payload = data.partition(b"\n")
+    parts = head.split(b" ")[1:]
+    if not newline or len(parts) < _POSITION_FIELDS:
+        raise FrameError("a framed message needs 'offset tag prev' and a line feed before its payload")
+    try:
+        offset, tag, prev = [_number(part) for part in parts[:_POSITION_FIELDS]]
+        if len(parts) == _POSITION_FIELDS:
+            return Message(payload, offset, tag, prev)
+        fields = dict(part.decode().split("=", 1) for part in parts[_POSITION_FIELDS:])
+        event, inbox = unquote(fields.get("event", "")), unquote(fields.get("inbox", ""))
+        expires = _number(fields.get("expires", "0").encode())
+    except ValueError as error:
+        raise FrameError(f"a framed message has a broken header: {error}") from None
+    return Message(payload, offset, tag, prev, event, inbox, expires)
+
+
+def _number(text: bytes) -> int:
+    """Read an unsigned decimal number and nothing else (int() alone would take ' 1', '+1' and '1_0')."""
+    if not text.isdigit():
+        raise ValueError(f"{text[:20]!r} is not a number")
+    return int(text)

@@ -1,0 +1,60 @@
+"""Positions: where in a channel's log a subscriber stands, written `offset-tag`."""
+
+import re
+from typing import NamedTuple
+
+from common.errors import BadRequestError
+
+# 19 digits stay below 2**64, as the parts of a Redis stream id must.
+_PATTERN = re.compile(r"(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})", re.ASCII)
+
+
+class Position(NamedTuple):
+    """A message's offset (+1 each) and tag (Redis microseconds, strictly increasing) in one channel's log."""
+
+    offset: int
+    tag: int
+
+    def __str__(self) -> str:
+        return f"{self.offset}-{self.tag}"
+
+
+#: The position before everything that is kept: `since=0` asks for as much history as there is.
+START = Position(0, 0)
+
+
+def unproven(offset: int) -> Position:
+    """Return a place in the log that names no message: whatever is kept after it follows without proof.
+
+    No message has the tag 0, so no client can send such a position but `START`.
+    """
+    return Position(offset, 0)
+
+
+def parse_position(text: str) -> Position:
+    """Read one position as a client sends it back; `0` is `START`.
+
+    Raises `BadRequestError` for anything that no server of ours ever wrote.
+    """
+    if text == "0":
+        return START
+    match = _PATTERN.fullmatch(text)
+    position = Position(int(match[1]), int(match[2])) if match else None
+    if position is None or (position.tag == 0 and position != START):
+        raise BadRequestError(f"since: {text[:60]!r} is not a position; send back a seq as you received it")
+    return position
+
+
+def parse_positions(text: str, count: int) -> list[Position]:
+    """Read a comma-separated list of positions, one for each of `count` channels in the order asked.
+
+    A single `0` stands for all channels. Raises `BadRequestError`.
+    """
+    if text == "0":
+        return [START] * count
+    parts = text.split(",")
+    if len(parts) != count:
+        raise BadRequestError(
+            f"since: {len(parts)} positions for {count} channels; send one for each id, in the same order"
+        )
+    return [parse_position(part) for part in parts]

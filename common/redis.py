@@ -1,0 +1,51 @@
+"""How to reach Redis: a redis-py client for commands, an endpoint for our own subscribe connection."""
+
+import ssl
+from typing import NamedTuple
+
+from redis.asyncio import Redis
+from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+
+CONNECT_TIMEOUT = 1.0
+COMMAND_TIMEOUT = 1.0  # "Redis down" must become a 503 within a second
+
+
+class Endpoint(NamedTuple):
+    """Where one Redis server listens, and who we are there."""
+
+    host: str
+    port: int
+    path: str
+    tls: ssl.SSLContext | None
+    username: str
+    password: str
+
+    def __str__(self) -> str:
+        return self.path or f"{self.host}:{self.port}"
+
+
+def connect(url: str) -> Redis:
+    """Return a redis-py client; it connects at its first command and never retries by itself."""
+    client: Redis = Redis.from_url(
+        url,
+        socket_connect_timeout=CONNECT_TIMEOUT,
+        socket_timeout=COMMAND_TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )
+    return client
+
+
+def endpoint(url: str) -> Endpoint:
+    """Return where the subscribe connection of this URL goes."""
+    parts = parse_url(url)
+    return Endpoint(
+        host=parts.get("host", "localhost"),
+        port=int(parts.get("port", 6379)),
+        path=parts.get("path", ""),
+        tls=ssl.create_default_context() if url.startswith("rediss:") else None,
+        username=parts.get("username") or "",
+        password=parts.get("password") or "",
+    )

@@ -1,0 +1,140 @@
+"""The Redis scripts: their texts, and typed calls that run them."""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Any, NamedTuple, cast
+
+from redis.asyncio import Redis
+
+from common.channels import Names
+from common.message import Message, encode_frame
+from common.position import Position
+from common.settings import Settings
+
+ONCE_TTL = 300  # seconds a publish with an idempotency key is remembered
+DAY = 86400
+TRIM_SLACK = 128  # XADD MAXLEN ~ keeps up to a stream node (100 entries) more than it was told
+LIBRARY = "comet"  # the name of our library of Redis Functions
+
+
+class Published(NamedTuple):
+    """What became of a publish: its position (None if live only), and how many edges Redis handed it to."""
+
+    position: Position | None
+    edges: int
+
+
+class Wanted(NamedTuple):
+    """One channel to sync: the offset to read after (None: only where it stands), and whether to join (adoption)."""
+
+    channel: str
+    offset: int | None = None
+    join: bool = False
+
+
+class Synced(NamedTuple):
+    """Where a channel stands, the stored messages after the offset that was asked for, and the epoch joined."""
+
+    top: Position
+    messages: list[Message]
+    epoch: int = 0
+
+
+class Bare(NamedTuple):
+    """One bare message that an edge hands in: the number-th of its epoch."""
+
+    epoch: int
+    number: int
+    payload: bytes
+
+
+class Adopted(NamedTuple):
+    """How many of the messages handed in are done, and why the next is not: `wait` or `lost` (else `done`)."""
+
+    done: int
+    state: str
+
+
+def script_text(name: str) -> str:
+    """Return the Lua text of a script (`publish`, `sync` or `adopt`), as it may be given to EVAL."""
+    folder = files(__name__)
+    return folder.joinpath("append.lua").read_text() + folder.joinpath(f"{name}.lua").read_text()
+
+
+def functions_text(history_size: int, history_ttl: int) -> str:
+    """Return the library of Redis Functions: `comet_publish` with this deployment's history as its default."""
+    body = script_text("publish").replace("option.size or 100", f"option.size or {history_size}")
+    body = body.replace("option.ttl or 300", f"option.ttl or {history_ttl}")
+    return f"#!lua name={LIBRARY}\nredis.register_function('comet_publish', function(KEYS, ARGV)\n{body}\nend)\n"
+
+
+class Scripts:
+    """Runs the scripts of one deployment; every call may raise `redis.RedisError`."""
+
+    def __init__(self, redis: Redis, names: Names, settings: Settings) -> None:
+        self._redis = redis
+        self._names = names
+        self._history_size = settings.history_size
+        self._history_ttl = settings.history_ttl
+        self._most_entries = settings.history_size + TRIM_SLACK
+        self._publish = redis.register_script(script_text("publish"))
+        self._sync = redis.register_script(script_text("sync"))
+        self._adopt = redis.register_script(script_text("adopt"))
+
+    async def publish(self, channel: str, message: Message, *, key: str = "", live: bool = False) -> Published:
+        """Publish one message, with history unless `live` (or the deployment keeps none).
+
+        `key` makes a retry safe: the same key on the same channel gets the first answer for five minutes, with
+        edges -1.
+        """
+        if live or self._history_size == 0:
+            edges = await self._redis.publish(self._names.channel(channel), encode_frame(message))
+            return Published(None, edges)
+        arguments: list[Any] = [message.payload, "size", self._history_size, "ttl", self._history_ttl]
+        options = {"event": message.event, "inbox": message.inbox, "key": key, "expires": message.expires}
+        for name, value in options.items():
+            if value:
+                arguments += (name, value)
+        if key:
+            arguments += ("once", ONCE_TTL)
+        seq, edges = await self._publish(keys=[self._names.channel(channel)], args=arguments)
+        return Published(_position(seq), int(edges))
+
+    async def sync(self, wanted: Sequence[Wanted]) -> list[Synced]:
+        """Read several channels at once; joining begins a new bare epoch of the channel (see adopt.lua)."""
+        keys = [self._names.channel(channel) for channel, _, _ in wanted]
+        arguments: list[Any] = [self._most_entries, max(DAY, 10 * self._history_ttl)]
+        for _, offset, join in wanted:
+            arguments += ("" if offset is None else offset, "1" if join else "")
+        answers = await self._sync(keys=keys, args=arguments)
+        return [_synced(*answer) for answer in cast(list[Any], answers)]
+
+    async def adopt(self, channel: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
+        """Hand in bare messages, in order, as an edge that counts since `first_epoch`."""
+        arguments: list[Any] = [self._history_size, self._history_ttl, first_epoch]
+        for message in messages:
+            arguments += message
+        done, state = await self._adopt(keys=[self._names.channel(channel)], args=arguments)
+        return Adopted(int(done), state.decode())
+
+    async def install_functions(self) -> None:
+        """Offer `FCALL comet_publish 1 <channel> <payload>` to backends of any language (Redis 7, Valkey)."""
+        text = functions_text(self._history_size, self._history_ttl)
+        await self._redis.function_load(text, replace=True)  # type: ignore[no-untyped-call, unused-ignore]
+
+
+def _position(seq: bytes) -> Position:
+    offset, tag = seq.split(b"-")
+    return Position(int(offset), int(tag))
+
+
+def _synced(offset: bytes, tag: bytes, entries: list[Any], epoch: int) -> Synced:
+    return Synced(Position(int(offset), int(tag)), [_stored_message(*entry) for entry in entries], epoch)
+
+
+def _stored_message(entry_id: bytes, fields: list[bytes]) -> Message:
+    """Turn one stream entry into the message that was published."""
+    offset, tag = _position(entry_id)
+    values = dict(zip(fields[::2], fields[1::2], strict=True))
+    event, expires = values.get(b"e", b"").decode(), int(values.get(b"x", 0))
+    return Message(values[b"d"], offset, tag, int(values[b"p"]), event, expires=expires)

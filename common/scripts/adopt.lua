@@ -1,0 +1,35 @@
+-- Take bare messages into a channel's log, each once, although every edge that saw them hands them in.
+-- All edges see the messages of a channel in the same order. A join frame begins an epoch; from its own join on an
+-- edge counts the bare messages of each epoch: 1, 2, 3 ... The first edge to hand in number k of epoch b has it
+-- stored; for the others it is done already. `sealed`: every epoch up to here is complete.
+-- An edge that joined later must wait until the epochs before its own are complete: older edges hand those in. Half a
+-- second after its join it no longer waits, they are gone; where several wait, the oldest goes first.
+-- KEYS channel   ARGV history size, history ttl, first epoch of this edge, then epoch, number, payload of each
+-- Returns {how many are done, what is with the next one: 'done', 'wait' for an older edge, 'lost' is its epoch}
+local top = keys_of(KEYS[1])
+local state = call('HMGET', top, 'sealed', 'b')
+local sealed, newest, first = tonumber(state[1] or 0), tonumber(state[2] or 0), tonumber(ARGV[3])
+local count = 0
+
+local function must_wait()
+  local between = first - 1 - sealed
+  local joined = between > 0 and call('HGET', top, 'j:' .. first)
+  return joined and milliseconds() < joined + 400 + 100 * math.min(between, 10)
+end
+
+for i = 4, #ARGV, 3 do
+  local epoch, number = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+  if epoch > newest then return {count, 'lost'} end         -- the log was wiped, and with it the count
+  if must_wait() then return {count, 'wait'} end
+  local field = 'k:' .. epoch
+  if epoch > newest - 32 and tonumber(call('HGET', top, field) or 0) == number - 1 then
+    append(KEYS[1], ARGV[i + 2], ARGV[1], ARGV[2], {})      -- refused when memory is full, and then nothing is counted
+    call('HSET', top, field, number)
+  end
+  if sealed < epoch - 1 then
+    sealed = epoch - 1
+    call('HSET', top, 'sealed', sealed)
+  end
+  count = count + 1
+end
+return {count, 'done'}

@@ -1,0 +1,18 @@
+-- Publish one message with history. Returns {seq, edges reached}; edges is -1 when the key was used before.
+-- KEYS channel   ARGV payload, then pairs of option and value:
+--   size  messages kept          ttl  seconds the history is kept      event  the message's event name
+--   key   idempotency key        once seconds a key is remembered      inbox  where edges send their receipts
+--   expires  milliseconds since 1970 after which the message is not replayed any more
+local known = {size = 1, ttl = 1, event = 1, key = 1, once = 1, inbox = 1, expires = 1}
+local option = {}
+for i = 2, #ARGV, 2 do
+  if not known[ARGV[i]] then return redis.error_reply('ERR comet_publish has no option ' .. ARGV[i]) end
+  option[ARGV[i]] = ARGV[i + 1]
+end
+
+local once = option.key and '{' .. KEYS[1] .. '}:once:' .. option.key
+local earlier = once and call('GET', once)
+if earlier then return {earlier, -1} end
+local seq, edges = append(KEYS[1], ARGV[1], option.size or 100, option.ttl or 300, option)
+if once then call('SET', once, seq, 'EX', option.once or 300) end
+return {seq, edges}

@@ -1,0 +1,34 @@
+-- Read where channels stand and what they hold after a given offset; give a channel that was never written its
+-- genesis, so that an empty log has a position that can be proved, too. With `join`, begin a new bare epoch (see
+-- adopt.lua) and tell every edge. Returns {offset, tag, entries, epoch} for each channel.
+-- KEYS channels   ARGV most entries, seconds a position is kept, then for each channel: offset or '', '1' to join or ''
+--
+-- Before any write that Redis refuses when its memory is full comes one that it does not refuse (DEL, HDEL), which
+-- lets the rest pass: a few bytes per channel, and subscribers are seated when nothing can be published.
+local function join(channel, top)
+  local epoch = tonumber(call('HGET', top, 'b') or 0) + 1
+  call('HDEL', top, 'k:' .. (epoch - 32), 'j:' .. (epoch - 32))
+  call('HSET', top, 'b', epoch, 'j:' .. epoch, string.format('%.0f', milliseconds()))
+  if call('PUBSUB', 'NUMSUB', channel)[2] <= 1 then   -- nobody else can have seen what was published before
+    call('HSET', top, 'sealed', epoch - 1)
+  end
+  call('PUBLISH', channel, '\1J1 ' .. epoch)
+  return epoch
+end
+
+local answers = {}
+for i, channel in ipairs(KEYS) do
+  local top, log = keys_of(channel)
+  local since, joins = ARGV[2 * i + 1], ARGV[2 * i + 2] == '1'
+  local last, entries = call('HMGET', top, 'o', 't'), {}
+  if not last[1] then
+    last = {'0', string.format('%.0f', tag_after(nil))}
+    call('DEL', log)
+    call('HSET', top, 'o', last[1], 't', last[2])
+    call('EXPIRE', top, ARGV[2])
+  elseif since ~= '' and since ~= last[1] then
+    entries = call('XRANGE', log, string.format('%.0f', since + 1) .. '-0', '+', 'COUNT', ARGV[1])
+  end
+  answers[i] = {last[1], last[2], entries, joins and join(channel, top) or 0}
+end
+return answers

@@ -1,0 +1,98 @@
+"""Settings: read from the environment once, at start, and handed down."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from common.errors import SettingsError
+
+PREFIX = "COMET_"
+REDIS_SCHEMES = ("redis", "rediss", "unix")
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86400)]
+
+
+class Settings(BaseSettings):
+    """Every setting of every service; each is the environment variable `COMET_` + its name in capitals."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    redis_url: str = Field("redis://127.0.0.1:6379", description="Redis or Valkey: redis://, rediss:// or unix://")
+    prefix: str = Field("comet:", pattern=r"^[^\s{}!*]{1,64}$", description="what every name in Redis starts with")
+    history_size: int = Field(100, ge=0, le=100_000, description="messages kept per channel; 0 keeps none")
+    history_ttl: int = Field(300, ge=1, le=2_592_000, description="seconds a channel's history is kept")
+    adopt: bool = Field(True, description="give plain PUBLISH messages a position and history, too")
+    audit: Seconds = Field(25, description="seconds of quiet after which a channel is compared with its log")
+    max_message_bytes: int = Field(65536, ge=1, le=16_777_216, description="largest payload of a message, bytes")
+
+    edge_host: str = Field("0.0.0.0", description="address of the subscribers' port")
+    edge_port: Port = Field(8080, description="the subscribers' port")
+    edge_admin_port: Port = Field(9080, description="the edge's internal port: health, readiness, metrics")
+    publisher_host: str = Field("127.0.0.1", description="address of the publisher: it is trusted ground")
+    publisher_port: Port = Field(8081, description="the publisher's port")
+    publisher_admin_port: Port = Field(9081, description="the publisher's internal port")
+    admin_host: str = Field("127.0.0.1", description="address of the internal ports")
+
+    heartbeat: Seconds = Field(25, description="seconds of silence after which a held connection gets a heartbeat")
+    poll_timeout: Seconds = Field(25, description="seconds a long-poll waits for a message")
+    header_timeout: Seconds = Field(10, description="seconds a client has to send a complete request head")
+    linger: float = Field(30, ge=0, le=3600, description="seconds a channel stays subscribed after its last seat left")
+    max_connections: int = Field(0, ge=0, description="connections one edge holds; 0: what the open-file limit allows")
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="origins that browsers may subscribe from, separated by commas; empty allows all"
+    )
+
+    edge_url: str = Field("http://127.0.0.1:8080", description="where the command line finds an edge")
+    publisher_url: str = Field("http://127.0.0.1:8081", description="where the command line finds the publisher")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_redis_url(cls, value: str) -> str:
+        if urlsplit(value).scheme not in REDIS_SCHEMES:
+            raise ValueError("must start with " + ", ".join(f"{scheme}://" for scheme in REDIS_SCHEMES))
+        urlsplit(value).port  # noqa: B018  # raises ValueError if it is not a port number
+        return value
+
+    @field_validator("allowed_origins", mode="before")
+    @classmethod
+    def _split_origins(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip() not in {"", "*"})
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings from the environment; `overrides` (from the command line) win.
+
+    Raises `SettingsError` with one line that names the variable, what it got and what is allowed.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
+    except ValidationError as error:
+        raise SettingsError("; ".join(_sentence(fault) for fault in error.errors())) from None
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return a warning for each `COMET_*` variable that no setting has, with the nearest known name."""
+    known = [name.upper() for name in Settings.model_fields]
+    warnings = []
+    for variable in sorted(environment):
+        name = variable.removeprefix(PREFIX)  # compared without what all have in common
+        if variable.startswith(PREFIX) and name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
+            warnings.append(f"{variable} is not a setting of this version{hint}")
+    return warnings
+
+
+def _sentence(fault: Mapping[str, object]) -> str:
+    """Turn one pydantic fault into a line that names the variable."""
+    location = fault["loc"]
+    name = str(location[0]).upper() if isinstance(location, tuple) and location else "SETTINGS"
+    text = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{PREFIX}{name}={fault['input']!r}: {text[:1].lower()}{text[1:]}"

@@ -1,0 +1,105 @@
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from common.errors import BadRequestError
+from common.position import START, Position, parse_position, parse_positions
+
+LARGEST = 10**19 - 1
+NUMBERS = st.integers(0, LARGEST)
+POSITIONS = st.just(START) | st.builds(Position, NUMBERS, st.integers(1, LARGEST))  # a tag is a time, never 0
+ANY_TEXT = st.text() | st.text("0123456789-,+_ .٣²\n", max_size=45)
+
+
+@given(POSITIONS)
+@example(Position(LARGEST, LARGEST))
+def test_a_position_survives_the_round_trip(position: Position) -> None:
+    """What a client sends back is what it was given."""
+    assert parse_position(str(position)) == position
+
+
+@given(ANY_TEXT)
+def test_every_string_is_either_a_position_or_refused(text: str) -> None:
+    """Nothing but BadRequestError ever comes out, and one position has one spelling (but for `0`)."""
+    try:
+        position = parse_position(text)
+    except BadRequestError:
+        return
+    assert text in (str(position), "0")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "-",
+        "1",
+        "00",
+        "1-",
+        "-1",
+        "-1-2",
+        "1--2",
+        "1-0",
+        "+1-2",
+        "01-2",
+        "1-02",
+        "1-2-3",
+        "1-2 ",
+        " 1-2",
+        "1-2\n",
+        "1_0-2",
+        "1.0-2",
+        "0x1-2",
+        "1e3-2",
+        "٣-٤",
+        "²-1",
+        "\uff11\uff12-1",  # full-width digits
+        "10000000000000000000-1",
+        "1-10000000000000000000",
+        "9" * 5000 + "-1",
+        "1-2,3-4",
+        "$",
+        "null",
+    ],
+)
+def test_what_no_server_ever_wrote_is_refused(text: str) -> None:
+    """Huge and negative numbers, leading zeros, signs, blanks and digits of other scripts are not positions."""
+    sentence = f"since: {text[:60]!r} is not a position; send back a seq as you received it"
+    with pytest.raises(BadRequestError, match=f"^{re.escape(sentence)}$"):
+        parse_position(text)
+
+
+def test_zero_is_the_start() -> None:
+    """`since=0` and `0-0` ask for everything that is kept."""
+    assert parse_position("0") == parse_position("0-0") == START == Position(0, 0)
+
+
+@given(st.lists(POSITIONS, min_size=1, max_size=5))
+def test_a_list_survives_the_round_trip(positions: list[Position]) -> None:
+    """Several channels' positions come back in the order asked."""
+    assert parse_positions(",".join(map(str, positions)), len(positions)) == positions
+
+
+@given(ANY_TEXT, st.integers(1, 4))
+def test_every_string_is_either_that_many_positions_or_refused(text: str, count: int) -> None:
+    """Whatever a client sends, each channel has its position or the request is a bad one."""
+    try:
+        positions = parse_positions(text, count)
+    except BadRequestError:
+        return
+    assert len(positions) == count
+
+
+def test_a_single_zero_stands_for_all_channels() -> None:
+    """`since=0` with three channels asks for all of all three."""
+    assert parse_positions("0", 3) == [START, START, START]
+
+
+@pytest.mark.parametrize(("text", "count", "given"), [("1-2", 2, 1), ("1-2,3-4", 1, 2), ("1-2,", 1, 2), ("", 2, 1)])
+def test_a_list_of_the_wrong_length_is_refused(text: str, count: int, given: int) -> None:
+    """A list that does not fit the channels is not guessed at."""
+    sentence = f"since: {given} positions for {count} channels; send one for each id, in the same order"
+    with pytest.raises(BadRequestError, match=f"^{sentence}$"):
+        parse_positions(text, count)

@@ -1,0 +1,95 @@
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from common.redis import COMMAND_TIMEOUT, Endpoint, connect, endpoint
+
+
+class Mute:
+    """A server that accepts connections, counts them and never says anything."""
+
+    def __init__(self, hang_up: bool) -> None:
+        self.accepted = 0
+        self._hang_up = hang_up
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a connection."""
+        self.accepted += 1
+        self._writers.append(writer)
+        await reader.read(1)
+        if self._hang_up:
+            writer.close()
+
+    def close(self) -> None:
+        """Drop all connections."""
+        for writer in self._writers:
+            writer.close()
+
+
+@pytest.fixture(params=[False, True], ids=["silent", "hangs up"])
+async def mute(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Mute, int]]:
+    """Yield a mute server and its port."""
+    mute = Mute(hang_up=request.param)
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    yield mute, server.sockets[0].getsockname()[1]
+    server.close()
+    mute.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected", "shown"),
+    [
+        ("redis://", Endpoint("localhost", 6379, "", None, "", ""), "localhost:6379"),
+        ("redis://h", Endpoint("h", 6379, "", None, "", ""), "h:6379"),
+        ("redis://h:7/3", Endpoint("h", 7, "", None, "", ""), "h:7"),
+        ("redis://:p@h", Endpoint("h", 6379, "", None, "", "p"), "h:6379"),
+        ("redis://u:p%40%3A@h:7", Endpoint("h", 7, "", None, "u", "p@:"), "h:7"),
+        ("redis://[::1]:7", Endpoint("::1", 7, "", None, "", ""), "::1:7"),
+        ("unix:///run/r.sock", Endpoint("localhost", 6379, "/run/r.sock", None, "", ""), "/run/r.sock"),
+        ("unix://u:p@/run/r.sock?db=1", Endpoint("localhost", 6379, "/run/r.sock", None, "u", "p"), "/run/r.sock"),
+    ],
+)
+def test_an_endpoint_is_where_the_url_points(url: str, expected: Endpoint, shown: str) -> None:
+    """Host, port, path and account are read from the URL, and its text never shows the password."""
+    assert endpoint(url) == expected
+    assert str(endpoint(url)) == shown
+
+
+def test_only_rediss_means_tls() -> None:
+    """The scheme decides, and the certificate of the other side is checked."""
+    tls = endpoint("rediss://h").tls
+    assert tls is not None
+    assert tls.check_hostname
+    assert endpoint("redis://h").tls is None
+
+
+async def test_a_client_speaks_to_a_real_server(valkey_url: str, prefix: str) -> None:
+    """Bytes go in and come out undecoded."""
+    async with connect(valkey_url) as client:
+        await client.set(prefix, b"\xff")
+        assert await client.get(prefix) == b"\xff"
+
+
+async def test_a_command_without_an_answer_fails_soon_and_is_not_tried_again(mute: tuple[Mute, int]) -> None:
+    """ "Redis is down" is known within about a second, and nothing was sent twice."""
+    server, port = mute
+    start = time.monotonic()
+    async with connect(f"redis://127.0.0.1:{port}") as client:
+        with pytest.raises((RedisTimeoutError, RedisConnectionError)):
+            await client.publish("room", "hi")
+    assert time.monotonic() - start < COMMAND_TIMEOUT + 1
+    assert server.accepted == 1
+
+
+async def test_a_server_that_is_not_there_is_an_error_at_once(unused_port: int) -> None:
+    """Nothing is retried behind our back."""
+    start = time.monotonic()
+    async with connect(f"redis://127.0.0.1:{unused_port}") as client:
+        with pytest.raises(RedisConnectionError):
+            await client.publish("room", "hi")
+    assert time.monotonic() - start < 1

