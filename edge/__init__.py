@@ -1,0 +1,1 @@
+"""The edge: holds the subscribers' connections and fans messages out to them."""

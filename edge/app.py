@@ -1,0 +1,167 @@
+"""The edge's wiring and lifecycle: the only file that knows all its parts."""
+
+import asyncio
+import gc
+import resource
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from prometheus_client import CollectorRegistry
+
+from common.admin import AdminServer, Readiness
+from common.bus import Bus
+from common.channels import Names
+from common.redis import connect, endpoint
+from common.scripts import Scripts
+from common.settings import Settings
+from edge.adoption import Adopter
+from edge.audit import Auditor
+from edge.counters import Counters
+from edge.entrance import Entrance
+from edge.fanout import FanOut
+from edge.front import Front
+from edge.hub import Hub
+from edge.listener import RESERVED_FILES, Listener
+from edge.metrics import EdgeCollector, Gauges
+from edge.poller import Poller, make_poller
+from edge.receipts import Receipts
+from edge.recovery import Synchronizer
+from edge.seats import Seats
+
+WHEEL_PERIOD = 0.25
+GOODBYE = 1.0  # seconds that the last bytes get at the end
+GC_THRESHOLD = 50_000  # a full collection looks at every seat; there are no cycles worth looking for that often
+
+
+class Edge:
+    """One edge process; implements `common.service.Service`."""
+
+    def __init__(self, settings: Settings, poller: Poller | None = None) -> None:
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._poller = poller or make_poller()
+        self._redis = connect(settings.redis_url)
+        self._tasks: list[asyncio.Task[None]] = []
+        names, clock, counters = Names(settings.prefix), time.monotonic, Counters()
+        scripts = Scripts(self._redis, names, settings)
+
+        self._seats = Seats(self._poller, counters)
+        fanout = FanOut(self._seats, counters, clock, away=settings.linger)
+        keeps_history = settings.history_size > 0
+        synchronizer = Synchronizer(scripts.sync)
+        adopter = Adopter(scripts.adopt, counters, clock) if settings.adopt and keeps_history else None
+        entrance = Entrance(synchronizer, counters, keeps_history=keeps_history)
+        self._hub = Hub(
+            names,
+            fanout,
+            entrance,
+            synchronizer,
+            counters,
+            clock,
+            adopter=adopter,
+            linger=settings.linger,
+            max_message_bytes=settings.max_message_bytes,
+            keeps_history=keeps_history,
+        )
+        self._auditor = Auditor(self._hub, scripts.sync, clock, settings.audit)
+        self._front = Front(
+            self._seats,
+            self._hub,
+            fanout,
+            counters,
+            clock,
+            self._loop.call_soon,
+            heartbeat=settings.heartbeat,
+            poll_timeout=settings.poll_timeout,
+            header_timeout=settings.header_timeout,
+            allowed_origins=settings.allowed_origins,
+        )
+        most = settings.max_connections or resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_FILES
+        self._listener = Listener(self._poller, self._seats, self._front, max_connections=most)
+        self._bus = Bus(endpoint(settings.redis_url), self._hub, names.probe(secrets.token_hex(6)), self._redis.publish)
+
+        self._seats.on_leave = self._hub.leave
+        fanout.on_answered = self._front.on_answered
+        if adopter is not None:
+            adopter.on_not_adopted = self._hub.on_not_adopted
+        self._hub.bus = self._bus
+        entrance.on_seated = self._front.on_seated
+        self._hub.on_receipt = Receipts(names, self._publish_all, counters).add
+
+        registry = CollectorRegistry()
+        registry.register(EdgeCollector(counters, self._gauges))
+        self._admin = AdminServer(
+            settings.admin_host, settings.edge_admin_port, "COMET_EDGE_ADMIN_PORT", self._readiness, registry
+        )
+
+    @property
+    def port(self) -> int:
+        """The subscribers' port; 0 while it does not listen."""
+        return self._listener.port
+
+    @property
+    def admin_port(self) -> int:
+        """The internal port; 0 while it does not listen."""
+        return self._admin.port
+
+    async def start(self) -> None:
+        """Listen on both ports and connect to Redis in the background; raises `SettingsError` if a port is taken."""
+        try:
+            self._listener.open(self._settings.edge_host, self._settings.edge_port)
+            await self._admin.start()
+        except BaseException:
+            await self.stop()
+            raise
+        running = [self._bus.run(), self._turn_wheels()]
+        if self._settings.history_size:
+            running.append(self._auditor.run())
+        self._tasks = [asyncio.create_task(part) for part in running]
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(GC_THRESHOLD)
+
+    async def stop(self) -> None:
+        """Stop accepting, say goodbye to everybody, and let go of everything."""
+        self._listener.close()
+        self._front.say_goodbye()
+        await self._wait_for_goodbyes()
+        for task in self._tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+        for seat in self._seats:
+            self._seats.remove(seat, "drain")
+        self._loop.remove_reader(self._poller.fileno())
+        self._poller.close()
+        await self._redis.aclose()
+        await self._admin.stop()
+
+    async def _wait_for_goodbyes(self) -> None:
+        """Give the kernel and the clients a moment to take the last bytes."""
+        deadline = self._loop.time() + GOODBYE
+        while len(self._seats) and self._loop.time() < deadline:  # noqa: ASYNC110  # ends at the deadline anyway
+            await asyncio.sleep(0.01)
+
+    async def _turn_wheels(self) -> None:
+        while True:
+            await asyncio.sleep(WHEEL_PERIOD)
+            now = time.monotonic()
+            self._front.wheel.advance(now)
+            self._hub.wheel.advance(now)
+
+    async def _publish_all(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        for name, payload in messages:
+            pipeline.publish(name, payload)
+        await pipeline.execute()
+
+    def _readiness(self) -> Readiness:
+        detail: dict[str, object] = {"redis": self._bus.up, "connections": len(self._seats)}
+        return Readiness(self._bus.ready, detail)
+
+    def _gauges(self) -> Gauges:
+        channels = self._hub.channels.values()
+        subscriptions = sum(len(channel.seats) for channel in channels)
+        return Gauges(len(channels), subscriptions, self._bus.ready, self._bus.reconnects)

@@ -1,0 +1,66 @@
+"""The audit: quiet channels are compared with their logs, for the last message of a burst may be lost unseen.
+
+A message that pub/sub loses shows as a hole when the next one comes. If none comes, only this finds it. A difference
+must hold twice, half a second apart: the first look may catch a message between the log and our connection.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+
+from redis import RedisError
+
+from common.scripts import Synced, Wanted
+from edge.channel import Channel, State
+from edge.hub import Hub
+
+BATCH = 250  # channels in one look: about a millisecond of Redis' time
+SECOND_LOOK_AFTER = 0.5
+JITTER = 0.2
+
+
+class Auditor:
+    """Looks at every quiet channel about once per period."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        sync: Callable[[Sequence[Wanted]], Awaitable[list[Synced]]],
+        clock: Callable[[], float],
+        period: float,
+    ) -> None:
+        self._hub = hub
+        self._sync = sync
+        self._clock = clock
+        self._period = period
+
+    async def run(self) -> None:
+        """Audit for ever; edges drift apart, so that they do not ask together."""
+        while True:
+            await asyncio.sleep(self._period * random.uniform(1 - JITTER, 1 + JITTER) / 2)
+            await self.audit()
+
+    async def audit(self) -> None:
+        """Look at every channel that was quiet for half a period, spread over the other half."""
+        quiet = self._quiet()
+        pause = self._period / 2 / (len(quiet) / BATCH + 1)
+        for start in range(0, len(quiet), BATCH):
+            suspects = await self._differing(quiet[start : start + BATCH])
+            if suspects:
+                await asyncio.sleep(SECOND_LOOK_AFTER)
+                for channel in await self._differing(suspects):
+                    self._hub.repair(channel)
+            await asyncio.sleep(pause)
+
+    def _quiet(self) -> list[Channel]:
+        before = self._clock() - self._period / 2
+        return [channel for channel in self._hub.channels.values() if channel.sent_at < before]
+
+    async def _differing(self, channels: list[Channel]) -> list[Channel]:
+        """Return those of the channels that stand elsewhere than their logs, as far as Redis can be asked."""
+        live = [channel for channel in channels if channel.state is State.LIVE]
+        try:
+            answers = await self._sync([Wanted(channel.name) for channel in live])
+        except (RedisError, OSError):
+            return []
+        return [channel for channel, synced in zip(live, answers, strict=True) if synced.top != channel.last]

@@ -1,0 +1,33 @@
+"""Plain counters that the hot paths bump; the metrics page reads them."""
+
+from collections import Counter
+
+
+class Counters:
+    """What an edge has done since its start."""
+
+    def __init__(self) -> None:
+        self.held: Counter[str] = Counter()  # by transport, now
+        self.opened_total: Counter[str] = Counter()
+        self.closed_total: Counter[tuple[str, str]] = Counter()  # by transport and reason
+        self.delivered_total: Counter[str] = Counter()
+        self.dropped_total: Counter[str] = Counter()  # messages that reached us and nobody else, by reason
+        self.repairs_total: Counter[str] = Counter()  # chain breaks, by result: repaired, reset
+        self.replays_total: Counter[str] = Counter()  # subscribers that went on from a position: hit, read, reset
+        self.refused_total: Counter[int] = Counter()  # requests answered with an error, by status
+        self.not_adopted_total: Counter[str] = Counter()  # bare messages that went out without a position, by reason
+        self.receipts_total = 0
+
+    def opened(self, transport: str) -> None:
+        """A subscriber was seated."""
+        self.held[transport] += 1
+        self.opened_total[transport] += 1
+
+    def closed(self, transport: str, reason: str) -> None:
+        """A subscriber left or was answered."""
+        self.held[transport] -= 1
+        self.closed_total[transport, reason] += 1
+
+    def delivered(self, transport: str, messages: int) -> None:
+        """So many messages were handed to the kernel."""
+        self.delivered_total[transport] += messages

@@ -1,0 +1,47 @@
+"""Framings: pure code that turns objects into the bytes of each transport."""
+
+from functools import lru_cache
+
+from edge.framing.base import (
+    LAST_CHUNK,
+    Framing,
+    Item,
+    Variant,
+    chunk,
+    error_response,
+    full_response,
+    json_object,
+    response_head,
+)
+from edge.framing.held import SseFraming, StreamFraming, sse_event
+from edge.framing.polled import JsonpFraming, PollFraming
+
+TRANSPORTS: dict[str, type[Framing]] = {
+    framing.transport: framing for framing in (StreamFraming, SseFraming, PollFraming, JsonpFraming)
+}
+
+
+@lru_cache(maxsize=4096)
+def framing_for(transport: str, variant: Variant) -> Framing:
+    """Return the framing that all connections of this transport and variant share."""
+    return TRANSPORTS[transport](variant)
+
+
+__all__ = [
+    "LAST_CHUNK",
+    "TRANSPORTS",
+    "Framing",
+    "Item",
+    "JsonpFraming",
+    "PollFraming",
+    "SseFraming",
+    "StreamFraming",
+    "Variant",
+    "chunk",
+    "error_response",
+    "framing_for",
+    "full_response",
+    "json_object",
+    "response_head",
+    "sse_event",
+]

@@ -1,0 +1,134 @@
+"""What every framing has in common: the objects it carries, and the HTTP around them."""
+
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
+
+import orjson
+
+REASONS = {
+    200: "OK",
+    204: "No Content",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+}
+NO_STORE = ("Cache-Control: no-store", "X-Content-Type-Options: nosniff")
+
+
+class Item(NamedTuple):
+    """One object on a subscriber's wire.
+
+    `seq` is the object's own position; `cursor` is what the subscriber sends back to go on after it: the same for
+    one channel, a list for several. Both are empty for a live-only message.
+    """
+
+    kind: str  # welcome, data, reset, close, error
+    channel: str = ""
+    content: str | None = None
+    seq: str = ""
+    cursor: str = ""
+    event: str = ""
+    code: int = 0
+
+
+class Variant(NamedTuple):
+    """What makes two connections of one transport need different bytes."""
+
+    chunked: bool = True  # HTTP/1.1; an HTTP/1.0 client gets the body as it is, until the connection closes
+    closing: bool = False  # the answer is the connection's last
+    origin: str = "*"  # value of Access-Control-Allow-Origin; empty: none is sent
+    callback: str = ""  # JSONP only
+    envelope: bool = False  # SSE only: data is the JSON object
+
+
+class Framing:
+    """Turns objects into the bytes of one transport.
+
+    Instances are shared by all connections that need the same bytes, so that a message is encoded once for all
+    of them; hence they hold nothing of a single connection.
+    """
+
+    transport: ClassVar[str]
+    one_shot: ClassVar[bool] = False  # answered once (long-poll, JSONP), or held open
+    content_type: ClassVar[str]
+    heartbeat: bytes = b""
+    end: bytes = b""
+
+    def __init__(self, variant: Variant) -> None:
+        self.variant = variant
+
+    def head(self, retry_ms: int) -> bytes:
+        """Return what is sent before the first object."""
+        raise NotImplementedError
+
+    def encode(self, items: Sequence[Item], cursor: str) -> bytes:
+        """Return the bytes for some objects; `cursor` is the position after the last of them."""
+        raise NotImplementedError
+
+    def farewell(self, cursor: str) -> bytes:
+        """Return what a subscriber is told when the edge goes away."""
+        raise NotImplementedError
+
+    def refusal(self, status: int, sentence: str, retry_after: int) -> bytes:
+        """Return the whole answer to a subscriber that cannot be seated."""
+        extra = (f"Retry-After: {retry_after}",) if retry_after else ()
+        return error_response(status, sentence, self.variant, extra)
+
+
+def json_object(item: Item) -> bytes:
+    """Return an item as the JSON object that the wire has carried since the seed."""
+    fields: dict[str, object] = {"type": item.kind}
+    if item.channel:
+        fields["id"] = item.channel
+    if item.code:
+        fields["code"] = item.code
+    if item.content is not None:
+        fields["content"] = item.content
+    if item.seq:
+        fields["seq"] = item.seq
+    if item.event:
+        fields["event"] = item.event
+    return orjson.dumps(fields)
+
+
+def chunk(data: bytes) -> bytes:
+    """Return data as one chunk (RFC 9112 section 7.1); no data gives no chunk, for an empty one would be the last."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def response_head(status: int, headers: Sequence[str], variant: Variant) -> bytes:
+    """Return a status line and headers, with what CORS and the connection's fate ask for."""
+    lines = [f"HTTP/1.1 {status} {REASONS[status]}", *headers]
+    if variant.origin:
+        lines.append(f"Access-Control-Allow-Origin: {variant.origin}")
+        if variant.origin != "*":
+            lines.append("Vary: Origin")
+    if variant.closing:
+        lines.append("Connection: close")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def full_response(status: int, content_type: str, body: bytes, variant: Variant, extra: Sequence[str] = ()) -> bytes:
+    """Return a complete response with a body of known length."""
+    headers = (f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *NO_STORE, *extra)
+    return response_head(status, headers, variant) + body
+
+
+def error_response(
+    status: int, sentence: str, variant: Variant, extra: Sequence[str] = (), *, body: bool = True
+) -> bytes:
+    """Return an error answer: one line of JSON that says what was wrong; no body when the request was HEAD."""
+    text = json_object(Item("error", content=sentence, code=status)) + b"\n" if body else b""
+    return full_response(status, "application/json", text, variant, extra)

@@ -1,0 +1,50 @@
+"""Framings of connections that are answered once: long-poll, and its cross-domain form JSONP."""
+
+from collections.abc import Sequence
+
+from edge.framing.base import Framing, Item, full_response, json_object
+
+# Line separators are legal in JSON strings and were not in JavaScript ones before ES2019.
+_SEPARATORS = (("\u2028".encode(), b"\\u2028"), ("\u2029".encode(), b"\\u2029"))
+
+
+class PollFraming(Framing):
+    """Long-poll: one JSON object with all that is new and the position to ask from next."""
+
+    transport = "poll"
+    one_shot = True
+    content_type = "application/json"
+
+    def head(self, retry_ms: int) -> bytes:
+        """Return nothing: a poll is answered in one piece."""
+        return b""
+
+    def encode(self, items: Sequence[Item], cursor: str) -> bytes:
+        """Return the complete answer."""
+        body = b'{"seq":"%b","messages":[%b]}' % (cursor.encode(), b",".join(map(json_object, items)))
+        return self._respond(body)
+
+    def farewell(self, cursor: str) -> bytes:
+        """Return an empty answer: the client goes on, elsewhere, from the same position."""
+        return self.encode([], cursor)
+
+    def _respond(self, body: bytes) -> bytes:
+        return full_response(200, self.content_type, body + b"\n", self.variant)
+
+
+class JsonpFraming(PollFraming):
+    """JSONP: the poll's answer as a call of the page's own function, loaded by a script tag.
+
+    The comment in front keeps the answer from starting with bytes of the client's choice (Rosetta Flash), and
+    the file name keeps it from being rendered when the URL is opened as a page.
+    """
+
+    transport = "jsonp"
+    content_type = "text/javascript; charset=utf-8"
+
+    def _respond(self, body: bytes) -> bytes:
+        for separator, escaped in _SEPARATORS:
+            body = body.replace(separator, escaped)
+        call = b"/**/%b(%b);\n" % (self.variant.callback.encode(), body)
+        disposition = ("Content-Disposition: attachment; filename=f.txt",)
+        return full_response(200, self.content_type, call, self.variant, disposition)

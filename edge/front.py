@@ -1,0 +1,312 @@
+"""The front desk of the public port: takes requests, seats subscribers, and minds their deadlines."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+from common.errors import RequestError
+from common.logs import get_logger
+from common.position import START, Position
+from edge.counters import Counters
+from edge.fanout import FanOut, stamp
+from edge.framing import Framing, Item, Variant, error_response, framing_for, response_head
+from edge.hub import Hub
+from edge.opening import Opening
+from edge.request import HEAD_END, Request, check_unfinished, parse_request, parse_subscribe
+from edge.seats import Seat, Seats
+from edge.wheel import Wheel
+
+IDLE_TIMEOUT = 75.0  # seconds a connection may rest between two requests
+ATTACH_TIMEOUT = 3.0  # seconds a subscriber waits for Redis before it is sent away
+GOODBYE_TIMEOUT = 2.0  # seconds we wait for the peer's end after ours
+RETRY_AFTER = (1, 5)  # seconds; each client gets its own, so that they do not come back together
+WELCOME = "hello world!"
+ALLOWED_METHODS = "GET, OPTIONS"
+PREFLIGHT = (
+    f"Access-Control-Allow-Methods: {ALLOWED_METHODS}",
+    "Access-Control-Allow-Headers: Authorization, Cache-Control, Content-Type, Last-Event-ID",
+    "Access-Control-Max-Age: 600",
+    "Content-Length: 0",
+)
+
+
+class Front:
+    """Answers the public port."""
+
+    def __init__(
+        self,
+        seats: Seats,
+        hub: Hub,
+        fanout: FanOut,
+        counters: Counters,
+        clock: Callable[[], float],
+        call_soon: Callable[..., object],
+        *,
+        heartbeat: float,
+        poll_timeout: float,
+        header_timeout: float,
+        allowed_origins: tuple[str, ...],
+    ) -> None:
+        self.wheel: Wheel[Seat] = Wheel(self._on_due, clock())
+        self._seats = seats
+        self._hub = hub
+        self._fanout = fanout
+        self._counters = counters
+        self._clock = clock
+        self._call_soon = call_soon
+        self._heartbeat = heartbeat
+        self._poll_timeout = poll_timeout
+        self._header_timeout = header_timeout
+        self._allowed_origins = allowed_origins
+        self._log = get_logger()
+
+    # Bytes come in.
+
+    def on_connection(self, seat: Seat) -> None:
+        """A connection was accepted: its first request head has a deadline."""
+        self.wheel.schedule(seat, self._clock() + self._header_timeout)
+
+    def refuse_full(self, seat: Seat) -> None:
+        """Send a connection away that is one too many; whoever is seated stays."""
+        retry = f"Retry-After: {random.randint(*RETRY_AFTER)}"
+        sentence = "this edge is full; try again, here or on another edge"
+        self._counters.refused_total[503] += 1
+        self._end(seat, error_response(503, sentence, Variant(closing=True), (retry,)), "refused")
+
+    def on_bytes(self, seat: Seat, data: bytes) -> None:
+        """A client sent something."""
+        with self._last_resort(seat):
+            if seat.framing is not None or seat.opening is not None:
+                self._on_unexpected(seat, data)
+            elif not seat.ending:
+                seat.inbox += data
+                self._next_request(seat)
+
+    def on_answered(self, seat: Seat) -> None:
+        """A poll was answered: the connection is free for its next request, which may be here already."""
+        if seat.fd < 0:
+            return
+        self.wheel.schedule(seat, self._clock() + IDLE_TIMEOUT)
+        if seat.inbox:
+            self._seats.watch(seat, reading=True)
+            self._call_soon(self.on_bytes, seat, b"")
+
+    @contextmanager
+    def _last_resort(self, seat: Seat) -> Iterator[None]:
+        """A bug shows in the log and costs one client its connection, nobody else anything."""
+        try:
+            yield
+        except Exception:
+            self._log.exception("a connection could not be served; it is closed")
+            self._seats.remove(seat, "error")
+
+    def _next_request(self, seat: Seat) -> None:
+        """Serve the request at the head of a seat's inbox, if it is complete."""
+        if seat.fd < 0 or seat.framing is not None or seat.opening is not None:
+            return
+        data = seat.inbox.lstrip(b"\r\n")  # empty lines before a request are ignored (RFC 9112 section 2.2)
+        end = data.find(HEAD_END) + len(HEAD_END)
+        try:
+            if end < len(HEAD_END):
+                check_unfinished(data)
+                seat.inbox = data
+                self.wheel.schedule(seat, min(seat.deadline, self._clock() + self._header_timeout))
+                return
+            seat.inbox = data[end:]
+            request = parse_request(data[:end])
+        except RequestError as error:
+            self._end_with_error(seat, error.status, error.sentence)
+        else:
+            self._serve(seat, request)
+
+    def _on_unexpected(self, seat: Seat, data: bytes) -> None:
+        """Bytes came while an answer is still outstanding.
+
+        After a poll they are the next request, sent early: they wait, and nothing more is read. A stream's answer
+        never ends, so nothing can follow it: the stream is ended and says why.
+        """
+        framing = seat.framing or (seat.opening.framing if seat.opening is not None else None)
+        if framing is not None and framing.one_shot:
+            seat.inbox += data
+            self._seats.watch(seat, reading=False)
+        elif seat.framing is not None:
+            sentence = "this connection is held by a stream; send another request on a connection of its own"
+            item = Item("error", content=sentence, code=400)
+            self._seats.end(seat, seat.framing.encode([item], "") + seat.framing.end, "error")
+            self.wheel.schedule(seat, self._clock() + GOODBYE_TIMEOUT)
+        else:
+            self._end_with_error(seat, 400, "a second request came before the first was answered")
+
+    # A request is answered.
+
+    def _serve(self, seat: Seat, request: Request) -> None:
+        try:
+            origin = self._allowed_origin(request.headers.get("origin", ""))
+            if request.method == "GET":
+                self._subscribe(seat, request, origin)
+            elif request.method == "OPTIONS":
+                self._answer(seat, response_head(204, PREFLIGHT, _plain(request, origin)), request.keep_alive)
+            else:
+                raise RequestError(f"{request.method} is not allowed here; subscribe with GET", 405)
+        except RequestError as error:
+            self._refuse(seat, request, error)
+
+    def _subscribe(self, seat: Seat, request: Request, origin: str) -> None:
+        asked = parse_subscribe(request)
+        envelope = asked.envelope or len(asked.channels) > 1
+        variant = Variant(not request.http10, not request.keep_alive, origin, asked.callback, envelope)
+        self._hub.attach(seat, asked, framing_for(asked.transport, variant))
+        if seat.opening is not None:
+            self.wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
+
+    def _refuse(self, seat: Seat, request: Request, error: RequestError) -> None:
+        """Answer a request that was read well and asks for something wrong; the next one may be better."""
+        self._counters.refused_total[error.status] += 1
+        extra = (f"Allow: {ALLOWED_METHODS}",) if error.status == 405 else ()
+        origin = "" if error.status == 403 else request.headers.get("origin", "*")
+        data = error_response(
+            error.status, error.sentence, _plain(request, origin), extra, body=request.method != "HEAD"
+        )
+        self._answer(seat, data, request.keep_alive)
+
+    def _allowed_origin(self, origin: str) -> str:
+        """Return what Access-Control-Allow-Origin shall say; a foreign browser is refused."""
+        if not self._allowed_origins:
+            return "*"
+        if origin and origin not in self._allowed_origins:
+            raise RequestError(f"origin {origin[:100]} may not subscribe here; it is not in COMET_ALLOWED_ORIGINS", 403)
+        return origin
+
+    def _answer(self, seat: Seat, data: bytes, keep_alive: bool) -> None:
+        """Send a complete answer and go on with the connection, or end it."""
+        if keep_alive:
+            self._seats.write(seat, data)
+            self.on_answered(seat)
+        else:
+            self._end(seat, data, "refused")
+
+    def _end_with_error(self, seat: Seat, status: int, sentence: str) -> None:
+        """Answer a request that could not be read to its end: nothing after it can be trusted."""
+        self._counters.refused_total[status] += 1
+        self._end(seat, error_response(status, sentence, Variant(closing=True)), "refused")
+
+    def _end(self, seat: Seat, data: bytes, reason: str) -> None:
+        self._seats.end(seat, data, reason)
+        self.wheel.schedule(seat, self._clock() + GOODBYE_TIMEOUT)
+
+    # A subscriber is seated.
+
+    def on_seated(self, opening: Opening) -> None:
+        """All channels of a subscriber are ready: give it what it asked for."""
+        seat, framing = opening.seat, opening.framing
+        seat.opening, seat.framing = None, framing
+        self._counters.opened(framing.transport)
+        if seat.positions is not None:
+            starts = (str(start or START) for start in opening.starts)
+            seat.positions = dict(zip(opening.request.channels, starts, strict=True))
+        if framing.one_shot:
+            self._hold_poll(seat, opening)
+        else:
+            self._hold_open(seat, opening, framing)
+
+    def _hold_poll(self, seat: Seat, opening: Opening) -> None:
+        """Answer a poll now if there is anything to tell; else let it wait."""
+        request = opening.request
+        if request.since is not None:
+            for channel in seat.channels:
+                channel.poller_came_back()
+        timeout = self._poll_timeout if request.timeout is None else request.timeout
+        if opening.items or timeout == 0:
+            self._fanout.deliver(seat, opening.items)
+        else:
+            self.wheel.schedule(seat, self._clock() + timeout)
+
+    def _hold_open(self, seat: Seat, opening: Opening, framing: Framing) -> None:
+        """Send the head, a welcome for each channel and what was missed, in one write."""
+        seat.sharing = seat.direct = seat.positions is None
+        spread = random.random()  # of clients that came together: their heartbeats, and when they reconnect
+        self.wheel.schedule(seat, self._clock() + self._heartbeat * (1 + spread) / 2)
+        data = framing.head(1000 + int(4000 * spread)) + welcome(framing, opening.request.channels, *opening.starts)
+        if opening.items:
+            data += framing.encode(stamp(opening.items, seat.positions), "")
+        self._seats.write(seat, data)
+        if seat.inbox:
+            self._on_unexpected(seat, b"")
+
+    def say_goodbye(self) -> None:
+        """End every connection, as politely as its transport allows: the edge is going away."""
+        for seat in self._seats:
+            if seat.opening is not None:
+                data = seat.opening.framing.refusal(503, "this edge is going away; connect again", 1)
+            else:
+                data = seat.framing.farewell(seat.cursor) if seat.framing is not None else b""
+            self._end(seat, data, "drain")
+
+    # Time passes.
+
+    def _on_due(self, seat: Seat) -> None:
+        """A seat's deadline has passed."""
+        if seat.fd >= 0:
+            with self._last_resort(seat):
+                self._end_wait(seat)
+
+    def _end_wait(self, seat: Seat) -> None:
+        """Do what the deadline was for, which shows in the seat's state."""
+        if seat.ending:
+            self._seats.remove(seat, "client")
+        elif seat.opening is not None:
+            self._send_away(seat, seat.opening.framing)
+        elif seat.framing is None:
+            self._on_no_request(seat)
+        elif seat.framing.one_shot:
+            self._fanout.deliver(seat, [])
+        else:
+            self._beat(seat, seat.framing)
+
+    def _on_no_request(self, seat: Seat) -> None:
+        if seat.inbox:
+            self._end_with_error(seat, 408, f"the request head was not complete after {self._header_timeout:g} seconds")
+        else:
+            self._seats.remove(seat, "idle")
+
+    def _beat(self, seat: Seat, framing: Framing) -> None:
+        """Send a heartbeat, unless data went out meanwhile or still waits to go."""
+        now = self._clock()
+        last = max(channel.sent_at for channel in seat.channels)
+        if last + self._heartbeat > now:
+            self.wheel.schedule(seat, last + self._heartbeat)
+            return
+        if seat.outbox is None:
+            self._seats.write(seat, framing.heartbeat)
+        if seat.fd >= 0:
+            self.wheel.schedule(seat, now + self._heartbeat)
+
+    def _send_away(self, seat: Seat, framing: Framing) -> None:
+        """Tell a subscriber that Redis did not answer in time."""
+        self._counters.refused_total[503] += 1
+        sentence = "this edge has no connection to Redis; try again, here or on another edge"
+        data = framing.refusal(503, sentence, random.randint(*RETRY_AFTER))
+        if framing.variant.closing or not framing.one_shot:
+            self._end(seat, data, "unavailable")
+        else:
+            self._seats.free(seat, "unavailable")
+            self._seats.write(seat, data)
+            self.on_answered(seat)
+
+
+def _plain(request: Request, origin: str) -> Variant:
+    """Return the variant of a complete answer to a request."""
+    return Variant(closing=not request.keep_alive, origin=origin)
+
+
+@lru_cache(maxsize=256)
+def welcome(framing: Framing, channels: tuple[str, ...], *starts: Position | None) -> bytes:
+    """Return the welcomes to some channels, with the positions from which the subscriber goes on.
+
+    Remembered, because those who come together to a channel get the same.
+    """
+    seqs = [str(start) if start is not None else "" for start in starts]
+    cursor = seqs[0] if len(seqs) == 1 else ",".join(str(start or START) for start in starts)
+    items = [Item("welcome", name, WELCOME, seq, cursor) for name, seq in zip(channels, seqs, strict=True)]
+    return framing.encode(items, cursor)

@@ -1,0 +1,267 @@
+"""The hub: which channels this edge listens to in Redis, who listens to them here, and what each is told.
+
+A channel goes ABSENT -> STALE -> SUBSCRIBING -> SYNCING -> LIVE and, when its last subscriber is gone long enough,
+back to ABSENT; it is STALE again while the Redis connection is down. Everything here is plain synchronous code run
+from the event loop: between two calls the state is consistent, and no call waits for anybody.
+
+H1  A subscriber enters a channel only when it is LIVE: after the welcome nothing published is missed.
+H2  An acknowledgement or a sync result counts only for the attempt it was made for (I8).
+H3  A message that chains goes out; one seen before is dropped; anything else starts one repair for all
+    subscribers of the channel, who get what was missing, or a reset (I3, I4, I6).
+H4  What was taken in one turn is written before anybody else joins the channel, so a newcomer never gets a
+    message from before its start.
+H5  The edge is subscribed to exactly the channels somebody here listens to or left less than a linger ago (I9).
+"""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import count
+from typing import Protocol
+
+from common.channels import Names
+from common.errors import FrameError
+from common.message import Join, Message, decode
+from common.position import Position
+from common.scripts import Synced, Wanted
+from edge.adoption import Adopter
+from edge.channel import NOBODY, NOTHING, Channel, State, proven
+from edge.counters import Counters
+from edge.entrance import Entrance, data_item, missed_items
+from edge.fanout import FanOut
+from edge.framing import Framing, Item
+from edge.opening import Opening
+from edge.recovery import Synchronizer, Wish
+from edge.request import SubscribeRequest
+from edge.seats import Seat
+from edge.wheel import Wheel
+
+
+class Subscriptions(Protocol):
+    """The part of the bus that the hub uses."""
+
+    def subscribe(self, name: bytes, attempt: int) -> None:
+        """Ask Redis for a channel."""
+
+    def unsubscribe(self, name: bytes) -> None:
+        """Give a channel up."""
+
+
+class Hub:
+    """All channels of an edge; the consumer of its bus."""
+
+    def __init__(
+        self,
+        names: Names,
+        fanout: FanOut,
+        entrance: Entrance,
+        synchronizer: Synchronizer,
+        counters: Counters,
+        clock: Callable[[], float],
+        *,
+        adopter: Adopter | None = None,
+        linger: float,
+        max_message_bytes: int,
+        keeps_history: bool,
+    ) -> None:
+        self.channels: dict[str, Channel] = {}
+        self.bus: Subscriptions  # set by the app: bus and hub know each other
+        self.on_receipt: Callable[[str, int], None] = lambda inbox, subscribers: None
+        self.wheel: Wheel[Channel] = Wheel(self._on_linger_over, clock())
+        self._names = names
+        self._fanout = fanout
+        self._entrance = entrance
+        entrance.repair = self.repair
+        self._synchronizer = synchronizer
+        self._counters = counters
+        self._clock = clock
+        self._adopter = adopter
+        self._linger = linger
+        self._max_message_bytes = max_message_bytes
+        self._keeps_history = keeps_history
+        self._attempts = count(1)
+
+    # A subscriber comes and goes.
+
+    def attach(self, seat: Seat, request: SubscribeRequest, framing: Framing) -> None:
+        """Lead a subscriber to its channels; the entrance seats it when all of them are ready, maybe at once."""
+        channels = [self.channels.get(name) or self._create(name) for name in request.channels]
+        opening = seat.opening = Opening(seat, request, framing)
+        seat.channels = tuple(channels)
+        if len(channels) > 1:
+            seat.positions = dict.fromkeys(request.channels, "")
+        for index, channel in enumerate(channels):
+            self._entrance.enter(channel, opening, index)
+
+    def leave(self, seat: Seat) -> None:
+        """Take a seat out of its channels."""
+        for channel in seat.channels:
+            channel.seats.pop(seat, None)
+            if seat.opening is not None:
+                channel.waiting.pop(seat.opening, None)
+            if not channel.occupied:
+                self.wheel.schedule(channel, self._clock() + self._linger)
+        seat.channels = ()
+        seat.opening = seat.positions = None
+        seat.sharing = seat.direct = False
+
+    def subscribers(self, channel: Channel) -> int:
+        """Count who is connected to a channel here."""
+        return channel.subscribers(self._clock())
+
+    def _create(self, name: str) -> Channel:
+        channel = self.channels[name] = Channel(name)
+        self._subscribe(channel)
+        return channel
+
+    def _on_linger_over(self, channel: Channel) -> None:
+        if not channel.occupied and self.channels.get(channel.name) is channel:
+            del self.channels[channel.name]
+            channel.attempt = 0
+            self.bus.unsubscribe(self._names.channel(channel.name))
+
+    # Redis speaks: the bus' consumer.
+
+    def on_message(self, name: bytes, payload: bytes) -> None:
+        """Take a message from pub/sub."""
+        channel = self.channels.get(self._names.name_of(name))
+        if channel is None:
+            return
+        try:
+            message = decode(payload)
+        except FrameError:
+            self._counters.dropped_total["malformed"] += 1
+            return
+        if isinstance(message, Message) and message.inbox:
+            self.on_receipt(message.inbox, channel.reached(message, self._clock()))
+        self._take_or_hold(channel, message)
+
+    def on_read_end(self) -> None:
+        """Write what this read from Redis brought."""
+        self._fanout.flush()
+
+    def on_subscribed(self, name: bytes, attempt: int) -> None:
+        """Redis acknowledged: from here on every message arrives; now find out where the log stands."""
+        channel = self.channels.get(self._names.name_of(name))
+        if channel is None or channel.attempt != attempt:
+            return
+        if self._keeps_history:
+            self._sync(channel, join=self._adopter is not None)
+        else:
+            self._go_live(channel)
+
+    def on_up(self) -> None:
+        """Ask for every channel again, those with subscribers first."""
+        for channel in sorted(self.channels.values(), key=lambda channel: not channel.occupied):
+            self._subscribe(channel)
+
+    def on_down(self) -> None:
+        """Keep the subscribers and wait for the connection; nothing that is under way counts any more."""
+        self._synchronizer.forget()
+        self._entrance.hold_readers()
+        for channel in self.channels.values():
+            channel.forget_subscription()
+
+    def _subscribe(self, channel: Channel) -> None:
+        channel.forget_subscription()
+        channel.state, channel.attempt = State.SUBSCRIBING, next(self._attempts)
+        self.bus.subscribe(self._names.channel(channel.name), channel.attempt)
+
+    def _take_or_hold(self, channel: Channel, message: Message | Join) -> None:
+        """Take a message of a live channel; keep any other back until it is live.
+
+        Once we have joined, bare messages are counted at once even during a repair: their order among themselves is
+        what counts, and join frames must find it as every other edge does.
+        """
+        if channel.state is State.LIVE or (channel.joined and (isinstance(message, Join) or message.bare)):
+            self._take(channel, message)
+        elif not channel.hold(message):
+            self._subscribe(channel)
+
+    def _take(self, channel: Channel, message: Message | Join) -> None:
+        """Hand a message of a live channel on, drop it, or start a repair (H3)."""
+        if isinstance(message, Join):
+            channel.on_join_frame(message.epoch)
+        elif not message.offset:
+            self._take_live(channel, message)
+        elif channel.chains(message):
+            channel.advance(message)
+            self._fanout.add(channel, data_item(channel.name, message))
+        elif not self._keeps_history:
+            self._fanout.add(channel, data_item(channel.name, message))
+        elif not channel.saw(message):
+            # What does not chain was in the log before it was sent: the sync will bring it, or show a reset.
+            self._sync(channel)
+
+    def _take_live(self, channel: Channel, message: Message) -> None:
+        """Hand on a message without a position; a bare one is first offered to the log, which sends it again."""
+        if len(message.payload) > self._max_message_bytes:
+            self._counters.dropped_total["too_large"] += 1
+        elif not message.bare or self._adopter is None:
+            self._fanout.add(channel, data_item(channel.name, message))
+        elif (bare := channel.count_bare(message.payload)) is not None:
+            self._adopter.hand_in(channel, bare)
+
+    def repair(self, channel: Channel) -> None:
+        """Compare a live channel with its log and give its subscribers what is missing."""
+        if channel.state is State.LIVE and self._keeps_history:
+            self._sync(channel)
+
+    def on_not_adopted(self, name: str, messages: list[bytes], *, lost: bool) -> None:
+        """Hand on live what could not be stored; join again if the log has lost its count."""
+        channel = self.channels.get(name)
+        if channel is None:
+            return
+        for payload in messages:
+            self._fanout.add(channel, data_item(name, Message(payload)))
+        self._fanout.flush()
+        if lost and channel.state is State.LIVE:
+            self._subscribe(channel)
+
+    def _sync(self, channel: Channel, *, join: bool = False) -> None:
+        """Read where the log stands, and what it holds after our place in it."""
+        channel.state = State.SYNCING
+        wanted = Wanted(channel.name, channel.last.offset if channel.last else None, join)
+        self._synchronizer.ask(Wish(wanted, partial(self._on_synced, channel, channel.attempt)))
+
+    def _on_synced(self, channel: Channel, attempt: int, synced: Synced) -> None:
+        if channel.attempt != attempt or channel.state is not State.SYNCING:
+            return
+        channel.joined = synced.epoch or channel.joined
+        if channel.last is None:
+            channel.restart(synced.top)
+        else:
+            self._repair(channel, channel.last, synced)
+        self._go_live(channel)
+
+    def _repair(self, channel: Channel, last: Position, synced: Synced) -> None:
+        """Give every subscriber what the channel missed, or tell them that it cannot be known."""
+        if proven(last, synced.top, synced.messages):
+            self._counters.repairs_total["repaired"] += bool(synced.messages)
+            for message in synced.messages:
+                channel.advance(message)
+            for item in missed_items(channel, synced.messages):
+                self._fanout.add(channel, item)
+        else:
+            self._counters.repairs_total["reset"] += 1
+            channel.restart(synced.top)
+            self._fanout.add(channel, Item("reset", channel.name, seq=channel.cursor, cursor=channel.cursor))
+
+    def _go_live(self, channel: Channel) -> None:
+        """Take what was held back, write it, and let in who waited (H4)."""
+        channel.state = State.LIVE
+        held, channel.held = channel.held, NOTHING
+        for message in held:
+            if channel.state is not State.LIVE and isinstance(message, Message) and message.offset:
+                continue  # a hole was found just now: the sync that was asked for will read this one, too
+            if not _is_behind(message, channel.last):
+                self._take_or_hold(channel, message)
+        self._fanout.flush()
+        if channel.state is State.LIVE:
+            waiting, channel.waiting = channel.waiting, NOBODY
+            for opening, index in waiting.items():
+                self._entrance.enter(channel, opening, index)
+
+
+def _is_behind(message: Message | Join, last: Position | None) -> bool:
+    """Say whether a message that was held back is covered by the sync already."""
+    return isinstance(message, Message) and last is not None and 0 < message.offset <= last.offset

@@ -1,0 +1,224 @@
+"""Seats: the connections an edge holds, and the only code that writes to them or closes them.
+
+A held connection is a file descriptor, not a coroutine. At rest it is one `Seat` with a few slots: no parser, no
+task, no timer, no buffer. Delivering a message to ten thousand subscribers is ten thousand calls of `write(fd,
+shared_bytes)` in a plain loop, and nine tenths of that time are the kernel's TCP.
+
+The catastrophic bug of this design is a message to the wrong person: descriptor numbers are reused as soon as they
+are closed, so a stale number somewhere would deliver to whoever came next. Hence these invariants, which a
+property-based test hammers:
+
+S1  Nobody keeps a descriptor number but its `Seat` and the table `Seats`. Everybody else holds the `Seat`.
+S2  `remove` is the only place that closes. It marks the seat dead (`fd = -1`), has it taken out of every channel,
+    out of the table and out of the poller, and only then closes.
+S3  A `Seat` never comes back to life: the next connection, even with the same number, is a new object.
+S4  Bytes for one seat leave in the order they were given. What the kernel does not take at once is parked in the
+    seat's outbox, and everything later queues behind it; no other seat waits.
+S5  Parked bytes are bounded: a seat that is still over MAX_PARKED when more arrives is removed as slow. It comes
+    back with its position and loses nothing.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterable, Iterator
+
+from edge.channel import Channel
+from edge.counters import Counters
+from edge.framing import Framing
+from edge.opening import Opening
+from edge.poller import READ, READ_HANGUP, WRITE, Poller
+
+MAX_PARKED = 262_144
+WATCHED = READ | READ_HANGUP
+
+
+class Seat:
+    """One connection, from its acceptance to its end."""
+
+    __slots__ = (
+        "channels",
+        "deadline",
+        "direct",
+        "ending",
+        "fd",
+        "framing",
+        "inbox",
+        "opening",
+        "outbox",
+        "positions",
+        "sharing",
+        "tick",
+    )
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd  # -1 once the connection is closed
+        self.framing: Framing | None = None  # how to talk to it, once seated; None between two requests
+        self.channels: tuple[Channel, ...] = ()
+        self.opening: Opening | None = None  # while it waits to be seated
+        self.positions: dict[str, str] | None = None  # with several channels: channel -> seq, in the order asked
+        self.sharing = False  # takes its channel's shared bytes as they are
+        self.direct = False  # sharing, and nothing is parked: the fast path
+        self.inbox = b""  # received, not yet served
+        self.outbox: bytearray | None = None  # given to us, not yet taken by the kernel
+        self.ending = False  # our side is done; only the outbox and the peer's goodbye are outstanding
+        self.deadline = 0.0
+        self.tick = 0
+
+    @property
+    def cursor(self) -> str:
+        """What the client sends back to go on after everything it was given."""
+        if self.positions is not None:
+            return ",".join(self.positions.values())
+        return self.channels[0].cursor
+
+
+class Seats:
+    """All seats of an edge."""
+
+    def __init__(self, poller: Poller, counters: Counters) -> None:
+        self.on_leave: Callable[[Seat], None] = lambda seat: None  # set by the app: take it out of its channels
+        self._poller = poller
+        self._counters = counters
+        self._by_fd: dict[int, Seat] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_fd)
+
+    def __iter__(self) -> Iterator[Seat]:
+        return iter(list(self._by_fd.values()))
+
+    def get(self, fd: int) -> Seat | None:
+        """Return the seat of a descriptor that the poller reported."""
+        return self._by_fd.get(fd)
+
+    def add(self, fd: int) -> Seat:
+        """Seat a newly accepted, non-blocking descriptor."""
+        seat = self._by_fd[fd] = Seat(fd)
+        self._poller.register(fd, WATCHED)
+        return seat
+
+    def remove(self, seat: Seat, reason: str) -> None:
+        """Take a seat out of everything and close it; the order is the point (S2). Idempotent."""
+        fd = seat.fd
+        if fd < 0:
+            return
+        seat.fd = -1
+        self.free(seat, reason)
+        del self._by_fd[fd]
+        self._poller.unregister(fd)
+        os.close(fd)
+
+    def broadcast(self, seats: Iterable[Seat], encode: Callable[[Framing], bytes], messages: int) -> list[Seat]:
+        """Write the same messages to many seats; return those that are not on the fast path, untouched.
+
+        `encode` is called for each change of framing along the way and should remember its answers.
+        """
+        write = os.write
+        framing, data, size, sent_to = None, b"", 0, 0
+        aside: list[Seat] = []
+        broken: list[Seat] = []
+        for seat in seats:
+            if not seat.direct:
+                aside.append(seat)
+                continue
+            if seat.framing is not framing:
+                if framing is not None:
+                    self._counters.delivered(framing.transport, sent_to * messages)
+                framing, sent_to = seat.framing, 0
+                data = encode(framing)  # type: ignore[arg-type]  # a direct seat has a framing
+                size = len(data)
+            try:
+                taken = write(seat.fd, data)
+            except BlockingIOError:
+                taken = 0
+            except OSError:
+                broken.append(seat)
+                continue
+            sent_to += 1
+            if taken != size:
+                self._park(seat, data[taken:])
+        if framing is not None:
+            self._counters.delivered(framing.transport, sent_to * messages)
+        for seat in broken:
+            self.remove(seat, "client")
+        return aside
+
+    def write(self, seat: Seat, data: bytes) -> None:
+        """Give bytes to one seat; they leave at once, or in order behind what is parked."""
+        if seat.fd < 0 or not data:
+            return
+        if seat.outbox is not None:
+            if len(seat.outbox) > MAX_PARKED:
+                self.remove(seat, "slow")
+            else:
+                seat.outbox += data
+            return
+        try:
+            taken = os.write(seat.fd, data)
+        except BlockingIOError:
+            taken = 0
+        except OSError:
+            self.remove(seat, "client")
+            return
+        if taken != len(data):
+            self._park(seat, data[taken:])
+
+    def _park(self, seat: Seat, rest: bytes) -> None:
+        seat.outbox = bytearray(rest)
+        seat.direct = False
+        self._poller.modify(seat.fd, WATCHED | WRITE)
+
+    def flush(self, seat: Seat) -> None:
+        """Hand the kernel what it takes now of a seat's parked bytes."""
+        if seat.outbox is None:
+            return
+        try:
+            taken = os.write(seat.fd, seat.outbox)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.remove(seat, "client")
+            return
+        del seat.outbox[:taken]
+        if not seat.outbox:
+            seat.outbox = None
+            seat.direct = seat.sharing
+            self._poller.modify(seat.fd, WATCHED)
+            if seat.ending:
+                _shut_down(seat.fd)
+
+    def free(self, seat: Seat, reason: str) -> None:
+        """Take a seat out of its channels; its connection stays, for another request or for its end."""
+        self.on_leave(seat)
+        if seat.framing is not None:
+            self._counters.closed(seat.framing.transport, reason)
+            seat.framing = None
+
+    def end(self, seat: Seat, data: bytes, reason: str) -> None:
+        """Say goodbye: send `data`, then our end of the connection; the peer's end is awaited by the caller's clock.
+
+        Closing at once would throw away bytes the peer has not read yet whenever it has sent any that we did not
+        read (RFC 9112 section 9.6).
+        """
+        self.free(seat, reason)
+        seat.ending = True
+        seat.inbox = b""
+        self.write(seat, data)
+        if seat.fd >= 0 and seat.outbox is None:
+            _shut_down(seat.fd)
+
+    def watch(self, seat: Seat, *, reading: bool) -> None:
+        """Stop or go on being told about bytes from a client (its hang-up is always told)."""
+        events = (WATCHED if reading else READ_HANGUP) | (WRITE if seat.outbox is not None else 0)
+        self._poller.modify(seat.fd, events)
+
+
+def _shut_down(fd: int) -> None:
+    """Close our direction of a connection whose descriptor we keep."""
+    sock = socket.socket(fileno=fd)
+    try:
+        sock.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass  # the peer was quicker; the poller reports it
+    finally:
+        sock.detach()

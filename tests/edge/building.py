@@ -1,0 +1,316 @@
+"""What the edge's tests are built from: a clock, messages, a fake bus and log, a small edge, and its clients."""
+
+import asyncio
+import json
+import socket
+import struct
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from redis import RedisError
+
+from common.channels import Names
+from common.message import Message, encode_frame
+from common.position import Position
+from common.scripts import Synced, Wanted
+from edge.channel import Channel
+from edge.counters import Counters
+from edge.entrance import Entrance
+from edge.fanout import FanOut
+from edge.front import Front
+from edge.hub import Hub
+from edge.listener import Listener
+from edge.poller import Poller, make_poller
+from edge.recovery import Synchronizer
+from edge.request import Request
+from edge.seats import Seats
+
+PATIENCE = 5.0  # seconds until a test gives up on something that should happen at once
+GENESIS = 100  # the tag of offset 0; the message at offset n has tag 100 + n
+
+
+def head(target: str, *headers: str, method: str = "GET", version: str = "1.1") -> bytes:
+    """Return the bytes of a request head; HTTP/1.1 gets its Host header."""
+    lines = [f"{method} {target} HTTP/{version}", *(["Host: edge"] if version == "1.1" else []), *headers]
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def get(path: str, query: str = "", **headers: str) -> Request:
+    """Return a parsed GET; a header's name is written with underscores."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Request("GET", path, query, named, http10=False, keep_alive=True)
+
+
+def stored(offset: int, payload: bytes = b"x", *, tag: int | None = None, prev: int | None = None) -> Message:
+    """Return the message at an offset of the usual log, where tags are 100 + offset."""
+    return Message(payload, offset, tag or GENESIS + offset, GENESIS + offset - 1 if prev is None else prev)
+
+
+def log(first: int, last: int) -> list[Message]:
+    """Return the messages of the usual log from one offset to another, both included."""
+    return [stored(offset) for offset in range(first, last + 1)]
+
+
+def at(offset: int) -> Position:
+    """Return a position in the usual log."""
+    return Position(offset, GENESIS + offset)
+
+
+def channel_at(offset: int, *, ring: int = 0) -> Channel:
+    """Return a channel that stands at an offset of the usual log and remembers its last `ring` messages."""
+    channel = Channel("room")
+    channel.last = at(offset - ring)
+    for message in log(offset - ring + 1, offset):
+        channel.advance(message)
+    return channel
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now: float = 1000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+class FakeBus:
+    """Notes what the hub asks Redis for; acknowledges it in the next turn unless told not to."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.hub: Hub
+        self.acknowledging = True
+        self.asked: list[tuple[bytes, int]] = []
+        self.given_up: list[bytes] = []
+        self._loop = loop
+
+    def subscribe(self, name: bytes, attempt: int) -> None:
+        """Note a SUBSCRIBE."""
+        self.asked.append((name, attempt))
+        if self.acknowledging:
+            self._loop.call_soon(self.hub.on_subscribed, name, attempt)
+
+    def unsubscribe(self, name: bytes) -> None:
+        """Note an UNSUBSCRIBE."""
+        self.given_up.append(name)
+
+
+class FakeLog:
+    """The logs in Redis, with the usual tags; counts its reads and fails when told to."""
+
+    def __init__(self) -> None:
+        self.messages: dict[str, list[Message]] = {}
+        self.reads = 0
+        self.failing = False
+
+    def append(self, name: str, payload: bytes) -> Message:
+        """Store a message and return it."""
+        kept = self.messages.setdefault(name, [])
+        message = stored(len(kept) + 1, payload)
+        kept.append(message)
+        return message
+
+    async def sync(self, wanted: Sequence[Wanted]) -> list[Synced]:
+        """Answer as the sync script does, in the loop's next turn."""
+        self.reads += 1
+        await asyncio.sleep(0)
+        if self.failing:
+            raise RedisError("the fake log fails")
+        return [self._read(wish.channel, wish.offset) for wish in wanted]
+
+    def _read(self, name: str, offset: int | None) -> Synced:
+        kept = self.messages.get(name, [])
+        after = [] if offset is None else [message for message in kept if message.offset > offset]
+        return Synced(at(len(kept)), after)
+
+
+class Answer(NamedTuple):
+    """One HTTP response that has a length."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return json.loads(self.body)
+
+
+class Client:
+    """One TCP connection to the edge, byte by byte."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.received = b""
+        self._socket = sock
+        self._loop = asyncio.get_running_loop()
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes."""
+        async with asyncio.timeout(PATIENCE):
+            await self._loop.sock_sendall(self._socket, data)
+
+    async def until(self, end: bytes) -> bytes:
+        """Return what comes, up to and including `end`."""
+        async with asyncio.timeout(PATIENCE):
+            while end not in self.received:
+                data = await self._loop.sock_recv(self._socket, 65536)
+                assert data, f"the connection ended before {end!r} came; there was {self.received!r}"
+                self.received += data
+        taken, _, self.received = self.received.partition(end)
+        return taken + end
+
+    async def rest(self) -> bytes:
+        """Return everything up to the end of the connection."""
+        async with asyncio.timeout(PATIENCE):
+            while data := await self._loop.sock_recv(self._socket, 65536):
+                self.received += data
+        taken, self.received = self.received, b""
+        return taken
+
+    async def answer(self, *, body: bool = True) -> Answer:
+        """Return the next response that has a Content-Length; `body=False` after a HEAD."""
+        lines = (await self.until(b"\r\n\r\n")).decode().split("\r\n")
+        headers = dict(line.lower().split(": ", 1) for line in lines[1:-2])
+        length = int(headers.get("content-length", "0")) if body else 0
+        async with asyncio.timeout(PATIENCE):
+            while len(self.received) < length:
+                self.received += await self._loop.sock_recv(self._socket, 65536)
+        taken, self.received = self.received[:length], self.received[length:]
+        return Answer(int(lines[0].split()[1]), headers, taken)
+
+    async def ask(self, data: bytes) -> Answer:
+        """Send a request and return its answer."""
+        await self.send(data)
+        return await self.answer()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def reset(self) -> None:
+        """Tear the connection down so that the other side's next write fails."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._socket.close()
+
+
+class SmallEdge:
+    """Listener, front desk, seats and hub of an edge on a real port; Redis is fake and time stands still."""
+
+    def __init__(
+        self,
+        *,
+        poller: Poller | None = None,
+        max_connections: int = 1000,
+        allowed_origins: tuple[str, ...] = (),
+        linger: float = 30.0,
+        keeps_history: bool = True,
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.clock, self.counters, self.log = Clock(), Counters(), FakeLog()
+        self.poller = poller or make_poller()
+        self.names = Names("t:")
+        self.bus = FakeBus(self.loop)
+        self.seats = Seats(self.poller, self.counters)
+        fanout = FanOut(self.seats, self.counters, self.clock, away=linger)
+        synchronizer = Synchronizer(self.log.sync)
+        entrance = Entrance(synchronizer, self.counters, keeps_history=keeps_history)
+        self.hub = self.bus.hub = Hub(
+            self.names,
+            fanout,
+            entrance,
+            synchronizer,
+            self.counters,
+            self.clock,
+            linger=linger,
+            max_message_bytes=1000,
+            keeps_history=keeps_history,
+        )
+        self.front = Front(
+            self.seats,
+            self.hub,
+            fanout,
+            self.counters,
+            self.clock,
+            self.loop.call_soon,
+            heartbeat=20.0,
+            poll_timeout=25.0,
+            header_timeout=10.0,
+            allowed_origins=allowed_origins,
+        )
+        self.listener = Listener(self.poller, self.seats, self.front, max_connections=max_connections)
+        self.seats.on_leave = self.hub.leave
+        fanout.on_answered = self.front.on_answered
+        self.hub.bus = self.bus
+        entrance.on_seated = self.front.on_seated
+        self._clients: list[Client] = []
+
+    async def connect(self) -> Client:
+        """Open a connection and wait until it is accepted."""
+        accepted = len(self.seats) + 1
+        sock = socket.socket()
+        sock.setblocking(False)
+        client = Client(sock)
+        self._clients.append(client)
+        await self.loop.sock_connect(sock, ("127.0.0.1", self.listener.port))
+        await self.until(lambda: len(self.seats) >= accepted)
+        return client
+
+    async def held(self, target: str, *headers: str, transport: str = "stream") -> Client:
+        """Return a client that holds this request, its welcome already read (a poll has none)."""
+        client, before = await self.connect(), self.counters.opened_total[transport]
+        await client.send(head(target, *headers))
+        await self.until(lambda: self.counters.opened_total[transport] > before)
+        if transport in {"stream", "sse"}:
+            await client.until(b"hello world!")
+            await client.until(b"\r\n")
+        return client
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass in steps of a quarter second, as the running edge's wheels turn."""
+        end = self.clock.now + seconds
+        while self.clock.now < end:
+            self.clock.now = min(self.clock.now + 0.25, end)
+            self.front.wheel.advance(self.clock.now)
+            self.hub.wheel.advance(self.clock.now)
+
+    def publish(self, name: str, *payloads: bytes) -> None:
+        """Store messages and let one read from Redis bring them."""
+        for payload in payloads:
+            self.hub.on_message(self.names.channel(name), encode_frame(self.log.append(name, payload)))
+        self.hub.on_read_end()
+
+    async def until(self, true: Callable[[], object]) -> None:
+        """Let the loop turn until something is true."""
+        async with asyncio.timeout(PATIENCE):
+            while not true():  # noqa: ASYNC110  # a look at plain attributes: there is no event to wait for
+                await asyncio.sleep(0)
+
+    async def turns(self, count: int = 20) -> None:
+        """Let the loop turn a few times: enough for anything that is ready to happen."""
+        for _ in range(count):
+            await asyncio.sleep(0)
+
+    def close(self) -> None:
+        """Close every socket."""
+        self.listener.close()
+        for client in self._clients:
+            client.close()
+        for seat in self.seats:
+            self.seats.remove(seat, "test")
+        self.loop.remove_reader(self.poller.fileno())
+        self.poller.close()
+
+
+@asynccontextmanager
+async def small_edge(**options: Any) -> AsyncIterator[SmallEdge]:
+    """Run a small edge on a free port."""
+    edge = SmallEdge(**options)
+    edge.listener.open("127.0.0.1", 0)
+    try:
+        yield edge
+    finally:
+        edge.close()

@@ -1,0 +1,196 @@
+"""The seed's stream and Server-Sent Events."""
+
+import json
+import re
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from edge.framing import Item, Variant, framing_for, sse_event
+from tests.edge.framing.reading import Event, read_chunks, read_response, read_retry, read_sse
+
+TEXT = st.text(st.one_of(st.sampled_from("\r\n\0 :\u2028\ufeffdi"), st.characters(exclude_categories=("Cs",))))
+HI = Item("data", "room", "hi", "3-103", "3-103")
+RAW = Variant(chunked=False)
+
+
+def normalised(text: str) -> str:
+    """Return a text with every line break as LF."""
+    return re.sub(r"\r\n|\r", "\n", text)
+
+
+@pytest.mark.parametrize(
+    ("data", "event"),
+    [
+        ("hi", b"data: hi\n\n"),
+        ("", b"data: \n\n"),
+        ("a\nb", b"data: a\ndata: b\n\n"),
+        ("a\rb", b"data: a\ndata: b\n\n"),
+        ("a\r\nb", b"data: a\ndata: b\n\n"),
+        ("a\n\rb", b"data: a\ndata: \ndata: b\n\n"),
+        ("a\r\r\nb", b"data: a\ndata: \ndata: b\n\n"),
+        ("a\n", b"data: a\ndata: \n\n"),
+        ("\n", b"data: \ndata: \n\n"),
+        ("\r\n\r\nid: 9-9", b"data: \ndata: \ndata: id: 9-9\n\n"),
+        (" hi", b"data:  hi\n\n"),
+        (":", b"data: :\n\n"),
+        ("a\u2028b\x0bc\x85", "data: a\u2028b\x0bc\x85\n\n".encode()),
+    ],
+)
+def test_every_line_break_starts_a_new_data_line(data: str, event: bytes) -> None:
+    """CR, LF and CRLF are line breaks, and nothing else is."""
+    assert sse_event(data) == event
+
+
+def test_an_event_has_an_id_and_a_name() -> None:
+    """The position comes first, then the name, then the data."""
+    assert sse_event("hi", name="news", event_id="3-103") == b"id: 3-103\nevent: news\ndata: hi\n\n"
+
+
+@pytest.mark.parametrize("name", ["news\ndata: forged", "news\rid: 9-9", "news\r\n\r\n", "news\0"])
+def test_a_name_cannot_forge_a_field(name: str) -> None:
+    """A name or an id ends at the first character that would end its line."""
+    assert sse_event("hi", name=name, event_id=name) == b"id: news\nevent: news\ndata: hi\n\n"
+
+
+@given(data=TEXT, name=st.sampled_from(["", "news", "ü"]), event_id=st.sampled_from(["", "3-103", "1-101,2-102"]))
+@example(data="\n\ndata: x\nid: 9-9\nevent: y\nretry: 1\n\n", name="", event_id="3-103")
+def test_an_event_reads_back(data: str, name: str, event_id: str) -> None:
+    """A parser made from the standard gets the data, its line breaks as LF, and exactly the id and name given."""
+    text = sse_event(data, name=name, event_id=event_id).decode()
+    assert read_sse(text) == [Event(normalised(data), name, event_id)]
+    assert read_retry(text) == []
+
+
+@given(data=TEXT, name=TEXT, event_id=TEXT)
+def test_nothing_in_an_event_breaks_out_of_it(data: str, name: str, event_id: str) -> None:
+    """Whatever data, name and id hold, it is one event with that data, and the next one is not touched."""
+    text = (sse_event(data, name=name, event_id=event_id) + sse_event("next", event_id="4-104")).decode()
+    first, second = read_sse(text)
+    assert first.data == normalised(data)
+    assert second == Event("next", "", "4-104")
+    assert read_retry(text) == []
+
+
+@pytest.mark.parametrize(
+    ("item", "variant", "expected"),
+    [
+        (HI, Variant(), Event("hi", "", "3-103")),
+        (HI._replace(event="news"), Variant(), Event("hi", "news", "3-103")),
+        (HI._replace(cursor="3-103,7-9"), Variant(), Event("hi", "", "3-103,7-9")),
+        (Item("data", "room", "live"), Variant(), Event("live", "", "")),
+        (Item("data", "room"), Variant(), Event("", "", "")),
+        (
+            HI,
+            Variant(envelope=True),
+            Event('{"type":"data","id":"room","content":"hi","seq":"3-103"}', "", "3-103"),
+        ),
+        (
+            Item("reset", "room", seq="5-105", cursor="5-105"),
+            Variant(),
+            Event('{"type":"reset","id":"room","seq":"5-105"}', "reset", "5-105"),
+        ),
+        (
+            Item("welcome", "room", "hello world!", "3-103", "3-103"),
+            Variant(),
+            Event('{"type":"welcome","id":"room","content":"hello world!","seq":"3-103"}', "welcome", "3-103"),
+        ),
+    ],
+)
+def test_sse_carries_content_and_control_objects(item: Item, variant: Variant, expected: Event) -> None:
+    """Data is raw, or the object in an envelope; control is an event of its own name with the object as data."""
+    body, _ = read_chunks(framing_for("sse", variant).encode([item], ""))
+    assert read_sse(body.decode()) == [expected]
+
+
+@given(st.lists(TEXT.map(lambda content: Item("data", "room", content, "3-103", "3-103")), max_size=5))
+def test_a_stream_carries_one_object_a_line(items: list[Item]) -> None:
+    """Every object comes back from its own line, in order, whatever its content."""
+    body, ended = read_chunks(framing_for("stream", Variant()).encode(items, "3-103"))
+    lines = body.split(b"\n")
+    assert not ended
+    assert lines.pop() == b""
+    assert [json.loads(line)["content"] for line in lines] == [item.content for item in items]
+
+
+@pytest.mark.parametrize("transport", ["stream", "sse"])
+def test_several_objects_make_one_chunk(transport: str) -> None:
+    """What goes out in one write is one chunk."""
+    framing, raw = framing_for(transport, Variant()), framing_for(transport, RAW)
+    three = raw.encode([HI, HI, HI], "")
+    assert framing.encode([HI, HI, HI], "") == b"%x\r\n%b\r\n" % (len(three), three)
+
+
+@pytest.mark.parametrize(
+    ("transport", "content_type"), [("stream", "application/x-ndjson"), ("sse", "text/event-stream")]
+)
+@pytest.mark.parametrize("chunked", [True, False])
+def test_the_head_of_a_held_answer(transport: str, content_type: str, chunked: bool) -> None:
+    """Proxies must neither buffer nor keep it, and only HTTP/1.1 gets chunks."""
+    answer = read_response(framing_for(transport, Variant(chunked=chunked, closing=not chunked)).head(3000))
+    assert answer.status_line == "HTTP/1.1 200 OK"
+    assert answer.headers["content-type"] == content_type
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-accel-buffering"] == "no"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers.get("transfer-encoding") == ("chunked" if chunked else None)
+    assert answer.headers.get("connection") == (None if chunked else "close")
+    assert "content-length" not in answer.headers
+
+
+def test_an_event_source_is_told_when_to_come_back() -> None:
+    """The head of an SSE answer sets the pause before a reconnect, and is no event."""
+    body, _ = read_chunks(read_response(framing_for("sse", Variant()).head(3210)).body)
+    assert read_retry(body.decode()) == [3210]
+    assert read_sse(body.decode()) == []
+
+
+@pytest.mark.parametrize("transport", ["stream", "sse"])
+def test_http_1_0_gets_the_bytes_without_chunks(transport: str) -> None:
+    """Every part of an HTTP/1.0 answer is what the chunks of an HTTP/1.1 answer hold."""
+    chunked, raw = framing_for(transport, Variant()), framing_for(transport, RAW)
+    assert read_chunks(chunked.encode([HI], "")) == (raw.encode([HI], ""), False)
+    assert read_chunks(chunked.heartbeat) == (raw.heartbeat, False)
+    assert read_chunks(chunked.farewell("3-103")) == (raw.farewell("3-103"), True)
+    assert raw.end == b""
+
+
+@pytest.mark.parametrize(("transport", "beat"), [("stream", b"\n"), ("sse", b":\n\n")])
+def test_a_heartbeat_says_nothing(transport: str, beat: bytes) -> None:
+    """A heartbeat is an empty line, or a comment that no EventSource dispatches."""
+    framing = framing_for(transport, Variant())
+    assert read_chunks(framing.heartbeat) == (beat, False)
+    assert read_sse((beat + beat).decode()) == []
+
+
+def test_a_stream_says_goodbye_with_an_object() -> None:
+    """The stream's last line is a close object, and then the body ends."""
+    body, ended = read_chunks(framing_for("stream", Variant()).farewell("3-103"))
+    assert json.loads(body)["type"] == "close"
+    assert ended
+
+
+def test_an_event_source_is_let_go_without_a_word() -> None:
+    """The body ends; the browser comes back by itself."""
+    assert read_chunks(framing_for("sse", Variant()).farewell("3-103")) == (b"", True)
+
+
+def test_an_event_source_is_refused_with_a_200_that_ends() -> None:
+    """After any other status it would give up for ever: it gets a retry, the sentence as a comment, and the end."""
+    answer = read_response(framing_for("sse", Variant()).refusal(503, "no redis\r\ndata: forged\n\n", 4))
+    body, ended = read_chunks(answer.body)
+    assert answer.status_line == "HTTP/1.1 200 OK"
+    assert read_retry(body.decode()) == [4000]
+    assert read_sse(body.decode()) == []
+    assert b": no redis\n" in body
+    assert ended
+
+
+def test_a_stream_is_refused_with_its_status() -> None:
+    """The stream's client can read a status and when to try again."""
+    answer = read_response(framing_for("stream", Variant()).refusal(503, "no redis", 4))
+    assert answer.status_line == "HTTP/1.1 503 Service Unavailable"
+    assert answer.headers["retry-after"] == "4"
+    assert json.loads(answer.body) == {"type": "error", "code": 503, "content": "no redis"}

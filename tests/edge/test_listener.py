@@ -1,0 +1,114 @@
+"""The listener: accepting, the limits of it, and batches."""
+
+import errno
+import os
+import socket
+from unittest.mock import Mock
+
+import pytest
+
+from common.errors import SettingsError
+from edge import listener as listener_module
+from tests.edge.building import SmallEdge, head, small_edge
+
+
+async def test_a_taken_port_is_named_with_its_setting(edge: SmallEdge) -> None:
+    """Who starts a second edge on the same port learns which variable to change."""
+    with pytest.raises(SettingsError, match=f"COMET_EDGE_PORT={edge.listener.port}"):
+        SmallEdge().listener.open("127.0.0.1", edge.listener.port)
+
+
+async def test_connections_get_the_listeners_options(edge: SmallEdge) -> None:
+    """No delay, and keep-alive: set once on the listener, handed down by the kernel."""
+    await edge.connect()
+    (seat,) = edge.seats
+    with socket.socket(fileno=os.dup(seat.fd)) as accepted:
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert not os.get_blocking(seat.fd)
+
+
+async def test_a_closed_listener_keeps_its_connections(edge: SmallEdge) -> None:
+    """Nobody new comes in; who is seated goes on. Closing twice does no harm."""
+    client = await edge.held("/sub?id=room")
+    edge.listener.close()
+    edge.listener.close()
+    with pytest.raises(ConnectionRefusedError):
+        await edge.connect()
+    edge.publish("room", b"hi")
+    assert b'"hi"' in await client.until(b"\n\r\n")
+
+
+async def test_many_come_at_once(edge: SmallEdge) -> None:
+    """More than one turn accepts and one batch serves: all of them are welcomed."""
+    count = listener_module.ACCEPTS * 3
+    clients = [await edge.connect() for _ in range(count)]
+    for client in clients:
+        await client.send(head("/sub?id=room"))
+    for client in clients:
+        await client.until(b"hello world!")
+    assert len(edge.hub.channels["room"].seats) == count
+
+
+async def test_a_batch_is_bounded(edge: SmallEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One turn serves so many sockets and no more; the rest is not forgotten."""
+    monkeypatch.setattr(listener_module, "BATCH", 2)
+    clients = [await edge.connect() for _ in range(5)]
+    for client in clients:
+        await client.send(head("/nowhere"))
+    edge.listener.on_ready()
+    assert edge.counters.refused_total[404] <= 2
+    for client in clients:
+        assert (await client.answer()).status == 404
+
+
+async def test_a_full_edge_sends_newcomers_away() -> None:
+    """One too many gets a 503 that says when to try again, and the end; who is seated stays."""
+    async with small_edge(max_connections=1) as edge:
+        seated, newcomer = await edge.held("/sub?id=room"), await edge.connect()
+        answer = await newcomer.answer()
+        assert (answer.status, answer.headers["connection"]) == (503, "close")
+        assert 1 <= int(answer.headers["retry-after"]) <= 5
+        assert await newcomer.rest() == b""
+        edge.publish("room", b"hi")
+        assert b'"hi"' in await seated.until(b"\n\r\n")
+
+
+async def test_a_full_edge_has_room_again() -> None:
+    """When somebody has left, the next one is let in."""
+    async with small_edge(max_connections=1) as edge:
+        first = await edge.held("/sub?id=room")
+        first.close()
+        await edge.until(lambda: len(edge.seats) == 0)
+        await edge.held("/sub?id=room")
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+async def test_out_of_descriptors_accepting_pauses(
+    edge: SmallEdge, error: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop does not spin on a connection it cannot take; after a pause it goes on."""
+    log, real = Mock(), edge.listener._socket
+    monkeypatch.setattr(listener_module, "FULL_PAUSE", 0)
+    monkeypatch.setattr(edge.listener, "_log", log)
+    monkeypatch.setattr(edge.listener, "_socket", Mock(_accept=Mock(side_effect=OSError(error, "no more"))))
+    with socket.create_connection(("127.0.0.1", edge.listener.port)):
+        edge.listener._accept()
+        assert edge.poller.poll(0, 10) == []  # a connection waits, and the loop is not woken for it
+    log.error.assert_called_once()
+    monkeypatch.setattr(edge.listener, "_socket", real)
+    await edge.held("/sub?id=room")
+
+
+async def test_a_client_that_went_before_it_was_accepted_is_no_error(
+    edge: SmallEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is gone already costs nothing and is not worth a line in the log."""
+    log, real = Mock(), edge.listener._socket
+    monkeypatch.setattr(edge.listener, "_log", log)
+    gone = Mock(_accept=Mock(side_effect=OSError(errno.ECONNABORTED, "gone")))
+    monkeypatch.setattr(edge.listener, "_socket", gone)
+    edge.listener._accept()
+    monkeypatch.setattr(edge.listener, "_socket", real)
+    assert not log.error.called
+    await edge.held("/sub?id=room")

@@ -1,0 +1,224 @@
+"""Bringing a position up to date from the log and the ring, and reading the log in batches."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis import RedisError
+
+from common.message import Message
+from common.position import START, Position
+from common.scripts import Synced, Wanted
+from edge import recovery
+from edge.channel import Channel
+from edge.recovery import BATCH, Gap, Synchronizer, Wish, catch_up
+from tests.edge.building import PATIENCE, at, channel_at, log
+
+
+@pytest.mark.parametrize(
+    ("since", "synced", "channel", "messages"),
+    [
+        # The log was read at the very place where the channel stands.
+        (at(5), Synced(at(5), []), channel_at(5), []),
+        (at(2), Synced(at(5), log(3, 5)), channel_at(5), log(3, 5)),
+        (at(2), Synced(at(5), log(3, 5)), channel_at(5, ring=1), log(3, 5)),
+        # The log is ahead: pub/sub will bring the rest.
+        (at(2), Synced(at(7), log(3, 7)), channel_at(5, ring=1), log(3, 5)),
+        (at(5), Synced(at(7), log(6, 7)), channel_at(5), []),
+        (START, Synced(at(7), log(4, 7)), channel_at(5), log(4, 5)),
+        (START, Synced(at(7), log(6, 7)), channel_at(5), []),
+        # The log is behind: the channel went on while it was read, and its ring has the rest.
+        (at(2), Synced(at(4), log(3, 4)), channel_at(6, ring=2), log(3, 6)),
+        (at(4), Synced(at(4), []), channel_at(6, ring=2), log(5, 6)),
+        (START, Synced(at(4), log(1, 4)), channel_at(6, ring=4), log(1, 6)),
+        (START, Synced(at(0), []), channel_at(2, ring=2), log(1, 2)),
+        # … but it went on further than the ring reaches.
+        (at(2), Synced(at(3), log(3, 3)), channel_at(6, ring=2), Gap.APART),
+        (START, Synced(at(3), log(1, 3)), channel_at(6, ring=2), Gap.APART),
+        # The log was trimmed after the position.
+        (at(2), Synced(at(5), log(4, 5)), channel_at(5), Gap.UNPROVEN),
+        (at(2), Synced(at(5), []), channel_at(5), Gap.UNPROVEN),
+        (START, Synced(at(5), []), channel_at(5), []),
+        (START, Synced(at(5), log(4, 5)), channel_at(5), log(4, 5)),
+        # The position was never ours, or comes from a log that was lost.
+        (Position(5, 999), Synced(at(5), []), channel_at(5), Gap.UNPROVEN),
+        (Position(2, 999), Synced(at(5), log(3, 5)), channel_at(5), Gap.UNPROVEN),
+        (at(9), Synced(at(5), []), channel_at(5), Gap.UNPROVEN),
+    ],
+)
+def test_a_position_is_brought_up_to_date(
+    since: Position, synced: Synced, channel: Channel, messages: list[Message] | Gap
+) -> None:
+    """The log proves the way from the position, the ring what the log lacks; what it has more is left to pub/sub."""
+    assert catch_up(since, synced, channel) == messages
+
+
+def test_a_channel_on_another_branch_is_no_continuation() -> None:
+    """When the log runs past the channel by another chain, the two do not fit together."""
+    channel = channel_at(5)
+    channel.restart(Position(5, 999))
+    assert catch_up(at(2), Synced(at(7), log(3, 7)), channel) is Gap.UNPROVEN
+
+
+def test_a_client_ahead_of_a_slow_edge_is_not_reset() -> None:
+    """A position that the log proves is good, also when this edge's pub/sub has not come so far yet (I7)."""
+    assert catch_up(at(7), Synced(at(8), log(8, 8)), channel_at(5)) is Gap.APART
+
+
+@given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 12), st.integers(0, 6), st.integers(0, 12))
+def test_a_catch_up_is_exact_or_a_gap(since: int, read: int, last: int, ring: int, trimmed: int) -> None:
+    """Wherever client, log and channel stand, the answer is exactly what lies between client and channel, or a gap."""
+    kept = [message for message in log(1, read) if message.offset > max(since, trimmed)]
+    channel = channel_at(last, ring=min(ring, last))
+    answer = catch_up(at(since), Synced(at(read), kept), channel)
+    if not isinstance(answer, Gap):
+        assert answer == log(since + 1, last)
+    if since <= read <= last and trimmed <= since and ring >= last - read:
+        assert answer == log(since + 1, last)
+
+
+class Redis:
+    """A sync that waits until the test lets it go on; each call can be answered or failed."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self._results: list[asyncio.Future[list[Synced]]] = []
+
+    async def sync(self, wanted: Sequence[Wanted]) -> list[Synced]:
+        """Note the call and wait."""
+        self.calls.append(
+            [wish.channel if wish.offset is None else f"{wish.channel} after {wish.offset}" for wish in wanted]
+        )
+        self._results.append(asyncio.get_running_loop().create_future())
+        return await self._results[-1]
+
+    async def called(self, times: int) -> None:
+        """Wait for the n-th call."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.calls) < times:  # noqa: ASYNC110  # a look at a list: there is no event to wait for
+                await asyncio.sleep(0)
+
+    async def answer(self) -> None:
+        """Answer the last call: every log stands at offset 5."""
+        self._results[-1].set_result([Synced(at(5), []) for _ in self.calls[-1]])
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def fail(self, error: Exception) -> None:
+        """Fail the last call."""
+        self._results[-1].set_exception(error)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def redis() -> Redis:
+    """Return a Redis that waits."""
+    return Redis()
+
+
+@pytest.fixture
+def answered() -> list[str]:
+    """Return a list for the names of wishes that were answered."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a failed read be retried at once."""
+    monkeypatch.setattr(recovery, "RETRY_PAUSE", 0)
+
+
+def wish(name: str, answered: list[str], offset: int | None = None) -> Wish:
+    """Return a wish that notes its answer."""
+    return Wish(Wanted(name, offset), lambda synced: answered.append(f"{name} at {synced.top}"))
+
+
+async def test_the_wishes_of_one_turn_are_one_read(redis: Redis, answered: list[str]) -> None:
+    """What is asked for together goes out together and is answered in order."""
+    synchronizer = Synchronizer(redis.sync)
+    synchronizer.ask(wish("a", answered))
+    synchronizer.ask(wish("b", answered, 3))
+    await redis.called(1)
+    await redis.answer()
+    assert redis.calls == [["a", "b after 3"]]
+    assert answered == ["a at 5-105", "b at 5-105"]
+
+
+async def test_wishes_during_a_read_wait_for_the_next(redis: Redis, answered: list[str]) -> None:
+    """One read is under way at a time; the next takes everything that came meanwhile."""
+    synchronizer = Synchronizer(redis.sync)
+    synchronizer.ask(wish("a", answered))
+    await redis.called(1)
+    synchronizer.ask(wish("b", answered))
+    synchronizer.ask(wish("c", answered))
+    await redis.answer()
+    await redis.called(2)
+    await redis.answer()
+    assert redis.calls == [["a"], ["b", "c"]]
+    assert len(answered) == 3
+
+
+async def test_a_batch_is_bounded(redis: Redis, answered: list[str]) -> None:
+    """A thousand wishes do not hold Redis up with one script call."""
+    synchronizer = Synchronizer(redis.sync)
+    for number in range(BATCH + 1):
+        synchronizer.ask(wish(str(number), answered))
+    await redis.called(1)
+    await redis.answer()
+    await redis.called(2)
+    await redis.answer()
+    assert [len(call) for call in redis.calls] == [BATCH, 1]
+    assert len(answered) == BATCH + 1
+
+
+async def test_a_wish_of_an_answer_is_read_too(redis: Redis, answered: list[str]) -> None:
+    """Whoever is answered may ask again at once."""
+    synchronizer = Synchronizer(redis.sync)
+    synchronizer.ask(Wish(Wanted("a"), lambda synced: synchronizer.ask(wish("again", answered))))
+    await redis.called(1)
+    await redis.answer()
+    await redis.called(2)
+    await redis.answer()
+    assert answered == ["again at 5-105"]
+
+
+@pytest.mark.parametrize("error", [RedisError("LOADING"), OSError("connection refused"), TimeoutError()])
+async def test_a_failed_read_is_repeated(redis: Redis, answered: list[str], error: Exception) -> None:
+    """When Redis fails nothing is lost: the same wishes go out again, before those that came later."""
+    synchronizer = Synchronizer(redis.sync)
+    synchronizer.ask(wish("a", answered))
+    await redis.called(1)
+    synchronizer.ask(wish("b", answered))
+    await redis.fail(error)
+    await redis.called(2)
+    await redis.answer()
+    assert redis.calls == [["a"], ["a", "b"]]
+    assert answered == ["a at 5-105", "b at 5-105"]
+
+
+async def test_what_is_forgotten_is_not_read(redis: Redis, answered: list[str]) -> None:
+    """After the connection was lost nobody asks for what was queued on it; later wishes are served as ever."""
+    synchronizer = Synchronizer(redis.sync)
+    synchronizer.ask(wish("old", answered))
+    synchronizer.forget()
+    synchronizer.ask(wish("new", answered))
+    await redis.called(1)
+    await redis.answer()
+    assert redis.calls == [["new"]]
+
+
+async def test_what_is_forgotten_during_a_read_is_not_repeated(redis: Redis, answered: list[str]) -> None:
+    """A read that fails after its wishes were forgotten is not tried again."""
+    synchronizer = Synchronizer(redis.sync)
+    synchronizer.ask(wish("old", answered))
+    await redis.called(1)
+    synchronizer.forget()
+    synchronizer.ask(wish("new", answered))
+    await redis.fail(RedisError("connection lost"))
+    await redis.called(2)
+    await redis.answer()
+    assert redis.calls == [["old"], ["new"]]
+    assert answered == ["new at 5-105"]

@@ -1,0 +1,378 @@
+"""A small world to try the hub in: a Redis of plain Python, edges whose network the test controls, and clients that
+check every message they get against what was really published.
+
+The Redis keeps one total order per channel, as the real one does, and runs what the Lua scripts do. Each edge has one
+subscribe connection: a queue from which the test delivers, drops or repeats frames; and reads of the log that are
+executed at one step and answered at a later one.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from copy import deepcopy
+from itertools import count
+from typing import Any
+
+from common.channels import Names
+from common.message import Message, encode_frame
+from common.position import Position
+from common.scripts import Adopted, Bare, Synced, Wanted
+from edge.adoption import Adopter
+from edge.channel import State
+from edge.counters import Counters
+from edge.entrance import Entrance
+from edge.fanout import FanOut, stamp
+from edge.framing import Framing, Item, Variant
+from edge.hub import Hub
+from edge.opening import Opening
+from edge.recovery import Wish
+from edge.request import SubscribeRequest
+from edge.seats import Seat
+
+NAMES = Names("comet:")
+RECENT_EPOCHS = 32
+
+
+class Log:
+    """What Redis keeps of one channel."""
+
+    def __init__(self, tag: int) -> None:
+        self.top = Position(0, tag)
+        self.entries: list[Message] = []
+        self.epoch = self.sealed = 0
+        self.adopted: dict[int, int] = {}
+        self.joined_at: dict[int, float] = {}
+
+
+class Redis:
+    """The log of each channel, and who is subscribed."""
+
+    def __init__(self, history: int = 20) -> None:
+        self.logs: dict[str, Log] = {}
+        self.ever: dict[tuple[str, Position], int] = {}  # every message that ever was -> its predecessor's tag
+        self.subscribers: dict[str, list[Wire]] = {}
+        self.history = history
+        self.now = 0.0
+        self._clock = count(1000)
+
+    def log(self, name: str) -> Log:
+        """Return a channel's log, with its genesis if it is new."""
+        if name not in self.logs:
+            self.logs[name] = Log(next(self._clock))
+        return self.logs[name]
+
+    def send(self, name: str, payload: bytes) -> None:
+        for wire in self.subscribers.get(name, []):
+            wire.queue.append(("message", name, payload))
+
+    def publish(self, name: str, payload: bytes) -> Position:
+        """Do what append.lua does."""
+        log = self.log(name)
+        message = Message(payload, log.top.offset + 1, max(next(self._clock), log.top.tag + 1), log.top.tag)
+        log.top = Position(message.offset, message.tag)
+        log.entries = [*log.entries, message][-self.history :]
+        self.ever[name, log.top] = message.prev
+        self.send(name, encode_frame(message))
+        return log.top
+
+    def sync(self, wanted: Wanted) -> Synced:
+        """Do what sync.lua does for one channel."""
+        log = self.log(wanted.channel)
+        entries = [] if wanted.offset is None else [each for each in log.entries if each.offset > wanted.offset]
+        epoch = self._join(wanted.channel, log) if wanted.join else 0
+        return Synced(log.top, entries, epoch)
+
+    def _join(self, name: str, log: Log) -> int:
+        log.epoch += 1
+        log.adopted.pop(log.epoch - RECENT_EPOCHS, None)
+        log.joined_at[log.epoch] = self.now
+        if len(self.subscribers.get(name, [])) <= 1:
+            log.sealed = log.epoch - 1
+        self.send(name, b"\x01J1 %d" % log.epoch)
+        return log.epoch
+
+    def adopt(self, name: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
+        """Do what adopt.lua does."""
+        log = self.log(name)
+        for done, (epoch, number, payload) in enumerate(messages):
+            if epoch > log.epoch:
+                return Adopted(done, "lost")
+            between = first_epoch - 1 - log.sealed
+            if between > 0 and self.now < log.joined_at[first_epoch] + 0.4 + 0.1 * min(between, 10):
+                return Adopted(done, "wait")
+            if epoch > log.epoch - RECENT_EPOCHS and log.adopted.get(epoch, 0) == number - 1:
+                self.publish(name, payload)
+                log.adopted[epoch] = number
+            log.sealed = max(log.sealed, epoch - 1)
+        return Adopted(len(messages), "done")
+
+    def wipe(self) -> None:
+        """Lose everything, as a restart without persistence does."""
+        self.logs.clear()
+
+    def snapshot(self) -> dict[str, Log]:
+        return deepcopy(self.logs)
+
+    def restore(self, snapshot: dict[str, Log]) -> None:
+        """Go back to an older state, as a failover to a lagging replica does."""
+        self.logs = deepcopy(snapshot)
+
+
+class Wire:
+    """An edge's subscribe connection: what Redis sent and the edge has not read yet."""
+
+    def __init__(self, redis: Redis) -> None:
+        self.redis = redis
+        self.queue: deque[tuple[Any, ...]] = deque()
+
+    def subscribe(self, name: str, attempt: int) -> None:
+        listeners = self.redis.subscribers.setdefault(name, [])
+        if self not in listeners:
+            listeners.append(self)
+        self.queue.append(("ack", name, attempt))
+
+    def unsubscribe(self, name: str) -> None:
+        listeners = self.redis.subscribers.get(name, [])
+        if self in listeners:
+            listeners.remove(self)
+
+    def cut(self) -> None:
+        for listeners in self.redis.subscribers.values():
+            if self in listeners:
+                listeners.remove(self)
+
+
+class PlainFraming(Framing):
+    """Hands items on as they are, so that a client sees objects and not bytes."""
+
+    content_type = ""
+
+    def __init__(self, *, one_shot: bool) -> None:
+        super().__init__(Variant())
+        self.__dict__["one_shot"] = one_shot
+        self.__dict__["transport"] = "poll" if one_shot else "stream"
+
+    def encode(self, items: Sequence[Item], cursor: str) -> Any:
+        return list(items), cursor
+
+
+STREAM, POLL = PlainFraming(one_shot=False), PlainFraming(one_shot=True)
+
+
+class RecordingSeats:
+    """Stands in for `Seats`: everything written goes to the seat's client."""
+
+    def __init__(self) -> None:
+        self.clients: dict[Seat, Client] = {}
+        self.on_leave: Callable[[Seat], None]
+
+    def broadcast(self, seats: dict[Seat, None], encode: Callable[[Framing], bytes], messages: int) -> list[Seat]:
+        return list(seats)
+
+    def write(self, seat: Seat, data: Any) -> None:
+        self.clients[seat].receive(*data)
+
+    def free(self, seat: Seat, reason: str) -> None:
+        self.on_leave(seat)
+        seat.framing = None
+
+
+class Client:
+    """A subscriber that checks: each message follows the one before, or a reset stands between (I4, I6)."""
+
+    def __init__(self, redis: Redis, channels: tuple[str, ...], *, polls: bool) -> None:
+        self.redis = redis
+        self.channels = channels
+        self.polls = polls
+        self.at: dict[str, Position] = {}  # where it stands on each channel
+        self.got: dict[str, list[str]] = {name: [] for name in channels}
+        self.resets = 0
+        self.cursor = ""
+        self.seat: Seat | None = None
+        self.edge: Edge | None = None
+
+    def receive(self, items: list[Item], cursor: str) -> None:
+        for item in items:
+            getattr(self, f"_on_{item.kind}")(item)
+        if self.polls:
+            self.cursor = cursor
+
+    def _on_welcome(self, item: Item) -> None:
+        start = _position(item.seq)
+        known = self.at.get(item.channel)
+        assert known is None or start == known or self._reset_follows, f"welcomed at {start}, stood at {known}"
+        self.at[item.channel] = start
+
+    _reset_follows = False
+
+    def _on_data(self, item: Item) -> None:
+        self.got[item.channel].append(item.content or "")
+        if not item.seq:
+            return
+        position, before = _position(item.seq), self.at[item.channel]
+        prev = self.redis.ever[item.channel, position]
+        assert (position.offset, prev) == (before.offset + 1, before.tag), f"{position} does not follow {before}"
+        self.at[item.channel] = position
+
+    def _on_reset(self, item: Item) -> None:
+        self.resets += 1
+        self.at[item.channel] = _position(item.seq)
+
+
+def _position(seq: str) -> Position:
+    offset, _, tag = seq.partition("-")
+    return Position(int(offset), int(tag))
+
+
+class Edge:
+    """A hub with everything around it that a test can steer."""
+
+    def __init__(self, redis: Redis, *, adopts: bool = False, sleep: Any = None) -> None:
+        self.redis = redis
+        self.now = 0.0
+        self.wire: Wire | None = None
+        self.wishes: list[Wish] = []  # asked, not executed
+        self.answers: list[tuple[Wish, Synced]] = []  # executed, not answered
+        self.seats = RecordingSeats()
+        counters = Counters()
+        fanout = FanOut(self.seats, counters, self.clock, away=30)  # type: ignore[arg-type]
+        entrance = Entrance(self, counters, keeps_history=True)  # type: ignore[arg-type]
+        self.adopter = Adopter(self.adopt, counters, self.clock, sleep=sleep) if adopts else None
+        self.hub = Hub(
+            NAMES,
+            fanout,
+            entrance,
+            self,  # type: ignore[arg-type]
+            counters,
+            self.clock,
+            adopter=self.adopter,
+            linger=30,
+            max_message_bytes=1000,
+            keeps_history=True,
+        )
+        self.hub.bus = self
+        self.fanout = fanout
+        self.counters = counters
+        if self.adopter is not None:
+            self.adopter.on_not_adopted = self.hub.on_not_adopted
+        entrance.on_seated = self.on_seated
+        self.seats.on_leave = self.hub.leave
+        fanout.on_answered = lambda seat: None
+
+    def clock(self) -> float:
+        return self.now
+
+    # What the hub uses: the bus, and the synchronizer.
+
+    def subscribe(self, name: bytes, attempt: int) -> None:
+        if self.wire is not None:
+            self.wire.subscribe(NAMES.name_of(name), attempt)
+
+    def unsubscribe(self, name: bytes) -> None:
+        if self.wire is not None:
+            self.wire.unsubscribe(NAMES.name_of(name))
+
+    def ask(self, wish: Wish) -> None:
+        self.wishes.append(wish)
+
+    def forget(self) -> None:
+        self.wishes.clear()
+
+    async def adopt(self, name: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
+        return self.redis.adopt(name, first_epoch, messages)
+
+    def on_seated(self, opening: Opening) -> None:
+        """Do what the front desk does, without bytes."""
+        seat, client = opening.seat, self.seats.clients[opening.seat]
+        seat.opening, seat.framing = None, opening.framing
+        if seat.positions is not None:
+            seat.positions = dict(zip(opening.request.channels, map(str, opening.starts), strict=True))
+        if client.polls:
+            for name, start in zip(opening.request.channels, opening.starts, strict=True):
+                assert start is not None
+                if not client.cursor:
+                    client.at[name] = start
+            if opening.items:
+                self.fanout.deliver(seat, opening.items)
+            return
+        client._reset_follows = any(item.kind == "reset" for item in opening.items)
+        welcomes = [
+            Item("welcome", name, seq=str(start))
+            for name, start in zip(opening.request.channels, opening.starts, strict=True)
+        ]
+        client.receive(welcomes + stamp(opening.items, seat.positions), "")
+
+    # What the test does to it.
+
+    def connect(self) -> None:
+        if self.wire is None:
+            self.wire = Wire(self.redis)
+            self.hub.on_up()
+
+    def disconnect(self) -> None:
+        """Lose the connection and everything on it; reads that Redis executed may still be answered."""
+        if self.wire is not None:
+            self.wire.cut()
+            self.wire = None
+            self.hub.on_down()
+
+    def deliver(self, most: int, *, lose: bool = False, repeat: bool = False) -> None:
+        """Read some frames from the connection in one go."""
+        for _ in range(min(most, len(self.wire.queue) if self.wire else 0)):
+            assert self.wire is not None
+            kind, name, value = self.wire.queue.popleft()
+            if kind == "ack":
+                self.hub.on_subscribed(NAMES.channel(name), value)
+            elif not (lose and _is_message(value)):
+                for _ in range(2 if repeat and _is_message(value) else 1):
+                    self.hub.on_message(NAMES.channel(name), value)
+        self.hub.on_read_end()
+
+    def execute_reads(self) -> None:
+        wishes, self.wishes = self.wishes, []
+        self.answers += [(wish, self.redis.sync(wish.wanted)) for wish in wishes]
+
+    def answer_reads(self) -> None:
+        answers, self.answers = self.answers, []
+        for wish, synced in answers:
+            wish.done(synced)
+
+    def attach(self, client: Client) -> None:
+        """Let a client subscribe here, from where it stands."""
+        request = SubscribeRequest("", client.channels, since=self._since(client))
+        seat = client.seat = client.seat or Seat(next(_FDS))
+        client.edge = self
+        self.seats.clients[seat] = client
+        self.hub.attach(seat, request, POLL if client.polls else STREAM)
+
+    def _since(self, client: Client) -> tuple[Position, ...] | None:
+        if client.polls and client.cursor:
+            return tuple(_position(each) for each in client.cursor.split(","))
+        if not client.polls and len(client.at) == len(client.channels):
+            return tuple(client.at[name] for name in client.channels)
+        return None
+
+    def time_out(self, client: Client) -> None:
+        """Answer a waiting poll with nothing."""
+        if client.seat is not None and client.seat.framing is POLL:
+            self.fanout.deliver(client.seat, [])
+
+    def detach(self, client: Client) -> None:
+        if client.seat is not None:
+            self.hub.leave(client.seat)
+            client.seat.framing = None
+            del self.seats.clients[client.seat]
+        client.seat = client.edge = None
+
+    def audit(self) -> None:
+        """Do what the auditor does, with both looks at once."""
+        for name, channel in list(self.hub.channels.items()):
+            if channel.state is State.LIVE and self.redis.log(name).top != channel.last:
+                self.hub.repair(channel)
+
+
+_FDS = count(10)
+
+
+def _is_message(payload: bytes) -> bool:
+    """Join frames are not lost one by one: what is lost of a connection's order is modelled on messages."""
+    return not payload.startswith(b"\x01J1 ")
