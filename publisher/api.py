@@ -1,0 +1,120 @@
+"""The publisher's HTTP side: reads a request, has it published, and words the answer."""
+
+from collections.abc import Callable, Sequence
+
+from aiohttp import web
+
+from common.errors import BadRequestError, RequestError, TooLargeError, UnavailableError
+from common.http import error_headers, error_object, errors_as_json, json_answer
+from publisher.delivery import Delivery, Outcome
+from publisher.request import Entry, PublishRequest, parse_form, parse_json
+
+FORM, JSON = "application/x-www-form-urlencoded", "application/json"
+MIB = 1 << 20
+ENCODED = 6  # bytes that one byte of a message may take in a body: \u0000
+OK, NOT_FOUND, UNSUPPORTED = 200, 404, 415
+
+
+class Api:
+    """The handlers of `/pub`; `limit` is the largest payload in bytes, `count` is told the status of each message."""
+
+    def __init__(self, delivery: Delivery, limit: int, count: Callable[[int], None]) -> None:
+        self._delivery = delivery
+        self._limit = limit
+        self._count = count
+
+    def application(self) -> web.Application:
+        """Return the aiohttp application."""
+        app = web.Application(middlewares=[errors_as_json], client_max_size=ENCODED * self._limit + MIB)
+        app.router.add_get("/pub", self._form, allow_head=False)  # a HEAD must not publish
+        app.router.add_post("/pub", self._post)
+        return app
+
+    async def _post(self, request: web.Request) -> web.Response:
+        """Tell the two variants apart by the content type; without a body it is the seed's with a query."""
+        if request.content_type == FORM or (request.content_type != JSON and not request.can_read_body):
+            return await self._form(request)
+        try:
+            return await self._json(request)
+        except RequestError as error:
+            self._count(error.status)
+            raise
+
+    async def _form(self, request: web.Request) -> web.Response:
+        """Answer the seed's variant in plain text: `ok`, or who is not connected on any edge.
+
+        While this publisher cannot hear the edges' receipts, any edge that Redis handed the message to counts as
+        somebody connected.
+        """
+        try:
+            requests = parse_form(_query(request), await self._body(request), self._limit)
+            outcomes = _all_or_error(await self._delivery.publish(requests))
+        except RequestError as error:
+            self._count(error.status)
+            return web.Response(text=f"{error}\n", status=error.status, headers=error_headers(error))
+        status, sentence = _seed_answer([each.channel for each in requests], outcomes)
+        for _ in requests:
+            self._count(status)
+        return web.Response(text=f"{sentence}\n", status=status)
+
+    async def _json(self, request: web.Request) -> web.Response:
+        if request.content_type != JSON:
+            raise RequestError(f"content-type: must be {JSON} or {FORM}, not {request.content_type}", UNSUPPORTED)
+        if _query(request):
+            raise BadRequestError("the query string must be empty when the body is JSON; put everything in the body")
+        entries, single = parse_json(await self._body(request), self._limit)
+        results = await self._delivery.publish(entries)
+        if single:
+            _all_or_error(results)
+        _check_anything_sent(results)
+        for result in results:
+            self._count(result.status if isinstance(result, RequestError) else OK)
+        answers = [_json_result(*pair) for pair in zip(entries, results, strict=True)]
+        return json_answer(answers[0] if single else answers)
+
+    async def _body(self, request: web.Request) -> bytes:
+        try:
+            return await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            raise TooLargeError(f"the body is over {request.client_max_size} bytes; send fewer messages") from None
+        except web.RequestPayloadError:
+            raise BadRequestError("the body is broken: its encoding or length is not what the headers say") from None
+
+
+def _query(request: web.Request) -> bytes:
+    """Return the query string as it was sent; aiohttp's own reading of it hides bytes that are not UTF-8."""
+    return request.raw_path.partition("?")[2].encode(errors="surrogateescape")
+
+
+def _all_or_error(results: Sequence[Outcome | RequestError]) -> list[Outcome]:
+    """Return the outcomes; raises the first error if there is one."""
+    outcomes = []
+    for result in results:
+        if isinstance(result, RequestError):
+            raise result
+        outcomes.append(result)
+    return outcomes
+
+
+def _check_anything_sent(results: Sequence[Outcome | RequestError]) -> None:
+    """Raise `UnavailableError` if Redis was away from the first message on: the whole request may be repeated."""
+    if not any(isinstance(result, Outcome) for result in results):
+        for result in results:
+            if isinstance(result, UnavailableError):
+                raise result
+
+
+def _seed_answer(channels: Sequence[str], outcomes: Sequence[Outcome]) -> tuple[int, str]:
+    if any(outcome.connected for outcome in outcomes):
+        return OK, "ok"
+    return NOT_FOUND, f"id: {', '.join(channels)} not connected"
+
+
+def _json_result(entry: Entry, result: Outcome | RequestError) -> dict[str, object]:
+    if isinstance(result, RequestError):
+        return error_object(result)
+    answer: dict[str, object] = {"seq": str(result.position)} if result.position else {}
+    answer["edges"] = result.edges
+    if isinstance(entry, PublishRequest) and entry.receipt:
+        answer["subscribers"] = result.subscribers
+    return answer

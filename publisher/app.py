@@ -1,0 +1,101 @@
+"""The publisher's wiring and lifecycle: the only file that knows all its parts."""
+
+import asyncio
+import secrets
+from contextlib import suppress
+
+from aiohttp import web
+from redis import RedisError
+
+from common.admin import AdminServer, Readiness
+from common.bus import Bus
+from common.channels import Names
+from common.http import listen, port_of
+from common.logs import get_logger
+from common.redis import connect, endpoint
+from common.scripts import Scripts
+from common.settings import Settings
+from publisher.api import Api
+from publisher.delivery import Delivery
+from publisher.metrics import Metrics
+from publisher.receipts import Receipts
+
+
+class Publisher:
+    """One publisher process; implements `common.service.Service`."""
+
+    def __init__(self, settings: Settings) -> None:
+        publisher_id = secrets.token_hex(6)
+        names = Names(settings.prefix)
+        metrics = Metrics()
+        self._settings = settings
+        self._redis = connect(settings.redis_url)
+        self._receipts = Receipts(names, publisher_id)
+        self._bus = Bus(endpoint(settings.redis_url), self._receipts, names.probe(publisher_id), self._redis.publish)
+        self._receipts.listen_through(self._bus.subscribe)
+        self._receipts.on_listening = self._install_functions
+        self._scripts = Scripts(self._redis, names, settings)
+        delivery = Delivery(self._scripts, self._receipts, metrics.duration.observe)
+        self._api = Api(delivery, settings.max_message_bytes, metrics.count)
+        metrics.watch(lambda: self._bus.up, lambda: self._bus.reconnects, lambda: self._receipts.ignored)
+        self._admin = AdminServer(
+            settings.admin_host,
+            settings.publisher_admin_port,
+            "COMET_PUBLISHER_ADMIN_PORT",
+            self._readiness,
+            metrics.registry,
+        )
+        self._runner: web.AppRunner | None = None
+        self._bus_task: asyncio.Task[None] | None = None
+        self._installing: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port of `/pub`; 0 while it does not listen."""
+        return port_of(self._runner) if self._runner else 0
+
+    @property
+    def admin_port(self) -> int:
+        """The internal port; 0 while it does not listen."""
+        return self._admin.port
+
+    async def start(self) -> None:
+        """Listen on both ports and connect to Redis in the background; raises `SettingsError` if a port is taken."""
+        settings = self._settings
+        try:
+            app = self._api.application()
+            self._runner = await listen(app, settings.publisher_host, settings.publisher_port, "COMET_PUBLISHER_PORT")
+            await self._admin.start()
+        except BaseException:
+            await self.stop()
+            raise
+        self._bus_task = asyncio.create_task(self._bus.run())
+
+    async def stop(self) -> None:
+        """Answer the requests in flight, then let go of everything."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+        for task in (self._bus_task, self._installing):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+        await self._redis.aclose()
+        await self._admin.stop()
+
+    def _install_functions(self) -> None:
+        """Offer our Redis Functions on every new connection: a Redis that starts empty has lost them."""
+        if self._settings.history_size and (self._installing is None or self._installing.done()):
+            self._installing = asyncio.create_task(self._try_to_install())
+
+    async def _try_to_install(self) -> None:
+        try:
+            await self._scripts.install_functions()
+        except (RedisError, OSError) as error:
+            get_logger().info("FCALL comet_publish cannot be offered; nothing else needs it", error=str(error))
+
+    def _readiness(self) -> Readiness:
+        """Ready means that a probe came back lately, and that nobody has told us to stop."""
+        ready = self._bus.ready and self._runner is not None
+        return Readiness(ready, {"redis": self._bus.up, "receipts": self._receipts.listening})

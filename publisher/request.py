@@ -1,0 +1,206 @@
+"""Bytes of an HTTP request in, requests to publish out. Pure: nothing here waits or does I/O."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from urllib.parse import parse_qsl
+
+import orjson
+
+from common.channels import check_channel
+from common.errors import BadRequestError, RequestError, TooLargeError
+
+MOST_MESSAGES = 1000  # messages in one request
+LONGEST_TTL = 2_592_000  # seconds a message may be replayed: 30 days
+MOST_CHARACTERS = 128  # of an event name or a key
+RESERVED_EVENTS = frozenset({"welcome", "reset", "close", "error"})
+ID_NAMES = frozenset({"id", "channel", "cname"})
+FORM_FIELDS = ("content", "event", "key", "ttl")
+JSON_FIELDS = ("content", "event", "key", "ttl", "receipt", "ephemeral")
+
+
+class PublishRequest(NamedTuple):
+    """One message to one channel.
+
+    `ttl` is how many seconds it may be replayed (0: as long as the history), `receipt` asks how many got it,
+    `ephemeral` keeps it out of the history.
+    """
+
+    channel: str
+    payload: bytes
+    event: str = ""
+    key: str = ""
+    ttl: float = 0
+    receipt: bool = False
+    ephemeral: bool = False
+
+
+#: What stands for one message of a request: the request to publish it, or what is wrong with it.
+Entry = PublishRequest | RequestError
+
+
+class Batch(NamedTuple):
+    """What one JSON body asks for, in order; `single` if it was one object for one channel."""
+
+    entries: list[Entry]
+    single: bool
+
+
+def parse_form(query: bytes, body: bytes, limit: int) -> list[PublishRequest]:
+    """Read the seed's form: parameters in the query string, the form body, or both.
+
+    Returns one request for each different id; `limit` is the largest payload in bytes. Raises `RequestError`.
+    """
+    channels: dict[str, None] = {}  # ordered, each once
+    fields: dict[str, object] = {}
+    for name, value in _pairs(query) + _pairs(body):
+        if name in ID_NAMES:
+            channels[check_channel(value)] = None
+        elif name in fields:
+            raise BadRequestError(f"{name}: given twice; a request carries one message")
+        else:
+            fields[name] = value
+    if not channels:
+        raise BadRequestError("id: a channel name is missing; write for example /pub?id=room&content=hi")
+    _check_names(fields, FORM_FIELDS)
+    return [_request(channel, fields, limit)._replace(receipt=True) for channel in channels]
+
+
+def parse_json(body: bytes, limit: int) -> Batch:
+    """Read a JSON body: one message, an array of messages, or one message with `ids`.
+
+    `limit` is the largest payload in bytes. Raises `RequestError` if nothing of it can be published; what is wrong
+    with one message of an array, or one of the `ids`, takes that message's place instead. Numbers beyond 64 bits
+    in a `content` that is not a string become floating point numbers.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequestError(f"the body is not JSON: {error}") from None
+    if isinstance(value, list):
+        _check_count("the array", value)
+        return Batch([_entry(item, limit) for item in value], single=False)
+    fields = _object(value)
+    if "ids" in fields:
+        return Batch(_to_each(fields, limit), single=False)
+    return Batch([_message(fields, limit)], single=True)
+
+
+def _pairs(raw: bytes) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_MESSAGES)
+    except UnicodeDecodeError:
+        raise BadRequestError("the parameters must be UTF-8, percent-encoded") from None
+    except ValueError:
+        raise BadRequestError(f"a request has at most {MOST_MESSAGES} parameters") from None
+
+
+def _object(value: object) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise BadRequestError('a message must be a JSON object such as {"id":"room","content":"hi"}')
+    return value
+
+
+def _entry(item: object, limit: int) -> Entry:
+    try:
+        return _message(_object(item), limit)
+    except RequestError as error:
+        return error
+
+
+def _to_each(fields: dict[str, object], limit: int) -> list[Entry]:
+    """Read one message for several channels; a fault of the message is one of the whole request."""
+    _check_names(fields, ("ids", *JSON_FIELDS))
+    ids = fields["ids"]
+    if not isinstance(ids, list):
+        raise BadRequestError('ids: must be an array of channel names, for example ["room","lobby"]')
+    _check_count("ids", ids)
+    message = _request("", fields, limit)
+    return [_addressed(message, channel) for channel in ids]
+
+
+def _addressed(message: PublishRequest, channel: object) -> Entry:
+    try:
+        return message._replace(channel=_channel(channel))
+    except RequestError as error:
+        return error
+
+
+def _message(fields: dict[str, object], limit: int) -> PublishRequest:
+    _check_names(fields, ("id", *JSON_FIELDS))
+    return _request(_channel(fields.get("id", "")), fields, limit)
+
+
+def _request(channel: str, fields: Mapping[str, object], limit: int) -> PublishRequest:
+    """Check everything but the channel, which the caller has checked."""
+    if "content" not in fields:
+        raise BadRequestError("content: is missing; it may be empty, but it must be there")
+    receipt, ephemeral = _flag("receipt", fields), _flag("ephemeral", fields)
+    event, key = _event(fields.get("event", "")), _key(fields["key"]) if "key" in fields else ""
+    if key and ephemeral:
+        raise BadRequestError("key: an ephemeral message is not kept, so it cannot be recognised again; leave one out")
+    ttl = _ttl(fields["ttl"]) if "ttl" in fields else 0
+    return PublishRequest(channel, _payload(fields["content"], limit), event, key, ttl, receipt, ephemeral)
+
+
+def _check_names(fields: Mapping[str, object], known: Sequence[str]) -> None:
+    for name in fields:
+        if name not in known:
+            raise BadRequestError(f"{name[:MOST_CHARACTERS]}: is not a field here; known are {', '.join(known)}")
+
+
+def _check_count(name: str, values: Sequence[object]) -> None:
+    if len(values) > MOST_MESSAGES:
+        raise BadRequestError(f"{name}: at most {MOST_MESSAGES} messages in one request, these are {len(values)}")
+
+
+def _channel(value: object) -> str:
+    if not isinstance(value, str):
+        raise BadRequestError('id: must be a string, for example "room" or "1"')
+    return check_channel(value)
+
+
+def _payload(content: object, limit: int) -> bytes:
+    """Return a string as its UTF-8 bytes and anything else as its compact JSON text."""
+    try:
+        payload = content.encode() if isinstance(content, str) else orjson.dumps(content)
+    except orjson.JSONEncodeError:
+        raise BadRequestError("content: is nested too deeply; send it as a string") from None
+    if len(payload) > limit:
+        raise TooLargeError(f"content: {len(payload)} bytes; at most {limit} are allowed (COMET_MAX_MESSAGE_BYTES)")
+    return payload
+
+
+def _event(value: object) -> str:
+    if not isinstance(value, str):
+        raise BadRequestError('event: must be a string, for example "update"')
+    if value in RESERVED_EVENTS:
+        raise BadRequestError(f"event: {value!r} is reserved; choose another name")
+    if len(value) > MOST_CHARACTERS or any(character in "\r\n\0" for character in value):
+        raise BadRequestError(f"event: at most {MOST_CHARACTERS} characters, without CR, LF and NUL")
+    return value
+
+
+def _key(value: object) -> str:
+    if not isinstance(value, str):
+        raise BadRequestError('key: must be a string, for example "order-4711"')
+    if not 0 < len(value) <= MOST_CHARACTERS or not value.isprintable() or " " in value:
+        raise BadRequestError(f"key: 1 to {MOST_CHARACTERS} printable characters without white space")
+    return value
+
+
+def _ttl(value: object) -> float:
+    """Read a number of seconds, from JSON or as text from a form."""
+    try:
+        seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
+    except (ValueError, OverflowError):
+        seconds = 0.0
+    if not 0 < seconds <= LONGEST_TTL:
+        raise BadRequestError(f"ttl: give seconds, more than 0 and at most {LONGEST_TTL}")
+    return seconds
+
+
+def _flag(name: str, fields: Mapping[str, object]) -> bool:
+    value = fields.get(name, False)
+    if not isinstance(value, bool):
+        raise BadRequestError(f"{name}: must be true or false")
+    return value

@@ -1,0 +1,84 @@
+import asyncio
+from typing import cast
+
+import pytest
+
+from common.channels import Names
+from common.errors import BadRequestError, UnavailableError
+from common.message import Message
+from common.position import Position
+from common.scripts import Published, Scripts
+from publisher.delivery import MOST_AT_ONCE, MOST_WAITING, Delivery, Outcome
+from publisher.receipts import Receipts
+from publisher.request import PublishRequest
+
+REQUEST = PublishRequest("room", b"hi")
+
+
+class FakeScripts:
+    """Answers when the test lets it, and counts who waits for it."""
+
+    def __init__(self) -> None:
+        self.called = 0
+        self.go = asyncio.Event()
+
+    async def publish(self, channel: str, message: Message, *, key: str, live: bool) -> Published:
+        """Stand in for the publish script."""
+        self.called += 1
+        await self.go.wait()
+        return Published(Position(1, 7), -1 if key else 2)
+
+
+@pytest.fixture
+def scripts() -> FakeScripts:
+    """Return scripts that wait."""
+    return FakeScripts()
+
+
+@pytest.fixture
+def delivery(scripts: FakeScripts) -> Delivery:
+    """Return a delivery without Redis."""
+    return Delivery(cast(Scripts, scripts), Receipts(Names("t:"), "me"), lambda seconds: None)
+
+
+async def test_requests_wait_for_their_turn_up_to_a_limit(delivery: Delivery, scripts: FakeScripts) -> None:
+    """A few commands run at once, many requests wait, and one more is turned away at once."""
+    tasks = [asyncio.create_task(delivery.publish([REQUEST])) for _ in range(MOST_AT_ONCE + MOST_WAITING)]
+    await asyncio.wait(tasks, timeout=0)
+    (refused,) = await delivery.publish([REQUEST])
+    assert isinstance(refused, UnavailableError)
+    assert scripts.called == MOST_AT_ONCE
+    scripts.go.set()
+    results = await asyncio.gather(*tasks)
+    assert all(isinstance(result, Outcome) for (result,) in results)
+    assert isinstance((await delivery.publish([REQUEST]))[0], Outcome)
+
+
+async def test_after_a_failure_the_rest_is_not_tried(delivery: Delivery, scripts: FakeScripts) -> None:
+    """A Redis that does not answer costs one deadline for a whole array; other errors stay as they are."""
+    wrong = BadRequestError("id: wrong")
+    results = await delivery.publish([REQUEST, wrong, REQUEST])
+    assert [type(result) for result in results] == [UnavailableError, BadRequestError, UnavailableError]
+    assert scripts.called == 1
+
+
+@pytest.mark.parametrize(
+    ("outcome", "connected"),
+    [
+        (Outcome(None, 2, 5, duplicate=False), True),
+        (Outcome(None, 2, 0, duplicate=False), False),
+        (Outcome(None, 2, None, duplicate=False), True),
+        (Outcome(None, 0, None, duplicate=False), False),
+        (Outcome(None, 0, 0, duplicate=True), True),
+    ],
+)
+def test_who_counts_as_connected(outcome: Outcome, connected: bool) -> None:
+    """Subscribers decide; where they are unknown, edges do; a duplicate is taken as delivered."""
+    assert outcome.connected is connected
+
+
+async def test_a_duplicate_reaches_no_edge(delivery: Delivery, scripts: FakeScripts) -> None:
+    """The script's -1 becomes 0 edges and a mark."""
+    scripts.go.set()
+    (outcome,) = await delivery.publish([REQUEST._replace(key="k")])
+    assert outcome == Outcome(Position(1, 7), 0, None, duplicate=True)
