@@ -1,0 +1,70 @@
+"""The entry point of the command line; each command imports what it needs only when it runs."""
+
+from typing import Annotated
+
+import typer
+
+from comet import version
+
+HIGHEST_PORT = 64535  # `comet dev` derives an internal port that is 1000 higher
+
+app = typer.Typer(
+    name="comet",
+    help="A Comet server that scales out: stateless edges hold the connections, Redis carries the messages.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"comet-cluster {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def comet(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take the options that belong to no command."""
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(min=1, max=HIGHEST_PORT, help="Port of the first edge.")] = 8080,
+    second_port: Annotated[int, typer.Option(min=1, max=HIGHEST_PORT, help="Port of the second edge.")] = 8090,
+    publisher_port: Annotated[int, typer.Option(min=1, max=HIGHEST_PORT, help="Port of the publisher.")] = 8081,
+) -> None:
+    """Run a whole cluster here: Valkey, one publisher, two edges. Each internal port is 1000 higher."""
+    from comet.dev import run  # noqa: PLC0415
+    from comet.ports import Ports  # noqa: PLC0415
+
+    raise typer.Exit(run(Ports(port, second_port, publisher_port)))
+
+
+@app.command()
+def edge() -> None:
+    """Run one edge, set up by COMET_* variables; the same as `python -m edge`."""
+    from edge.__main__ import main as run_edge  # noqa: PLC0415
+
+    raise typer.Exit(run_edge())
+
+
+@app.command()
+def publisher() -> None:
+    """Run one publisher, set up by COMET_* variables; the same as `python -m publisher`."""
+    from publisher.__main__ import main as run_publisher  # noqa: PLC0415
+
+    raise typer.Exit(run_publisher())
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

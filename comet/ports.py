@@ -1,0 +1,51 @@
+"""The ports of a development cluster: which they are, and whether they can be had."""
+
+import socket
+from contextlib import closing
+from typing import NamedTuple
+
+from comet.errors import DevError
+
+ADMIN_OFFSET = 1000  # an internal port is so much higher than its public port
+REDIS_PORT = 6379
+
+
+class Ports(NamedTuple):
+    """The public ports; each field is also the name of its flag."""
+
+    port: int
+    second_port: int
+    publisher_port: int
+
+
+def check_ports(ports: Ports) -> None:
+    """Raise `DevError` naming the first port that cannot be had, and the flag that chooses another."""
+    wanted = [(port + offset, field) for field, port in ports._asdict().items() for offset in (0, ADMIN_OFFSET)]
+    numbers = [port for port, _ in wanted]
+    if len(set(numbers)) < len(numbers):
+        raise DevError(f"the ports must differ, also the internal ones, which are {ADMIN_OFFSET} higher: {numbers}")
+    for port, field in wanted:
+        if not is_free(port):
+            flag = "--" + field.replace("_", "-")
+            internal = f" (an internal port is always {ADMIN_OFFSET} higher)" if port not in ports else ""
+            raise DevError(f"port {port} is taken; end what listens there, or choose another with {flag}{internal}")
+
+
+def is_free(port: int) -> bool:
+    """Say whether we could listen on a port."""
+    with closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("", port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return True
+
+
+def redis_port() -> int:
+    """Return Redis's usual port, or any free one if that is taken."""
+    if is_free(REDIS_PORT):
+        return REDIS_PORT
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        return int(probe.getsockname()[1])

@@ -1,0 +1,160 @@
+"""`comet dev`, run for real on free ports."""
+
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from comet.dev_text import instructions
+from comet.ports import ADMIN_OFFSET, Ports, is_free
+from tests.cluster.clients import StreamClient, get
+from tests.cluster.processes import free_ports
+from tests.cluster.waiting import until
+from tests.comet.test_guard import ROOT, is_alive
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+class Dev(NamedTuple):
+    """A running `comet dev`."""
+
+    process: subprocess.Popen[str]
+    ports: Ports
+    text: str
+    children: list[int]
+
+
+def free_dev_ports() -> Ports:
+    """Return three public ports whose internal ports, too, are free."""
+    return until(lambda: _usable(Ports(*free_ports(3))))
+
+
+def _usable(ports: Ports) -> Ports | None:
+    numbers = {port + offset for port in ports for offset in (0, ADMIN_OFFSET)}
+    return ports if len(numbers) == 6 and max(numbers) < 65536 and all(map(is_free, numbers)) else None
+
+
+def command(ports: Ports) -> list[str]:
+    """Return the command line of a development cluster on these ports."""
+    flags = [f"--{name.replace('_', '-')}={port}" for name, port in ports._asdict().items()]
+    return [sys.executable, "-m", "comet", "dev", *flags]
+
+
+def children_of(pid: int) -> list[int]:
+    """Return the process ids of a process's children."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def read_until_ready(dev: subprocess.Popen[str]) -> str:
+    """Return what was printed before the line `ready`."""
+    assert dev.stdout is not None
+    text = ""
+    while (line := dev.stdout.readline()) != "ready\n":
+        assert line, f"it ended before it was ready:\n{text}"
+        text += line
+    return text
+
+
+@pytest.fixture
+def dev(tmp_path: Path) -> Iterator[Dev]:
+    """Run `comet dev` until it says ready; it is killed at the end if it still runs."""
+    ports = free_dev_ports()
+    pipe, environment = subprocess.PIPE, os.environ | {"TMPDIR": str(tmp_path)}
+    with subprocess.Popen(
+        command(ports), cwd=ROOT, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as process:
+        try:
+            yield Dev(process, ports, read_until_ready(process), children_of(process.pid))
+        finally:
+            process.kill()
+
+
+def test_the_printed_lines_work(dev: Dev) -> None:
+    """The URLs it prints take a subscriber and a message, and the PUBLISH line reaches both edges."""
+    a, b, publisher = dev.ports
+    assert dev.text.rstrip().endswith(publish_line(dev.text))
+    with StreamClient(a, "1") as first, StreamClient(b, "1") as second:
+        assert f"curl 'localhost:{publisher}/pub?id=1&content=hi'" in dev.text
+        assert get(publisher, "/pub", id="1", content="hi").text == "ok\n"
+        assert [first.receive(), second.receive()] == ["hi", "hi"]
+
+        subprocess.run(shlex.split(publish_line(dev.text)), check=True, stdout=subprocess.DEVNULL)
+        assert [first.receive(), second.receive()] == ["hi", "hi"]
+
+
+def publish_line(text: str) -> str:
+    """Return the plain PUBLISH line of the instructions."""
+    match = re.search(r"plain PUBLISH +(.+)", text)
+    assert match is not None
+    return match[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_everything(tmp_path: Path, dev: Dev, number: signal.Signals) -> None:
+    """Ctrl-C, SIGTERM or a closed terminal end all processes, quietly and with success."""
+    assert len(dev.children) == 4
+    dev.process.send_signal(number)
+    rest, _ = dev.process.communicate(timeout=15)
+
+    assert (dev.process.returncode, rest) == (0, "")
+    assert list(tmp_path.iterdir()) == []
+    assert not any(map(is_alive, dev.children))
+
+
+def test_nothing_is_left_when_it_is_killed(dev: Dev) -> None:
+    """After kill -9 of `comet dev` its processes are gone, too."""
+    dev.process.kill()
+
+    until(lambda: not any(map(is_alive, dev.children)))
+
+
+def test_a_dead_child_is_named(dev: Dev) -> None:
+    """When one of the processes dies, `comet dev` says which one and how, and ends the others."""
+    victim = dev.children[1]
+    subprocess.run(["kill", "-9", str(victim)], check=True)
+    rest, _ = dev.process.communicate(timeout=15)
+
+    assert dev.process.returncode == 1
+    assert f"edge {dev.ports.port} ended with exit code -9" in rest
+    assert "Traceback" not in rest
+    assert not any(map(is_alive, dev.children))
+
+
+@pytest.mark.parametrize("offset", [0, ADMIN_OFFSET])
+@pytest.mark.parametrize("field", Ports._fields)
+def test_a_taken_port_is_named(field: str, offset: int) -> None:
+    """One line says which port is taken and which flag chooses another; nothing is started."""
+    ports = free_dev_ports()
+    port = getattr(ports, field) + offset
+    with socket.create_server(("127.0.0.1", port)):
+        answer = subprocess.run(command(ports), cwd=ROOT, capture_output=True, text=True, check=False)
+
+    assert answer.returncode == 1
+    assert answer.stderr.startswith(f"comet dev: port {port} is taken")
+    assert f"--{field.replace('_', '-')}" in answer.stderr
+    assert answer.stderr.count("\n") == 1
+
+
+def test_ports_that_collide_are_refused() -> None:
+    """Two services cannot share a port, not even an internal one."""
+    answer = subprocess.run(command(Ports(20000, 20000, 20001)), capture_output=True, text=True, check=False, cwd=ROOT)
+
+    assert answer.returncode == 1
+    assert "must differ" in answer.stderr
+
+
+def test_the_instructions_name_every_transport() -> None:
+    """What is printed shows a line to copy for each way to subscribe, and ends with `ready`."""
+    text = instructions(Ports(8080, 8090, 8081), 6379)
+
+    assert text.endswith("\nready")
+    for line in ("curl -N 'localhost:8080/sub?id=1'", "Accept: text/event-stream", "transport=poll", "callback="):
+        assert line in text
