@@ -44,8 +44,8 @@ class Plan:
     subscribers: int = 10_000
     messages: int = 20
     payload_bytes: int = 104
-    pollers: int = 200
-    cycles: int = 50
+    pollers: int = 1_000
+    cycles: int = 15
     rounds: int = 5
     plain: bool = False
 

@@ -7,7 +7,6 @@ class Counters:
     """What an edge has done since its start."""
 
     def __init__(self) -> None:
-        self.held: Counter[str] = Counter()  # by transport, now
         self.opened_total: Counter[str] = Counter()
         self.closed_total: Counter[tuple[str, str]] = Counter()  # by transport and reason
         self.delivered_total: Counter[str] = Counter()
@@ -18,14 +17,17 @@ class Counters:
         self.not_adopted_total: Counter[str] = Counter()  # bare messages that went out without a position, by reason
         self.receipts_total = 0
 
+    def held(self, transport: str) -> int:
+        """Return how many subscribers are seated now."""
+        gone = sum(count for (name, _), count in self.closed_total.items() if name == transport)
+        return self.opened_total[transport] - gone
+
     def opened(self, transport: str) -> None:
         """A subscriber was seated."""
-        self.held[transport] += 1
         self.opened_total[transport] += 1
 
     def closed(self, transport: str, reason: str) -> None:
         """A subscriber left or was answered."""
-        self.held[transport] -= 1
         self.closed_total[transport, reason] += 1
 
     def delivered(self, transport: str, messages: int) -> None:

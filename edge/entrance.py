@@ -96,7 +96,7 @@ class Entrance:
         self, channel: Channel, opening: Opening, index: int, start: Position | None, missed: list[Message] | None
     ) -> None:
         """Let a subscriber join at `start` with the messages it missed; None stands for "cannot be told": a reset."""
-        channel.seats[opening.seat] = None
+        channel.add(opening.seat)
         opening.starts[index] = start
         if missed is None:
             self._counters.replays_total["reset"] += 1

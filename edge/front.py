@@ -1,8 +1,7 @@
 """The front desk of the public port: takes requests, seats subscribers, and minds their deadlines."""
 
 import random
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import lru_cache
 
 from common.errors import RequestError
@@ -76,12 +75,15 @@ class Front:
 
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """A client sent something."""
-        with self._last_resort(seat):
+        try:
             if seat.framing is not None or seat.opening is not None:
-                self._on_unexpected(seat, data)
+                if data:
+                    self._on_unexpected(seat, data)
             elif not seat.ending:
                 seat.inbox += data
                 self._next_request(seat)
+        except Exception:
+            self._on_bug(seat)
 
     def on_answered(self, seat: Seat) -> None:
         """A poll was answered: the connection is free for its next request, which may be here already."""
@@ -92,14 +94,10 @@ class Front:
             self._seats.watch(seat, reading=True)
             self._call_soon(self.on_bytes, seat, b"")
 
-    @contextmanager
-    def _last_resort(self, seat: Seat) -> Iterator[None]:
-        """A bug shows in the log and costs one client its connection, nobody else anything."""
-        try:
-            yield
-        except Exception:
-            self._log.exception("a connection could not be served; it is closed")
-            self._seats.remove(seat, "error")
+    def _on_bug(self, seat: Seat) -> None:
+        """The last resort: a bug shows in the log and costs one client its connection, nobody else anything."""
+        self._log.exception("a connection could not be served; it is closed")
+        self._seats.remove(seat, "error")
 
     def _next_request(self, seat: Seat) -> None:
         """Serve the request at the head of a seat's inbox, if it is complete."""
@@ -247,9 +245,11 @@ class Front:
 
     def _on_due(self, seat: Seat) -> None:
         """A seat's deadline has passed."""
-        if seat.fd >= 0:
-            with self._last_resort(seat):
+        try:
+            if seat.fd >= 0:
                 self._end_wait(seat)
+        except Exception:
+            self._on_bug(seat)
 
     def _end_wait(self, seat: Seat) -> None:
         """Do what the deadline was for, which shows in the seat's state."""

@@ -95,7 +95,7 @@ class Hub:
     def leave(self, seat: Seat) -> None:
         """Take a seat out of its channels."""
         for channel in seat.channels:
-            channel.seats.pop(seat, None)
+            channel.discard(seat)
             if seat.opening is not None:
                 channel.waiting.pop(seat.opening, None)
             if not channel.occupied:

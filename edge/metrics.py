@@ -31,7 +31,7 @@ class EdgeCollector(Collector):
         counters, gauges = self._counters, self._gauges()
         held = GaugeMetricFamily("comet_connections", "Connections held now.", labels=["transport"])
         for transport in TRANSPORTS:
-            held.add_metric([transport], counters.held[transport])
+            held.add_metric([transport], counters.held(transport))
         yield held
         yield GaugeMetricFamily("comet_channels", "Channels subscribed in Redis.", value=gauges.channels)
         yield GaugeMetricFamily("comet_subscriptions", "Seats in channels.", value=gauges.subscriptions)

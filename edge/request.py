@@ -1,7 +1,6 @@
 """From the bytes of a request head to a SubscribeRequest, or to an error that names what is wrong. Pure."""
 
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote, unquote_plus
@@ -27,6 +26,7 @@ SPELLINGS = {
     **dict.fromkeys(("cb", "jsonp"), "callback"),
 }
 HEAD_END = b"\r\n\r\n"
+_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?", re.ASCII)
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
 
 
@@ -104,6 +104,7 @@ def parse_request(head: bytes) -> Request:
     return Request(parser.get_method().decode("latin-1"), path, query, collector.headers, http10, keep_alive)
 
 
+@lru_cache(maxsize=256)
 def _split_target(target: bytes) -> tuple[str, str]:
     """Return path and query of a request target, which may also be a whole URL (RFC 9112 section 3.2.2)."""
     text = target.decode("latin-1")
@@ -137,12 +138,23 @@ def parse_subscribe(request: Request) -> SubscribeRequest:
 
     Raises `RequestError`: 404 for another path, 400 for a parameter that is missing or wrong.
     """
-    forced = request.path[1:]
+    headers = request.headers
+    accepts_events = "text/event-stream" in headers.get("accept", "")
+    return _parse_target(request.path, request.query, accepts_events, headers.get("last-event-id", ""))
+
+
+@lru_cache(maxsize=256)
+def _parse_target(path: str, query: str, accepts_events: bool, last_event_id: str) -> SubscribeRequest:
+    """Read a subscriber's request from all that it depends on.
+
+    Remembered, because the subscribers of one channel ask alike: all of them at first, pollers for ever.
+    """
+    forced = path[1:]
     if forced not in TRANSPORTS and forced != "sub":
-        raise RequestError(f"there is nothing at {request.path[:60]}; subscribe at /sub?id=CHANNEL", 404)
-    channels, parameters = _parse_query(request.query)
-    transport = _transport(forced, parameters, request.headers)
-    since = request.headers.get("last-event-id") or parameters.get("since")
+        raise RequestError(f"there is nothing at {path[:60]}; subscribe at /sub?id=CHANNEL", 404)
+    channels, parameters = _parse_query(query)
+    transport = _transport(forced, parameters, accepts_events)
+    since = last_event_id or parameters.get("since")
     return SubscribeRequest(
         transport,
         channels,
@@ -154,12 +166,8 @@ def parse_subscribe(request: Request) -> SubscribeRequest:
     )
 
 
-@lru_cache(maxsize=256)
-def _parse_query(query: str) -> tuple[tuple[str, ...], Mapping[str, str]]:
-    """Return the channels in the order asked, and the other parameters by their first spelling.
-
-    Remembered, because the subscribers of one channel ask alike: all of them at first, pollers for ever.
-    """
+def _parse_query(query: str) -> tuple[tuple[str, ...], dict[str, str]]:
+    """Return the channels in the order asked, and the other parameters by their first spelling."""
     fields = query.split("&")
     if len(fields) > MAX_PARAMETERS:
         raise BadRequestError(f"the query has {len(fields)} parameters, at most {MAX_PARAMETERS} are read")
@@ -193,7 +201,7 @@ def _distinct(channels: list[str]) -> tuple[str, ...]:
     return names
 
 
-def _transport(forced: str, parameters: Mapping[str, str], headers: Mapping[str, str]) -> str:
+def _transport(forced: str, parameters: dict[str, str], accepts_events: bool) -> str:
     """Choose the transport: by path, by name, by a JSONP callback, by what the client accepts; else the stream."""
     if forced != "sub":
         return forced
@@ -204,7 +212,7 @@ def _transport(forced: str, parameters: Mapping[str, str], headers: Mapping[str,
         return "jsonp"
     if asked:
         return asked
-    return "sse" if "text/event-stream" in headers.get("accept", "") else "stream"
+    return "sse" if accepts_events else "stream"
 
 
 def _callback(name: str) -> str:
@@ -219,10 +227,7 @@ def _callback(name: str) -> str:
 def _timeout(text: str) -> float | None:
     if not text:
         return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
+    seconds = float(text) if _DECIMAL.fullmatch(text) else -1.0
     if not 0 <= seconds <= LONGEST_POLL:
         raise BadRequestError(f"timeout: give seconds from 0 to {LONGEST_POLL:.0f}, not {text[:20]!r}")
     return seconds

@@ -6,6 +6,7 @@ from unittest.mock import Mock
 import pytest
 
 from edge import front as front_module
+from edge.framing import TRANSPORTS
 from edge.request import Request, parse_request
 from edge.seats import MAX_PARKED
 from tests.edge.building import GENESIS, Answer, SmallEdge, head, small_edge
@@ -15,7 +16,8 @@ POLL = "/poll?id=room"
 
 def line(data: bytes) -> dict[str, object]:
     """Return the object of one line of a chunked stream."""
-    return json.loads(data[data.index(b"{") : data.rindex(b"}") + 1])
+    found: dict[str, object] = json.loads(data[data.index(b"{") : data.rindex(b"}") + 1])
+    return found
 
 
 def contents(answer: Answer) -> list[str]:
@@ -267,10 +269,10 @@ async def test_a_poll_without_news_is_answered_when_its_time_is_over(edge: Small
     own = await edge.held(POLL + "&timeout=7", transport="poll")
     usual = await edge.held(POLL, transport="poll")
     edge.pass_time(6.75)
-    assert edge.counters.held["poll"] == 2
+    assert edge.counters.held("poll") == 2
     edge.pass_time(0.5)
     assert (await own.answer()).json == {"seq": f"0-{GENESIS}", "messages": []}
-    assert edge.counters.held["poll"] == 1
+    assert edge.counters.held("poll") == 1
     edge.pass_time(18.0)
     assert (await usual.answer()).json == {"seq": f"0-{GENESIS}", "messages": []}
 
@@ -283,7 +285,7 @@ async def test_a_poller_between_two_polls_is_connected(edge: SmallEdge) -> None:
     room = edge.hub.channels["room"]
     assert edge.hub.subscribers(room) == 1
     await client.send(head(f"{POLL}&since={answer.json['seq']}"))
-    await edge.until(lambda: edge.counters.held["poll"])
+    await edge.until(lambda: edge.counters.held("poll"))
     assert edge.hub.subscribers(room) == 1
 
 
@@ -292,13 +294,13 @@ async def test_pipelined_polls_are_answered_in_order(edge: SmallEdge) -> None:
     client = await edge.connect()
     ahead = head("/poll?id=a") + head("/nowhere") + head("/poll?id=b") + head(POLL + "&timeout=0")
     await client.send(ahead[:-10])
-    await edge.until(lambda: edge.counters.held["poll"])
+    await edge.until(lambda: edge.counters.held("poll"))
     await edge.turns()
     await client.send(ahead[-10:])
     edge.publish("a", b"for a")
     assert contents(await client.answer()) == ["for a"]
     assert (await client.answer()).status == 404
-    await edge.until(lambda: edge.counters.held["poll"])
+    await edge.until(lambda: edge.counters.held("poll"))
     edge.publish("b", b"for b")
     assert contents(await client.answer()) == ["for b"]
     assert contents(await client.answer()) == []
@@ -386,7 +388,7 @@ async def test_a_second_request_ends_a_stream(edge: SmallEdge, transport: str) -
     assert line(rest)["code"] == 400
     assert line(rest)["type"] == "error"
     assert rest.endswith(b"\r\n0\r\n\r\n")
-    assert edge.hub.channels["room"].seats == {}
+    assert edge.hub.channels["room"].seats == ()
 
 
 async def test_a_second_request_in_the_same_packet_ends_a_stream_too(edge: SmallEdge) -> None:
@@ -593,7 +595,7 @@ async def test_everybody_is_told_when_the_edge_goes(edge: SmallEdge) -> None:
     assert await sse.rest() == b"0\r\n\r\n"
     assert (await poll.answer()).json == {"seq": f"0-{GENESIS}", "messages": []}
     assert await poll.rest() == await idle.rest() == b""
-    assert sum(edge.counters.held.values()) == 0
+    assert sum(map(edge.counters.held, TRANSPORTS)) == 0
 
 
 async def test_a_subscriber_that_waits_is_answered_when_the_edge_goes(edge: SmallEdge) -> None:

@@ -98,8 +98,8 @@ def test_a_seat_is_taken_out_of_everything_before_it_is_closed(room: Room, monke
     """S2: when the descriptor is given back, no channel, no table and no poller knows it any more."""
     seat, client = room.connect()
     fd, channel, close = seat.fd, Channel("room"), os.close
-    channel.seats[seat] = None
-    room.seats.on_leave = lambda seat: channel.seats.clear()
+    channel.add(seat)
+    room.seats.on_leave = channel.discard
     known: list[str] = []
 
     def note(closed: int) -> None:
@@ -151,7 +151,7 @@ def test_a_removal_is_counted_once_with_its_reason(room: Room) -> None:
     room.seats.remove(seat, "client")
     room.seats.remove(seat, "slow")
     assert room.counters.closed_total == {("stream", "client"): 1}
-    assert room.counters.held["stream"] == 0
+    assert room.counters.held("stream") == 0
     assert len(room.seats) == 0
 
 
@@ -322,7 +322,7 @@ def test_a_freed_seat_keeps_its_connection(room: Room) -> None:
     """After an answer the connection is free for another request."""
     seat, client = room.connect()
     room.seats.free(seat, "answered")
-    assert (seat.framing, room.counters.held["stream"]) == (None, 0)
+    assert (seat.framing, room.counters.held("stream")) == (None, 0)
     room.seats.write(seat, b"next answer")
     assert received(client) == b"next answer"
 
@@ -484,7 +484,7 @@ class Walk:
         client, channel = self._some_client(), self.random.choice(self.channels)
         if client and not client.seat.ending and channel not in client.seat.channels:
             client.seat.channels += (channel,)
-            channel.seats[client.seat] = None
+            channel.add(client.seat)
 
     def leave(self) -> None:
         """A seat leaves its channels, and stays connected."""
@@ -592,7 +592,7 @@ class Walk:
 
     def _leave_all(self, seat: Seat) -> None:
         for channel in seat.channels:
-            channel.seats.pop(seat, None)
+            channel.discard(seat)
         seat.channels = ()
 
 
