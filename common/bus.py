@@ -23,7 +23,8 @@ from itertools import count
 from typing import Any, Protocol
 
 import hiredis
-from redis import RedisError
+from redis import RedisError, ResponseError
+from redis.exceptions import BusyLoadingError
 
 from common.logs import get_logger
 from common.redis import CONNECT_TIMEOUT, Endpoint
@@ -32,7 +33,7 @@ BATCH = 512  # names in one SUBSCRIBE: large enough to be cheap, small enough no
 PROBE_EVERY = 5.0
 PROBE_DEADLINE = 2.0
 PROOF_LASTS = 10.0
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 2.0
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
 USER_TIMEOUT_MS = 5000
 
 SUBSCRIBE, UNSUBSCRIBE, MESSAGE, OK = b"subscribe", b"unsubscribe", b"message", b"OK"
@@ -155,19 +156,25 @@ class Bus:
         """Send a probe every few seconds; return when the connection is lost or a probe does not come back."""
         for number in count(1):
             link.probe_seen.clear()
-            if await self._probe_went_out(b"%d" % number) and not await _happens(link.probe_seen, PROBE_DEADLINE):
+            deadline = asyncio.get_running_loop().time() + PROBE_DEADLINE
+            if not await self._was_refused(b"%d" % number) and not await _happens(link.probe_seen, until=deadline):
                 link.error = TimeoutError("a probe did not come back")
                 return
-            if await _happens(link.lost, PROBE_EVERY):
+            if await _happens(link.lost, until=asyncio.get_running_loop().time() + PROBE_EVERY):
                 return
 
-    async def _probe_went_out(self, payload: bytes) -> bool:
-        """Send a probe; one that Redis did not accept proves nothing against the connection."""
+    async def _was_refused(self, payload: bytes) -> bool:
+        """Send a probe and say whether Redis refused it: that proves nothing against the connection.
+
+        No answer at all may mean that Redis cannot be reached, so the probe has to come back all the same.
+        """
         try:
             await self._publish(self._probe_name, payload)
+        except (ResponseError, BusyLoadingError):
+            return True
         except (RedisError, OSError):
-            return False
-        return True
+            pass
+        return False
 
     def _on_probe(self) -> None:
         self._proved_at = asyncio.get_running_loop().time()
@@ -287,10 +294,10 @@ class Link(asyncio.Protocol):
             self._consumer.on_subscribed(name, attempt)
 
 
-async def _happens(event: asyncio.Event, seconds: float) -> bool:
-    """Wait for an event, at most so long, and say whether it happened."""
+async def _happens(event: asyncio.Event, *, until: float) -> bool:
+    """Wait for an event, at most until then by the loop's clock, and say whether it happened."""
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout_at(until):
             await event.wait()
     except TimeoutError:
         return False

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
@@ -43,6 +43,16 @@ class Settings(BaseSettings):
     header_timeout: Seconds = Field(10, description="seconds a client has to send a complete request head")
     linger: float = Field(30, ge=0, le=3600, description="seconds a channel stays subscribed after its last seat left")
     max_connections: int = Field(0, ge=0, description="connections one edge holds; 0: what the open-file limit allows")
+    max_connection_age: float = Field(
+        0, ge=0, le=2_592_000, description="seconds, give or take a fifth, after which a connection is closed; 0: never"
+    )
+    slow_bytes: int = Field(262_144, ge=1024, description="bytes parked for one slow reader before the policy applies")
+    slow_seconds: Seconds = Field(10, description="seconds a reader may be behind before it is disconnected")
+    slow_total_bytes: int = Field(67_108_864, ge=65_536, description="bytes parked for all slow readers of an edge")
+    slow_policy: Literal["disconnect", "latest"] = Field(
+        "disconnect", description="what a reader over COMET_SLOW_BYTES gets: the end, or only the newest message"
+    )
+    flush_ms: float = Field(0, ge=0, le=1000, description="milliseconds messages are collected before they are sent")
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="origins that browsers may subscribe from, separated by commas; empty allows all"
     )

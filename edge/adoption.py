@@ -7,6 +7,7 @@ the framed echo, one Redis round trip later. See docs/adoption.md and common/scr
 A1  A channel's messages are handed in one after the other, in the order they were seen.
 A2  A call whose outcome is unknown is repeated: the number makes it harmless.
 A3  What cannot be stored (Redis refuses, or is away for too long) goes out live, without a position, and is counted.
+    The log notes the gap when the next message is stored, so that the other edges do the same.
 """
 
 import asyncio
@@ -67,9 +68,10 @@ class Adopter:
         """Queue one message of a channel; those of one loop turn go in together."""
         name = channel.name
         queue = self._queues.setdefault(name, deque())
+        if len(queue) >= MOST_WAITING:
+            self._send_live(name, [bare.payload], "too_many")
+            return
         queue.append(Handed(bare, channel.first_epoch, self._clock()))
-        if len(queue) > MOST_WAITING:
-            self._give_up(name, 1, "too_many", lost=False)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
 
@@ -97,6 +99,8 @@ class Adopter:
             queue.popleft()
         if adopted.state == "lost":
             self._give_up(name, len(queue), "lost", lost=True)
+        elif adopted.state == "skipped":
+            self._give_up(name, 1, "skipped")
         return adopted.state != "wait"
 
     async def _on_failure(self, name: str, tried: int, error: Exception) -> bool:
@@ -104,13 +108,15 @@ class Adopter:
         refused = isinstance(error, ResponseError) and not isinstance(error, RedisConnectionError)
         if refused or self._clock() - self._queues[name][0].since > GIVE_UP_AFTER:
             self._log.warning("plain messages go out without a position", channel=name, error=str(error))
-            self._give_up(name, tried, "refused" if refused else "unreachable", lost=False)
+            self._give_up(name, tried, "refused" if refused else "unreachable")
             return True
         await self._sleep(FAILURE_PAUSE)
         return False
 
-    def _give_up(self, name: str, count: int, reason: str, *, lost: bool) -> None:
+    def _give_up(self, name: str, count: int, reason: str, *, lost: bool = False) -> None:
         queue = self._queues[name]
-        payloads = [queue.popleft().bare.payload for _ in range(count)]
-        self._counters.not_adopted_total[reason] += count
+        self._send_live(name, [queue.popleft().bare.payload for _ in range(count)], reason, lost=lost)
+
+    def _send_live(self, name: str, payloads: list[bytes], reason: str, *, lost: bool = False) -> None:
+        self._counters.not_adopted_total[reason] += len(payloads)
         self.on_not_adopted(name, payloads, lost=lost)

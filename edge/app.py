@@ -22,13 +22,14 @@ from edge.counters import Counters
 from edge.entrance import Entrance
 from edge.fanout import FanOut
 from edge.front import Front
+from edge.holding import Holding
 from edge.hub import Hub
-from edge.listener import RESERVED_FILES, Listener
+from edge.listener import MARGIN, RESERVED_FILES, Listener
 from edge.metrics import EdgeCollector, Gauges
 from edge.poller import Poller, make_poller
 from edge.receipts import Receipts
 from edge.recovery import Synchronizer
-from edge.seats import Seats
+from edge.seats import Limits, Seats
 
 WHEEL_PERIOD = 0.25
 GOODBYE = 1.0  # seconds that the last bytes get at the end
@@ -47,8 +48,17 @@ class Edge:
         names, clock, counters = Names(settings.prefix), time.monotonic, Counters()
         scripts = Scripts(self._redis, names, settings)
 
-        self._seats = Seats(self._poller, counters)
-        fanout = FanOut(self._seats, counters, clock, away=settings.linger)
+        limits = Limits(settings.slow_bytes, settings.slow_seconds, settings.slow_total_bytes)
+        self._seats = Seats(self._poller, counters, clock, limits)
+        fanout = FanOut(
+            self._seats,
+            counters,
+            clock,
+            self._loop.call_later,
+            away=settings.linger,
+            flush_after=settings.flush_ms / 1000,
+            policy=settings.slow_policy,
+        )
         keeps_history = settings.history_size > 0
         synchronizer = Synchronizer(scripts.sync)
         adopter = Adopter(scripts.adopt, counters, clock) if settings.adopt and keeps_history else None
@@ -66,19 +76,27 @@ class Edge:
             keeps_history=keeps_history,
         )
         self._auditor = Auditor(self._hub, scripts.sync, clock, settings.audit)
-        self._front = Front(
+        self._holding = Holding(
             self._seats,
-            self._hub,
             fanout,
             counters,
             clock,
-            self._loop.call_soon,
             heartbeat=settings.heartbeat,
             poll_timeout=settings.poll_timeout,
+            max_age=settings.max_connection_age,
+        )
+        most = _most_connections(settings.max_connections)
+        self._front = Front(
+            self._seats,
+            self._hub,
+            self._holding,
+            counters,
+            clock,
+            self._loop.call_soon,
             header_timeout=settings.header_timeout,
             allowed_origins=settings.allowed_origins,
+            max_connections=most,
         )
-        most = settings.max_connections or resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_FILES
         self._listener = Listener(self._poller, self._seats, self._front, max_connections=most)
         self._bus = Bus(endpoint(settings.redis_url), self._hub, names.probe(secrets.token_hex(6)), self._redis.publish)
 
@@ -87,7 +105,7 @@ class Edge:
         if adopter is not None:
             adopter.on_not_adopted = self._hub.on_not_adopted
         self._hub.bus = self._bus
-        entrance.on_seated = self._front.on_seated
+        entrance.on_seated = self._holding.seat
         self._hub.on_receipt = Receipts(names, self._publish_all, counters).add
 
         registry = CollectorRegistry()
@@ -125,7 +143,7 @@ class Edge:
     async def stop(self) -> None:
         """Stop accepting, say goodbye to everybody, and let go of everything."""
         self._listener.close()
-        self._front.say_goodbye()
+        self._holding.say_goodbye_to_all()
         await self._wait_for_goodbyes()
         for task in self._tasks:
             task.cancel()
@@ -149,6 +167,7 @@ class Edge:
             await asyncio.sleep(WHEEL_PERIOD)
             now = time.monotonic()
             self._front.wheel.advance(now)
+            self._seats.cut_stuck()
             self._hub.wheel.advance(now)
 
     async def _publish_all(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
@@ -165,3 +184,9 @@ class Edge:
         channels = self._hub.channels.values()
         subscriptions = sum(len(channel.seats) for channel in channels)
         return Gauges(len(channels), subscriptions, self._bus.ready, self._bus.reconnects)
+
+
+def _most_connections(wanted: int) -> int:
+    """Return how many connections may be held: what is wanted (0: as many as go), if the open-file limit allows it."""
+    possible = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_FILES - MARGIN
+    return min(wanted or possible, possible)

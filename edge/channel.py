@@ -11,6 +11,7 @@ from common.position import START, Position
 from common.scripts import Bare
 
 if TYPE_CHECKING:
+    from edge.fanout import Job
     from edge.framing import Item
     from edge.opening import Opening
     from edge.seats import Seat
@@ -50,6 +51,7 @@ class Channel:
         "first_epoch",
         "fresh",
         "held",
+        "job",
         "joined",
         "last",
         "name",
@@ -79,6 +81,7 @@ class Channel:
         self.epoch = 0  # the epoch the last join frame began
         self.counted = 0  # bare messages seen in it
         self.seats: dict[Seat, None] | tuple[Seat] | tuple[()] = ()  # a tuple up to one: a dict costs 170 bytes more
+        self.job: Job | None = None  # its messages that are being written now
         self.waiting: dict[Opening, int] = NOBODY  # who waits for LIVE, and at which place it asked for us
         self.sent_at = 0.0  # when data last came for the seats
         self.away: deque[float] | None = None  # until when each poller between two polls counts as connected
@@ -193,6 +196,13 @@ class Channel:
         """Go on from another place in the log; what was known before no longer leads anywhere."""
         self.last, self.began = top, top.offset
         self.ring, self.ring_bytes = NOTHING, 0
+
+    def position_before(self, seq: str) -> str:
+        """Return the position before a message that the ring may hold; its own if the ring does not."""
+        for message in reversed(self.ring):
+            if str(message.position) == seq:
+                return str(Position(message.offset - 1, message.prev))
+        return seq
 
     def tail(self, since: Position) -> list[Message] | None:
         """Return the messages after `since`, if the ring proves that none is missing; else None."""

@@ -32,7 +32,7 @@ class Entrance:
 
     def enter(self, channel: Channel, opening: Opening, index: int) -> None:
         """Let a subscriber into its index-th channel, as soon as that is live and it can be brought up to date."""
-        if channel.state is not State.LIVE:
+        if channel.state is not State.LIVE or channel.fresh:
             self._wait(channel, opening, index)
             return
         since, last = self._since(channel, opening, index), channel.last
@@ -79,7 +79,7 @@ class Entrance:
             if not opening.alive:
                 continue
             channel = opening.seat.channels[index]
-            if channel.state is not State.LIVE:
+            if channel.state is not State.LIVE or channel.fresh:
                 self._wait(channel, opening, index)
                 continue
             messages = catch_up(since, synced, channel)

@@ -3,26 +3,85 @@
 All messages that one read from Redis brings for a channel are encoded once per framing and written together. A
 subscriber of several channels gets those of all its channels in one write, too; so does a poller, whose answer then
 holds everything that was waiting.
+
+Writing to ten thousand subscribers takes a tenth of a second, and nobody else shall wait that long. So the work is cut
+into slices of SLICE seconds: a `Job` is the messages of one channel and the seats that were there when it began, and
+jobs take turns, a few seats at a time. What keeps the order:
+
+F1  A channel has one job at a time. Messages that come meanwhile are collected and become its next job.
+F2  A job writes to the seats that were there when it began. Nobody joins a channel between the taking of a message
+    and the beginning of its job: newcomers wait for it, and start after it.
+F3  A poll is not answered "nothing new" while its channel has a job or collected messages.
+F4  A seat that left and came back during a job is not the one the job meant: its `born` is later than the job.
 """
 
+from collections import deque
 from collections.abc import Callable
+from typing import Literal
 
+from common.logs import get_logger
 from edge.channel import NOTHING, Channel
 from edge.counters import Counters
 from edge.framing import Framing, Item
 from edge.seats import Seat, Seats
 
+SLICE = 0.002  # seconds of writing after which the loop may do something else
+STEP = 64  # seats of one job before the next job gets its turn
+
+Policy = Literal["disconnect", "latest"]
+
+
+class Job:
+    """The messages of one channel on their way to its seats."""
+
+    __slots__ = ("channel", "cursor", "encoded", "items", "next", "number", "seats")
+
+    def __init__(self, channel: Channel, items: list[Item], number: int) -> None:
+        self.channel = channel
+        self.items = items
+        self.number = number
+        self.cursor = channel.cursor  # what a poller sends back after these messages
+        self.seats = list(channel.seats)
+        self.next = 0
+        self.encoded: dict[Framing, bytes] = {}
+
+    def encode(self, framing: Framing) -> bytes:
+        """Return the messages in one framing, made once."""
+        data = self.encoded.get(framing)
+        if data is None:
+            data = self.encoded[framing] = framing.encode(self.items, self.cursor)
+        return data
+
 
 class FanOut:
     """Collects the turn's items per channel, and writes them."""
 
-    def __init__(self, seats: Seats, counters: Counters, clock: Callable[[], float], *, away: float) -> None:
+    def __init__(
+        self,
+        seats: Seats,
+        counters: Counters,
+        clock: Callable[[], float],
+        later: Callable[[float, Callable[[], None]], object],
+        *,
+        away: float,
+        flush_after: float = 0.0,
+        policy: Policy = "disconnect",
+    ) -> None:
         self.on_answered: Callable[[Seat], None]  # set by the app: a poll was answered, its connection is free
+        self.on_begun: Callable[[Channel], None]  # set by the hub: newcomers may enter the channel
+        self.jobs_begun = 0
         self._seats = seats
         self._counters = counters
         self._clock = clock
+        self._later = later  # like loop.call_later
         self._away = away  # seconds a poller counts as connected after its answer
+        self._flush_after = flush_after
+        self._policy = policy
         self._dirty: list[Channel] = []
+        self._jobs: deque[Job] = deque()
+        self._joint: dict[Seat, list[Item]] = {}
+        self._is_due = False
+        self._log = get_logger()
 
     def add(self, channel: Channel, item: Item) -> None:
         """Take an item that all subscribers of a channel shall get at the end of this turn."""
@@ -32,53 +91,120 @@ class FanOut:
         channel.fresh.append(item)
 
     def flush(self) -> None:
-        """Write everything that was added."""
-        while self._dirty:
-            dirty, self._dirty = self._dirty, []
-            joint: dict[Seat, list[Item]] = {}
-            for channel in dirty:
-                self._fan_out(channel, joint)
-            for seat, items in joint.items():
-                self.deliver(seat, items)
+        """Write everything that was added, as far as one slice goes; the rest follows in the next turns."""
+        if self._flush_after and self._dirty:
+            self._go_on_after(self._flush_after)
+        else:
+            self._work()
 
-    def _fan_out(self, channel: Channel, joint: dict[Seat, list[Item]]) -> None:
-        """Write a channel's items to those who have only this one; collect them for the others in `joint`."""
+    def finish(self) -> None:
+        """Write everything now, however long it takes: the edge is going away."""
+        while self._dirty or self._jobs:
+            self._begin_jobs()
+            while self._jobs:
+                self._step()
+            self._deliver_joint()
+
+    def is_busy(self, seat: Seat) -> bool:
+        """Say whether messages are on their way to one of a seat's channels."""
+        return any(channel.job is not None or channel.fresh for channel in seat.channels)
+
+    def _go_on_after(self, seconds: float) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._later(seconds, self._on_due)
+
+    def _on_due(self) -> None:
+        self._is_due = False
+        self._work()
+
+    def _work(self) -> None:
+        """Write for one slice."""
+        if not self._dirty and not self._jobs:
+            return
+        self._begin_jobs()
+        ends_at = self._clock() + SLICE
+        while self._jobs:
+            self._step()
+            if self._clock() >= ends_at:
+                break
+        self._deliver_joint()
+        if self._jobs or self._dirty:
+            self._go_on_after(0)
+
+    def _begin_jobs(self) -> None:
+        """Begin a job for each channel that has messages and no job yet; a busy one follows when that is done (F1)."""
+        dirty, self._dirty = self._dirty, []
+        for channel in dirty:
+            if channel.job is None:
+                self._begin(channel)
+
+    def _begin(self, channel: Channel) -> None:
         items, channel.fresh = channel.fresh, NOTHING
         channel.sent_at = self._clock()
-        if not channel.seats:
+        self.jobs_begun += 1
+        if channel.seats:
+            channel.job = Job(channel, items, self.jobs_begun)
+            self._jobs.append(channel.job)
+        self.on_begun(channel)
+
+    def _step(self) -> None:
+        """Write one job's messages to its next few seats."""
+        job = self._jobs.popleft()
+        seats = job.seats if len(job.seats) <= STEP else job.seats[job.next : job.next + STEP]
+        job.next += STEP
+        try:
+            for seat in self._seats.broadcast(seats, job.encode, len(job.items), job.number):
+                self._write_aside(job, seat)
+        except Exception:
+            self._log.exception("messages could not be written to some subscribers", channel=job.channel.name)
+        if job.next < len(job.seats):
+            self._jobs.append(job)
             return
-        encoded: dict[Framing, bytes] = {}
+        job.channel.job = None
+        if job.channel.fresh:
+            self._dirty.append(job.channel)
 
-        def encode(framing: Framing) -> bytes:
-            data = encoded.get(framing)
-            if data is None:
-                data = encoded[framing] = framing.encode(items, channel.cursor)
-            return data
+    def _write_aside(self, job: Job, seat: Seat) -> None:
+        """Write to a seat that is not on the fast path, if it is still the one that the job meant (F4)."""
+        if seat.born >= job.number or job.channel not in seat.channels:
+            return
+        if seat.opening is not None:
+            seat.opening.items += job.items
+        elif seat.positions is not None:
+            self._joint.setdefault(seat, []).extend(job.items)
+        elif seat.framing is not None:
+            self._send(seat, seat.framing, job.encode(seat.framing), job.items)
 
-        for seat in self._seats.broadcast(channel.seats, encode, len(items)):
-            if seat.opening is not None:
-                seat.opening.items += items
-            elif seat.positions is not None:
-                joint.setdefault(seat, []).extend(items)
-            elif seat.framing is not None:
-                self._send(seat, encode(seat.framing), len(items))
+    def _deliver_joint(self) -> None:
+        """Write to those who have several channels what all of them brought."""
+        joint, self._joint = self._joint, {}
+        for seat, items in joint.items():
+            self.deliver(seat, items)
 
     def deliver(self, seat: Seat, items: list[Item]) -> None:
         """Write items to one seat, each with the cursor that holds after it."""
-        if seat.framing is None:  # it went while the others were written to
-            return
-        stamped = stamp(items, seat.positions)
-        self._send(seat, seat.framing.encode(stamped, seat.cursor), len(items))
-
-    def _send(self, seat: Seat, data: bytes, messages: int) -> None:
         framing = seat.framing
-        if framing is None:
-            return
-        self._counters.delivered(framing.transport, messages)
+        if framing is not None:  # else it went while the others were written to
+            stamped = stamp(items, seat.positions)
+            self._send(seat, framing, framing.encode(stamped, seat.cursor), stamped)
+
+    def _send(self, seat: Seat, framing: Framing, data: bytes, items: list[Item]) -> None:
+        self._counters.delivered(framing.transport, len(items))
         if framing.one_shot:
             self.answer(seat, data)
+        elif self._policy == "latest" and self._seats.is_choked(seat):
+            self._skip_to_newest(seat, framing, items[-1])
         else:
             self._seats.write(seat, data)
+
+    def _skip_to_newest(self, seat: Seat, framing: Framing, newest: Item) -> None:
+        """Forget what is parked for a slow reader; it gets a reset and the newest message."""
+        channel = next(channel for channel in seat.channels if channel.name == newest.channel)
+        before = channel.position_before(newest.seq)
+        reset = Item("reset", newest.channel, seq=before, cursor=before)
+        self._counters.skipped_total += 1
+        self._seats.replace_parked(seat, framing.encode(stamp([reset, newest], seat.positions), newest.cursor))
 
     def answer(self, seat: Seat, data: bytes) -> None:
         """Answer a poll: its client is away now, and expected back."""

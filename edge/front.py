@@ -1,26 +1,23 @@
-"""The front desk of the public port: takes requests, seats subscribers, and minds their deadlines."""
+"""The front desk of the public port: takes requests, answers what is wrong with them, and leads subscribers in."""
 
 import random
 from collections.abc import Callable
-from functools import lru_cache
 
 from common.errors import RequestError
 from common.logs import get_logger
-from common.position import START, Position
 from edge.counters import Counters
-from edge.fanout import FanOut, stamp
 from edge.framing import Framing, Item, Variant, error_response, framing_for, response_head
+from edge.holding import Holding
 from edge.hub import Hub
-from edge.opening import Opening
 from edge.request import HEAD_END, Request, check_unfinished, parse_request, parse_subscribe
 from edge.seats import Seat, Seats
 from edge.wheel import Wheel
 
 IDLE_TIMEOUT = 75.0  # seconds a connection may rest between two requests
 ATTACH_TIMEOUT = 3.0  # seconds a subscriber waits for Redis before it is sent away
-GOODBYE_TIMEOUT = 2.0  # seconds we wait for the peer's end after ours
 RETRY_AFTER = (1, 5)  # seconds; each client gets its own, so that they do not come back together
-WELCOME = "hello world!"
+FULL = "this edge is full; try again, here or on another edge"
+NO_REDIS = "this edge has no connection to Redis; try again, here or on another edge"
 ALLOWED_METHODS = "GET, OPTIONS"
 PREFLIGHT = (
     f"Access-Control-Allow-Methods: {ALLOWED_METHODS}",
@@ -37,27 +34,26 @@ class Front:
         self,
         seats: Seats,
         hub: Hub,
-        fanout: FanOut,
+        holding: Holding,
         counters: Counters,
         clock: Callable[[], float],
         call_soon: Callable[..., object],
         *,
-        heartbeat: float,
-        poll_timeout: float,
         header_timeout: float,
         allowed_origins: tuple[str, ...],
+        max_connections: int,
     ) -> None:
-        self.wheel: Wheel[Seat] = Wheel(self._on_due, clock())
+        self.wheel = holding.wheel = Wheel(self._on_due, clock())
+        holding.on_early_bytes = lambda seat: self._on_unexpected(seat, b"")
         self._seats = seats
         self._hub = hub
-        self._fanout = fanout
+        self._holding = holding
         self._counters = counters
         self._clock = clock
         self._call_soon = call_soon
-        self._heartbeat = heartbeat
-        self._poll_timeout = poll_timeout
         self._header_timeout = header_timeout
         self._allowed_origins = allowed_origins
+        self._most = max_connections
         self._log = get_logger()
 
     # Bytes come in.
@@ -69,9 +65,8 @@ class Front:
     def refuse_full(self, seat: Seat) -> None:
         """Send a connection away that is one too many; whoever is seated stays."""
         retry = f"Retry-After: {random.randint(*RETRY_AFTER)}"
-        sentence = "this edge is full; try again, here or on another edge"
         self._counters.refused_total[503] += 1
-        self._end(seat, error_response(503, sentence, Variant(closing=True), (retry,)), "refused")
+        self._holding.end(seat, error_response(503, FULL, Variant(closing=True), (retry,)), "refused")
 
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """A client sent something."""
@@ -131,8 +126,7 @@ class Front:
         elif seat.framing is not None:
             sentence = "this connection is held by a stream; send another request on a connection of its own"
             item = Item("error", content=sentence, code=400)
-            self._seats.end(seat, seat.framing.encode([item], "") + seat.framing.end, "error")
-            self.wheel.schedule(seat, self._clock() + GOODBYE_TIMEOUT)
+            self._holding.end(seat, seat.framing.encode([item], "") + seat.framing.end, "error")
         else:
             self._end_with_error(seat, 400, "a second request came before the first was answered")
 
@@ -153,8 +147,12 @@ class Front:
     def _subscribe(self, seat: Seat, request: Request, origin: str) -> None:
         asked = parse_subscribe(request)
         envelope = asked.envelope or len(asked.channels) > 1
-        variant = Variant(not request.http10, not request.keep_alive, origin, asked.callback, envelope)
-        self._hub.attach(seat, asked, framing_for(asked.transport, variant))
+        closing = not request.keep_alive or self._clock() >= seat.expires
+        framing = framing_for(asked.transport, Variant(not request.http10, closing, origin, asked.callback, envelope))
+        if len(self._seats) > self._most:
+            self._send_away(seat, framing, FULL)
+            return
+        self._hub.attach(seat, asked, framing)
         if seat.opening is not None:
             self.wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
 
@@ -182,64 +180,12 @@ class Front:
             self._seats.write(seat, data)
             self.on_answered(seat)
         else:
-            self._end(seat, data, "refused")
+            self._holding.end(seat, data, "refused")
 
     def _end_with_error(self, seat: Seat, status: int, sentence: str) -> None:
         """Answer a request that could not be read to its end: nothing after it can be trusted."""
         self._counters.refused_total[status] += 1
-        self._end(seat, error_response(status, sentence, Variant(closing=True)), "refused")
-
-    def _end(self, seat: Seat, data: bytes, reason: str) -> None:
-        self._seats.end(seat, data, reason)
-        self.wheel.schedule(seat, self._clock() + GOODBYE_TIMEOUT)
-
-    # A subscriber is seated.
-
-    def on_seated(self, opening: Opening) -> None:
-        """All channels of a subscriber are ready: give it what it asked for."""
-        seat, framing = opening.seat, opening.framing
-        seat.opening, seat.framing = None, framing
-        self._counters.opened(framing.transport)
-        if seat.positions is not None:
-            starts = (str(start or START) for start in opening.starts)
-            seat.positions = dict(zip(opening.request.channels, starts, strict=True))
-        if framing.one_shot:
-            self._hold_poll(seat, opening)
-        else:
-            self._hold_open(seat, opening, framing)
-
-    def _hold_poll(self, seat: Seat, opening: Opening) -> None:
-        """Answer a poll now if there is anything to tell; else let it wait."""
-        request = opening.request
-        if request.since is not None:
-            for channel in seat.channels:
-                channel.poller_came_back()
-        timeout = self._poll_timeout if request.timeout is None else request.timeout
-        if opening.items or timeout == 0:
-            self._fanout.deliver(seat, opening.items)
-        else:
-            self.wheel.schedule(seat, self._clock() + timeout)
-
-    def _hold_open(self, seat: Seat, opening: Opening, framing: Framing) -> None:
-        """Send the head, a welcome for each channel and what was missed, in one write."""
-        seat.sharing = seat.direct = seat.positions is None
-        spread = random.random()  # of clients that came together: their heartbeats, and when they reconnect
-        self.wheel.schedule(seat, self._clock() + self._heartbeat * (1 + spread) / 2)
-        data = framing.head(1000 + int(4000 * spread)) + welcome(framing, opening.request.channels, *opening.starts)
-        if opening.items:
-            data += framing.encode(stamp(opening.items, seat.positions), "")
-        self._seats.write(seat, data)
-        if seat.inbox:
-            self._on_unexpected(seat, b"")
-
-    def say_goodbye(self) -> None:
-        """End every connection, as politely as its transport allows: the edge is going away."""
-        for seat in self._seats:
-            if seat.opening is not None:
-                data = seat.opening.framing.refusal(503, "this edge is going away; connect again", 1)
-            else:
-                data = seat.framing.farewell(seat.cursor) if seat.framing is not None else b""
-            self._end(seat, data, "drain")
+        self._holding.end(seat, error_response(status, sentence, Variant(closing=True)), "refused")
 
     # Time passes.
 
@@ -256,13 +202,11 @@ class Front:
         if seat.ending:
             self._seats.remove(seat, "client")
         elif seat.opening is not None:
-            self._send_away(seat, seat.opening.framing)
+            self._send_away(seat, seat.opening.framing, NO_REDIS)
         elif seat.framing is None:
             self._on_no_request(seat)
-        elif seat.framing.one_shot:
-            self._fanout.deliver(seat, [])
         else:
-            self._beat(seat, seat.framing)
+            self._holding.on_due(seat, seat.framing)
 
     def _on_no_request(self, seat: Seat) -> None:
         if seat.inbox:
@@ -270,25 +214,12 @@ class Front:
         else:
             self._seats.remove(seat, "idle")
 
-    def _beat(self, seat: Seat, framing: Framing) -> None:
-        """Send a heartbeat, unless data went out meanwhile or still waits to go."""
-        now = self._clock()
-        last = max(channel.sent_at for channel in seat.channels)
-        if last + self._heartbeat > now:
-            self.wheel.schedule(seat, last + self._heartbeat)
-            return
-        if seat.outbox is None:
-            self._seats.write(seat, framing.heartbeat)
-        if seat.fd >= 0:
-            self.wheel.schedule(seat, now + self._heartbeat)
-
-    def _send_away(self, seat: Seat, framing: Framing) -> None:
-        """Tell a subscriber that Redis did not answer in time."""
+    def _send_away(self, seat: Seat, framing: Framing, sentence: str) -> None:
+        """Turn a subscriber away who did nothing wrong; each is told another time to come back."""
         self._counters.refused_total[503] += 1
-        sentence = "this edge has no connection to Redis; try again, here or on another edge"
         data = framing.refusal(503, sentence, random.randint(*RETRY_AFTER))
         if framing.variant.closing or not framing.one_shot:
-            self._end(seat, data, "unavailable")
+            self._holding.end(seat, data, "unavailable")
         else:
             self._seats.free(seat, "unavailable")
             self._seats.write(seat, data)
@@ -298,15 +229,3 @@ class Front:
 def _plain(request: Request, origin: str) -> Variant:
     """Return the variant of a complete answer to a request."""
     return Variant(closing=not request.keep_alive, origin=origin)
-
-
-@lru_cache(maxsize=256)
-def welcome(framing: Framing, channels: tuple[str, ...], *starts: Position | None) -> bytes:
-    """Return the welcomes to some channels, with the positions from which the subscriber goes on.
-
-    Remembered, because those who come together to a channel get the same.
-    """
-    seqs = [str(start) if start is not None else "" for start in starts]
-    cursor = seqs[0] if len(seqs) == 1 else ",".join(str(start or START) for start in starts)
-    items = [Item("welcome", name, WELCOME, seq, cursor) for name, seq in zip(channels, seqs, strict=True)]
-    return framing.encode(items, cursor)

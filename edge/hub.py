@@ -8,8 +8,8 @@ H1  A subscriber enters a channel only when it is LIVE: after the welcome nothin
 H2  An acknowledgement or a sync result counts only for the attempt it was made for (I8).
 H3  A message that chains goes out; one seen before is dropped; anything else starts one repair for all
     subscribers of the channel, who get what was missing, or a reset (I3, I4, I6).
-H4  What was taken in one turn is written before anybody else joins the channel, so a newcomer never gets a
-    message from before its start.
+H4  Nobody joins a channel between the taking of a message and the beginning of its fan-out, so a newcomer never
+    gets a message from before its start.
 H5  The edge is subscribed to exactly the channels somebody here listens to or left less than a linger ago (I9).
 """
 
@@ -71,6 +71,7 @@ class Hub:
         self._fanout = fanout
         self._entrance = entrance
         entrance.repair = self.repair
+        fanout.on_begun = self._admit
         self._synchronizer = synchronizer
         self._counters = counters
         self._clock = clock
@@ -87,6 +88,7 @@ class Hub:
         channels = [self.channels.get(name) or self._create(name) for name in request.channels]
         opening = seat.opening = Opening(seat, request, framing)
         seat.channels = tuple(channels)
+        seat.born = self._fanout.jobs_begun
         if len(channels) > 1:
             seat.positions = dict.fromkeys(request.channels, "")
         for index, channel in enumerate(channels):
@@ -256,7 +258,11 @@ class Hub:
             if not _is_behind(message, channel.last):
                 self._take_or_hold(channel, message)
         self._fanout.flush()
-        if channel.state is State.LIVE:
+        self._admit(channel)
+
+    def _admit(self, channel: Channel) -> None:
+        """Let in who waited, unless messages were taken that are not on their way yet (H4)."""
+        if channel.waiting and channel.state is State.LIVE and not channel.fresh:
             waiting, channel.waiting = channel.waiting, NOBODY
             for opening, index in waiting.items():
                 self._entrance.enter(channel, opening, index)

@@ -15,13 +15,14 @@ from edge.front import Front
 from edge.poller import ERROR, HANGUP, READ, READ_HANGUP, WRITE, Poller
 from edge.seats import Seat, Seats
 
-BATCH = 256  # ready sockets handled before the loop may do something else
-ACCEPTS = 64  # connections accepted in one turn
+BATCH = 64  # ready sockets handled before the loop may do something else: one or two milliseconds
+ACCEPTS = 16  # connections accepted in one turn: a storm must not hold up deliveries
 READ_BYTES = 8192
 BACKLOG = 4096
 USER_TIMEOUT_MS = 30_000  # a peer that acknowledges nothing for so long is gone
 SEND_BUFFER = 65_536  # bounds what the kernel keeps for one slow client (it doubles the figure)
 RESERVED_FILES = 64  # descriptors that are never given to clients: Redis, the internal port, logs
+MARGIN = 128  # connections over the mark that are still accepted, to be told properly that the edge is full
 FULL_PAUSE = 1.0
 
 
@@ -113,7 +114,7 @@ class Listener:
             os.set_blocking(fd, False)
             seat = self._seats.add(fd)
             self._front.on_connection(seat)
-            if len(self._seats) > self._most:
+            if len(self._seats) > self._most + MARGIN:
                 self._front.refuse_full(seat)
 
     def _on_accept_error(self, error: OSError) -> None:

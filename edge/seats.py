@@ -14,13 +14,17 @@ S2  `remove` is the only place that closes. It marks the seat dead (`fd = -1`), 
 S3  A `Seat` never comes back to life: the next connection, even with the same number, is a new object.
 S4  Bytes for one seat leave in the order they were given. What the kernel does not take at once is parked in the
     seat's outbox, and everything later queues behind it; no other seat waits.
-S5  Parked bytes are bounded: a seat that is still over MAX_PARKED when more arrives is removed as slow. It comes
-    back with its position and loses nothing.
+S5  Parked bytes are bounded three ways: per seat in bytes (one that has too much when more comes is removed, unless
+    the fan-out replaces what is parked), per seat in time (`cut_stuck`), and in total, where those that wait longest
+    go first. Who is removed comes back with its position and loses nothing.
 """
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import NamedTuple
 
 from edge.channel import Channel
 from edge.counters import Counters
@@ -28,18 +32,20 @@ from edge.framing import Framing
 from edge.opening import Opening
 from edge.poller import READ, READ_HANGUP, WRITE, Poller
 
-MAX_PARKED = 262_144
 WATCHED = READ | READ_HANGUP
+NEVER = float("inf")
 
 
 class Seat:
     """One connection, from its acceptance to its end."""
 
     __slots__ = (
+        "born",
         "channels",
         "deadline",
         "direct",
         "ending",
+        "expires",
         "fd",
         "framing",
         "inbox",
@@ -60,6 +66,8 @@ class Seat:
         self.direct = False  # sharing, and nothing is parked: the fast path
         self.inbox = b""  # received, not yet served
         self.outbox: bytearray | None = None  # given to us, not yet taken by the kernel
+        self.born = 0  # how many fan-out jobs had begun when it was attached
+        self.expires = NEVER  # when its connection is old enough to be closed, at its next deadline
         self.ending = False  # our side is done; only the outbox and the peer's goodbye are outstanding
         self.deadline = 0.0
         self.tick = 0
@@ -72,20 +80,52 @@ class Seat:
         return self.channels[0].cursor
 
 
+class Parked:
+    """What is known of a seat with parked bytes."""
+
+    __slots__ = ("begun", "since")
+
+    def __init__(self, since: float, begun: int) -> None:
+        self.since = since  # when it fell behind
+        self.begun = begun  # bytes at the front of its outbox that belong to a write the kernel took a part of
+
+
+class Limits(NamedTuple):
+    """How much may be parked: bytes of one seat, seconds of one seat, bytes of all."""
+
+    seat_bytes: int = 262_144
+    seat_seconds: float = 10.0
+    total_bytes: int = 67_108_864
+
+
 class Seats:
     """All seats of an edge."""
 
-    def __init__(self, poller: Poller, counters: Counters) -> None:
+    def __init__(
+        self,
+        poller: Poller,
+        counters: Counters,
+        clock: Callable[[], float] = time.monotonic,
+        limits: Limits = Limits(),  # noqa: B008  # it cannot be changed
+    ) -> None:
         self.on_leave: Callable[[Seat], None] = lambda seat: None  # set by the app: take it out of its channels
+        self.parked_bytes = 0
         self._poller = poller
         self._counters = counters
-        self._by_fd: dict[int, Seat] = {}
+        self._clock = clock
+        self._limits = limits
+        self._by_fd: dict[int, Seat] = {}  # in the order of their coming
+        self._parked: dict[Seat, Parked] = {}  # in the order of their falling behind
 
     def __len__(self) -> int:
         return len(self._by_fd)
 
     def __iter__(self) -> Iterator[Seat]:
         return iter(list(self._by_fd.values()))
+
+    def oldest(self, count: int) -> list[Seat]:
+        """Return the connections that came first."""
+        return list(islice(self._by_fd.values(), count))
 
     def get(self, fd: int) -> Seat | None:
         """Return the seat of a descriptor that the poller reported."""
@@ -104,21 +144,25 @@ class Seats:
             return
         seat.fd = -1
         self.free(seat, reason)
+        self._forget_parked(seat)
         del self._by_fd[fd]
         self._poller.unregister(fd)
         os.close(fd)
 
-    def broadcast(self, seats: Iterable[Seat], encode: Callable[[Framing], bytes], messages: int) -> list[Seat]:
+    def broadcast(
+        self, seats: Iterable[Seat], encode: Callable[[Framing], bytes], messages: int, number: int
+    ) -> list[Seat]:
         """Write the same messages to many seats; return those that are not on the fast path, untouched.
 
-        `encode` is called for each change of framing along the way and should remember its answers.
+        `encode` is called for each change of framing along the way and should remember its answers. `number` is that
+        of the fan-out job: a seat that was attached since is on another errand.
         """
         write = os.write
         framing, data, size, sent_to = None, b"", 0, 0
         aside: list[Seat] = []
         broken: list[Seat] = []
         for seat in seats:
-            if not seat.direct:
+            if not seat.direct or seat.born >= number:
                 aside.append(seat)
                 continue
             if seat.framing is not framing:
@@ -147,11 +191,11 @@ class Seats:
         """Give bytes to one seat; they leave at once, or in order behind what is parked."""
         if seat.fd < 0 or not data:
             return
+        if self.is_choked(seat):
+            self.remove(seat, "slow")
+            return
         if seat.outbox is not None:
-            if len(seat.outbox) > MAX_PARKED:
-                self.remove(seat, "slow")
-            else:
-                seat.outbox += data
+            self._append(seat, data)
             return
         try:
             taken = os.write(seat.fd, data)
@@ -163,10 +207,47 @@ class Seats:
         if taken != len(data):
             self._park(seat, data[taken:])
 
+    def is_choked(self, seat: Seat) -> bool:
+        """Say whether a seat has as much parked as it may."""
+        return seat.outbox is not None and len(seat.outbox) > self._limits.seat_bytes
+
+    def replace_parked(self, seat: Seat, data: bytes) -> None:
+        """Forget what is parked for a seat, but for the write that was begun, and park `data` instead."""
+        if seat.outbox is not None:
+            kept = self._parked[seat].begun
+            self.parked_bytes -= len(seat.outbox) - kept
+            del seat.outbox[kept:]
+            self._append(seat, data)
+
+    def cut_stuck(self) -> None:
+        """Remove the seats that have been behind for too long."""
+        before = self._clock() - self._limits.seat_seconds
+        while self._parked:
+            seat, parked = next(iter(self._parked.items()))
+            if parked.since > before:
+                return
+            self.remove(seat, "slow")
+
     def _park(self, seat: Seat, rest: bytes) -> None:
-        seat.outbox = bytearray(rest)
+        seat.outbox = bytearray()
         seat.direct = False
+        self._parked[seat] = Parked(self._clock(), len(rest))
         self._poller.modify(seat.fd, WATCHED | WRITE)
+        self._append(seat, rest)
+
+    def _append(self, seat: Seat, data: bytes) -> None:
+        """Park bytes; if all seats together hold too much, those that wait longest are removed."""
+        if seat.outbox is not None:
+            seat.outbox += data
+        self.parked_bytes += len(data)
+        while self.parked_bytes > self._limits.total_bytes:
+            self.remove(next(iter(self._parked)), "slow")
+
+    def _forget_parked(self, seat: Seat) -> None:
+        if seat.outbox is not None:
+            self.parked_bytes -= len(seat.outbox)
+            seat.outbox = None
+            del self._parked[seat]
 
     def flush(self, seat: Seat) -> None:
         """Hand the kernel what it takes now of a seat's parked bytes."""
@@ -180,8 +261,10 @@ class Seats:
             self.remove(seat, "client")
             return
         del seat.outbox[:taken]
+        self.parked_bytes -= taken
+        self._parked[seat].begun = max(self._parked[seat].begun - taken, 0)
         if not seat.outbox:
-            seat.outbox = None
+            self._forget_parked(seat)
             seat.direct = seat.sharing
             self._poller.modify(seat.fd, WATCHED)
             if seat.ending:

@@ -49,7 +49,7 @@ class Bare(NamedTuple):
 
 
 class Adopted(NamedTuple):
-    """How many of the messages handed in are done, and why the next is not: `wait` or `lost` (else `done`)."""
+    """How many of the messages handed in are done, and why the next is not: `wait`, `lost`, `skipped` (else `done`)."""
 
     done: int
     state: str
@@ -61,10 +61,11 @@ def script_text(name: str) -> str:
     return folder.joinpath("append.lua").read_text() + folder.joinpath(f"{name}.lua").read_text()
 
 
-def functions_text(history_size: int, history_ttl: int) -> str:
-    """Return the library of Redis Functions: `comet_publish` with this deployment's history as its default."""
+def functions_text(history_size: int, history_ttl: int, max_message_bytes: int) -> str:
+    """Return the library of Redis Functions: `comet_publish` with this deployment's history and limit."""
     body = script_text("publish").replace("option.size or 100", f"option.size or {history_size}")
     body = body.replace("option.ttl or 300", f"option.ttl or {history_ttl}")
+    body = body.replace("#ARGV[1] > math.huge", f"#ARGV[1] > {max_message_bytes}")
     return f"#!lua name={LIBRARY}\nredis.register_function('comet_publish', function(KEYS, ARGV)\n{body}\nend)\n"
 
 
@@ -76,6 +77,7 @@ class Scripts:
         self._names = names
         self._history_size = settings.history_size
         self._history_ttl = settings.history_ttl
+        self._max_message_bytes = settings.max_message_bytes
         self._most_entries = settings.history_size + TRIM_SLACK
         self._publish = redis.register_script(script_text("publish"))
         self._sync = redis.register_script(script_text("sync"))
@@ -119,7 +121,7 @@ class Scripts:
 
     async def install_functions(self) -> None:
         """Offer `FCALL comet_publish 1 <channel> <payload>` to backends of any language (Redis 7, Valkey)."""
-        text = functions_text(self._history_size, self._history_ttl)
+        text = functions_text(self._history_size, self._history_ttl, self._max_message_bytes)
         await self._redis.function_load(text, replace=True)  # type: ignore[no-untyped-call, unused-ignore]
 
 

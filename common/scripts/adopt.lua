@@ -5,7 +5,8 @@
 -- An edge that joined later must wait until the epochs before its own are complete: older edges hand those in. Half a
 -- second after its join it no longer waits, they are gone; where several wait, the oldest goes first.
 -- KEYS channel   ARGV history size, history ttl, first epoch of this edge, then epoch, number, payload of each
--- Returns {how many are done, what is with the next one: 'done', 'wait' for an older edge, 'lost' is its epoch}
+-- Returns {how many are done, what is with the next one: 'done', 'wait' for an older edge, 'lost' is its epoch,
+-- 'skipped' it was by another edge}
 local top = keys_of(KEYS[1])
 local state = call('HMGET', top, 'sealed', 'b')
 local sealed, newest, first = tonumber(state[1] or 0), tonumber(state[2] or 0), tonumber(ARGV[3])
@@ -17,14 +18,32 @@ local function must_wait()
   return joined and milliseconds() < joined + 400 + 100 * math.min(between, 10)
 end
 
+-- An edge hands in its messages in order. If it leaves some out, it has sent them out live, because Redis refused them
+-- at the time; who hands them in later is told to do the same.
+local function note_gap(epoch, from, to)
+  local field = 'g:' .. epoch
+  call('HSET', top, field, (call('HGET', top, field) or '') .. from .. '-' .. to .. ' ')
+end
+
+local function in_gap(epoch, number)
+  for from, to in string.gmatch(call('HGET', top, 'g:' .. epoch) or '', '(%d+)-(%d+) ') do
+    if tonumber(from) <= number and number <= tonumber(to) then return true end
+  end
+  return false
+end
+
 for i = 4, #ARGV, 3 do
   local epoch, number = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
   if epoch > newest then return {count, 'lost'} end         -- the log was wiped, and with it the count
   if must_wait() then return {count, 'wait'} end
   local field = 'k:' .. epoch
-  if epoch > newest - 32 and tonumber(call('HGET', top, field) or 0) == number - 1 then
+  local adopted = tonumber(call('HGET', top, field) or 0)
+  if epoch > newest - 32 and number > adopted then
     append(KEYS[1], ARGV[i + 2], ARGV[1], ARGV[2], {})      -- refused when memory is full, and then nothing is counted
     call('HSET', top, field, number)
+    if number > adopted + 1 then note_gap(epoch, adopted + 1, number - 1) end
+  elseif in_gap(epoch, number) then
+    return {count, 'skipped'}
   end
   if sealed < epoch - 1 then
     sealed = epoch - 1

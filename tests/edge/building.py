@@ -19,6 +19,7 @@ from edge.counters import Counters
 from edge.entrance import Entrance
 from edge.fanout import FanOut
 from edge.front import Front
+from edge.holding import Holding
 from edge.hub import Hub
 from edge.listener import Listener
 from edge.poller import Poller, make_poller
@@ -208,14 +209,15 @@ class SmallEdge:
         allowed_origins: tuple[str, ...] = (),
         linger: float = 30.0,
         keeps_history: bool = True,
+        max_age: float = 0.0,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock, self.counters, self.log = Clock(), Counters(), FakeLog()
         self.poller = poller or make_poller()
         self.names = Names("t:")
         self.bus = FakeBus(self.loop)
-        self.seats = Seats(self.poller, self.counters)
-        fanout = FanOut(self.seats, self.counters, self.clock, away=linger)
+        self.seats = Seats(self.poller, self.counters, self.clock)
+        fanout = FanOut(self.seats, self.counters, self.clock, self.loop.call_later, away=linger)
         synchronizer = Synchronizer(self.log.sync)
         entrance = Entrance(synchronizer, self.counters, keeps_history=keeps_history)
         self.hub = self.bus.hub = Hub(
@@ -229,23 +231,25 @@ class SmallEdge:
             max_message_bytes=1000,
             keeps_history=keeps_history,
         )
+        self.holding = Holding(
+            self.seats, fanout, self.counters, self.clock, heartbeat=20.0, poll_timeout=25.0, max_age=max_age
+        )
         self.front = Front(
             self.seats,
             self.hub,
-            fanout,
+            self.holding,
             self.counters,
             self.clock,
             self.loop.call_soon,
-            heartbeat=20.0,
-            poll_timeout=25.0,
             header_timeout=10.0,
             allowed_origins=allowed_origins,
+            max_connections=max_connections,
         )
         self.listener = Listener(self.poller, self.seats, self.front, max_connections=max_connections)
         self.seats.on_leave = self.hub.leave
         fanout.on_answered = self.front.on_answered
         self.hub.bus = self.bus
-        entrance.on_seated = self.front.on_seated
+        entrance.on_seated = self.holding.seat
         self._clients: list[Client] = []
 
     async def connect(self) -> Client:

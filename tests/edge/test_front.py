@@ -8,7 +8,7 @@ import pytest
 from edge import front as front_module
 from edge.framing import TRANSPORTS
 from edge.request import Request, parse_request
-from edge.seats import MAX_PARKED
+from edge.seats import Limits
 from tests.edge.building import GENESIS, Answer, SmallEdge, head, small_edge
 
 POLL = "/poll?id=room"
@@ -169,7 +169,7 @@ async def test_http_1_0_is_streamed_without_chunks(edge: SmallEdge, path: str) -
     await client.until(b"hello world!")
     edge.publish("room", b"hi")
     await client.until(b"hi")
-    edge.front.say_goodbye()
+    edge.holding.say_goodbye_to_all()
     assert b"\r" not in await client.rest()
 
 
@@ -575,7 +575,7 @@ async def test_a_slow_client_gets_no_heartbeats(edge: SmallEdge) -> None:
     (seat,) = edge.seats
     edge.seats.write(seat, b"m" * 8_000_000)
     assert seat.outbox is not None
-    del seat.outbox[MAX_PARKED // 2 :]
+    del seat.outbox[Limits().seat_bytes // 2 :]
     parked = bytes(seat.outbox)
     edge.pass_time(100)
     assert seat.outbox == parked
@@ -590,7 +590,7 @@ async def test_everybody_is_told_when_the_edge_goes(edge: SmallEdge) -> None:
     sse = await edge.held("/sse?id=room", transport="sse")
     poll = await edge.held(POLL, transport="poll")
     idle = await edge.connect()
-    edge.front.say_goodbye()
+    edge.holding.say_goodbye_to_all()
     assert line(await stream.rest())["type"] == "close"
     assert await sse.rest() == b"0\r\n\r\n"
     assert (await poll.answer()).json == {"seq": f"0-{GENESIS}", "messages": []}
@@ -605,7 +605,7 @@ async def test_a_subscriber_that_waits_is_answered_when_the_edge_goes(edge: Smal
     for client, path in zip(clients, ("/poll", "/sse"), strict=True):
         await client.send(head(f"{path}?id=room"))
     await edge.until(lambda: len(edge.hub.channels["room"].waiting) == 2 if edge.hub.channels else False)
-    edge.front.say_goodbye()
+    edge.holding.say_goodbye_to_all()
     answers = [await client.rest() for client in clients]
     assert [answer[:12] for answer in answers] == [b"HTTP/1.1 503", b"HTTP/1.1 200"]
 

@@ -20,6 +20,13 @@ def _short_ring(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.channel.RING_MESSAGES", 2)
 
 
+@pytest.fixture(autouse=True)
+def _thin_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write to one seat per turn, so that everything can happen in the middle of a broadcast."""
+    monkeypatch.setattr("edge.fanout.SLICE", 0)
+    monkeypatch.setattr("edge.fanout.STEP", 1)
+
+
 INTERESTS = (("a",), ("b",), ("a", "b"))
 
 
@@ -58,6 +65,18 @@ class World:
         if one is not None and one.edge is not None:
             one.edge.detach(one)
 
+    def poll_again(self, client: int) -> None:
+        """Let a client whose poll was answered ask for more, on the same connection."""
+        one = self.clients[client % len(self.clients)] if self.clients else None
+        seat, edge = (one.seat, one.edge) if one is not None and one.polls else (None, None)
+        if one and edge and seat and seat.framing is None and seat.opening is None:
+            edge.attach(one)
+
+    def time_out(self, client: int) -> None:
+        one = self.clients[client % len(self.clients)] if self.clients else None
+        if one is not None and one.edge is not None:
+            one.edge.time_out(one)
+
     def settle(self) -> None:
         """Let everything that is under way arrive, with the network whole again."""
         for edge in self.edges:
@@ -65,13 +84,13 @@ class World:
         for _ in range(30):
             for edge in self.edges:
                 edge.deliver(10_000)
+                for _ in range(30):
+                    edge.pass_turn()
                 edge.execute_reads()
                 edge.answer_reads()
                 edge.audit()
-            for client in self.clients:
-                seat, edge = client.seat, client.edge
-                if client.polls and edge and seat and seat.framing is None and seat.opening is None:
-                    edge.attach(client)
+            for index in range(len(self.clients)):
+                self.poll_again(index)
 
     def check_nobody_is_behind(self) -> None:
         """Every connected client stands at the top of the log: it was given all, or told of a reset (I5)."""
@@ -155,6 +174,18 @@ class HubMachine(RuleBasedStateMachine):
         self.world.redis.restore(self.world.kept)
 
     @rule(edge=st.integers(0, 1))
+    def pass_turn(self, edge: int) -> None:
+        self.world.edges[edge].pass_turn()
+
+    @rule(client=st.integers(0, 9))
+    def poll_again(self, client: int) -> None:
+        self.world.poll_again(client)
+
+    @rule(client=st.integers(0, 9))
+    def time_out(self, client: int) -> None:
+        self.world.time_out(client)
+
+    @rule(edge=st.integers(0, 1))
     def audit(self, edge: int) -> None:
         self.world.edges[edge].audit()
 
@@ -163,7 +194,6 @@ class HubMachine(RuleBasedStateMachine):
         for edge in self.world.edges if hasattr(self, "world") else ():
             for channel in edge.hub.channels.values():
                 assert channel.state is not State.LIVE or not channel.held
-                assert not channel.fresh
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
@@ -196,6 +226,9 @@ def step(world: World, chance: random.Random, *, disasters: bool) -> None:
         (0.3, one.disconnect),
         (1, one.connect),
         (0.5, one.audit),
+        (8, one.pass_turn),
+        (4, lambda: world.poll_again(chance.randrange(12))),
+        (0.5, lambda: world.time_out(chance.randrange(12))),
         (0.2 * rare, lambda: world.publish(name, 30)),
         (0.05 * rare, world.redis.wipe),
         (0.2 * rare, lambda: setattr(world, "kept", world.redis.snapshot())),

@@ -9,6 +9,7 @@ import pytest
 
 from common.errors import SettingsError
 from edge import listener as listener_module
+from edge.listener import MARGIN
 from tests.edge.building import SmallEdge, head, small_edge
 
 
@@ -66,12 +67,36 @@ async def test_a_full_edge_sends_newcomers_away() -> None:
     """One too many gets a 503 that says when to try again, and the end; who is seated stays."""
     async with small_edge(max_connections=1) as edge:
         seated, newcomer = await edge.held("/sub?id=room"), await edge.connect()
+        await newcomer.send(head("/sub?id=room"))
         answer = await newcomer.answer()
-        assert (answer.status, answer.headers["connection"]) == (503, "close")
+        assert answer.status == 503
         assert 1 <= int(answer.headers["retry-after"]) <= 5
         assert await newcomer.rest() == b""
         edge.publish("room", b"hi")
         assert b'"hi"' in await seated.until(b"\n\r\n")
+
+
+async def test_a_full_edge_lets_an_event_source_come_back() -> None:
+    """A native EventSource gives up for ever after any status but 200: it is told when to try again, and the end."""
+    async with small_edge(max_connections=1) as edge:
+        await edge.held("/sub?id=room")
+        newcomer = await edge.connect()
+        await newcomer.send(head("/sse?id=room"))
+        rest = await newcomer.rest()
+        assert rest.startswith(b"HTTP/1.1 200")
+        assert b"retry: " in rest
+        assert rest.endswith(b"0\r\n\r\n")
+
+
+async def test_an_edge_that_is_more_than_full_does_not_even_listen() -> None:
+    """Beyond a margin for proper answers a connection gets its 503 before it has said a word."""
+    async with small_edge(max_connections=0) as edge:
+        for _ in range(MARGIN):
+            await edge.connect()
+        newcomer = await edge.connect()
+        answer = await newcomer.answer()
+        assert (answer.status, answer.headers["connection"]) == (503, "close")
+        assert await newcomer.rest() == b""
 
 
 async def test_a_full_edge_has_room_again() -> None:

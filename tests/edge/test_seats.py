@@ -10,15 +10,15 @@ from itertools import count
 
 import pytest
 
-from edge import seats as seats_module
 from edge.channel import Channel
 from edge.counters import Counters
 from edge.framing import Framing, Variant, framing_for
 from edge.listener import Listener
 from edge.poller import ERROR, HANGUP, READ, READ_HANGUP, WRITE, Poller, SelectorPoller, make_poller
-from edge.seats import MAX_PARKED, Seat, Seats
+from edge.seats import Limits, Seat, Seats
 
 FRAMING = framing_for("stream", Variant(chunked=False))
+MAX_PARKED = Limits().seat_bytes
 POLLERS = [make_poller, SelectorPoller]
 MUCH = b"".join(b"%07d\n" % number for number in range(500_000))  # more than any socket buffer takes
 
@@ -139,7 +139,7 @@ def test_a_removed_seat_stays_dead(room: Room) -> None:
     assert new is not old
     room.seats.write(old, b"for the old one")
     room.seats.remove(old, "again")
-    room.seats.broadcast([old], said(b"for the old one"), 1)
+    room.seats.broadcast([old], said(b"for the old one"), 1, 1)
     assert received(new_client) == b""
     assert hung_up(old_client)
     assert room.seats.get(fd) is new
@@ -159,7 +159,7 @@ def test_a_client_that_went_is_removed_by_the_next_write(room: Room) -> None:
     """A broken connection found by a broadcast costs nobody else the message."""
     (before, before_client), (gone, gone_client), (after, after_client) = (room.connect() for _ in range(3))
     gone_client.close()
-    assert room.seats.broadcast([before, gone, after], said(b"hi"), 1) == []
+    assert room.seats.broadcast([before, gone, after], said(b"hi"), 1, 1) == []
     assert (received(before_client), received(after_client)) == (b"hi", b"hi")
     assert gone.fd == -1
     assert room.counters.delivered_total["stream"] == 2
@@ -179,7 +179,7 @@ def test_a_client_that_went_is_removed_by_a_single_write(room: Room) -> None:
 def test_those_off_the_fast_path_are_returned_untouched(room: Room) -> None:
     """A seat that needs its own bytes is left to the caller."""
     (direct, direct_client), (other, other_client) = room.connect(), room.connect(sharing=False)
-    assert room.seats.broadcast([direct, other], said(b"hi"), 1) == [other]
+    assert room.seats.broadcast([direct, other], said(b"hi"), 1, 1) == [other]
     assert (received(direct_client), received(other_client)) == (b"hi", b"")
 
 
@@ -189,7 +189,7 @@ def test_each_seat_gets_the_bytes_of_its_framing(room: Room) -> None:
     pairs = [room.connect() for _ in framings]
     for (seat, _), framing in zip(pairs, framings, strict=True):
         seat.framing = framing
-    room.seats.broadcast([seat for seat, _ in pairs], lambda framing: framing.transport.encode(), 3)
+    room.seats.broadcast([seat for seat, _ in pairs], lambda framing: framing.transport.encode(), 3, 1)
     assert [received(client) for _, client in pairs] == [b"sse", b"stream", b"stream", b"sse"]
     assert room.counters.delivered_total == {"sse": 6, "stream": 6}
 
@@ -200,10 +200,10 @@ def test_each_seat_gets_the_bytes_of_its_framing(room: Room) -> None:
 def test_a_full_socket_parks_and_goes_on_in_order(room: Room) -> None:
     """S4: what the kernel does not take waits in the outbox, later bytes behind it, until all has gone."""
     seat, client = room.connect()
-    assert room.seats.broadcast([seat], said(MUCH), 1) == []
+    assert room.seats.broadcast([seat], said(MUCH), 1, 1) == []
     assert seat.outbox is not None
     assert not seat.direct
-    assert room.seats.broadcast([seat], said(b"never"), 1) == [seat]
+    assert room.seats.broadcast([seat], said(b"never"), 1, 1) == [seat]
     due = MUCH[: len(MUCH) - len(seat.outbox) + MAX_PARKED // 2]
     del seat.outbox[MAX_PARKED // 2 :]  # so that more may queue behind it
     room.seats.write(seat, b"[second]")
@@ -225,7 +225,7 @@ def test_a_parked_seat_keeps_nobody_waiting(room: Room) -> None:
     """S4: everybody else gets the message at once."""
     (slow, _), (quick, quick_client) = room.connect(), room.connect()
     room.seats.write(slow, MUCH)
-    assert room.seats.broadcast([slow, quick], said(b"hi"), 1) == [slow]
+    assert room.seats.broadcast([slow, quick], said(b"hi"), 1, 1) == [slow]
     assert received(quick_client) == b"hi"
 
 
@@ -403,11 +403,11 @@ class Walk:
     CHANNELS = 4
     MOST_CLIENTS = 24
 
-    def __init__(self, seed: int, poller: Poller, make_seats: Callable[[Poller, Counters], Seats]) -> None:
+    def __init__(self, seed: int, poller: Poller, make_seats: Callable[..., Seats]) -> None:
         self.random = random.Random(seed)
         self.counters = Counters()
         self.poller = poller
-        self.seats = make_seats(poller, self.counters)
+        self.seats = make_seats(poller, self.counters, limits=Limits(20_000))
         self.seats.on_leave = self._on_leave
         self.desk = Desk()
         self.listener = Listener(poller, self.seats, self.desk, max_connections=1000)  # type: ignore[arg-type]
@@ -498,7 +498,7 @@ class Walk:
         for client in self.clients:
             if client.seat in channel.seats:
                 client.due += data
-        for seat in self.seats.broadcast(channel.seats, said(data), 1):
+        for seat in self.seats.broadcast(channel.seats, said(data), 1, 1):
             self.seats.write(seat, data)
 
     def somebody_reads(self) -> None:
@@ -601,11 +601,8 @@ STEPS = 10_000
 
 @pytest.mark.parametrize("make", POLLERS)
 @pytest.mark.parametrize("seed", range(5))
-def test_nobody_ever_gets_what_is_not_theirs(
-    seed: int, make: Callable[[], Poller], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nobody_ever_gets_what_is_not_theirs(seed: int, make: Callable[[], Poller]) -> None:
     """Every client reads exactly what its channels got while it was in them, in order; 50,000 steps on each poller."""
-    monkeypatch.setattr(seats_module, "MAX_PARKED", 20_000)
     walk = Walk(seed, make(), Seats)
     try:
         walk.run(STEPS)
@@ -629,8 +626,8 @@ class ForgetfulSeats(Seats):
 class HastySeats(Seats):
     """Closes a connection first and takes its seat out later, as soon as somebody else has come."""
 
-    def __init__(self, poller: Poller, counters: Counters) -> None:
-        super().__init__(poller, counters)
+    def __init__(self, poller: Poller, counters: Counters, *, limits: Limits) -> None:
+        super().__init__(poller, counters, limits=limits)
         self._late: list[Seat] = []
 
     def add(self, fd: int) -> Seat:
@@ -663,7 +660,6 @@ class UnorderedSeats(Seats):
 @pytest.mark.parametrize("careless", [ForgetfulSeats, HastySeats, UnorderedSeats])
 def test_the_walk_finds_careless_seats(careless: type[Seats], monkeypatch: pytest.MonkeyPatch) -> None:
     """The walk is able to fail: seats that close too early or write out of order do not survive it."""
-    monkeypatch.setattr(seats_module, "MAX_PARKED", 20_000)
     walk = Walk(1, make_poller(), careless)
     monkeypatch.setattr(walk, "check", lambda: None)  # what is read must be enough to tell
     walk.deeds.remove(walk.we_end)  # it would notice a closed number before anybody is harmed

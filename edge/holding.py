@@ -1,0 +1,145 @@
+"""Holding: what happens to a subscriber from its welcome to its goodbye, as far as time decides it."""
+
+import random
+from collections.abc import Callable
+from functools import lru_cache
+
+from common.position import START, Position
+from edge.counters import Counters
+from edge.fanout import FanOut, stamp
+from edge.framing import Framing, Item
+from edge.opening import Opening
+from edge.seats import NEVER, Seat, Seats
+from edge.wheel import Wheel
+
+GOODBYE_TIMEOUT = 2.0  # seconds we wait for the peer's end after ours
+AGE_JITTER = 0.2
+WELCOME = "hello world!"
+GOING_AWAY = "this edge is going away; connect again"
+
+
+class Holding:
+    """Seats subscribers, keeps them alive, and lets them go."""
+
+    def __init__(
+        self,
+        seats: Seats,
+        fanout: FanOut,
+        counters: Counters,
+        clock: Callable[[], float],
+        *,
+        heartbeat: float,
+        poll_timeout: float,
+        max_age: float = 0,
+    ) -> None:
+        self.wheel: Wheel[Seat]  # set by the front, which has deadlines of its own
+        self.on_early_bytes: Callable[[Seat], None]  # set by the front: more bytes came than the request
+        self._seats = seats
+        self._fanout = fanout
+        self._counters = counters
+        self._clock = clock
+        self._heartbeat = heartbeat
+        self._poll_timeout = poll_timeout
+        self._max_age = max_age
+
+    def seat(self, opening: Opening) -> None:
+        """All channels of a subscriber are ready: give it what it asked for."""
+        seat, framing = opening.seat, opening.framing
+        seat.opening, seat.framing = None, framing
+        self._counters.opened(framing.transport)
+        if self._max_age and seat.expires == NEVER:
+            seat.expires = self._clock() + self._max_age * random.uniform(1 - AGE_JITTER, 1 + AGE_JITTER)
+        if seat.positions is not None:
+            starts = (str(start or START) for start in opening.starts)
+            seat.positions = dict(zip(opening.request.channels, starts, strict=True))
+        if framing.one_shot:
+            self._hold_poll(seat, opening)
+        else:
+            self._hold_open(seat, opening, framing)
+
+    def on_due(self, seat: Seat, framing: Framing) -> None:
+        """A seated subscriber's deadline has passed."""
+        if not framing.one_shot:
+            self._beat(seat, framing)
+        elif self._fanout.is_busy(seat):
+            self.wheel.schedule(seat, self._clock())  # an answer is on its way
+        else:
+            self._fanout.deliver(seat, [])
+
+    def end(self, seat: Seat, data: bytes, reason: str) -> None:
+        """End a connection with some last bytes, and give the peer a moment to take them."""
+        self._seats.end(seat, data, reason)
+        self.wheel.schedule(seat, self._clock() + GOODBYE_TIMEOUT)
+
+    def say_goodbye(self, seat: Seat, reason: str) -> None:
+        """End a connection as politely as its transport allows; its client comes back, here or elsewhere."""
+        if seat.opening is not None:
+            data = seat.opening.framing.refusal(503, GOING_AWAY, 1)
+        else:
+            data = seat.framing.farewell(seat.cursor) if seat.framing is not None else b""
+        self.end(seat, data, reason)
+
+    def say_goodbye_to_all(self) -> None:
+        """The edge is going away."""
+        self._fanout.finish()
+        for seat in self._seats:
+            self.say_goodbye(seat, "drain")
+
+    def shed(self, count: int) -> None:
+        """Send the oldest connections away, so that newer edges fill up."""
+        for seat in self._seats.oldest(count):
+            if not seat.ending and not self._fanout.is_busy(seat):
+                self.say_goodbye(seat, "shed")
+
+    def _hold_poll(self, seat: Seat, opening: Opening) -> None:
+        """Answer a poll now if there is anything to tell; else let it wait."""
+        request = opening.request
+        if request.since is not None:
+            for channel in seat.channels:
+                channel.poller_came_back()
+        timeout = self._poll_timeout if request.timeout is None else request.timeout
+        if opening.items or timeout == 0:
+            self._fanout.deliver(seat, opening.items)
+        else:
+            self.wheel.schedule(seat, self._clock() + timeout)
+
+    def _hold_open(self, seat: Seat, opening: Opening, framing: Framing) -> None:
+        """Send the head, a welcome for each channel and what was missed, in one write."""
+        seat.sharing = seat.direct = seat.positions is None
+        spread = random.random()  # of clients that came together: their heartbeats, and when they reconnect
+        self.wheel.schedule(seat, min(self._clock() + self._heartbeat * (1 + spread) / 2, seat.expires))
+        data = framing.head(1000 + int(4000 * spread)) + welcome(framing, opening.request.channels, *opening.starts)
+        if opening.items:
+            data += framing.encode(stamp(opening.items, seat.positions), "")
+        self._seats.write(seat, data)
+        if seat.inbox:
+            self.on_early_bytes(seat)
+
+    def _beat(self, seat: Seat, framing: Framing) -> None:
+        """Send a heartbeat, unless data went out meanwhile or still waits to go; or the connection is old enough."""
+        now = self._clock()
+        if now >= seat.expires:
+            if self._fanout.is_busy(seat):
+                self.wheel.schedule(seat, now)
+            else:
+                self.say_goodbye(seat, "max_age")
+            return
+        last = max(channel.sent_at for channel in seat.channels)
+        if last + self._heartbeat <= now:
+            last = now
+            if seat.outbox is None:
+                self._seats.write(seat, framing.heartbeat)
+        if seat.fd >= 0:
+            self.wheel.schedule(seat, min(last + self._heartbeat, seat.expires))
+
+
+@lru_cache(maxsize=256)
+def welcome(framing: Framing, channels: tuple[str, ...], *starts: Position | None) -> bytes:
+    """Return the welcomes to some channels, with the positions from which the subscriber goes on.
+
+    Remembered, because those who come together to a channel get the same.
+    """
+    seqs = [str(start) if start is not None else "" for start in starts]
+    cursor = seqs[0] if len(seqs) == 1 else ",".join(str(start or START) for start in starts)
+    items = [Item("welcome", name, WELCOME, seq, cursor) for name, seq in zip(channels, seqs, strict=True)]
+    return framing.encode(items, cursor)
