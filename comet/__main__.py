@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from comet import version
+from common.version import our_version
 
 HIGHEST_PORT = 64535  # `comet dev` derives an internal port that is 1000 higher
 
@@ -15,11 +15,13 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+config = typer.Typer(help="Look at the settings.", no_args_is_help=True)
+app.add_typer(config, name="config")
 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"comet-cluster {version()}")
+        print(f"comet-cluster {our_version()}")
         raise typer.Exit
 
 
@@ -59,6 +61,14 @@ def publisher() -> None:
     from publisher.__main__ import main as run_publisher  # noqa: PLC0415
 
     raise typer.Exit(run_publisher())
+
+
+@config.command("docs")
+def config_docs() -> None:
+    """Print every setting as the Markdown table of docs/settings.md."""
+    from comet.settings_table import settings_table  # noqa: PLC0415
+
+    print(settings_table(), end="")
 
 
 def main() -> None:

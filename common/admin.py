@@ -1,6 +1,6 @@
 """The internal port of a service: health, readiness, metrics. It is for operators, never for the public."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from aiohttp import web
@@ -18,7 +18,7 @@ class Readiness(NamedTuple):
 
 
 class AdminServer:
-    """Serves `/healthz`, `/readyz` and `/metrics` on a port of its own."""
+    """Serves `/healthz`, `/readyz`, `/metrics` and the service's own `routes` on a port of its own."""
 
     def __init__(
         self,
@@ -27,10 +27,12 @@ class AdminServer:
         port_variable: str,
         readiness: Callable[[], Readiness],
         registry: CollectorRegistry,
+        routes: Sequence[web.RouteDef] = (),
     ) -> None:
         self._where = (host, port, port_variable)
         self._readiness = readiness
         self._registry = registry
+        self._routes = routes
         self._runner: web.AppRunner | None = None
 
     @property
@@ -41,6 +43,7 @@ class AdminServer:
     async def start(self) -> None:
         """Start to listen; raises `SettingsError` naming the port's variable if the port is taken."""
         app = web.Application(middlewares=[errors_as_json])
+        app.router.add_routes(self._routes)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)

@@ -8,11 +8,14 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from common.admin import AdminServer, Readiness
+from common.build_info import register_build_info
 from common.bus import Bus
 from common.channels import Names
+from common.logs import get_logger
 from common.redis import connect, endpoint
 from common.scripts import Scripts
 from common.settings import Settings
@@ -30,6 +33,7 @@ from edge.poller import Poller, make_poller
 from edge.receipts import Receipts
 from edge.recovery import Synchronizer
 from edge.seats import Limits, Seats
+from edge.shedding import Shedder
 
 WHEEL_PERIOD = 0.25
 GOODBYE = 1.0  # seconds that the last bytes get at the end
@@ -110,8 +114,15 @@ class Edge:
 
         registry = CollectorRegistry()
         registry.register(EdgeCollector(counters, self._gauges))
+        register_build_info(registry)
+        self._shedder = Shedder(self._seats, self._holding)
         self._admin = AdminServer(
-            settings.admin_host, settings.edge_admin_port, "COMET_EDGE_ADMIN_PORT", self._readiness, registry
+            settings.admin_host,
+            settings.edge_admin_port,
+            "COMET_EDGE_ADMIN_PORT",
+            self._readiness,
+            registry,
+            [web.post("/drain", self._shedder.drain)],
         )
 
     @property
@@ -135,6 +146,8 @@ class Edge:
         running = [self._bus.run(), self._turn_wheels()]
         if self._settings.history_size:
             running.append(self._auditor.run())
+        else:
+            get_logger().warning("COMET_HISTORY_SIZE=0: messages have no positions; who is away misses them unnoticed")
         self._tasks = [asyncio.create_task(part) for part in running]
         gc.collect()
         gc.freeze()
@@ -142,6 +155,7 @@ class Edge:
 
     async def stop(self) -> None:
         """Stop accepting, say goodbye to everybody, and let go of everything."""
+        await self._shedder.stop()
         self._listener.close()
         self._holding.say_goodbye_to_all()
         await self._wait_for_goodbyes()
@@ -183,7 +197,7 @@ class Edge:
     def _gauges(self) -> Gauges:
         channels = self._hub.channels.values()
         subscriptions = sum(len(channel.seats) for channel in channels)
-        return Gauges(len(channels), subscriptions, self._bus.ready, self._bus.reconnects)
+        return Gauges(len(channels), subscriptions, self._bus.ready, self._bus.reconnects, self._seats.parked_bytes)
 
 
 def _most_connections(wanted: int) -> int:

@@ -17,6 +17,7 @@ class Gauges(NamedTuple):
     subscriptions: int
     redis_up: bool
     redis_reconnects: int
+    parked_bytes: int
 
 
 class EdgeCollector(Collector):
@@ -38,6 +39,8 @@ class EdgeCollector(Collector):
         yield GaugeMetricFamily("comet_redis_up", "1 if a probe came back lately.", value=int(gauges.redis_up))
         yield CounterMetricFamily("comet_redis_reconnects", "Redis connections lost.", value=gauges.redis_reconnects)
         yield CounterMetricFamily("comet_receipts", "Receipts sent to publishers.", value=counters.receipts_total)
+        yield GaugeMetricFamily("comet_parked_bytes", "Bytes kept for slow readers.", value=gauges.parked_bytes)
+        yield CounterMetricFamily("comet_skipped", "Slow readers taken to the newest.", value=counters.skipped_total)
         yield from _counted(counters)
 
 

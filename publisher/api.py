@@ -18,10 +18,13 @@ OK, NOT_FOUND, UNSUPPORTED = 200, 404, 415
 class Api:
     """The handlers of `/pub`; `limit` is the largest payload in bytes, `count` is told the status of each message."""
 
-    def __init__(self, delivery: Delivery, limit: int, count: Callable[[int], None]) -> None:
+    def __init__(
+        self, delivery: Delivery, limit: int, count: Callable[[int], None], *, keeps_history: bool = True
+    ) -> None:
         self._delivery = delivery
         self._limit = limit
         self._count = count
+        self._keeps_history = keeps_history
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
@@ -48,6 +51,7 @@ class Api:
         """
         try:
             requests = parse_form(_query(request), await self._body(request), self._limit)
+            self._check_keys(requests)
             outcomes = _all_or_error(await self._delivery.publish(requests))
         except RequestError as error:
             self._count(error.status)
@@ -63,6 +67,7 @@ class Api:
         if _query(request):
             raise BadRequestError("the query string must be empty when the body is JSON; put everything in the body")
         entries, single = parse_json(await self._body(request), self._limit)
+        self._check_keys(entries)
         results = await self._delivery.publish(entries)
         if single:
             _all_or_error(results)
@@ -71,6 +76,11 @@ class Api:
             self._count(result.status if isinstance(result, RequestError) else OK)
         answers = [_json_result(*pair) for pair in zip(entries, results, strict=True)]
         return json_answer(answers[0] if single else answers)
+
+    def _check_keys(self, entries: Sequence[Entry]) -> None:
+        """Refuse a key that nobody would remember, rather than publish twice what must come once."""
+        if not self._keeps_history and any(isinstance(entry, PublishRequest) and entry.key for entry in entries):
+            raise BadRequestError("key: nothing is remembered here (COMET_HISTORY_SIZE=0); publish without a key")
 
     async def _body(self, request: web.Request) -> bytes:
         try:

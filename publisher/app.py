@@ -36,8 +36,8 @@ class Publisher:
         self._receipts.on_listening = self._install_functions
         self._scripts = Scripts(self._redis, names, settings)
         delivery = Delivery(self._scripts, self._receipts, metrics.duration.observe)
-        self._api = Api(delivery, settings.max_message_bytes, metrics.count)
-        metrics.watch(lambda: self._bus.up, lambda: self._bus.reconnects, lambda: self._receipts.ignored)
+        self._api = Api(delivery, settings.max_message_bytes, metrics.count, keeps_history=settings.history_size > 0)
+        metrics.watch(lambda: self._bus.ready, lambda: self._bus.reconnects, lambda: self._receipts.ignored)
         self._admin = AdminServer(
             settings.admin_host,
             settings.publisher_admin_port,

@@ -1,12 +1,12 @@
 """What the publisher counts, for Prometheus."""
 
-import platform
 from collections.abc import Callable, Iterator
-from importlib.metadata import PackageNotFoundError, version
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from common.build_info import register_build_info
 
 BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
 
@@ -28,8 +28,7 @@ class Metrics:
             ("source", "code"),
             registry=self.registry,
         )
-        build = Gauge("comet_build_info", "Always 1.", ("version", "python"), registry=self.registry)
-        build.labels(_version(), platform.python_version()).set(1)
+        register_build_info(self.registry)
 
     def count(self, code: int) -> None:
         """Count one message, or one request that could not be read, by the status it was answered with."""
@@ -45,13 +44,6 @@ class _Watched(Collector):
         self._up, self._reconnects, self._ignored = up, reconnects, ignored
 
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("comet_redis_up", "1 while the subscribe connection stands.", value=self._up())
+        yield GaugeMetricFamily("comet_redis_up", "1 if a probe came back lately.", value=self._up())
         yield CounterMetricFamily("comet_redis_reconnects", "Connections to Redis lost.", value=self._reconnects())
         yield CounterMetricFamily("comet_receipts_ignored", "Late or bad answers of edges.", value=self._ignored())
-
-
-def _version() -> str:
-    try:
-        return version("comet-cluster")
-    except PackageNotFoundError:
-        return "unknown"  # run from a source tree

@@ -17,7 +17,7 @@ from common.scripts import Synced, Wanted
 from edge.channel import Channel
 from edge.counters import Counters
 from edge.entrance import Entrance
-from edge.fanout import FanOut
+from edge.fanout import FanOut, Policy
 from edge.front import Front
 from edge.holding import Holding
 from edge.hub import Hub
@@ -210,6 +210,7 @@ class SmallEdge:
         linger: float = 30.0,
         keeps_history: bool = True,
         max_age: float = 0.0,
+        policy: Policy = "disconnect",
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock, self.counters, self.log = Clock(), Counters(), FakeLog()
@@ -217,7 +218,7 @@ class SmallEdge:
         self.names = Names("t:")
         self.bus = FakeBus(self.loop)
         self.seats = Seats(self.poller, self.counters, self.clock)
-        fanout = FanOut(self.seats, self.counters, self.clock, self.loop.call_later, away=linger)
+        fanout = FanOut(self.seats, self.counters, self.clock, self.loop.call_later, away=linger, policy=policy)
         synchronizer = Synchronizer(self.log.sync)
         entrance = Entrance(synchronizer, self.counters, keeps_history=keeps_history)
         self.hub = self.bus.hub = Hub(

@@ -186,6 +186,13 @@ class RecordingSeats:
         seat.framing = None
 
 
+class StrictLog:
+    """Lets nothing be swallowed: what the edge would log and survive ends the test."""
+
+    def exception(self, *args: object, **context: object) -> None:
+        raise  # noqa: PLE0704  # called while an exception is handled
+
+
 class Client:
     """A subscriber that checks: each message follows the one before, or a reset stands between (I4, I6)."""
 
@@ -263,6 +270,7 @@ class Edge:
         )
         self.hub.bus = self
         self.fanout = fanout
+        fanout._log = StrictLog()  # type: ignore[assignment]
         self.counters = counters
         if self.adopter is not None:
             self.adopter.on_not_adopted = self.hub.on_not_adopted

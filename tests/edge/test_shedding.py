@@ -1,0 +1,73 @@
+"""Rebalancing: shedding the oldest connections, and the greatest age of a connection."""
+
+import pytest
+from aiohttp import ClientSession, web
+from prometheus_client import CollectorRegistry
+
+from common.admin import AdminServer, Readiness
+from edge.shedding import Shedder
+from tests.edge.building import head, small_edge
+
+
+@pytest.mark.parametrize("query", ["", "?to=", "?to=-1", "?to=many", "?to=1&per_second=0", "?to=1&per_second=99999"])
+async def test_a_goal_that_is_none_is_refused(query: str) -> None:
+    """The sentence names the parameter and nothing is shed."""
+    async with small_edge() as edge:
+        await edge.held("/sub?id=room")
+        status, text = await post(Shedder(edge.seats, edge.holding), query)
+        assert (status, len(edge.seats)) == (400, 1)
+        assert "give a whole number" in text
+
+
+async def test_the_oldest_go_until_the_goal_is_reached() -> None:
+    """Streams are told that the edge sends them away; those that came last stay."""
+    async with small_edge() as edge:
+        clients = [await edge.held("/sub?id=room") for _ in range(5)]
+        shedder = Shedder(edge.seats, edge.holding)
+        status, _ = await post(shedder, "?to=2&per_second=1000")
+        assert status == 202
+        for client in clients[:3]:
+            assert b'"type":"close"' in await client.rest()
+            client.close()
+        await edge.until(lambda: len(edge.seats) == 2)
+        edge.publish("room", b"still here")
+        for client in clients[3:]:
+            assert b"still here" in await client.until(b"}\n\r\n")
+        assert edge.counters.closed_total["stream", "shed"] == 3
+        await shedder.stop()
+
+
+async def test_a_stream_ends_when_it_is_old_enough() -> None:
+    """With a greatest age of 100 seconds a stream lives 80 to 120 of them, heartbeats in between."""
+    async with small_edge(max_age=100.0) as edge:
+        client = await edge.held("/sub?id=room")
+        edge.pass_time(79.0)
+        await edge.turns()
+        assert len(edge.seats) == 1
+        edge.pass_time(42.0)
+        assert b'"type":"close"' in await client.rest()
+        assert edge.counters.closed_total["stream", "max_age"] == 1
+
+
+async def test_an_old_pollers_next_answer_is_its_connections_last() -> None:
+    """A long-poll connection is closed where it costs nothing: after an answer that says so."""
+    async with small_edge(max_age=10.0) as edge:
+        client = await edge.connect()
+        await client.send(head("/poll?id=room&timeout=0"))
+        assert "connection" not in (await client.answer()).headers
+        edge.pass_time(13.0)
+        await client.send(head("/poll?id=room&timeout=0"))
+        assert (await client.answer()).headers["connection"] == "close"
+
+
+async def post(shedder: Shedder, query: str) -> tuple[int, str]:
+    """Ask on the internal port, as an operator does."""
+    routes = [web.post("/drain", shedder.drain)]
+    admin = AdminServer("127.0.0.1", 0, "PORT", lambda: Readiness(True, {}), CollectorRegistry(), routes)
+    await admin.start()
+    try:
+        url = f"http://127.0.0.1:{admin.port}/drain{query}"
+        async with ClientSession() as session, session.post(url) as answer:
+            return answer.status, await answer.text()
+    finally:
+        await admin.stop()

@@ -1,0 +1,116 @@
+"""The documentation says what the code does: settings, metrics, log lines, links."""
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import Metric
+
+from comet.settings_table import settings_table
+from common.build_info import register_build_info
+from common.settings import PREFIX, Settings
+from edge.counters import Counters
+from edge.metrics import EdgeCollector, Gauges
+from publisher.metrics import Metrics
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+METRIC_ROW = re.compile(r"^\| `(comet_\w+)` \| (\w+) \|([^|]*)\|", re.MULTILINE)
+LOG_ROW = re.compile(r"^\| (`[^|]+`) \| (?:info|warning|error) \|", re.MULTILINE)
+Series = tuple[str, str, frozenset[str]]
+
+
+def title(page: Path) -> str:
+    """Name a page in a test's name."""
+    return str(page.relative_to(ROOT))
+
+
+def anchors(page: Path) -> set[str]:
+    """Return the anchors that a page's headings make, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"(?ms)^```.*?^```", "", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def test_the_settings_page_holds_the_table_that_the_settings_make() -> None:
+    """When this fails, put what `comet config docs` prints into docs/settings.md."""
+    assert f"\n\n{settings_table()}" in (DOCS / "settings.md").read_text()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=title)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    """A relative link names a file of the repository, and a heading that is in it."""
+    for link in LINK.findall(page.read_text()):
+        if "://" in link:
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", PAGES, ids=title)
+def test_every_variable_that_is_named_exists(page: Path) -> None:
+    """A page names no setting that is not one; `COMET_HISTORY_*` stands for all that begin so."""
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    text = page.read_text().replace("COMET_EDGEPORT", "")  # the settings page shows what a slip gives
+    for name, star in re.findall(r"\b(COMET_[A-Z][A-Z_]*)(\*?)", text):
+        assert name in known or (star and any(each.startswith(name) for each in known)), name
+
+
+def edge_series() -> Iterator[Metric]:
+    """Yield what an edge exposes after each counter has counted something."""
+    counters = Counters()
+    counters.opened("sse")
+    counters.closed("sse", "client")
+    counters.delivered("sse", 1)
+    for by_word in (counters.dropped_total, counters.repairs_total, counters.replays_total, counters.not_adopted_total):
+        by_word["word"] += 1
+    counters.refused_total[400] += 1
+    registry = CollectorRegistry()
+    registry.register(EdgeCollector(counters, lambda: Gauges(0, 0, redis_up=True, redis_reconnects=0, parked_bytes=0)))
+    register_build_info(registry)
+    yield from registry.collect()
+
+
+def publisher_series() -> Iterator[Metric]:
+    """Yield what a publisher exposes after one message."""
+    metrics = Metrics()
+    metrics.count(200)
+    metrics.watch(lambda: True, lambda: 0, lambda: 0)
+    yield from metrics.registry.collect()
+
+
+def exposed(series: Iterator[Metric]) -> set[Series]:
+    """Return name, type and labels of each series, named as Prometheus shows them."""
+    found: set[Series] = set()
+    for metric in series:
+        labels = {label for sample in metric.samples for label in sample.labels} - {"le"}
+        name = metric.name + ("_total" if metric.type == "counter" else "")
+        found.add((name, metric.type, frozenset(labels)))
+    return found
+
+
+def documented(section: str) -> set[Series]:
+    """Return name, type and labels of each row in one section of the metrics page."""
+    text = (DOCS / "metrics.md").read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
+    return {(name, kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in METRIC_ROW.findall(text)}
+
+
+@pytest.mark.parametrize(("section", "series"), [("Edge", edge_series), ("Publisher", publisher_series)])
+def test_the_metrics_page_lists_exactly_what_is_exposed(section: str, series: Callable[[], Iterator[Metric]]) -> None:
+    """Every series is on the page with its type and labels, and nothing else is."""
+    assert documented(section) == exposed(series())
+
+
+def test_every_log_line_of_the_operations_page_is_in_the_code() -> None:
+    """A line that somebody looks up at three in the morning is worded as the process words it."""
+    files = [path for package in ("common", "edge", "publisher") for path in (ROOT / package).rglob("*.py")]
+    code = "".join(path.read_text() for path in files).replace("{kind}", "stored")
+    lines = re.findall(r"`([^`]+)`", " ".join(LOG_ROW.findall((DOCS / "operations.md").read_text())))
+    assert len(lines) > 10
+    for line in lines:
+        assert line.strip("… ") in code, line
