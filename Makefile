@@ -6,7 +6,7 @@ BIN := .venv/bin
 # `kill -9` of make ends the cluster, too; elsewhere than on Linux only that of `comet dev` does.
 GUARD := $(if $(filter Linux,$(shell uname)),$(BIN)/python -m comet.guard $$PPID)
 
-.PHONY: help dev test check test-system bench clean
+.PHONY: help dev test check test-system soak bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 22
@@ -25,6 +25,9 @@ check: .venv/installed ## lint, format, types, import contracts
 
 test-system: .venv/installed ## run the tests that need Debian packages (see .ci/run)
 	@$(BIN)/pytest -m system || { code=$$?; [ $$code = 5 ] && echo 'there are no system tests yet'; exit $$(( code == 5 ? 0 : code )); }
+
+soak: .venv/installed ## break everything at random for a while: make soak SECONDS=600 SEED=7
+	$(BIN)/python -m tests.faults.soak --seconds $(or $(SECONDS),60) $(and $(SEED),--seed $(SEED))
 
 bench: .venv/installed ## measure memory per connection and CPU per delivery
 	$(BIN)/python -m bench.held

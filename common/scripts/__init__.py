@@ -55,18 +55,24 @@ class Adopted(NamedTuple):
     state: str
 
 
-def script_text(name: str) -> str:
-    """Return the Lua text of a script (`publish`, `sync` or `adopt`), as it may be given to EVAL."""
-    folder = files(__name__)
-    return folder.joinpath("append.lua").read_text() + folder.joinpath(f"{name}.lua").read_text()
+def script_text(name: str, history_size: int = 100, history_ttl: int = 300) -> str:
+    """Return the Lua text of a script (`publish`, `sync` or `adopt`), as it may be given to EVAL.
+
+    `history_size` and `history_ttl` (seconds) are what a publish uses if it is not told otherwise.
+    """
+    text = _lua("append") + _lua(name)
+    return text.replace("{size = 100, ttl = 300}", f"{{size = {history_size}, ttl = {history_ttl}}}")
 
 
 def functions_text(history_size: int, history_ttl: int, max_message_bytes: int) -> str:
-    """Return the library of Redis Functions: `comet_publish` with this deployment's history and limit."""
-    body = script_text("publish").replace("option.size or 100", f"option.size or {history_size}")
-    body = body.replace("option.ttl or 300", f"option.ttl or {history_ttl}")
-    body = body.replace("#ARGV[1] > math.huge", f"#ARGV[1] > {max_message_bytes}")
+    """Return the library of Redis Functions: `comet_publish`, with this deployment's history and limit."""
+    guard = _lua("guard").replace("MAX_MESSAGE_BYTES", str(max_message_bytes))
+    body = guard + script_text("publish", history_size, history_ttl)
     return f"#!lua name={LIBRARY}\nredis.register_function('comet_publish', function(KEYS, ARGV)\n{body}\nend)\n"
+
+
+def _lua(name: str) -> str:
+    return files(__name__).joinpath(f"{name}.lua").read_text()
 
 
 class Scripts:
@@ -79,7 +85,7 @@ class Scripts:
         self._history_ttl = settings.history_ttl
         self._max_message_bytes = settings.max_message_bytes
         self._most_entries = settings.history_size + TRIM_SLACK
-        self._publish = redis.register_script(script_text("publish"))
+        self._publish = redis.register_script(script_text("publish", self._history_size, self._history_ttl))
         self._sync = redis.register_script(script_text("sync"))
         self._adopt = redis.register_script(script_text("adopt"))
 
@@ -92,7 +98,7 @@ class Scripts:
         if live or self._history_size == 0:
             edges = await self._redis.publish(self._names.channel(channel), encode_frame(message))
             return Published(None, edges)
-        arguments: list[Any] = [message.payload, "size", self._history_size, "ttl", self._history_ttl]
+        arguments: list[Any] = [message.payload]
         options = {"event": message.event, "inbox": message.inbox, "key": key, "expires": message.expires}
         for name, value in options.items():
             if value:

@@ -3,20 +3,16 @@
 local call = redis.call
 
 local function keys_of(channel)
-  return '{' .. channel .. '}:top', '{' .. channel .. '}:log'
+  local tag = '{' .. channel .. '}'
+  return tag .. ':top', tag .. ':log'
 end
 
--- Read the clock, but never behind the newest tag: tags only grow, even when the clock is set back.
+-- Read the clock as a tag, but never behind the newest one: tags only grow, even when the clock is set back.
 local function tag_after(newest)
   local now = call('TIME')
-  local tag = now[1] * 1000000 + now[2]
-  if newest and tag <= tonumber(newest) then tag = tonumber(newest) + 1 end
+  local tag = now[1] .. string.sub('00000' .. now[2], -6)
+  if newest and tonumber(tag) <= tonumber(newest) then tag = string.format('%.0f', newest + 1) end
   return tag
-end
-
-local function milliseconds()
-  local now = call('TIME')
-  return now[1] * 1000 + math.floor(now[2] / 1000)
 end
 
 local function escape(text)
@@ -31,25 +27,26 @@ local function header(fields)
   return text
 end
 
--- Store, number and send one message in one atomic step, so that the order of the log is the order of delivery
--- (I1). A position must outlive the messages it points to by far, or every pause would look like a wipe.
+-- Store, number and send one message in one atomic step, so that the order of the log is the order of delivery (I1).
 local function append(channel, payload, size, ttl, fields)
   local top, log = keys_of(channel)
   local last = call('HMGET', top, 'o', 't')
-  local offset, prev = last[1] or 0, last[2]
+  local prev = last[2]
   local tag = tag_after(prev)
+  local offset = prev and string.format('%.0f', last[1] + 1) or '1'
   prev = prev or string.format('%.0f', tag - 1)     -- a new log: its genesis is the microsecond before
-  offset, tag = string.format('%.0f', offset + 1), string.format('%.0f', tag)
   call('HSET', top, 'o', offset, 't', tag)          -- the first write: out of memory is noticed here or never
   if offset == '1' then call('DEL', log) end        -- what a log that is gone has left behind
-  local id = offset .. '-' .. tag
+  local seq = offset .. '-' .. tag
   if fields.event or fields.expires then
-    call('XADD', log, 'MAXLEN', '~', size, id, 'p', prev, 'd', payload, 'e', fields.event or '', 'x', fields.expires or 0)
+    call('XADD', log, 'MAXLEN', '~', size, seq, 'p', prev, 'd', payload, 'e', fields.event or '', 'x', fields.expires or 0)
   else
-    call('XADD', log, 'MAXLEN', '~', size, id, 'p', prev, 'd', payload)
+    call('XADD', log, 'MAXLEN', '~', size, seq, 'p', prev, 'd', payload)
   end
   call('EXPIRE', log, ttl)
-  call('EXPIRE', top, math.max(86400, 10 * ttl))
+  -- A position must outlive the messages it points to by far, or every pause would look like a wipe; a day is long
+  -- enough that a busy channel need not say so each time.
+  if tag - prev > 6e7 or offset % 100 < 2 then call('EXPIRE', top, math.max(86400, 10 * ttl)) end
   local frame = '\1C1 ' .. offset .. ' ' .. tag .. ' ' .. prev .. header(fields) .. '\n' .. payload
-  return id, call('PUBLISH', channel, frame)
+  return seq, call('PUBLISH', channel, frame)
 end

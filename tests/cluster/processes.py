@@ -109,7 +109,7 @@ class Valkey(Process):
     def start(self) -> None:
         """Start it, and wait until it answers."""
         super().start()
-        until(self._answers)
+        until(self.answers)
 
     def publish(self, channel: str, content: str | bytes) -> int:
         """Publish as any backend would, with a plain PUBLISH; return how many edges got it."""
@@ -120,7 +120,8 @@ class Valkey(Process):
         """Return a client of it; strings come back decoded."""
         return Redis(host=HOST, port=self.port, decode_responses=True)
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
+        """Say whether it serves; while it loads its data it does not."""
         with self.client() as redis:
             try:
                 return bool(redis.ping())

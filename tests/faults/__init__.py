@@ -1,0 +1,1 @@
+"""Faults on real processes: what clients saw is read by a checker that knows what was published."""

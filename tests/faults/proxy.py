@@ -1,0 +1,165 @@
+"""A TCP proxy in front of Redis that can stall, cut, swallow answers, and lose or double pub/sub messages."""
+
+import asyncio
+import random
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+HOST = "127.0.0.1"
+CHUNK = 65536
+MESSAGE = b"*3\r\n$7\r\nmessage\r\n"
+PROBE = b"comet:!"  # names of control channels begin like this; they are never touched
+
+
+class Proxy:
+    """Forwards connections to `target`; runs in a thread of its own between `start` and `stop`."""
+
+    def __init__(self, target: int, seed: int = 0) -> None:
+        self.target = target
+        self.port = 0
+        self.lose = self.double = self.swallow = 0.0  # probabilities: per message, per message, per answer
+        self.lost = self.doubled = self.swallowed = 0
+        self._random = random.Random(seed)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._open = asyncio.Event()
+        self._open.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    @property
+    def url(self) -> str:
+        """Where an edge finds Redis behind this proxy."""
+        return f"redis://{HOST}:{self.port}"
+
+    def start(self) -> "Proxy":
+        """Listen, and forward from now on."""
+        self._thread.start()
+        self._call(self._listen())
+        return self
+
+    def stop(self) -> None:
+        """Cut everything and end."""
+        self.cut()
+        self._call(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def freeze(self) -> None:
+        """Forward nothing any more, without closing anything: a half-open connection."""
+        self._loop.call_soon_threadsafe(self._open.clear)
+
+    def thaw(self) -> None:
+        """Forward again, what came meanwhile first."""
+        self._loop.call_soon_threadsafe(self._open.set)
+
+    def cut(self) -> None:
+        """Close every connection at once."""
+        self._call(self._cut())
+
+    def _call(self, work: Awaitable[None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)  # type: ignore[arg-type]
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._serve, HOST, self.port)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+
+    async def _close(self) -> None:
+        self._server.close()
+        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Forward both ways; when one side ends, so does the other."""
+        await self._open.wait()
+        try:
+            far_reader, far_writer = await asyncio.open_connection(HOST, self.target)
+        except OSError:
+            writer.transport.abort()
+            return
+        both = {writer, far_writer}
+        self._writers |= both
+        up, down = self._pump(reader, far_writer, bytes), self._pump(far_reader, writer, Meddler(self).meddle)
+        try:
+            await asyncio.wait([asyncio.create_task(up), asyncio.create_task(down)], return_when="FIRST_COMPLETED")
+        finally:
+            self._writers -= both
+            for one in both:
+                one.transport.abort()
+
+    async def _pump(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Callable[[bytes], bytes]
+    ) -> None:
+        with suppress(OSError, SwallowedError):
+            while data := await reader.read(CHUNK):
+                await self._open.wait()
+                writer.write(change(data))
+                await writer.drain()
+
+    def happens(self, probability: float) -> bool:
+        """Throw the dice."""
+        return probability > 0 and self._random.random() < probability
+
+
+class SwallowedError(Exception):
+    """An answer of Redis shall not arrive, and its connection shall end."""
+
+
+class Meddler:
+    """What happens to the bytes from Redis on one connection."""
+
+    def __init__(self, proxy: Proxy) -> None:
+        self._proxy = proxy
+        self._rest = b""
+
+    def meddle(self, data: bytes) -> bytes:
+        """Return what shall be forwarded of the complete replies so far; raises `SwallowedError`."""
+        proxy = self._proxy
+        if proxy.happens(proxy.swallow):
+            proxy.swallowed += 1
+            raise SwallowedError
+        if not (proxy.lose or proxy.double or self._rest):
+            return data
+        data, out, at = self._rest + data, [], 0
+        while (end := end_of_reply(data, at)) > 0:
+            out.append(self._changed(data[at:end]))
+            at = end
+        self._rest = data[at:]
+        return b"".join(out)
+
+    def _changed(self, reply: bytes) -> bytes:
+        proxy = self._proxy
+        if reply.startswith(MESSAGE) and PROBE not in reply[:80]:
+            if proxy.happens(proxy.lose):
+                proxy.lost += 1
+                return b""
+            if proxy.happens(proxy.double):
+                proxy.doubled += 1
+                return reply + reply
+        return reply
+
+
+def end_of_reply(data: bytes, at: int) -> int:
+    """Return where the RESP reply that begins at `at` ends; -1 if it is not complete."""
+    line_end = data.find(b"\r\n", at)
+    if line_end < 0:
+        return -1
+    end, kind = line_end + 2, data[at : at + 1]
+    if kind not in b"*$":
+        return end
+    count = int(data[at + 1 : line_end])
+    if kind == b"$":
+        end += count + 2 if count >= 0 else 0
+        return end if end <= len(data) else -1
+    for _ in range(count):
+        end = end_of_reply(data, end)
+        if end < 0:
+            return -1
+    return end

@@ -1,0 +1,106 @@
+"""The network between us and Redis stalls, cuts, loses and doubles: a proxy in between does it on purpose."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.processes import Valkey, free_ports
+from tests.cluster.waiting import until
+from tests.faults.conftest import StartTrial
+from tests.faults.numbers import Record, note
+from tests.faults.proxy import Proxy
+
+pytestmark = pytest.mark.system
+
+ProxyTo = Callable[[int], Proxy]
+STALL = 10.0  # seconds
+KEYS = 1000
+
+
+@pytest.fixture
+def valkey(tmp_path: Path) -> Valkey:
+    """Return a Valkey whose port is known before it runs."""
+    return Valkey(free_ports(1)[0], tmp_path)
+
+
+@pytest.fixture
+def proxy(valkey: Valkey, proxy_to: ProxyTo) -> Proxy:
+    """Return a proxy in front of that Valkey."""
+    return proxy_to(valkey.port)
+
+
+def test_a_half_open_connection(start: StartTrial, valkey: Valkey, proxy: Proxy, record_property: Record) -> None:
+    """A connection that is open and carries nothing is found out within 7 s; 2 s after it heals nothing is missing."""
+    trial = start(valkey=valkey, edge_redis=proxy.url)
+    trial.follow("one", "two")
+    with trial.writing(pause=0.01):
+        began = time.monotonic()
+        proxy.freeze()
+        until(lambda: all(not edge.ready for edge in trial.cluster.edges), 15)
+        detected = time.monotonic() - began
+        time.sleep(max(0.0, STALL - detected))  # the fault's own duration
+        acknowledged, healed = trial.ledger.count, time.monotonic()
+        proxy.thaw()
+        until(lambda: all(len(one.messages) >= acknowledged / 2 - 1 for one in trial.followers))
+        repaired = time.monotonic() - healed
+    summary = trial.finish()
+
+    note(record_property, summary, detected_after=detected, repaired_after=repaired, unseen_meanwhile=acknowledged)
+    assert (summary.drops, summary.resets) == (0, 0)
+    assert detected <= 7.5  # 7 s, and half a one to look
+    assert repaired <= 2.0
+
+
+def test_a_publisher_that_loses_its_answers(
+    start: StartTrial, valkey: Valkey, proxy: Proxy, record_property: Record
+) -> None:
+    """A third of Redis' answers never reach the publisher: with a key a retry publishes exactly once."""
+    trial = start(valkey=valkey, publisher_redis=proxy.url)
+    trial.follow("room", transports=("stream",))
+    proxy.swallow = 0.3
+    with trial.writing(pause=0) as writer:
+        until(lambda: trial.ledger.count >= KEYS, 60)
+    proxy.swallow = 0
+    summary = trial.finish()
+
+    note(record_property, summary, answers_cut=proxy.swallowed)
+    assert len(writer.refused) > KEYS / 10
+    assert summary.slowest_refusal <= 1.0
+    for follower in trial.followers:
+        assert len(set(follower.messages)) == len(follower.messages), "a key was published twice"
+
+
+def test_lost_and_doubled_messages(start: StartTrial, valkey: Valkey, proxy: Proxy, record_property: Record) -> None:
+    """One message in a hundred is lost and one doubled on its way to the edges: nobody but the metrics notices."""
+    trial = start(valkey=valkey, edge_redis=proxy.url, COMET_AUDIT="60")  # the next message must show the hole
+    trial.follow("one", "two", "three")
+    proxy.lose = proxy.double = 0.01
+    with trial.writing(batch=10, pause=0.01):
+        until(lambda: trial.ledger.count >= 3000, 30)
+    proxy.lose = proxy.double = 0.0
+    repairs = sum(edge.metric('comet_repairs_total{result="repaired"}') for edge in trial.cluster.edges)
+    summary = trial.finish()
+
+    note(record_property, summary, lost=proxy.lost, doubled=proxy.doubled, repairs=repairs)
+    assert min(proxy.lost, proxy.doubled) > 10
+    assert repairs > 10
+    assert (summary.drops, summary.resets) == (0, 0)
+
+
+def test_the_last_message_is_lost(start: StartTrial, valkey: Valkey, proxy: Proxy, record_property: Record) -> None:
+    """When no other message follows the one that was lost, the audit finds it."""
+    trial = start(valkey=valkey, edge_redis=proxy.url)
+    trial.follow("room")
+    proxy.lose = 1.0
+    trial.publish("room", "lost")
+    until(lambda: proxy.lost == len(trial.cluster.edges))
+    proxy.lose = 0.0
+    began = time.monotonic()
+    until(lambda: all(one.messages == ["lost"] for one in trial.followers))
+    found = time.monotonic() - began
+    summary = trial.finish()
+
+    note(record_property, summary, found_after=found)
+    assert (summary.drops, summary.resets) == (0, 0)
