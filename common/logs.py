@@ -4,7 +4,13 @@ import logging
 import sys
 from typing import Any, cast
 
-import structlog
+# structlog.dev loads rich and pygments wherever it finds them, for coloured tracebacks: 3.5 MB that every edge would
+# carry. Where nobody has loaded rich before us, it is hidden for a moment.
+_hidden = sys.modules.setdefault("rich", cast(Any, None)) is None
+import structlog  # noqa: E402
+
+if _hidden:
+    del sys.modules["rich"]
 
 Logger = structlog.typing.FilteringBoundLogger
 

@@ -211,6 +211,7 @@ class SmallEdge:
         keeps_history: bool = True,
         max_age: float = 0.0,
         policy: Policy = "disconnect",
+        flush_after: float = 0.0,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock, self.counters, self.log = Clock(), Counters(), FakeLog()
@@ -218,7 +219,15 @@ class SmallEdge:
         self.names = Names("t:")
         self.bus = FakeBus(self.loop)
         self.seats = Seats(self.poller, self.counters, self.clock)
-        fanout = FanOut(self.seats, self.counters, self.clock, self.loop.call_later, away=linger, policy=policy)
+        fanout = FanOut(
+            self.seats,
+            self.counters,
+            self.clock,
+            self.loop.call_later,
+            away=linger,
+            policy=policy,
+            flush_after=flush_after,
+        )
         synchronizer = Synchronizer(self.log.sync)
         entrance = Entrance(synchronizer, self.counters, keeps_history=keeps_history)
         self.hub = self.bus.hub = Hub(
