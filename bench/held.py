@@ -1,38 +1,23 @@
 """What a held connection costs: one edge beside a bare C epoll loop, in the same run (`make bench`).
 
-Each round starts both servers fresh, one after the other, and puts the same load on them; only the server's own CPU
-and memory are counted, never Redis, the load generator or this driver. A noisy machine disturbs both alike, so the
-ratios, taken within a round, are what to compare; the medians of the rounds are shown.
+Each round starts every server fresh, one after the other, and puts the same load on them; only the server's own CPU
+and memory are counted, never Redis, the load generator or this driver. A noisy machine disturbs all alike, so the
+ratios, taken within a round, are what to compare; the medians of the rounds are shown. `--peers` adds Nchan with its
+memory store and with Redis, and a plain aiohttp server.
 """
 
 import argparse
-import json
-import os
-import platform
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
-from statistics import median
-from typing import NamedTuple
 
-from bench.load import Load, running_load
-from bench.processes import (
-    HERE,
-    compile_c,
-    cpu_ns,
-    pss_bytes,
-    running_edge,
-    running_reference,
-    running_valkey,
-    settle,
-)
-from bench.publishing import CHANNEL, Publisher, payload, publishing_to_redis, publishing_to_reference
-from bench.report import BARS, ROWS, Costs, judge, show
+from bench.load import Load
+from bench.peers import Meter, Server, Serving, peers, serving_edge, serving_reference
+from bench.publishing import CHANNEL, payload
+from bench.report import BARS, Costs, Round, chart, judge, medians, show
+from bench.results_file import save
 
-RESULTS = HERE / "results" / "held.json"
 STREAM_PATH = f"/sse?id={CHANNEL}"
 POLL_PATH = f"/poll?id={CHANNEL}"
 
@@ -50,64 +35,23 @@ class Plan:
     plain: bool = False
 
 
-class Server(NamedTuple):
-    """A running server, how to publish to it, and the program that puts load on it."""
-
-    pid: int
-    port: int
-    publisher: Publisher
-    load: Path
-
-
-Serving = Callable[[], AbstractContextManager[Server]]
-
-
-class Meter:
-    """CPU time of a server over a block, from rest to rest."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self.microseconds = 0.0
-
-    def __enter__(self) -> "Meter":
-        settle(self._pid)
-        self._before = cpu_ns(self._pid)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        settle(self._pid)
-        self.microseconds = (cpu_ns(self._pid) - self._before) / 1000
-
-
-@contextmanager
-def serving_edge(load: Path, *, plain: bool) -> Iterator[Server]:
-    """Run an edge with a Redis of its own."""
-    with ExitStack() as stack:
-        url = stack.enter_context(running_valkey())
-        pid, port = stack.enter_context(running_edge(url))
-        yield Server(pid, port, stack.enter_context(publishing_to_redis(url, plain=plain)), load)
-
-
-@contextmanager
-def serving_reference(program: Path, load: Path) -> Iterator[Server]:
-    """Run the C reference."""
-    with running_reference(program) as (pid, port), publishing_to_reference(port) as publisher:
-        yield Server(pid, port, publisher, load)
+Measurement = Callable[[Server, Plan], Costs]
 
 
 def warm_up(server: Server) -> None:
     """Let a server do everything once, so that what it loads or allocates only once is not counted."""
-    with running_load(server.load, server.port) as load:
+    with server.running_load() as load:
         load.open_streams(1, STREAM_PATH)
+        server.settle()
         server.publisher.publish([payload(10)])
         load.wait_for_messages(1)
-    settle(server.pid)
+    server.settle()
 
 
 def measure_streams(server: Server, plan: Plan) -> Costs:
     """Hold all subscribers on one channel and publish to them, one message at a time and in a burst."""
     warm_up(server)
-    with running_load(server.load, server.port) as load:
+    with server.running_load() as load:
         memory, subscribe = open_streams(server, load, plan.subscribers, STREAM_PATH)
         delivery, burst = deliver(server, load, plan)
     return {"memory_one": memory, "subscribe": subscribe, "delivery": delivery, "burst": burst}
@@ -116,27 +60,27 @@ def measure_streams(server: Server, plan: Plan) -> Costs:
 def measure_channels(server: Server, plan: Plan) -> Costs:
     """Hold every subscriber on a channel of its own."""
     warm_up(server)
-    with running_load(server.load, server.port) as load:
+    with server.running_load() as load:
         memory, subscribe = open_streams(server, load, plan.subscribers, STREAM_PATH + "#")
     return {"memory_each": memory, "subscribe_each": subscribe}
 
 
 def open_streams(server: Server, load: Load, count: int, path: str) -> tuple[float, float]:
     """Return the memory in bytes and the CPU in microseconds that each new stream costs the server."""
-    before = pss_bytes(server.pid)
-    with Meter(server.pid) as subscribing:
+    before = server.pss_bytes()
+    with Meter(server) as subscribing:
         load.open_streams(count, path)
-    return (pss_bytes(server.pid) - before) / count, subscribing.microseconds / count
+    return (server.pss_bytes() - before) / count, subscribing.microseconds / count
 
 
 def deliver(server: Server, load: Load, plan: Plan) -> tuple[float, float]:
     """Return the CPU in microseconds of a delivery when messages come one at a time, and when they come at once."""
     message, deliveries = payload(plan.payload_bytes), plan.subscribers * plan.messages
-    with Meter(server.pid) as singles:
+    with Meter(server) as singles:
         for number in range(1, plan.messages + 1):
             server.publisher.publish([message])
             load.wait_for_messages(number)
-    with Meter(server.pid) as burst:
+    with Meter(server) as burst:
         server.publisher.publish([message] * plan.messages)
         received = load.wait_for_messages(2 * plan.messages)
     if received != 2 * deliveries:
@@ -147,10 +91,10 @@ def deliver(server: Server, load: Load, plan: Plan) -> tuple[float, float]:
 def measure_polls(server: Server, plan: Plan) -> Costs:
     """Let kept-alive connections poll, be held, and be answered by a message, again and again."""
     message = [payload(plan.payload_bytes)]
-    with running_load(server.load, server.port) as load:
+    with server.running_load() as load:
         load.open_polls(plan.pollers)
         poll_once(server, load, message)
-        with Meter(server.pid) as polling:
+        with Meter(server) as polling:
             for _ in range(plan.cycles):
                 poll_once(server, load, message)
     return {"poll": polling.microseconds / (plan.pollers * plan.cycles)}
@@ -159,79 +103,65 @@ def measure_polls(server: Server, plan: Plan) -> Costs:
 def poll_once(server: Server, load: Load, message: list[bytes]) -> None:
     """Let every connection poll, and publish when the server holds them all."""
     load.poll(POLL_PATH)
-    settle(server.pid)
+    server.settle()
     server.publisher.publish(message)
     load.wait_for_answers()
 
 
-def measure(serving: Serving, plan: Plan) -> Costs:
+def measure(serving: Serving, plan: Plan, measurements: Iterable[Measurement]) -> Costs:
     """Return all costs of one server, started fresh for each kind of load."""
     costs: Costs = {}
-    for measurement in (measure_streams, measure_channels, measure_polls):
+    for measurement in measurements:
         with serving() as server:
             costs |= measurement(server, plan)
     return costs
 
 
-def run(plan: Plan) -> list[dict[str, Costs]]:
-    """Measure both servers in every round, each first in turn."""
-    reference, load = compile_c("reference"), compile_c("load")
-    servers: list[tuple[str, Serving]] = [
-        ("edge", lambda: serving_edge(load, plain=plan.plain)),
-        ("reference", lambda: serving_reference(reference, load)),
-    ]
-    rounds = []
+def run(plan: Plan, others: dict[str, Serving], measurements: Iterable[Measurement]) -> list[Round]:
+    """Measure all servers in every round, in turn from the first to the last and back."""
+    servers: dict[str, Serving] = {"edge": lambda: serving_edge(plain=plan.plain), "reference": serving_reference}
+    order, rounds = list((servers | others).items()), []
+    names = [name for name, _ in order]
     for number in range(1, plan.rounds + 1):
-        costs: dict[str, Costs] = {}
-        for name, serving in servers:
+        costs: Round = {}
+        for name, serving in order:
             print(f"round {number} of {plan.rounds}: {name} …", file=sys.stderr, flush=True)
-            costs[name] = measure(serving, plan)
-        rounds.append(costs)
-        servers.reverse()
+            costs[name] = measure(serving, plan, measurements)
+        rounds.append({name: costs[name] for name in names})
+        order.reverse()
     return rounds
 
 
-def middle(rounds: list[dict[str, Costs]]) -> dict[str, Costs]:
-    """Return the median cost of both servers, and of their ratios within a round the median and the extremes."""
-    ratios = [{key: one["edge"][key] / (one["reference"][key] or 1) for key in ROWS} for one in rounds]
-    columns = (
-        ("edge", median, [one["edge"] for one in rounds]),
-        ("reference", median, [one["reference"] for one in rounds]),
-        ("ratio", median, ratios),
-        ("lowest", min, ratios),
-        ("highest", max, ratios),
-    )
-    return {name: {key: pick(one[key] for one in column) for key in ROWS} for name, pick, column in columns}
-
-
-def parse_plan(words: list[str]) -> tuple[Plan, bool]:
-    """Read the command line: the plan, and whether a missed bar is a failure."""
-    parser = argparse.ArgumentParser(prog="python -m bench.held", description=__doc__)
-    default = Plan()
+def parse_options(words: list[str], purpose: str | None, default: Plan) -> tuple[Plan, argparse.Namespace]:
+    """Read the command line: the plan, and what else was asked for."""
+    parser = argparse.ArgumentParser(description=purpose, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name in ("subscribers", "messages", "payload_bytes", "pollers", "cycles", "rounds"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(default, name), metavar="N")
     parser.add_argument("--plain", action="store_true", help="plain PUBLISH instead of the publish script")
+    parser.add_argument("--peers", action="store_true", help="Nchan and aiohttp as well")
     parser.add_argument("--quick", action="store_true", help="500 subscribers, one round: does it run at all?")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a bar is missed")
-    options = vars(parser.parse_args(words))
-    quick, strict = options.pop("quick"), options.pop("strict")
-    plan = Plan(**options)
-    return (replace(plan, subscribers=500, pollers=50, rounds=1) if quick else plan), strict
+    options = parser.parse_args(words)
+    plan = Plan(**{name: getattr(options, name) for name in asdict(default)})
+    return (replace(plan, subscribers=500, pollers=50, rounds=1) if options.quick else plan), options
+
+
+def finish(name: str, title: str, plan: Plan, rounds: list[Round], *, strict: bool) -> int:
+    """Print, keep the numbers, and return the exit code: 1 if a bar is missed and that matters."""
+    verdicts = judge(BARS, rounds)
+    show(title, rounds, verdicts)
+    bars = [verdict._asdict() for verdict in verdicts]
+    save(name, title, chart(rounds), plan=asdict(plan), medians=medians(rounds), bars=bars, rounds=rounds)
+    return 1 if strict and not all(verdict.ok for verdict in verdicts) else 0
 
 
 def main() -> int:
-    """Measure, print, keep the numbers, and say whether every bar holds."""
+    """Measure everything about held connections."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exit ends the servers, too
-    plan, strict = parse_plan(sys.argv[1:])
-    rounds = run(plan)
-    medians = middle(rounds)
-    verdicts = [judge(bar, medians) for bar in BARS]
-    machine = {"python": platform.python_version(), "kernel": platform.release(), "cores": os.cpu_count()}
-    RESULTS.parent.mkdir(exist_ok=True)
-    result = {"plan": asdict(plan), "machine": machine, "medians": medians, "rounds": rounds}
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    show(f"{plan.subscribers} SSE subscribers, {plan.pollers} pollers, median of {plan.rounds}", medians, verdicts)
-    return 1 if strict and not all(verdict.ok for verdict in verdicts) else 0
+    plan, options = parse_options(sys.argv[1:], __doc__, Plan())
+    rounds = run(plan, peers() if options.peers else {}, (measure_streams, measure_channels, measure_polls))
+    title = f"{plan.subscribers} SSE subscribers, {plan.pollers} pollers, median of {plan.rounds}"
+    return finish("held", title, plan, rounds, strict=options.strict)
 
 
 if __name__ == "__main__":

@@ -8,8 +8,9 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -20,6 +21,7 @@ COMMAND_SECONDS = 60
 NEVER = "3600"  # heartbeats and poll time-outs would only disturb what is measured
 
 
+@cache
 def compile_c(name: str) -> Path:
     """Compile bench/`name`.c and return the program."""
     BUILD.mkdir(exist_ok=True)
@@ -75,7 +77,7 @@ def _valkey_program() -> str | Path:
 
 
 @contextmanager
-def running_edge(redis_url: str) -> Iterator[tuple[int, int]]:
+def running_edge(redis_url: str, settings: Mapping[str, str] | None = None) -> Iterator[tuple[int, int]]:
     """Run one edge until it says that it is ready, and yield its pid and its public port."""
     port, admin_port = free_port(), free_port()
     environment = {name: value for name, value in os.environ.items() if not name.startswith("COMET_")} | {
@@ -85,6 +87,7 @@ def running_edge(redis_url: str) -> Iterator[tuple[int, int]]:
         "COMET_EDGE_ADMIN_PORT": str(admin_port),
         "COMET_HEARTBEAT": NEVER,
         "COMET_POLL_TIMEOUT": NEVER,
+        **(settings or {}),
     }
     with running("edge", [sys.executable, "-m", "edge"], environment) as pid:
         _wait_until(lambda: _is_ready(admin_port), "edge")
@@ -106,6 +109,11 @@ def _accepts(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+def wait_until_ready(admin_port: int, name: str) -> None:
+    """Return when a service's internal port says that it is ready."""
+    _wait_until(lambda: _is_ready(admin_port), name)
 
 
 def _is_ready(admin_port: int) -> bool:

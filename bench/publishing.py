@@ -1,6 +1,7 @@
-"""Publishing to the edge over Redis, and to the reference over HTTP: the same messages, one at a time or in a burst."""
+"""Publishing to the edge over Redis, and to the others over HTTP: the same messages, one at a time or in a burst."""
 
 import asyncio
+import re
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -27,7 +28,7 @@ def payload(size: int) -> bytes:
 class Publisher(Protocol):
     """Sends messages to everybody on the channel."""
 
-    def publish(self, messages: Sequence[bytes]) -> None:
+    def publish(self, messages: Sequence[bytes], channel: str = CHANNEL) -> None:
         """Send the messages together; return when the server's side has taken them."""
 
 
@@ -41,20 +42,20 @@ class RedisPublisher:
         self._settings = load_settings(history_size=100)
         self._names = Names(self._settings.prefix)
 
-    def publish(self, messages: Sequence[bytes]) -> None:
+    def publish(self, messages: Sequence[bytes], channel: str = CHANNEL) -> None:
         """Send the messages in one pipeline."""
-        self._run.run(self._publish(messages))
+        self._run.run(self._publish(messages, channel))
 
-    async def _publish(self, messages: Sequence[bytes]) -> None:
+    async def _publish(self, messages: Sequence[bytes], channel: str) -> None:
         pipeline = self._redis.pipeline(transaction=False)
         scripts = Scripts(pipeline, self._names, self._settings)
         for content in messages:
             if self._plain:
-                pipeline.publish(self._names.channel(CHANNEL), content)
+                pipeline.publish(self._names.channel(channel), content)
                 continue
             # A pipeline queues the call and answers later, so what `publish` unpacks is no answer yet.
             with suppress(TypeError):
-                await scripts.publish(CHANNEL, Message(content))
+                await scripts.publish(channel, Message(content))
         answers = await pipeline.execute()
         if len(answers) != len(messages):
             raise RuntimeError(f"{len(messages)} messages were published with {len(answers)} answers")
@@ -77,7 +78,7 @@ class ReferencePublisher:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
 
-    def publish(self, messages: Sequence[bytes]) -> None:
+    def publish(self, messages: Sequence[bytes], channel: str = CHANNEL) -> None:  # it has one
         """Send the messages in one write and read as many answers."""
         self._connection.sendall(b"".join(b"GET /pub?content=%b HTTP/1.1\r\nHost: x\r\n\r\n" % m for m in messages))
         missing = len(NO_CONTENT) * len(messages)
@@ -93,3 +94,43 @@ def publishing_to_reference(port: int) -> Iterator[ReferencePublisher]:
     """Keep a connection to the reference while the block runs."""
     with socket.create_connection(("127.0.0.1", port), 60) as connection:
         yield ReferencePublisher(connection)
+
+
+class HttpPublisher:
+    """Publishes over one connection to Nchan or the aiohttp server: `POST /pub?id=…`, several pipelined."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._unread = b""
+
+    def publish(self, messages: Sequence[bytes], channel: str = CHANNEL) -> None:
+        """Send the messages in one write and read as many answers."""
+        head = f"POST /pub?id={channel} HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n".encode()
+        self._connection.sendall(b"".join(head % len(message) + message for message in messages))
+        for _ in messages:
+            self._read_answer()
+
+    def _read_answer(self) -> None:
+        while b"\r\n\r\n" not in self._unread:
+            self._receive()
+        head, _, self._unread = self._unread.partition(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 20"):
+            raise RuntimeError(f"a publication was answered {head[:60]!r}")
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+        size = int(length[1]) if length else 0
+        while len(self._unread) < size:
+            self._receive()
+        self._unread = self._unread[size:]
+
+    def _receive(self) -> None:
+        got = self._connection.recv(65536)
+        if not got:
+            raise RuntimeError("the server ended the publisher's connection")
+        self._unread += got
+
+
+@contextmanager
+def publishing_by_http(port: int) -> Iterator[HttpPublisher]:
+    """Keep a connection to a server while the block runs."""
+    with socket.create_connection(("127.0.0.1", port), 60) as connection:
+        yield HttpPublisher(connection)

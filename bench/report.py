@@ -1,11 +1,16 @@
-"""The bars of `bench.held`, and how its numbers are shown."""
+"""The bars of a benchmark that measures costs, and how its numbers are shown."""
 
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 
+from bench.results_file import say
+
 Costs = dict[str, float]
+Round = dict[str, Costs]  # what each server's costs were in one round
 
 ROWS = {
     "memory_one": ("memory/connection, one channel", "B"),
@@ -13,25 +18,30 @@ ROWS = {
     "subscribe": ("CPU/subscribe, one channel", "µs"),
     "subscribe_each": ("CPU/subscribe, channel each", "µs"),
     "delivery": ("CPU/delivery, one by one", "µs"),
-    "burst": ("CPU/delivery, burst", "µs"),
+    "burst": ("CPU/message, burst", "µs"),
     "poll": ("CPU/long-poll cycle", "µs"),
 }
 
 
 class Bar(NamedTuple):
-    """A limit on one cost: on the edge's own number, or on its ratio to the reference."""
+    """A limit on one cost: on the edge's own number, or on its ratio to another server's in the same round."""
 
     key: str
-    column: str
     limit: float
+    over: str = ""
 
 
 BARS = (
-    Bar("memory_one", "edge", 400),
-    Bar("memory_each", "edge", 900),
-    Bar("delivery", "ratio", 1.15),
-    Bar("subscribe", "ratio", 2.0),
-    Bar("poll", "ratio", 2.5),
+    Bar("memory_one", 400),
+    Bar("memory_each", 900),
+    Bar("delivery", 1.15, "reference"),
+    Bar("subscribe", 2.0, "reference"),
+    Bar("poll", 2.5, "reference"),
+    Bar("delivery", 1.10, "reference"),
+    Bar("delivery", 0.80, "nchan"),
+    Bar("burst", 0.20, "nchan"),
+    Bar("subscribe", 1.3, "nchan"),
+    Bar("poll", 1.2, "nchan"),
 )
 
 
@@ -42,27 +52,67 @@ class Verdict(NamedTuple):
     line: str
 
 
-def judge(bar: Bar, medians: dict[str, Costs]) -> Verdict:
-    """Hold one bar against the medians."""
+def medians(rounds: Sequence[Round]) -> Round:
+    """Return the median of each cost of each server."""
+    return {
+        server: {key: median(one[server][key] for one in rounds) for key in rounds[0][server]} for server in rounds[0]
+    }
+
+
+def ratios(rounds: Iterable[Round], key: str, over: str) -> list[float]:
+    """Return what a cost of the edge was in each round, as a multiple of another server's."""
+    return sorted(one["edge"][key] / (one[over][key] or 1) for one in rounds)
+
+
+def judge(bars: Iterable[Bar], rounds: Sequence[Round]) -> list[Verdict]:
+    """Hold every bar against the medians, if what it is about was measured."""
+    measured = rounds[0]
+    return [_judge(bar, rounds) for bar in bars if bar.key in measured["edge"] and (bar.over or "edge") in measured]
+
+
+def _judge(bar: Bar, rounds: Sequence[Round]) -> Verdict:
     title, unit = ROWS[bar.key]
-    value = medians[bar.column][bar.key]
-    ok = value <= bar.limit
-    shown = f"{value:.2f} times the reference, at most {bar.limit:.2f}"
-    if bar.column == "edge":
+    if bar.over:
+        value = median(ratios(rounds, bar.key, bar.over))
+        shown = f"{value:.2f} times {bar.over}, at most {bar.limit:.2f}"
+    else:
+        value = medians(rounds)["edge"][bar.key]
         shown = f"{value:.0f} {unit}, at most {bar.limit:.0f} {unit}"
-    return Verdict(ok, f"{'ok  ' if ok else 'over'}  {title}: {shown}")
+    return verdict(value <= bar.limit, f"{title}: {shown}")
 
 
-def show(title: str, medians: dict[str, Costs], verdicts: list[Verdict]) -> None:
-    """Print the table and a line per bar."""
+def verdict(ok: bool, line: str) -> Verdict:
+    """Return whether a bar holds, with its line."""
+    return Verdict(ok, f"{'ok  ' if ok else 'over'}  {line}")
+
+
+def show(title: str, rounds: Sequence[Round], verdicts: Iterable[Verdict]) -> None:
+    """Print a column per server, what the edge's costs are as multiples of two of them, and a line per bar."""
+    middle = medians(rounds)
+    compared = [server for server in ("reference", "nchan") if server in middle]
     table = Table("cost to the server", title=title, title_justify="left")
-    for name in ("edge", "C reference", "ratio", "from-to"):
+    for name in (*middle, *(f"edge ÷ {server} (from-to)" for server in compared)):
         table.add_column(name, justify="right")
-    for key, (label, unit) in ROWS.items():
-        costs = [f"{medians[name][key]:.1f} {unit}" for name in ("edge", "reference")]
-        ratio, low, high = (f"{medians[name][key]:.2f}" for name in ("ratio", "lowest", "highest"))
-        table.add_row(label, *costs, *((ratio, f"{low}-{high}") if unit == "µs" else ()))
-    console = Console()
-    console.print(table)
-    for verdict in verdicts:
-        console.print(verdict.line, style="green" if verdict.ok else "red", highlight=False, soft_wrap=True)
+    for key in middle["edge"]:
+        label, unit = ROWS[key]
+        shares = [_share(ratios(rounds, key, server)) for server in compared] if unit == "µs" else []
+        table.add_row(f"{label}, {unit}", *(f"{costs[key]:,.1f}" for costs in middle.values()), *shares)
+    print_with_verdicts(table, verdicts)
+
+
+def print_with_verdicts(table: Table, verdicts: Iterable[Verdict]) -> None:
+    """Print a table, and the bars below it."""
+    Console(width=max(Console().width, 160)).print(table)
+    for one in verdicts:
+        say(one.line, style="green" if one.ok else "red")
+
+
+def chart(rounds: Sequence[Round]) -> Mapping[str, Mapping[str, float]]:
+    """Return the medians as rows for `results_file.save`."""
+    middle = medians(rounds)
+    labels = {key: ", ".join(ROWS[key]) for key in middle["edge"]}
+    return {label: {server: costs[key] for server, costs in middle.items()} for key, label in labels.items()}
+
+
+def _share(values: Sequence[float]) -> str:
+    return f"{median(values):.2f} ({values[0]:.2f}-{values[-1]:.2f})"

@@ -26,6 +26,7 @@ SPELLINGS = {
     **dict.fromkeys(("cb", "jsonp"), "callback"),
 }
 HEAD_END = b"\r\n\r\n"
+_PLAIN_LINE = re.compile(rb"GET (/[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*) HTTP/1\.1\r\n")
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?", re.ASCII)
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
 
@@ -88,6 +89,22 @@ def parse_request(head: bytes) -> Request:
     Raises `RequestError`: 400 malformed (RFC 9112), 413 with a body, 414 and 431 too long, 505 foreign version.
     """
     check_unfinished(head)
+    plain = _PLAIN_LINE.match(head)
+    if plain is None:
+        return _parse(head)
+    headers, keep_alive = _plain_headers(head[plain.end() :])
+    path, query = _split_target(plain[1])
+    return Request("GET", path, query, headers, False, keep_alive)
+
+
+@lru_cache(maxsize=256)
+def _plain_headers(block: bytes) -> tuple[dict[str, str], bool]:
+    """Parse the headers of a plain GET; remembered, because a poller sends the same ones with each poll."""
+    request = _parse(b"GET / HTTP/1.1\r\n" + block)
+    return request.headers, request.keep_alive
+
+
+def _parse(head: bytes) -> Request:
     collector = _Collector()
     parser = httptools.HttpRequestParser(collector)
     try:

@@ -34,6 +34,8 @@ from edge.poller import READ, READ_HANGUP, WRITE, Poller
 
 WATCHED = READ | READ_HANGUP
 NEVER = float("inf")
+OUTBOX_OVERHEAD = 1.25  # bytes of memory for each byte parked: a growing bytearray takes more than it holds
+SWEEP_PERIOD = 0.5  # seconds between two calls of `cut_stuck`, at most
 
 
 class Seat:
@@ -221,7 +223,7 @@ class Seats:
 
     def cut_stuck(self) -> None:
         """Remove the seats that have been behind for too long."""
-        before = self._clock() - self._limits.seat_seconds
+        before = self._clock() - max(self._limits.seat_seconds - SWEEP_PERIOD, 0)
         while self._parked:
             seat, parked = next(iter(self._parked.items()))
             if parked.since > before:
@@ -240,7 +242,7 @@ class Seats:
         if seat.outbox is not None:
             seat.outbox += data
         self.parked_bytes += len(data)
-        while self.parked_bytes > self._limits.total_bytes:
+        while self.parked_bytes * OUTBOX_OVERHEAD > self._limits.total_bytes:
             self.remove(next(iter(self._parked)), "slow")
 
     def _forget_parked(self, seat: Seat) -> None:

@@ -1,6 +1,7 @@
 """From bytes to a Request, and from a Request to a SubscribeRequest."""
 
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from common.errors import RequestError
 from common.position import Position
+from edge import request as request_module
 from edge.request import (
     MAX_CHANNELS,
     MAX_HEADERS,
@@ -450,3 +452,22 @@ def test_any_query_is_understood_or_refused(path: str, query: str, last_event_id
     assert request.since is None or len(request.since) == len(request.channels)
     assert request.timeout is None or 0 <= request.timeout <= 300
     assert 0 <= request.history <= 10_000
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["/sub?id=1", "/poll?id=a%20b&since=1-2", "/sub?id=1#fragment", "/sub?id=<1>", "/", "/sub?id=a+b&id=c", "/s\x7fub"],
+)
+@pytest.mark.parametrize("headers", [["Host: edge"], ["Host: edge", "Connection: close"], [], ["Host: a", "Host: b"]])
+def test_what_is_remembered_is_what_would_be_parsed(target: str, headers: list[str]) -> None:
+    """A plain GET whose headers were seen before is read as the parser itself reads it, faults included."""
+    data = ("\r\n".join([f"GET {target} HTTP/1.1", *headers]) + "\r\n\r\n").encode()
+    assert outcome(request_module._parse, data) == outcome(parse_request, data) == outcome(parse_request, data)
+
+
+def outcome(parse: Callable[[bytes], Request], data: bytes) -> object:
+    """Return the request, or the status of its refusal."""
+    try:
+        return parse(data)
+    except RequestError as error:
+        return error.status

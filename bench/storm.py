@@ -1,0 +1,179 @@
+"""A reconnect storm: everybody is cut off, misses some messages, and comes back at once (`python -m bench.storm`).
+
+The subscribers are spread over several edges and many channels. All drop; each channel gets some messages while
+nobody is there; then all come back in the same moment, to another edge than before, with `since=` their position.
+Each checks that it gets exactly what it missed. Meanwhile a bystander channel on the same edges gets a message every
+20 ms, whose latency is compared with that of the time before.
+"""
+
+import argparse
+import sys
+import time
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from statistics import median
+
+from bench.crowds import Crowd, State, all_times, hear_all, running_crowds, tell_all
+from bench.fleet import Fleet, running_fleet
+from bench.outcome import Rows, conclude, end_on_signals, equal, percentile, progress
+from bench.pacing import running_pacing, stamped
+from bench.processes import running_valkey
+from bench.publishing import publishing_to_redis
+
+BYSTANDERS = 10  # on each edge
+BYSTANDER_RATE = 50.0
+QUIET_SECONDS = 3.0
+LONGEST_SECONDS = 600.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much of everything."""
+
+    connections: int = 50_000
+    edges: int = 3
+    channels: int = 500
+    missed: int = 3
+    window: int = 0  # connections of one crowd on their way at a time; 0: everybody at once
+    rounds: int = 3
+
+
+Numbers = dict[str, float]
+
+
+class Storm:
+    """The crowds and the bystanders of one run."""
+
+    def __init__(self, plan: Plan, fleet: Fleet, crowds: list[Crowd], url: str) -> None:
+        self._plan = plan
+        self._fleet = fleet
+        self._crowds = crowds[:-1]
+        self._bystanders = crowds[-1]
+        self._url = url
+        self._turn = 0
+        self.state = State()
+        self.shares = [plan.connections // plan.edges] * plan.edges
+
+    def open(self) -> None:
+        """Bring everybody in."""
+        for edge in self._fleet.edges:
+            self._bystanders.open(BYSTANDERS, edge.port, "/sse?id=bystander")
+            self._bystanders.hear()
+        modulo = self._plan.channels
+        for number, (crowd, edge) in enumerate(zip(self._crowds, self._fleet.edges, strict=True)):
+            crowd.open(self.shares[number], edge.port, "/sse?id=storm#", modulo=modulo)
+        hear_all(self._crowds)
+        all_times(self._crowds, "welcomes")
+
+    def round(self) -> Numbers:
+        """Let one storm come and go; return what it cost."""
+        with running_pacing(self._url, BYSTANDER_RATE, LONGEST_SECONDS, "bystander") as pacing:
+            time.sleep(QUIET_SECONDS)
+            calm = self._bystanders.times("latencies")
+            leaving, _ = self._drop()
+            self._publish_missed()
+            self._bystanders.times("latencies")
+            coming, seconds = self._back()
+            busy = self._bystanders.times("latencies")
+            pacing.stop()
+        return self._numbers(calm, busy, leaving, coming, seconds)
+
+    def _drop(self) -> tuple[float, float]:
+        before = self._fleet.cpu_us_now()
+        started = time.monotonic()
+        tell_all(self._crowds, "drop")
+        self._wait_for_rest()
+        return self._fleet.cpu_us_now() - before, time.monotonic() - started
+
+    def _publish_missed(self) -> None:
+        with publishing_to_redis(self._url, plain=False) as publisher:
+            for number in range(self._plan.channels):
+                publisher.publish([stamped()] * self._plan.missed, f"storm{number}")
+
+    def _back(self) -> tuple[float, float]:
+        """Return the edges' CPU, and how long it took until the last was welcomed."""
+        self._turn += 1
+        edges, before = self._fleet.edges, self._fleet.cpu_us_now()
+        started = time.monotonic()
+        for number, crowd in enumerate(self._crowds):
+            crowd.say(f"back {edges[(number + self._turn) % len(edges)].port} {self._plan.window}")
+        hear_all(self._crowds)
+        seconds = time.monotonic() - started
+        cpu = self._fleet.cpu_us_now() - before
+        for number, crowd in enumerate(self._crowds):
+            crowd.say(f"wait {self.shares[number] * self._plan.missed * self._turn}")
+        self.state = hear_all(self._crowds)
+        return cpu, seconds
+
+    def _wait_for_rest(self) -> None:
+        """Wait until the edges have closed what the clients closed; the bystanders' messages go on."""
+        held = len(self._fleet.edges) * 200
+        while self._fleet.files() > held:
+            time.sleep(0.05)
+
+    def _numbers(self, calm: list[float], busy: list[float], leaving: float, coming: float, seconds: float) -> Numbers:
+        count = sum(self.shares)
+        welcomes = all_times(self._crowds, "welcomes")
+        return {
+            "reconnects/s": count / seconds,
+            "until all are welcomed, s": seconds,
+            "edge CPU/reconnect, µs": coming / count,
+            "edge CPU/drop, µs": leaving / count,
+            "welcome p50, ms": percentile(welcomes, 0.5),
+            "welcome p99, ms": percentile(welcomes, 0.99),
+            "bystander p99 in calm, ms": percentile(calm, 0.99),
+            "bystander p50 in the storm, ms": percentile(busy, 0.5),
+            "bystander p99 in the storm, ms": percentile(busy, 0.99),
+            "refused so far": self.state.refused,
+        }
+
+
+def run(plan: Plan) -> tuple[list[Numbers], State, State]:
+    """Run all rounds; return the numbers, and what the crowd and the bystanders have seen."""
+    with ExitStack() as stack:
+        url = stack.enter_context(running_valkey())
+        fleet = stack.enter_context(running_fleet(plan.edges, url))
+        crowds = stack.enter_context(running_crowds(plan.edges + 1))
+        storm = Storm(plan, fleet, crowds, url)
+        progress(f"{plan.connections} connections to {plan.edges} edges …")
+        storm.open()
+        rounds = []
+        for number in range(1, plan.rounds + 1):
+            progress(f"storm {number} of {plan.rounds} …")
+            rounds.append(storm.round())
+        return rounds, storm.state, crowds[-1].do("state")
+
+
+def parse_plan(words: list[str]) -> Plan:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m bench.storm", description=__doc__)
+    for name, default in asdict(Plan()).items():
+        parser.add_argument(f"--{name}", type=int, default=default, metavar="N")
+    return Plan(**vars(parser.parse_args(words)))
+
+
+def main() -> int:
+    """Run the storms, print, and keep the numbers."""
+    end_on_signals()
+    plan = parse_plan(sys.argv[1:])
+    rounds, state, bystanders = run(plan)
+    rows: Rows = {
+        key: {"median": median(one[key] for one in rounds), "lowest": min(one[key] for one in rounds)}
+        | {"highest": max(one[key] for one in rounds)}
+        for key in rounds[0]
+    }
+    count = plan.connections // plan.edges * plan.edges
+    checks = [
+        equal("messages that were missed and came", state.messages, count * plan.missed * plan.rounds),
+        equal("everybody is back", state.held, count),
+        equal("lost", state.lost + bystanders.lost, 0),
+        equal("duplicates", state.duplicates + bystanders.duplicates, 0),
+        equal("resets", state.resets + bystanders.resets, 0),
+        equal("bystanders cut off", bystanders.broken, 0),
+    ]
+    title = f"{count:,} reconnect at once to {plan.edges} edges; {plan.rounds} storms"
+    return conclude("storm", title, rows, checks, plan=asdict(plan), rounds=rounds, state=state._asdict())
+
+
+if __name__ == "__main__":
+    sys.exit(main())
