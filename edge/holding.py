@@ -124,7 +124,7 @@ class Holding:
             else:
                 self.say_goodbye(seat, "max_age")
             return
-        last = max(channel.sent_at for channel in seat.channels)
+        last = seat.channels[0].sent_at if seat.sharing else max(channel.sent_at for channel in seat.channels)
         if last + self._heartbeat <= now:
             last = now
             if seat.outbox is None:

@@ -106,10 +106,6 @@ class Hub:
         seat.opening = seat.positions = None
         seat.sharing = seat.direct = False
 
-    def subscribers(self, channel: Channel) -> int:
-        """Count who is connected to a channel here."""
-        return channel.subscribers(self._clock())
-
     def _create(self, name: str) -> Channel:
         channel = self.channels[name] = Channel(name)
         self._subscribe(channel)

@@ -193,11 +193,8 @@ class Seats:
         """Give bytes to one seat; they leave at once, or in order behind what is parked."""
         if seat.fd < 0 or not data:
             return
-        if self.is_choked(seat):
-            self.remove(seat, "slow")
-            return
         if seat.outbox is not None:
-            self._append(seat, data)
+            self._queue(seat, data)
             return
         try:
             taken = os.write(seat.fd, data)
@@ -208,6 +205,13 @@ class Seats:
             return
         if taken != len(data):
             self._park(seat, data[taken:])
+
+    def _queue(self, seat: Seat, data: bytes) -> None:
+        """Park bytes behind others; a seat that has too many of them is removed."""
+        if self.is_choked(seat):
+            self.remove(seat, "slow")
+        else:
+            self._append(seat, data)
 
     def is_choked(self, seat: Seat) -> bool:
         """Say whether a seat has as much parked as it may."""

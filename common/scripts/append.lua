@@ -7,19 +7,19 @@ local function keys_of(channel)
   return tag .. ':top', tag .. ':log'
 end
 
--- Read the clock as a tag, but never behind the newest one: tags only grow, even when the clock is set back.
+-- Read the clock as a tag, but never behind the newest one: tags only grow, even when the clock is set back. (Tags
+-- have 16 digits until the year 2286, so they compare as strings.)
 local function tag_after(newest)
   local now = call('TIME')
-  local tag = now[1] .. string.sub('00000' .. now[2], -6)
-  if newest and tonumber(tag) <= tonumber(newest) then tag = string.format('%.0f', newest + 1) end
+  local tag = string.format('%s%06d', now[1], now[2])
+  if newest and tag <= newest then return string.format('%.0f', newest + 1) end
   return tag
 end
 
-local function escape(text)
-  return (string.gsub(text, '[^%w_.~-]', function(byte) return string.format('%%%02X', string.byte(byte)) end))
-end
-
 local function header(fields)
+  local function escape(text)
+    return (string.gsub(text, '[^%w_.~-]', function(byte) return string.format('%%%02X', string.byte(byte)) end))
+  end
   local text = ''
   if fields.event then text = text .. ' event=' .. escape(fields.event) end
   if fields.expires then text = text .. ' expires=' .. escape(fields.expires) end
@@ -28,15 +28,17 @@ local function header(fields)
 end
 
 -- Store, number and send one message in one atomic step, so that the order of the log is the order of delivery (I1).
+-- A position must outlive the messages it points to by far, or every pause would look like a wipe; a day is long
+-- enough that a busy channel need not say so each time.
 local function append(channel, payload, size, ttl, fields)
   local top, log = keys_of(channel)
   local last = call('HMGET', top, 'o', 't')
-  local prev = last[2]
+  local prev, offset = last[2], (last[1] or 0) + 1
   local tag = tag_after(prev)
-  local offset = prev and string.format('%.0f', last[1] + 1) or '1'
-  prev = prev or string.format('%.0f', tag - 1)     -- a new log: its genesis is the microsecond before
   call('HSET', top, 'o', offset, 't', tag)          -- the first write: out of memory is noticed here or never
-  if offset == '1' then call('DEL', log) end        -- what a log that is gone has left behind
+  if offset == 1 then call('DEL', log) end          -- what a log that is gone has left behind
+  if offset % 100 < 2 or tag - prev > 6e7 then call('EXPIRE', top, math.max(86400, 10 * ttl)) end
+  prev = prev or string.format('%.0f', tag - 1)     -- a new log: its genesis is the microsecond before
   local seq = offset .. '-' .. tag
   if fields.event or fields.expires then
     call('XADD', log, 'MAXLEN', '~', size, seq, 'p', prev, 'd', payload, 'e', fields.event or '', 'x', fields.expires or 0)
@@ -44,9 +46,7 @@ local function append(channel, payload, size, ttl, fields)
     call('XADD', log, 'MAXLEN', '~', size, seq, 'p', prev, 'd', payload)
   end
   call('EXPIRE', log, ttl)
-  -- A position must outlive the messages it points to by far, or every pause would look like a wipe; a day is long
-  -- enough that a busy channel need not say so each time.
-  if tag - prev > 6e7 or offset % 100 < 2 then call('EXPIRE', top, math.max(86400, 10 * ttl)) end
-  local frame = '\1C1 ' .. offset .. ' ' .. tag .. ' ' .. prev .. header(fields) .. '\n' .. payload
+  local fields_text = (fields.event or fields.expires or fields.inbox) and header(fields) or ''
+  local frame = '\1C1 ' .. offset .. ' ' .. tag .. ' ' .. prev .. fields_text .. '\n' .. payload
   return seq, call('PUBLISH', channel, frame)
 end
