@@ -95,7 +95,7 @@ def test_the_last_message_is_lost(start: StartTrial, valkey: Valkey, proxy: Prox
     trial.follow("room")
     proxy.lose = 1.0
     trial.publish("room", "lost")
-    until(lambda: proxy.lost == len(trial.cluster.edges))
+    until(lambda: proxy.lost >= len(trial.cluster.edges))  # more, if a join frame was still on its way
     proxy.lose = 0.0
     began = time.monotonic()
     until(lambda: all(one.messages == ["lost"] for one in trial.followers))
