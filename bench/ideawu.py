@@ -6,7 +6,6 @@ they were. Memory is freed, too, but the interpreter keeps most of it for the ne
 is done twice, and what the second round adds to the first would be a leak.
 """
 
-import argparse
 import random
 import sys
 import time
@@ -20,6 +19,7 @@ from bench.crowds import Crowd, State, all_times, hear_all, running_crowds, tell
 from bench.fleet import Fleet, pid_of_redis, running_fleet
 from bench.outcome import Check, at_most, conclude, end_on_signals, equal, progress, spread
 from bench.pacing import stamped
+from bench.plan import read_plan
 from bench.processes import running_valkey
 from bench.publishing import publishing_to_redis
 
@@ -153,18 +153,10 @@ def judge(plan: Plan, rounds: list[Numbers], files: int, missing: int, held: lis
     ]
 
 
-def parse_plan(words: list[str]) -> Plan:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench.ideawu", description=__doc__)
-    for name, default in asdict(Plan()).items():
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N")
-    return Plan(**vars(parser.parse_args(words)))
-
-
 def main() -> int:
     """Run the rounds, print, and keep the numbers."""
     end_on_signals()
-    plan = parse_plan(sys.argv[1:])
+    plan = read_plan("ideawu", __doc__, Plan(), sys.argv[1:])
     rounds, checks = run(plan)
     rows = {key: {f"round {number}": one[key] for number, one in enumerate(rounds, 1)} for key in rounds[0]}
     title = f"{plan.subscribers:,} subscribers of {plan.channels:,} channels on {plan.edges} edges"

@@ -5,7 +5,6 @@ steady rate, and carry their time; each subscriber checks that its room's messag
 times from publish to receipt, and what a publish costs the edges and Valkey.
 """
 
-import argparse
 import sys
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from bench.crowds import Crowd, State, all_times, hear_all, running_crowds, tell
 from bench.fleet import Fleet, pid_of_redis, running_fleet
 from bench.outcome import Check, conclude, end_on_signals, equal, progress, spread
 from bench.pacing import Paced, running_pacing
+from bench.plan import read_plan
 from bench.processes import cpu_ns, running_valkey
 
 Numbers = dict[str, float]
@@ -118,18 +118,10 @@ def streams_behind(url: str, crowds: list[Crowd]) -> list[str]:
     return behind
 
 
-def parse_plan(words: list[str]) -> Plan:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench.rooms", description=__doc__)
-    for name, default in asdict(Plan()).items():
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N")
-    return Plan(**vars(parser.parse_args(words)))
-
-
 def main() -> int:
     """Publish to the rooms, print, and keep the numbers."""
     end_on_signals()
-    plan = parse_plan(sys.argv[1:])
+    plan = read_plan("rooms", __doc__, Plan(), sys.argv[1:])
     rounds, state, published, behind = run(plan)
     rows = {
         key: {name: pick([one[key] for one in rounds]) for name, pick in (("median", median), ("highest", max))}

@@ -6,7 +6,6 @@ Each checks that it gets exactly what it missed. Meanwhile a bystander channel o
 20 ms, whose latency is compared with that of the time before.
 """
 
-import argparse
 import sys
 import time
 from contextlib import ExitStack
@@ -17,6 +16,7 @@ from bench.crowds import Crowd, State, all_times, hear_all, running_crowds, tell
 from bench.fleet import Fleet, running_fleet
 from bench.outcome import Rows, conclude, end_on_signals, equal, percentile, progress
 from bench.pacing import running_pacing, stamped
+from bench.plan import read_plan
 from bench.processes import running_valkey
 from bench.publishing import publishing_to_redis
 
@@ -144,18 +144,10 @@ def run(plan: Plan) -> tuple[list[Numbers], State, State]:
         return rounds, storm.state, crowds[-1].do("state")
 
 
-def parse_plan(words: list[str]) -> Plan:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench.storm", description=__doc__)
-    for name, default in asdict(Plan()).items():
-        parser.add_argument(f"--{name}", type=int, default=default, metavar="N")
-    return Plan(**vars(parser.parse_args(words)))
-
-
 def main() -> int:
     """Run the storms, print, and keep the numbers."""
     end_on_signals()
-    plan = parse_plan(sys.argv[1:])
+    plan = read_plan("storm", __doc__, Plan(), sys.argv[1:])
     rounds, state, bystanders = run(plan)
     rows: Rows = {
         key: {"median": median(one[key] for one in rounds), "lowest": min(one[key] for one in rounds)}
