@@ -46,6 +46,7 @@ class Edge:
     def __init__(self, settings: Settings, poller: Poller | None = None) -> None:
         self._settings = settings
         self._loop = asyncio.get_running_loop()
+        self.id = secrets.token_hex(4)
         self._poller = poller or make_poller()
         self._redis = connect(settings.redis_url)
         self._tasks: list[asyncio.Task[None]] = []
@@ -102,7 +103,7 @@ class Edge:
             max_connections=most,
         )
         self._listener = Listener(self._poller, self._seats, self._front, max_connections=most)
-        self._bus = Bus(endpoint(settings.redis_url), self._hub, names.probe(secrets.token_hex(6)), self._redis.publish)
+        self._bus = Bus(endpoint(settings.redis_url), self._hub, names.probe(self.id), self._redis.publish)
 
         self._seats.on_leave = self._hub.leave
         fanout.on_answered = self._front.on_answered
