@@ -31,7 +31,10 @@ def _row(name: str, field: FieldInfo) -> str:
 
 def _default(field: FieldInfo) -> str:
     default = int(field.default) if isinstance(field.default, bool) else field.default
-    return f"`{default}`" if default != () else "empty"
+    if isinstance(default, tuple):
+        default = ",".join(default)
+        return f"`{default}`" if default else "empty"
+    return f"`{default}`"
 
 
 def _value(name: str, field: FieldInfo) -> str:

@@ -57,7 +57,10 @@ class Settings(BaseSettings):
         (), description="origins that browsers may subscribe from, separated by commas; empty allows all"
     )
 
-    edge_url: str = Field("http://127.0.0.1:8080", description="where the command line finds an edge")
+    edge_url: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("http://127.0.0.1:8080",),
+        description="where clients find the edges, separated by commas; `/` is the page's own origin",
+    )
     publisher_url: str = Field("http://127.0.0.1:8081", description="where the command line finds the publisher")
 
     @field_validator("redis_url")
@@ -67,6 +70,16 @@ class Settings(BaseSettings):
             raise ValueError("must start with " + ", ".join(f"{scheme}://" for scheme in REDIS_SCHEMES))
         urlsplit(value).port  # noqa: B018  # raises ValueError if it is not a port number
         return value
+
+    @field_validator("edge_url", mode="before")
+    @classmethod
+    def _split_edges(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        urls = tuple(_edge_url(part.strip()) for part in value.split(",") if part.strip())
+        if not urls:
+            raise ValueError("give at least one address such as http://127.0.0.1:8080")
+        return urls
 
     @field_validator("allowed_origins", mode="before")
     @classmethod
@@ -85,6 +98,15 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(fault) for fault in error.errors())) from None
+
+
+def _edge_url(text: str) -> str:
+    """Return one address of an edge without a slash at its end; `/` alone is the page's own origin."""
+    parts = urlsplit(text)
+    if text != "/" and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment):
+        raise ValueError(f"{text!r} must be / or an address such as https://push.example or http://127.0.0.1:8080")
+    parts.port  # noqa: B018  # raises ValueError if it is not a port number
+    return text if text == "/" else text.rstrip("/")
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:

@@ -7,7 +7,7 @@ from aiohttp import web
 from common.errors import BadRequestError, RequestError, TooLargeError, UnavailableError
 from common.http import error_headers, error_object, errors_as_json, json_answer
 from publisher.delivery import Delivery, Outcome
-from publisher.request import Entry, PublishRequest, parse_form, parse_json
+from publisher.request import Batch, Entry, PublishRequest, parse_demo, parse_form, parse_json
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 MIB = 1 << 20
@@ -16,7 +16,10 @@ OK, NOT_FOUND, UNSUPPORTED = 200, 404, 415
 
 
 class Api:
-    """The handlers of `/pub`; `limit` is the largest payload in bytes, `count` is told the status of each message."""
+    """The handlers of `/pub` and `/demo/pub`.
+
+    `limit` is the largest payload in bytes, `count` is told the status of each message.
+    """
 
     def __init__(
         self, delivery: Delivery, limit: int, count: Callable[[int], None], *, keeps_history: bool = True
@@ -31,17 +34,18 @@ class Api:
         app = web.Application(middlewares=[errors_as_json], client_max_size=ENCODED * self._limit + MIB)
         app.router.add_get("/pub", self._form, allow_head=False)  # a HEAD must not publish
         app.router.add_post("/pub", self._post)
+        app.router.add_post("/demo/pub", self._demo)
         return app
 
     async def _post(self, request: web.Request) -> web.Response:
         """Tell the two variants apart by the content type; without a body it is the seed's with a query."""
         if request.content_type == FORM or (request.content_type != JSON and not request.can_read_body):
             return await self._form(request)
-        try:
-            return await self._json(request)
-        except RequestError as error:
-            self._count(error.status)
-            raise
+        return await self._json(request, parse_json)
+
+    async def _demo(self, request: web.Request) -> web.Response:
+        """Publish for a demo page: JSON only, which no browser sends here for a page of a foreign origin."""
+        return await self._json(request, parse_demo)
 
     async def _form(self, request: web.Request) -> web.Response:
         """Answer the seed's variant in plain text: `ok`, or who is not connected on any edge.
@@ -61,12 +65,19 @@ class Api:
             self._count(status)
         return web.Response(text=f"{sentence}\n", status=status)
 
-    async def _json(self, request: web.Request) -> web.Response:
+    async def _json(self, request: web.Request, parse: Callable[[bytes, int], Batch]) -> web.Response:
+        try:
+            return await self._answer(request, parse)
+        except RequestError as error:
+            self._count(error.status)
+            raise
+
+    async def _answer(self, request: web.Request, parse: Callable[[bytes, int], Batch]) -> web.Response:
         if request.content_type != JSON:
             raise RequestError(f"content-type: must be {JSON} or {FORM}, not {request.content_type}", UNSUPPORTED)
         if _query(request):
             raise BadRequestError("the query string must be empty when the body is JSON; put everything in the body")
-        entries, single = parse_json(await self._body(request), self._limit)
+        entries, single = parse(await self._body(request), self._limit)
         self._check_keys(entries)
         results = await self._delivery.publish(entries)
         if single:

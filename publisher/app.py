@@ -18,6 +18,7 @@ from common.settings import Settings
 from publisher.api import Api
 from publisher.delivery import Delivery
 from publisher.metrics import Metrics
+from publisher.pages import Pages
 from publisher.receipts import Receipts
 
 
@@ -37,6 +38,7 @@ class Publisher:
         self._scripts = Scripts(self._redis, names, settings)
         delivery = Delivery(self._scripts, self._receipts, metrics.duration.observe)
         self._api = Api(delivery, settings.max_message_bytes, metrics.count, keeps_history=settings.history_size > 0)
+        self._pages = Pages(settings.edge_url)
         metrics.watch(lambda: self._bus.ready, lambda: self._bus.reconnects, lambda: self._receipts.ignored)
         self._admin = AdminServer(
             settings.admin_host,
@@ -64,6 +66,7 @@ class Publisher:
         settings = self._settings
         try:
             app = self._api.application()
+            self._pages.add_to(app.router)
             self._runner = await listen(app, settings.publisher_host, settings.publisher_port, "COMET_PUBLISHER_PORT")
             await self._admin.start()
         except BaseException:

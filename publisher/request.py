@@ -13,6 +13,8 @@ MOST_MESSAGES = 1000  # messages in one request
 LONGEST_TTL = 2_592_000  # seconds a message may be replayed: 30 days
 MOST_CHARACTERS = 128  # of an event name or a key
 RESERVED_EVENTS = frozenset({"welcome", "reset", "close", "error"})
+DEMO_BYTES = 1024  # of a message of the demo pages
+DEMO_CHANNELS = ("demo", "chat")  # what the demo pages' channels begin with
 ID_NAMES = frozenset({"id", "channel", "cname"})
 FORM_FIELDS = ("content", "event", "key", "ttl")
 JSON_FIELDS = ("content", "event", "key", "ttl", "receipt", "ephemeral")
@@ -83,6 +85,28 @@ def parse_json(body: bytes, limit: int) -> Batch:
     if "ids" in fields:
         return Batch(_to_each(fields, limit), single=False)
     return Batch([_message(fields, limit)], single=True)
+
+
+def parse_demo(body: bytes, limit: int) -> Batch:
+    """Read a JSON body that anybody may send: one short message to one of the demo pages' channels.
+
+    Raises `RequestError`; 403 for other channels.
+    """
+    batch = parse_json(body, limit)
+    if not batch.single:
+        raise BadRequestError('here one message is published at a time, such as {"id":"demo","content":"hi"}')
+    for entry in batch.entries:
+        _check_demo(entry)
+    return batch
+
+
+def _check_demo(entry: Entry) -> None:
+    if isinstance(entry, RequestError):
+        raise entry
+    if not entry.channel.startswith(DEMO_CHANNELS):
+        raise RequestError(f"id: here only channels that begin with {' or '.join(DEMO_CHANNELS)} are published to", 403)
+    if len(entry.payload) > DEMO_BYTES:
+        raise TooLargeError(f"content: {len(entry.payload)} bytes; here at most {DEMO_BYTES} are allowed")
 
 
 def _pairs(raw: bytes) -> list[tuple[str, str]]:

@@ -84,7 +84,8 @@ def test_without_any_variable_the_documented_defaults_hold() -> None:
     assert (settings.publisher_host, settings.publisher_port) == ("127.0.0.1", 8081)
     assert settings.publisher_admin_port == 9081
     assert (settings.heartbeat, settings.poll_timeout, settings.linger) == (25, 25, 30)
-    assert (settings.edge_url, settings.publisher_url) == ("http://127.0.0.1:8080", "http://127.0.0.1:8081")
+    assert settings.edge_url == ("http://127.0.0.1:8080",)
+    assert settings.publisher_url == "http://127.0.0.1:8081"
 
 
 def test_flags_win_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,3 +130,25 @@ def test_every_setting_is_a_known_variable_and_described() -> None:
     """The documentation is made from the descriptions, so that none may be missing."""
     assert unknown_variables({PREFIX + name.upper(): "" for name in Settings.model_fields}) == []
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "edges"),
+    [
+        ("/", ("/",)),
+        ("https://push.example/", ("https://push.example",)),
+        ("http://a:1, http://b:2/comet ,", ("http://a:1", "http://b:2/comet")),
+    ],
+)
+def test_edges_are_a_list(monkeypatch: pytest.MonkeyPatch, value: str, edges: tuple[str, ...]) -> None:
+    """Addresses are separated by commas, without a slash at the end; `/` stands for the page's own origin."""
+    monkeypatch.setenv("COMET_EDGE_URL", value)
+    assert load_settings().edge_url == edges
+
+
+@pytest.mark.parametrize("value", ["", ",", "push.example", "ftp://a", "http://", "http://a:x", "http://a?x=1"])
+def test_an_edge_without_an_address_stops_the_process(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """What a browser could not open is refused in one line that names the variable."""
+    monkeypatch.setenv("COMET_EDGE_URL", value)
+    with pytest.raises(SettingsError, match="COMET_EDGE_URL"):
+        load_settings()

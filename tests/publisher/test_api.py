@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from common.channels import Names
-from tests.publisher.conftest import Client, Edges, eventually
+from tests.publisher.conftest import Client, Edges, eventually, running
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json"}
@@ -219,3 +219,40 @@ async def test_results_are_counted_by_code(client: Client) -> None:
     ):
         assert line in text
     assert "comet_build_info{" in text
+
+
+async def test_the_demo_pages_publish_to_their_channels(client: Client, edge: Edges) -> None:
+    """`/demo/pub` publishes one short message to a channel that begins with `demo` or `chat`."""
+    async with edge("demo-1", subscribers=3):
+        message = {"id": "demo-1", "content": "hi", "receipt": True}
+        answer, text = await client.request("POST", "/demo/pub", json=message)
+        assert (answer.status, json.loads(text)["subscribers"]) == (200, 3)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "named"),
+    [
+        ({"id": "room", "content": "hi"}, 403, "id:"),
+        ({"id": "demo", "content": "x" * 1025}, 413, "content:"),
+        ({"ids": ["demo"], "content": "hi"}, 400, "one message"),
+        ([{"id": "demo", "content": "hi"}], 400, "one message"),
+        ({"id": "demo"}, 400, "content:"),
+        ({"id": "demo room", "content": "hi"}, 400, "id:"),
+    ],
+)
+async def test_the_demo_pages_publish_nothing_else(
+    valkey_url: str, prefix: str, body: object, status: int, named: str
+) -> None:
+    """Other channels, long messages and batches are refused with a sentence that says why."""
+    async with running(redis_url=valkey_url, prefix=prefix) as client:
+        await eventually(client.ready)
+        answer, text = await client.request("POST", "/demo/pub", json=body)
+        assert (answer.status, json.loads(text)["code"]) == (status, status)
+        assert named in json.loads(text)["content"]
+
+
+async def test_a_foreign_page_cannot_publish_through_a_form(client: Client) -> None:
+    """`/demo/pub` takes JSON only, so that a browser asks first; and it does not answer GET."""
+    answer, _ = await client.request("POST", "/demo/pub", data={"id": "demo", "content": "hi"})
+    assert answer.status == 415
+    assert (await client.get("/demo/pub?id=demo&content=hi"))[0] == 405
