@@ -1,0 +1,213 @@
+"""The real load balancers with the shipped configurations: only addresses, file paths and time-outs are put in."""
+
+import http.client
+import re
+import shutil
+import subprocess
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.cluster.processes import HOST, ROOT, Cluster, Process, Service, free_ports
+from tests.cluster.waiting import until
+from tests.lb.talking import ask, listening
+
+DEPLOY = ROOT / "deploy"
+TIME_OUT = "330s"  # what all shipped configurations give a silent connection
+
+
+class Edge(Service):
+    """An edge with an address and ports of our choice: a balancer checks all edges on one internal port."""
+
+    def __init__(self, name: str, host: str, ports: tuple[int, int], redis_url: str, folder: Path, **more: str) -> None:
+        self.host = host
+        where = {
+            "COMET_EDGE_HOST": host,
+            "COMET_ADMIN_HOST": host,
+            "COMET_EDGE_PORT": str(ports[0]),
+            "COMET_EDGE_ADMIN_PORT": str(ports[1]),
+        }
+        super().__init__("edge", name, redis_url, where | more, folder)
+        self.port, self.admin_port = ports
+
+    def status(self, path: str) -> int:
+        """Return the status of a page on the internal port; 0 while nobody answers there."""
+        assert self.alive, f"{self.name} has ended:\n{self.log}"
+        try:
+            return ask(self.host, self.admin_port, path).status
+        except (OSError, http.client.HTTPException):
+            return 0
+
+    @property
+    def held(self) -> int:
+        """How many subscribers it holds; connections that wait for a next request do not count."""
+        text = ask(self.host, self.admin_port, "/metrics").text
+        return int(sum(map(float, re.findall(r"^comet_connections\{.*\} (.*)$", text, re.MULTILINE))))
+
+
+def edges_behind(folder: Path, **settings: str) -> Cluster:
+    """Return a cluster whose two edges have the same ports on two addresses, as on two machines."""
+    cluster = Cluster(folder, edges="", **settings)
+    public, internal = free_ports(2)
+    cluster.edges = [
+        Edge(f"edge-{name}", host, (public, internal), cluster.valkey.url, folder, **settings)
+        for name, host in (("a", "127.0.0.1"), ("b", "127.0.0.2"))
+    ]
+    cluster.services = (*cluster.edges, cluster.publisher)
+    return cluster
+
+
+class Certificate(NamedTuple):
+    """A self-signed certificate, in the forms that the programs want."""
+
+    chain: Path
+    key: Path
+    both: Path
+
+
+def self_signed(folder: Path) -> Certificate:
+    """Make a certificate for localhost."""
+    made = Certificate(folder / "cert.pem", folder / "key.pem", folder / "both.pem")
+    ask = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    subprocess.run([*ask, "-out", made.chain, "-keyout", made.key], check=True, capture_output=True)
+    made.both.write_bytes(made.chain.read_bytes() + made.key.read_bytes())
+    return made
+
+
+class Balancer(Process):
+    """A load balancer on `port`, and with a certificate on `tls_port`, in front of edges and a publisher."""
+
+    program: str
+
+    def __init__(
+        self,
+        folder: Path,
+        edges: Sequence[Edge],
+        publisher: Service,
+        *,
+        time_out: str = TIME_OUT,
+        certificate: Certificate | None = None,
+    ) -> None:
+        self.port, self.tls_port, self._own_port = free_ports(3)
+        self._folder, self._edges, self._publisher = folder, edges, publisher
+        self._time_out, self._certificate = time_out, certificate
+        name = type(self).__name__.lower()
+        super().__init__(name, self._command_line(), self._environment(), folder)
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        super().start()
+        until(lambda: listening(self.tls_port if self._certificate else self.port) or self._still_starting())
+
+    @abstractmethod
+    def _command_line(self) -> list[str]:
+        """Write the configuration, and return the command that runs it in the foreground."""
+
+    def _environment(self) -> dict[str, str]:
+        return {}
+
+    def _still_starting(self) -> bool:
+        assert self.alive, self.log
+        return False
+
+    def _shipped(self, path: str, *changes: tuple[str, str], pattern: tuple[str, str] | None = None) -> Path:
+        """Copy a shipped file with its addresses changed; every change must find something to change."""
+        text = (DEPLOY / path).read_text()
+        for old, new in ((TIME_OUT, self._time_out), *changes):
+            assert old in text or old == TIME_OUT, f"{path} does not have {old!r}"
+            text = text.replace(old, new)
+        if pattern is not None:
+            text, count = re.subn(pattern[0], pattern[1], text, flags=re.MULTILINE)
+            assert count, f"{path} does not have {pattern[0]!r}"
+        copy = self._folder / Path(path).name
+        copy.write_text(text)
+        return copy
+
+
+class Nginx(Balancer):
+    """nginx, with deploy/nginx."""
+
+    program = "nginx"
+
+    def _command_line(self) -> list[str]:
+        folder = self._folder
+        servers = "".join(f"    server {edge.host}:{edge.port} max_fails=1 fail_timeout=2s;\n" for edge in self._edges)
+        self._shipped(
+            "nginx/edges.conf",
+            ("    server 127.0.0.1:8090 max_fails=1 fail_timeout=2s;\n", ""),
+            ("    server 127.0.0.1:8080 max_fails=1 fail_timeout=2s;\n", servers),
+            ("127.0.0.1:8081", f"{HOST}:{self._publisher.port}"),
+        )
+        self._shipped("nginx/routes.conf")
+        changes = [
+            ("listen 8000", f"listen {HOST}:{self.port}"),
+            ("/var/log/nginx/access.log", str(folder / "access.log")),
+            ("/var/log/nginx/error.log", "stderr"),
+            ("/tmp/comet-nginx", str(folder / "temp")),
+        ]
+        if self._certificate is not None:
+            changes.append(("# include tls.conf;", "include tls.conf;"))
+            self._shipped(
+                "nginx/tls.conf",
+                ("listen 8443", f"listen {HOST}:{self.tls_port}"),
+                ("/etc/ssl/comet", str(self._certificate.key.parent)),
+            )
+        main = self._shipped("nginx/nginx.conf", *changes)
+        # Its workers outlive a master that is killed; one process does not, however the test run ends.
+        return ["nginx", "-c", str(main), "-g", f"daemon off; master_process off; pid {folder}/nginx.pid;"]
+
+
+class Haproxy(Balancer):
+    """HAProxy, with deploy/haproxy."""
+
+    program = "haproxy"
+
+    def _command_line(self) -> list[str]:
+        servers = "".join(
+            f"    server edge{number} {edge.host}:{edge.port} check port {edge.admin_port}\n"
+            f"    server spare{number} {edge.host}:{edge.port} backup\n"
+            for number, edge in enumerate(self._edges)
+        )
+        listed = (r"(^    server (edge|spare)\d 127.*\n)+", servers)
+        return ["haproxy", "-db", "-f", str(self._shipped("haproxy/haproxy.cfg", pattern=listed))]
+
+    def _environment(self) -> dict[str, str]:
+        plain = {
+            "LB_BIND": f"{HOST}:{self.port}",
+            "LB_ADMIN_BIND": f"{HOST}:{self._own_port}",
+            "LB_PUBLISHER": f"{HOST}:{self._publisher.port}",
+        }
+        if self._certificate is None:
+            return plain
+        return plain | {"LB_TLS_BIND": f"{HOST}:{self.tls_port}", "LB_CERT": str(self._certificate.both)}
+
+
+class Caddy(Balancer):
+    """Caddy, with deploy/caddy; it serves either plainly or by TLS."""
+
+    program = "caddy"
+
+    def _command_line(self) -> list[str]:
+        config = self._shipped("caddy/Caddyfile")
+        return ["caddy", "run", "--adapter", "caddyfile", "--config", str(config)]
+
+    def _environment(self) -> dict[str, str]:
+        held = self._certificate
+        site = f"https://localhost:{self.tls_port}" if held else f"http://:{self.port}"
+        return {
+            "HOME": str(self._folder),
+            "LB_SITE": site,
+            "LB_TLS": f"tls {held.chain} {held.key}" if held else "",
+            "LB_EDGES": " ".join(f"{edge.host}:{edge.port}" for edge in self._edges),
+            "LB_EDGES_HEALTH": str(self._edges[0].admin_port),
+            "LB_PUBLISHER": f"{HOST}:{self._publisher.port}",
+        }
+
+
+BALANCERS: tuple[type[Balancer], ...] = (Nginx, Haproxy, Caddy)
+
+
+def installed(kind: type[Balancer]) -> bool:
+    """Say whether the program is on this machine."""
+    return shutil.which(kind.program) is not None

@@ -1,0 +1,106 @@
+"""Through each load balancer, events come at once, and a quiet connection outlives the balancer's patience."""
+
+import statistics
+import time
+from typing import Any
+
+import pytest
+
+from tests.cluster.clients import JsonpClient, PollClient, SseClient, StreamClient, get
+from tests.cluster.processes import Cluster
+from tests.cluster.waiting import until
+from tests.lb.balancers import Balancer
+from tests.lb.talking import CurlStream
+
+pytestmark = pytest.mark.system
+
+BAR = 0.1  # seconds from the publisher's call to the subscriber's line
+EVENTS = 60
+
+
+def test_the_first_byte_comes_at_once(balancer: Balancer, channel: str) -> None:
+    """From the connect to the welcome it takes less than 100 ms."""
+    took = []
+    for number in range(20):
+        began = time.monotonic()
+        with StreamClient(balancer.port, f"{channel}-{number}"):
+            took.append(time.monotonic() - began)
+    assert p95(took) < BAR, took
+
+
+@pytest.mark.parametrize("client", [StreamClient, SseClient])
+def test_every_event_comes_at_once(
+    balancer: Balancer, edges: Cluster, channel: str, client: type[StreamClient]
+) -> None:
+    """Nothing waits for a buffer to fill or for the next chunk: each event is there within 100 ms."""
+    with client(balancer.port, channel) as subscriber:
+        took = delays(edges, channel, subscriber)
+    assert p95(took) < BAR, took
+
+
+def test_every_event_comes_at_once_by_http2(tls_balancer: Balancer, edges: Cluster, channel: str) -> None:
+    """TLS and HTTP/2 end at the balancer, and events are as quick."""
+    with CurlStream(tls_balancer.tls_port, channel) as subscriber:
+        assert subscriber.head[0].startswith("HTTP/2 200")
+        took = delays(edges, channel, subscriber)
+    assert p95(took) < BAR, took
+
+
+@pytest.mark.parametrize("client", [PollClient, JsonpClient])
+def test_polls_are_held_and_answered(
+    balancer: Balancer, edges: Cluster, channel: str, client: type[PollClient]
+) -> None:
+    """A poll waits behind the balancer, too, until there is a message."""
+    with client(balancer.port, channel) as subscriber:
+        edges.publish_heard(subscriber, channel, "hi")
+        assert subscriber.receive() == "hi"
+
+
+@pytest.mark.parametrize("client", [StreamClient, SseClient])
+def test_a_quiet_connection_outlives_the_time_out(
+    hasty_balancer: Balancer, edges: Cluster, channel: str, client: type[StreamClient]
+) -> None:
+    """Heartbeats keep a held connection through more than twice the balancer's time-out."""
+    with client(hasty_balancer.port, channel) as subscriber:
+        ends = time.monotonic() + 2.5
+        until(lambda: time.monotonic() > ends)
+        edges.publish(channel, "still here")
+        assert subscriber.receive() == "still here"
+
+
+def test_the_shortened_time_out_is_real(hasty_balancer: Balancer, channel: str) -> None:
+    """A poll, which has no heartbeats, is cut after that second: the test before this one shows something."""
+    answer = get(hasty_balancer.port, "/poll", id=channel, timeout="7")
+    assert answer.status in {502, 504}, answer
+
+
+@pytest.mark.parametrize("client", [StreamClient, SseClient, PollClient])
+def test_who_leaves_is_gone_at_the_edge(
+    balancer: Balancer, edges: Cluster, channel: str, client: type[StreamClient]
+) -> None:
+    """A client that closes its connection frees its seat at once, not when somebody next writes to it."""
+    until(lambda: held(edges) == 0)
+    with client(balancer.port, channel):
+        until(lambda: held(edges) == 1)
+    until(lambda: held(edges) == 0, 3)
+
+
+def delays(cluster: Cluster, channel: str, subscriber: Any) -> list[float]:
+    """Publish one message after another; return the seconds that each took to arrive."""
+    took = []
+    for text in map(str, range(EVENTS)):
+        began = time.monotonic()
+        cluster.publish(channel, text)
+        assert subscriber.receive() == text
+        took.append(time.monotonic() - began)
+    return took
+
+
+def held(cluster: Cluster) -> int:
+    """Return how many subscribers the edges hold."""
+    return sum(edge.held for edge in cluster.edges)  # type: ignore[attr-defined]
+
+
+def p95(times: list[float]) -> float:
+    """Return the 95th percentile: a machine that is busy with something else must not make a test red."""
+    return statistics.quantiles(times, n=20)[-1]
