@@ -63,6 +63,19 @@ def publisher() -> None:
     raise typer.Exit(run_publisher())
 
 
+@app.command()
+def health(
+    target: Annotated[
+        str | None, typer.Argument(metavar="edge|publisher|URL", help="Whom to ask; without it, whoever runs here.")
+    ] = None,
+    ready: Annotated[bool, typer.Option("--ready", help="Ask whether it is ready, not only alive.")] = False,
+) -> None:
+    """Ask the internal port of a service whether it is well; exit 0 if it is, 1 if not."""
+    from comet.health import check  # noqa: PLC0415
+
+    raise typer.Exit(check(target, ready=ready))
+
+
 @config.command("docs")
 def config_docs() -> None:
     """Print every setting as the Markdown table of docs/settings.md."""
