@@ -69,7 +69,7 @@ def running_fleet(count: int, redis_url: str, **settings: str) -> Iterator[Fleet
 def environment(redis_url: str, port: int, admin_port: int, settings: Mapping[str, str]) -> dict[str, str]:
     """Return an edge's environment: nothing of ours but what is said here."""
     own = {"REDIS_URL": redis_url, "EDGE_HOST": "127.0.0.1", "EDGE_PORT": str(port), "EDGE_ADMIN_PORT": str(admin_port)}
-    own |= {"HEARTBEAT": NEVER, "POLL_TIMEOUT": NEVER, **settings}
+    own |= {"DRAIN_SECONDS": "0", "HEARTBEAT": NEVER, "POLL_TIMEOUT": NEVER, **settings}
     rest = {name: value for name, value in os.environ.items() if not name.startswith("COMET_")}
     return rest | {f"COMET_{name}": value for name, value in own.items()}
 

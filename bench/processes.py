@@ -85,6 +85,7 @@ def running_edge(redis_url: str, settings: Mapping[str, str] | None = None) -> I
         "COMET_EDGE_HOST": "127.0.0.1",
         "COMET_EDGE_PORT": str(port),
         "COMET_EDGE_ADMIN_PORT": str(admin_port),
+        "COMET_DRAIN_SECONDS": "0",
         "COMET_HEARTBEAT": NEVER,
         "COMET_POLL_TIMEOUT": NEVER,
         **(settings or {}),

@@ -87,6 +87,7 @@ async def _start_service(service: str, port: int, redis: int) -> Child:
     settings = {
         "COMET_REDIS_URL": f"redis://{HERE}:{redis}",
         "COMET_ADMIN_HOST": HERE,
+        "COMET_DRAIN_SECONDS": os.environ.get("COMET_DRAIN_SECONDS", "0"),  # Ctrl-C shall be quick
         "COMET_EDGE_HOST": os.environ.get("COMET_EDGE_HOST", HERE),
         f"{name}_PORT": str(port),
         f"{name}_ADMIN_PORT": str(port + ADMIN_OFFSET),

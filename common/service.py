@@ -5,21 +5,56 @@ import os
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from common.errors import SettingsError
 from common.logs import configure_logging, get_logger
 from common.settings import Settings, load_settings, unknown_variables
 
+MOST_NOTICE = 5.0
+
+
+def notice_of_drain(seconds: float) -> float:
+    """Return how much of a drain's seconds a service goes on as ever, so that load balancers notice it is not ready."""
+    return min(MOST_NOTICE, seconds / 2)
+
 
 class Service(Protocol):
     """What `run_service` runs."""
 
+    on_drain: Callable[[], None]  # set by `run_service`: asks for the same as SIGTERM does
+
     async def start(self) -> None:
         """Begin to serve and return; raises `SettingsError` or OSError, having cleaned up, if that cannot be."""
 
+    async def drain(self) -> None:
+        """Send everybody away in their own time; returns when nobody is left or the time is up."""
+
     async def stop(self) -> None:
-        """End what was started."""
+        """End what was started, at once."""
+
+
+class Ending:
+    """How a process is told to end: SIGTERM drains it, SIGINT stops it, a second signal ends it that very moment."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.at_once = asyncio.Event()
+        self._signalled = False
+
+    def watch(self) -> None:
+        """Listen to the signals."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
+
+    def _on_signal(self, number: int) -> None:
+        if self._signalled:
+            os._exit(128 + number)
+        self._signalled = True
+        if number == signal.SIGINT:
+            self.at_once.set()
+        self.asked.set()
 
 
 def run_service(
@@ -31,8 +66,8 @@ def run_service(
 ) -> int:
     """Run one service until SIGTERM or SIGINT and return the process's exit code.
 
-    `make` is called in the running loop. `overrides` are settings that win over the environment. A second signal
-    ends the process at once. Returns 0; 2 if a setting stops it, 1 if the system does, with one line on stderr.
+    `make` is called in the running loop. `overrides` are settings that win over the environment. Returns 0; 2 if a
+    setting stops it, 1 if the system does, with one line on stderr.
     """
     try:
         settings = load_settings(**overrides)
@@ -48,25 +83,27 @@ def run_service(
 
 
 async def _serve(make: Callable[[Settings], Service], settings: Settings) -> None:
-    stopping = _watch_signals()
+    ending = Ending()
+    ending.watch()
     service = make(settings)
+    service.on_drain = ending.asked.set
     await service.start()
     get_logger().info("started", pid=os.getpid())
-    await stopping.wait()
-    get_logger().info("stopping")
-    await service.stop()
-    get_logger().info("stopped")
+    await ending.asked.wait()
+    try:
+        if settings.drain_seconds and not ending.at_once.is_set():
+            await _drain(service, ending.at_once)
+    finally:
+        get_logger().info("stopping")
+        await service.stop()
+        get_logger().info("stopped")
 
 
-def _watch_signals() -> asyncio.Event:
-    """Return an event that the first SIGTERM or SIGINT sets; the second ends the process."""
-    loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-
-    def on_signal(number: int) -> None:
-        if stopping.is_set():
-            os._exit(128 + number)
-        stopping.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal, number)
-    return stopping
+async def _drain(service: Service, at_once: asyncio.Event) -> None:
+    """Drain a service, until it is told to stop at once."""
+    draining, stopping = asyncio.create_task(service.drain()), asyncio.create_task(at_once.wait())
+    await asyncio.wait({draining, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    for task in (stopping, draining):
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task

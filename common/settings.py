@@ -46,6 +46,9 @@ class Settings(BaseSettings):
     max_connection_age: float = Field(
         0, ge=0, le=2_592_000, description="seconds, give or take a fifth, after which a connection is closed; 0: never"
     )
+    drain_seconds: float = Field(
+        30, ge=0, le=3600, description="seconds over which SIGTERM sends everybody away; 0: it stops at once"
+    )
     slow_bytes: int = Field(262_144, ge=1024, description="bytes parked for one slow reader before the policy applies")
     slow_seconds: Seconds = Field(10, description="seconds a reader may be behind before it is disconnected")
     slow_total_bytes: int = Field(67_108_864, ge=65_536, description="bytes parked for all slow readers of an edge")

@@ -5,7 +5,7 @@ import gc
 import resource
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from aiohttp import web
@@ -18,10 +18,12 @@ from common.channels import Names
 from common.logs import get_logger
 from common.redis import connect, endpoint
 from common.scripts import Scripts
+from common.service import notice_of_drain
 from common.settings import Settings
 from edge.adoption import Adopter
 from edge.audit import Auditor
 from edge.counters import Counters
+from edge.drain import Drain
 from edge.entrance import Entrance
 from edge.fanout import FanOut
 from edge.front import Front
@@ -44,6 +46,7 @@ class Edge:
     """One edge process; implements `common.service.Service`."""
 
     def __init__(self, settings: Settings, poller: Poller | None = None) -> None:
+        self.on_drain: Callable[[], None]
         self._settings = settings
         self._loop = asyncio.get_running_loop()
         self.id = secrets.token_hex(4)
@@ -116,14 +119,18 @@ class Edge:
         registry = CollectorRegistry()
         registry.register(EdgeCollector(counters, self._gauges))
         register_build_info(registry)
-        self._shedder = Shedder(self._seats, self._holding)
+        self._shedder = Shedder(self._holding)
+        seconds = settings.drain_seconds
+        notice = notice_of_drain(seconds)
+        self._drain = Drain(seconds, notice, self._listener, self._front, self._holding, self._shedder)
+        self._drain.ask = self._ask_to_drain
         self._admin = AdminServer(
             settings.admin_host,
             settings.edge_admin_port,
             "COMET_EDGE_ADMIN_PORT",
             self._readiness,
             registry,
-            [web.post("/drain", self._shedder.drain)],
+            [web.post("/drain", self._drain.on_request)],
         )
 
     @property
@@ -153,6 +160,13 @@ class Edge:
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
+
+    async def drain(self) -> None:
+        """Send everybody away, a few at a time; returns when nobody is left or the time is up."""
+        await self._drain.run()
+
+    def _ask_to_drain(self) -> None:
+        self.on_drain()
 
     async def stop(self) -> None:
         """Stop accepting, say goodbye to everybody, and let go of everything."""
@@ -192,8 +206,9 @@ class Edge:
         await pipeline.execute()
 
     def _readiness(self) -> Readiness:
-        detail: dict[str, object] = {"redis": self._bus.up, "connections": len(self._seats)}
-        return Readiness(self._bus.ready, detail)
+        draining = self._drain.began
+        detail: dict[str, object] = {"redis": self._bus.up, "draining": draining, "connections": len(self._seats)}
+        return Readiness(self._bus.ready and not draining, detail)
 
     def _gauges(self) -> Gauges:
         channels = self._hub.channels.values()

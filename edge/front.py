@@ -7,7 +7,7 @@ from common.errors import RequestError
 from common.logs import get_logger
 from edge.counters import Counters
 from edge.framing import Framing, Item, Variant, error_response, framing_for, response_head
-from edge.holding import Holding
+from edge.holding import GOING_AWAY, Holding
 from edge.hub import Hub
 from edge.request import HEAD_END, Request, check_unfinished, parse_request, parse_subscribe
 from edge.seats import Seat, Seats
@@ -43,6 +43,8 @@ class Front:
         allowed_origins: tuple[str, ...],
         max_connections: int,
     ) -> None:
+        self.closing = False  # every answer is its connection's last
+        self.leaving = False  # nobody is seated any more
         self.wheel = holding.wheel = Wheel(self._on_due, clock())
         holding.on_early_bytes = lambda seat: self._on_unexpected(seat, b"")
         self._seats = seats
@@ -133,6 +135,8 @@ class Front:
     # A request is answered.
 
     def _serve(self, seat: Seat, request: Request) -> None:
+        if self.closing:
+            request = request._replace(keep_alive=False)
         try:
             origin = self._allowed_origin(request.headers.get("origin", ""))
             if request.method == "GET":
@@ -152,6 +156,11 @@ class Front:
         if len(self._seats) > self._most:
             self._send_away(seat, framing, FULL)
             return
+        if self.leaving:
+            if not framing.one_shot:
+                self._send_away(seat, framing, GOING_AWAY)
+                return
+            asked = asked._replace(timeout=0.0)
         self._hub.attach(seat, asked, framing)
         if seat.opening is not None:
             self.wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)

@@ -1,5 +1,6 @@
 """Holding: what happens to a subscriber from its welcome to its goodbye, as far as time decides it."""
 
+import asyncio
 import random
 from collections.abc import Callable
 from functools import lru_cache
@@ -7,7 +8,7 @@ from functools import lru_cache
 from common.position import START, Position
 from edge.counters import Counters
 from edge.fanout import FanOut, stamp
-from edge.framing import Framing, Item
+from edge.framing import Framing, Item, framing_for
 from edge.opening import Opening
 from edge.seats import NEVER, Seat, Seats
 from edge.wheel import Wheel
@@ -16,6 +17,8 @@ GOODBYE_TIMEOUT = 2.0  # seconds we wait for the peer's end after ours
 AGE_JITTER = 0.2
 WELCOME = "hello world!"
 GOING_AWAY = "this edge is going away; connect again"
+COME_BACK_MS = (500, 2500)  # what an EventSource that is sent away waits, each its own time
+AT_ONCE = 64  # polls answered before the loop may do something else
 
 
 class Holding:
@@ -73,10 +76,15 @@ class Holding:
 
     def say_goodbye(self, seat: Seat, reason: str) -> None:
         """End a connection as politely as its transport allows; its client comes back, here or elsewhere."""
+        framing = seat.framing
         if seat.opening is not None:
             data = seat.opening.framing.refusal(503, GOING_AWAY, 1)
+        elif framing is None:
+            data = b""
+        elif framing.one_shot:
+            data = framing_for(framing.transport, framing.variant._replace(closing=True)).farewell(seat.cursor)
         else:
-            data = seat.framing.farewell(seat.cursor) if seat.framing is not None else b""
+            data = framing.pause(random.randint(*COME_BACK_MS)) + framing.farewell(seat.cursor)
         self.end(seat, data, reason)
 
     def say_goodbye_to_all(self) -> None:
@@ -85,11 +93,37 @@ class Holding:
         for seat in self._seats:
             self.say_goodbye(seat, "drain")
 
-    def shed(self, count: int) -> None:
-        """Send the oldest connections away, so that newer edges fill up."""
-        for seat in self._seats.oldest(count):
-            if not seat.ending and not self._fanout.is_busy(seat):
-                self.say_goodbye(seat, "shed")
+    @property
+    def staying(self) -> int:
+        """How many connections have not been told to go."""
+        return sum(not seat.ending for seat in self._seats)
+
+    def send_away(self, count: int, reason: str) -> int:
+        """Say goodbye to the oldest connections, and return to how many; those between two requests go last."""
+        may_go = [seat for seat in self._seats if self._may_go(seat)]
+        going = [seat for seat in may_go if seat.framing is not None] or may_go
+        for seat in going[:count]:
+            self.say_goodbye(seat, reason)
+        return len(going[:count])
+
+    async def answer_polls(self, reason: str) -> None:
+        """Answer every poll that waits, with nothing new; its client goes on elsewhere from the same position."""
+        for number, seat in enumerate(self._seats, 1):
+            if seat.framing is not None and seat.framing.one_shot and self._may_go(seat):
+                self.say_goodbye(seat, reason)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    def _may_go(self, seat: Seat) -> bool:
+        """Say whether this is a good moment for a seat to go: not in the middle of a request, nor of an answer.
+
+        A held connection may go while messages are on their way to it: it goes on from the last one it got.
+        """
+        if seat.ending or seat.opening is not None:
+            return False
+        if seat.framing is None:
+            return not seat.inbox
+        return not (seat.framing.one_shot and self._fanout.is_busy(seat))
 
     def _hold_poll(self, seat: Seat, opening: Opening) -> None:
         """Answer a poll now if there is anything to tell; else let it wait."""

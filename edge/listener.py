@@ -38,6 +38,7 @@ class Listener:
         self._most = max_connections
         self._socket: socket.socket | None = None
         self._fd = -1
+        self._paused = False
         self._log = get_logger()
 
     def open(self, host: str, port: int) -> None:
@@ -55,9 +56,12 @@ class Listener:
         asyncio.get_running_loop().add_reader(self._poller.fileno(), self.on_ready)
 
     def close(self) -> None:
-        """Stop accepting; the connections stay."""
+        """Stop listening; the connections stay, and those the kernel has accepted for us already are taken."""
         if self._socket is not None:
-            self._poller.unregister(self._fd)
+            for _ in range(BACKLOG // ACCEPTS):
+                self._accept()
+            if not self._paused:
+                self._poller.unregister(self._fd)
             self._socket.close()
             self._socket, self._fd = None, -1
 
@@ -125,10 +129,13 @@ class Listener:
         if error.errno not in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
             return  # the client went away before we came to it
         self._log.error("no more connections can be accepted; pausing", error=error.strerror)
-        self._poller.unregister(self._fd)
-        asyncio.get_running_loop().call_later(FULL_PAUSE, self._accept_again)
+        if not self._paused:
+            self._paused = True
+            self._poller.unregister(self._fd)
+            asyncio.get_running_loop().call_later(FULL_PAUSE, self._accept_again)
 
     def _accept_again(self) -> None:
+        self._paused = False
         if self._socket is not None:
             self._poller.register(self._fd, READ)
 

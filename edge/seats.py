@@ -23,7 +23,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
 from typing import NamedTuple
 
 from edge.channel import Channel
@@ -123,11 +122,8 @@ class Seats:
         return len(self._by_fd)
 
     def __iter__(self) -> Iterator[Seat]:
+        """Go through all seats, those that came first first; they may come and go meanwhile."""
         return iter(list(self._by_fd.values()))
-
-    def oldest(self, count: int) -> list[Seat]:
-        """Return the connections that came first."""
-        return list(islice(self._by_fd.values(), count))
 
     def get(self, fd: int) -> Seat | None:
         """Return the seat of a descriptor that the poller reported."""

@@ -1,34 +1,33 @@
-"""Shedding: an edge sends its oldest connections away at a set pace, so that newer edges fill up."""
+"""Shedding: connections are sent away at a set pace; to some number for newer edges' sake, or all for a drain."""
 
 import asyncio
+from collections.abc import Callable
 
 from aiohttp import web
 
 from common.errors import BadRequestError
 from common.http import json_answer
 from edge.holding import Holding
-from edge.seats import Seats
 
 PER_SECOND = 100  # connections sent away in a second, unless asked otherwise
 MOST_PER_SECOND = 10_000
-TICKS_PER_SECOND = 20
+TICK = 0.05  # seconds between two looks at who is to go
 
 
 class Shedder:
     """Answers `POST /drain?to=N&per_second=M` on the internal port."""
 
-    def __init__(self, seats: Seats, holding: Holding) -> None:
-        self._seats = seats
+    def __init__(self, holding: Holding) -> None:
         self._holding = holding
         self._task: asyncio.Task[None] | None = None
 
-    async def drain(self, request: web.Request) -> web.Response:
+    async def shed_to(self, request: web.Request) -> web.Response:
         """Begin to shed connections down to `to`; another call changes the goal, `to` above the number stops it."""
         goal = _number(request, "to", 0, 1_000_000, None)
         pace = _number(request, "per_second", 1, MOST_PER_SECOND, PER_SECOND)
         await self.stop()
-        self._task = asyncio.create_task(self._shed(goal, pace))
-        return json_answer({"connections": len(self._seats), "to": goal, "per_second": pace}, 202)
+        self._task = asyncio.create_task(send_away(self._holding, goal, lambda over: pace, "shed"))
+        return json_answer({"connections": self._holding.staying, "to": goal, "per_second": pace}, 202)
 
     async def stop(self) -> None:
         """Shed no more."""
@@ -37,14 +36,19 @@ class Shedder:
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
-    async def _shed(self, goal: int, pace: int) -> None:
-        due = 0.0
-        while (over := len(self._seats) - goal) > 0:
-            due += pace / TICKS_PER_SECOND
-            count = min(int(due), over)
-            due -= count
-            self._holding.shed(count)
-            await asyncio.sleep(1 / TICKS_PER_SECOND)
+
+async def send_away(holding: Holding, goal: int, rate: Callable[[int], float], reason: str) -> None:
+    """Send the oldest connections away until `goal` are left.
+
+    `rate` says how many shall go in a second, given how many are too many. The first goes at once.
+    """
+    clock = asyncio.get_running_loop().time
+    due, then = 1.0, clock()
+    while (over := holding.staying - goal) > 0:
+        due -= holding.send_away(min(int(due), over), reason)
+        await asyncio.sleep(TICK)
+        then, elapsed = (now := clock()), now - then
+        due += rate(over) * elapsed
 
 
 def _number(request: web.Request, name: str, least: int, most: int, default: int | None) -> int:

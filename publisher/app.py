@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 
 from aiohttp import web
@@ -14,6 +15,7 @@ from common.http import listen, port_of
 from common.logs import get_logger
 from common.redis import connect, endpoint
 from common.scripts import Scripts
+from common.service import notice_of_drain
 from common.settings import Settings
 from publisher.api import Api
 from publisher.delivery import Delivery
@@ -26,6 +28,7 @@ class Publisher:
     """One publisher process; implements `common.service.Service`."""
 
     def __init__(self, settings: Settings) -> None:
+        self.on_drain: Callable[[], None]
         publisher_id = secrets.token_hex(6)
         names = Names(settings.prefix)
         metrics = Metrics()
@@ -47,6 +50,7 @@ class Publisher:
             self._readiness,
             metrics.registry,
         )
+        self._draining = False
         self._runner: web.AppRunner | None = None
         self._bus_task: asyncio.Task[None] | None = None
         self._installing: asyncio.Task[None] | None = None
@@ -67,12 +71,24 @@ class Publisher:
         try:
             app = self._api.application()
             self._pages.add_to(app.router)
+            app.on_response_prepare.append(self._close_while_draining)
             self._runner = await listen(app, settings.publisher_host, settings.publisher_port, "COMET_PUBLISHER_PORT")
             await self._admin.start()
         except BaseException:
             await self.stop()
             raise
         self._bus_task = asyncio.create_task(self._bus.run())
+
+    async def drain(self) -> None:
+        """Be not ready, and serve until load balancers have noticed it; every answer is its connection's last."""
+        self._draining = True
+        get_logger().info("draining", seconds=self._settings.drain_seconds)
+        await asyncio.sleep(notice_of_drain(self._settings.drain_seconds))
+
+    async def _close_while_draining(self, request: web.Request, response: web.StreamResponse) -> None:
+        if self._draining:
+            response.force_close()
+            response.headers["Connection"] = "close"
 
     async def stop(self) -> None:
         """Answer the requests in flight, then let go of everything."""
@@ -100,5 +116,6 @@ class Publisher:
 
     def _readiness(self) -> Readiness:
         """Ready means that a probe came back lately, and that nobody has told us to stop."""
-        ready = self._bus.ready and self._runner is not None
-        return Readiness(ready, {"redis": self._bus.up, "receipts": self._receipts.listening})
+        ready = self._bus.ready and not self._draining and self._runner is not None
+        detail: dict[str, object] = {"redis": self._bus.up, "draining": self._draining}
+        return Readiness(ready, detail | {"receipts": self._receipts.listening})

@@ -74,6 +74,10 @@ class Framing:
         """Return the bytes for some objects; `cursor` is the position after the last of them."""
         raise NotImplementedError
 
+    def pause(self, retry_ms: int) -> bytes:
+        """Return what tells a client when to come back after the end, if the transport has such a thing."""
+        return b""
+
     def farewell(self, cursor: str) -> bytes:
         """Return what a subscriber is told when the edge goes away."""
         raise NotImplementedError

@@ -67,7 +67,11 @@ class SseFraming(HeldFraming):
 
     def head(self, retry_ms: int) -> bytes:
         """Return the response head and the pause after which the browser shall reconnect."""
-        return self._head + self._wrap(b"retry: %d\n\n" % retry_ms)
+        return self._head + self.pause(retry_ms)
+
+    def pause(self, retry_ms: int) -> bytes:
+        """Return the pause after which the browser shall reconnect."""
+        return self._wrap(b"retry: %d\n\n" % retry_ms)
 
     def encode_item(self, item: Item) -> bytes:
         """Return one event; control objects are events of their own name, with the object as data."""

@@ -65,11 +65,26 @@ class Process:
 
     def pause(self) -> None:
         """Stop it where it stands, as a machine that swaps; `resume` lets it go on."""
-        self._signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         """Let it go on after `pause`."""
-        self._signal(signal.SIGCONT)
+        self.signal(signal.SIGCONT)
+
+    def signal(self, number: int) -> None:
+        """Send it a signal."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    def ended(self, deadline: float) -> int:
+        """Wait for it to end by itself; return its exit code."""
+        process, self._process = self._process, None
+        assert process is not None
+        with process:
+            try:
+                return process.wait(deadline)
+            finally:
+                process.kill()
 
     @property
     def alive(self) -> bool:
@@ -80,10 +95,6 @@ class Process:
     def log(self) -> str:
         """The end of what it wrote."""
         return self._log.read_text(errors="replace")[-LOG_TAIL:] if self._log.exists() else ""
-
-    def _signal(self, number: int) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
 
     def _end(self, *, graceful: bool) -> None:
         process, self._process = self._process, None
@@ -137,6 +148,7 @@ class Service(Process):
         prefix = f"COMET_{kind.upper()}"
         own = {
             "COMET_REDIS_URL": redis_url,
+            "COMET_DRAIN_SECONDS": "0",
             f"{prefix}_HOST": HOST,
             f"{prefix}_PORT": str(self.port),
             f"{prefix}_ADMIN_PORT": str(self.admin_port),

@@ -10,15 +10,22 @@ from collections.abc import Callable, Iterator
 import pytest
 
 WAIT = 20.0
-HANGING = """
-import asyncio, sys
+DRAINING = """
+import asyncio, os, sys
+from common.logs import get_logger
 from common.service import run_service
-class Hanging:
+class Draining:
     def __init__(self, settings): pass
-    async def start(self): pass
-    async def stop(self): await asyncio.Event().wait()
-sys.exit(run_service("hanging", Hanging))
+    async def start(self):
+        if os.environ.get("ASK"): self.on_drain()
+    async def drain(self):
+        if os.environ.get("FAIL"): raise LookupError("a bug")
+        get_logger().info("draining")
+        await asyncio.Event().wait()
+    async def stop(self): pass
+sys.exit(run_service("test", Draining))
 """
+HANGING = DRAINING.replace("async def stop(self): pass", "async def stop(self): await asyncio.Event().wait()")
 FAILING = """
 import sys
 from common.service import run_service
@@ -76,7 +83,7 @@ def result(process: Process) -> tuple[int, str]:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_a_service_in_order(start: Start, number: signal.Signals) -> None:
     """The publisher says that it has started, also without Redis, and a signal ends it with exit code 0."""
-    ports = {"COMET_PUBLISHER_PORT": "0", "COMET_PUBLISHER_ADMIN_PORT": "0"}
+    ports = {"COMET_PUBLISHER_PORT": "0", "COMET_PUBLISHER_ADMIN_PORT": "0", "COMET_DRAIN_SECONDS": "0.1"}
     process = start("-m", "publisher", COMET_REDIS_URL="redis://127.0.0.1:1", COMET_EDGEPORT="1", **ports)
     seen = read_until(process, '"started"')
     assert "COMET_EDGEPORT is not a setting of this version; did you mean COMET_EDGE_PORT?" in seen
@@ -87,14 +94,43 @@ def test_a_signal_ends_a_service_in_order(start: Start, number: signal.Signals) 
     assert "Traceback" not in seen + errors
 
 
-def test_a_second_signal_ends_at_once(start: Start) -> None:
-    """A service that hangs in `stop` can still be ended by hand."""
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(start: Start, first: signal.Signals, second: signal.Signals) -> None:
+    """A service that hangs while it drains or stops can still be ended by hand."""
     process = start("-c", HANGING)
     read_until(process, '"started"')
-    process.send_signal(signal.SIGTERM)
-    read_until(process, '"stopping"')
+    process.send_signal(first)
+    read_until(process, '"draining"' if first == signal.SIGTERM else '"stopping"')
+    process.send_signal(second)
+    assert result(process)[0] == 128 + second
+
+
+def test_sigint_stops_without_a_drain(start: Start) -> None:
+    """Ctrl-C is for somebody who waits."""
+    process = start("-c", DRAINING)
+    read_until(process, '"started"')
     process.send_signal(signal.SIGINT)
-    assert result(process)[0] == 128 + signal.SIGINT
+    code, errors = result(process)
+    assert (code, '"draining"' in errors, '"stopped"' in errors) == (0, False, True)
+
+
+def test_sigint_cuts_a_drain_short_that_no_signal_began(start: Start) -> None:
+    """Who asked for a drain over HTTP can stop at once with Ctrl-C, in order."""
+    process = start("-c", DRAINING, ASK="1")
+    read_until(process, '"draining"')
+    process.send_signal(signal.SIGINT)
+    code, errors = result(process)
+    assert (code, '"stopped"' in errors) == (0, True)
+
+
+def test_a_drain_that_fails_stops_all_the_same(start: Start) -> None:
+    """A bug in the drain shows in the log and by the exit code, and everything is let go."""
+    process = start("-c", DRAINING, FAIL="1")
+    read_until(process, '"started"')
+    process.send_signal(signal.SIGTERM)
+    code, errors = result(process)
+    assert (code, '"stopped"' in errors, "a bug" in errors) == (1, True, True)
 
 
 def test_a_wrong_setting_is_one_line_and_exit_code_2(start: Start) -> None:

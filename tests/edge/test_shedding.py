@@ -14,7 +14,7 @@ async def test_a_goal_that_is_none_is_refused(query: str) -> None:
     """The sentence names the parameter and nothing is shed."""
     async with small_edge() as edge:
         await edge.held("/sub?id=room")
-        status, text = await post(Shedder(edge.seats, edge.holding), query)
+        status, text = await post(Shedder(edge.holding), query)
         assert (status, len(edge.seats)) == (400, 1)
         assert "give a whole number" in text
 
@@ -23,7 +23,7 @@ async def test_the_oldest_go_until_the_goal_is_reached() -> None:
     """Streams are told that the edge sends them away; those that came last stay."""
     async with small_edge() as edge:
         clients = [await edge.held("/sub?id=room") for _ in range(5)]
-        shedder = Shedder(edge.seats, edge.holding)
+        shedder = Shedder(edge.holding)
         status, _ = await post(shedder, "?to=2&per_second=1000")
         assert status == 202
         for client in clients[:3]:
@@ -62,7 +62,7 @@ async def test_an_old_pollers_next_answer_is_its_connections_last() -> None:
 
 async def post(shedder: Shedder, query: str) -> tuple[int, str]:
     """Ask on the internal port, as an operator does."""
-    routes = [web.post("/drain", shedder.drain)]
+    routes = [web.post("/drain", shedder.shed_to)]
     admin = AdminServer("127.0.0.1", 0, "PORT", lambda: Readiness(True, {}), CollectorRegistry(), routes)
     await admin.start()
     try:

@@ -1,0 +1,158 @@
+"""Draining an edge: who comes and who is there while it goes, as each client sees it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+import pytest
+from aiohttp import ClientSession, web
+from prometheus_client import CollectorRegistry
+
+from common.admin import AdminServer, Readiness
+from edge.drain import Drain
+from edge.shedding import Shedder
+from tests.edge.building import SmallEdge, head, small_edge
+
+SSE = "Accept: text/event-stream"
+
+
+class Draining(NamedTuple):
+    """An edge and its drain."""
+
+    edge: SmallEdge
+    drain: Drain
+    asked: list[bool]
+
+    @asynccontextmanager
+    async def running(self, *, leaving: bool) -> AsyncIterator["asyncio.Task[None]"]:
+        """Run the drain, up to its last phase if `leaving`."""
+        task = asyncio.create_task(self.drain.run())
+        await self.edge.until(lambda: self.edge.front.closing)
+        if leaving:
+            await self.edge.until(lambda: self.edge.front.leaving)
+        yield task
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@asynccontextmanager
+async def draining_edge(seconds: float, notice: float) -> AsyncIterator[Draining]:
+    """Return a small edge with its drain."""
+    async with small_edge() as edge:
+        asked: list[bool] = []
+        drain = Drain(seconds, notice, edge.listener, edge.front, edge.holding, Shedder(edge.holding))
+        drain.ask = lambda: asked.append(True)
+        yield Draining(edge, drain, asked)
+
+
+async def test_at_first_everything_is_served_as_ever() -> None:
+    """Until load balancers have noticed, a newcomer is seated on each transport, and gets what is published."""
+    async with draining_edge(60, 60) as one, one.running(leaving=False):
+        stream = await one.edge.held("/sub?id=room")
+        events = await one.edge.held("/sub?id=room", SSE, transport="sse")
+        poll = await one.edge.held("/poll?id=room", transport="poll")
+        one.edge.publish("room", b"news")
+        assert b"news" in await stream.until(b"}\n\r\n")
+        assert b"news" in await events.until(b"\n\n\r\n")
+        answer = await poll.answer()
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        assert b"news" in answer.body
+        assert await poll.rest() == b""
+
+
+async def test_every_transport_has_its_own_goodbye() -> None:
+    """A stream gets a close object, an EventSource a time to come back, a poll its answer, all a clean end."""
+    async with draining_edge(0.4, 0.2) as one:
+        stream = await one.edge.held("/sub?id=room")
+        events = await one.edge.held("/sub?id=room", SSE, transport="sse")
+        poll = await one.edge.held("/poll?id=room", transport="poll")
+        async with one.running(leaving=False) as task:
+            assert (await stream.rest()).endswith(b'connect again"}\n\r\n0\r\n\r\n')
+            goodbye = await events.rest()
+            assert 500 <= int(goodbye.partition(b"retry: ")[2].partition(b"\n")[0]) <= 2500
+            assert goodbye.endswith(b"\n\n\r\n0\r\n\r\n")
+            answer = await poll.answer()
+            assert (answer.status, answer.headers["connection"], answer.json["messages"]) == (200, "close", [])
+            assert answer.json["seq"]
+            assert await poll.rest() == b""
+            for client in (stream, events, poll):
+                client.close()
+            await task
+        assert one.edge.counters.closed_total == {("stream", "drain"): 1, ("sse", "drain"): 1, ("poll", "drain"): 1}
+
+
+async def test_who_asks_late_on_a_connection_of_old_is_sent_on_without_an_error() -> None:
+    """When nobody is seated any more a poll is answered at once, and an EventSource told when to come back."""
+    async with draining_edge(60, 0) as one:
+        clients = [await one.edge.connect() for _ in range(9)]  # idle ones go last
+        async with one.running(leaving=True):
+            one.edge.publish("room")
+            poll, events, stream = clients[-3:]
+            answer = await poll.ask(head("/poll?id=room"))
+            assert (answer.status, answer.json["messages"], answer.headers["connection"]) == (200, [], "close")
+            await events.send(head("/sub?id=room", SSE))
+            told = await events.rest()
+            assert told.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert b"retry: " in told
+            refused = await stream.ask(head("/sub?id=room"))
+            assert (refused.status, "retry-after" in refused.headers) == (503, True)
+
+
+async def test_a_late_poll_gets_what_it_missed() -> None:
+    """An answer at once is not an empty one for whom something is waiting."""
+    async with draining_edge(60, 0) as one:
+        other = await one.edge.held("/sub?id=room")
+        poll = await one.edge.connect()
+        one.edge.publish("room", b"missed")
+        await other.until(b"missed")
+        async with one.running(leaving=True):
+            answer = await poll.ask(head("/poll?id=room&since=0"))
+            assert [item["content"] for item in answer.json["messages"]] == ["missed"]
+
+
+async def test_who_is_in_the_middle_of_a_request_may_finish_it() -> None:
+    """Half a request is no reason to be sent away before the time is up."""
+    async with draining_edge(0.4, 0.2) as one:
+        client = await one.edge.connect()
+        whole = head("/poll?id=room&timeout=0")
+        await client.send(whole[:20])
+        await one.edge.turns()
+        async with one.running(leaving=True):
+            await client.send(whole[20:])
+            assert (await client.answer()).status == 200
+
+
+async def test_connections_the_kernel_took_are_served() -> None:
+    """Who connected before the edge stopped listening is not reset, even if nobody has accepted it yet."""
+    async with small_edge() as edge:
+        _, writer = await asyncio.open_connection("127.0.0.1", edge.listener.port)
+        edge.listener.close()
+        assert len(edge.seats) == 1
+        writer.close()
+
+
+async def test_the_time_is_kept_even_if_somebody_cannot_go() -> None:
+    """A subscriber whose channel never gets ready does not hold up the end of the drain."""
+    async with draining_edge(0.2, 0.1) as one:
+        one.edge.bus.acknowledging = False
+        client = await one.edge.connect()
+        await client.send(head("/sub?id=room"))
+        await one.edge.until(lambda: any(seat.opening for seat in one.edge.seats))
+        async with one.running(leaving=True) as task, asyncio.timeout(5):
+            await task
+
+
+@pytest.mark.parametrize(("query", "status", "asked"), [("", 202, True), ("?to=5", 202, False), ("?now=1", 400, False)])
+async def test_asking_for_a_drain(query: str, status: int, asked: bool) -> None:
+    """POST /drain is SIGTERM by HTTP; with a number it only sheds, and anything else is a mistake."""
+    async with draining_edge(30, 5) as one:
+        routes = [web.post("/drain", one.drain.on_request)]
+        admin = AdminServer("127.0.0.1", 0, "PORT", lambda: Readiness(True, {}), CollectorRegistry(), routes)
+        await admin.start()
+        try:
+            url = f"http://127.0.0.1:{admin.port}/drain{query}"
+            async with ClientSession() as session, session.post(url) as answer:
+                assert (answer.status, bool(one.asked)) == (status, asked)
+        finally:
+            await admin.stop()
