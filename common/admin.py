@@ -1,20 +1,23 @@
 """The internal port of a service: health, readiness, metrics. It is for operators, never for the public."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from common.bus import Bus
 from common.http import errors_as_json, json_answer, listen, port_of
 
 
-class Readiness(NamedTuple):
-    """Whether a service can do its work now, and what that was judged by (JSON values)."""
+class Check(NamedTuple):
+    """One thing that a service needs for its work: whether it is so, and the figures it was judged by (JSON values)."""
 
-    ready: bool
-    detail: dict[str, object]
+    name: str
+    ok: bool
+    figures: Mapping[str, object] = MappingProxyType({})
 
 
 class AdminServer:
@@ -25,7 +28,7 @@ class AdminServer:
         host: str,
         port: int,
         port_variable: str,
-        readiness: Callable[[], Readiness],
+        readiness: Callable[[], Sequence[Check]],
         registry: CollectorRegistry,
         routes: Sequence[web.RouteDef] = (),
     ) -> None:
@@ -60,8 +63,17 @@ class AdminServer:
         return json_answer({"status": "ok"})
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        ready, detail = self._readiness()
+        """A service is ready if every check is well; the answer names each."""
+        checks = self._readiness()
+        ready = all(check.ok for check in checks)
+        detail = {check.name: {"ok": check.ok, **check.figures} for check in checks}
         return json_answer({"ready": ready, **detail}, 200 if ready else 503)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def redis_check(bus: Bus) -> Check:
+    """Return the check that Redis delivers: a probe came back lately; an open connection alone proves nothing."""
+    age = round(bus.proof_age, 1) if bus.proof_age < float("inf") else None
+    return Check("redis", bus.ready, {"connected": bus.up, "probe_age_seconds": age})

@@ -11,7 +11,7 @@ from contextlib import suppress
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from common.admin import AdminServer, Readiness
+from common.admin import AdminServer, Check, redis_check
 from common.build_info import register_build_info
 from common.bus import Bus
 from common.channels import Names
@@ -93,7 +93,7 @@ class Edge:
             poll_timeout=settings.poll_timeout,
             max_age=settings.max_connection_age,
         )
-        most = _most_connections(settings.max_connections)
+        self._most = _most_connections(settings.max_connections)
         self._front = Front(
             self._seats,
             self._hub,
@@ -103,9 +103,9 @@ class Edge:
             self._loop.call_soon,
             header_timeout=settings.header_timeout,
             allowed_origins=settings.allowed_origins,
-            max_connections=most,
+            max_connections=self._most,
         )
-        self._listener = Listener(self._poller, self._seats, self._front, max_connections=most)
+        self._listener = Listener(self._poller, self._seats, self._front, max_connections=self._most)
         self._bus = Bus(endpoint(settings.redis_url), self._hub, names.probe(self.id), self._redis.publish)
 
         self._seats.on_leave = self._hub.leave
@@ -205,10 +205,14 @@ class Edge:
             pipeline.publish(name, payload)
         await pipeline.execute()
 
-    def _readiness(self) -> Readiness:
-        draining = self._drain.began
-        detail: dict[str, object] = {"redis": self._bus.up, "draining": draining, "connections": len(self._seats)}
-        return Readiness(self._bus.ready and not draining, detail)
+    def _readiness(self) -> list[Check]:
+        """Ready means that a newcomer would be seated: Redis delivers, nobody is sent away, and there is room."""
+        held = len(self._seats)
+        return [
+            redis_check(self._bus),
+            Check("drain", not self._drain.began),
+            Check("room", held < self._most, {"connections": held, "limit": self._most}),
+        ]
 
     def _gauges(self) -> Gauges:
         channels = self._hub.channels.values()

@@ -8,7 +8,7 @@ from contextlib import suppress
 from aiohttp import web
 from redis import RedisError
 
-from common.admin import AdminServer, Readiness
+from common.admin import AdminServer, Check, redis_check
 from common.bus import Bus
 from common.channels import Names
 from common.http import listen, port_of
@@ -114,8 +114,10 @@ class Publisher:
         except (RedisError, OSError) as error:
             get_logger().info("FCALL comet_publish cannot be offered; nothing else needs it", error=str(error))
 
-    def _readiness(self) -> Readiness:
-        """Ready means that a probe came back lately, and that nobody has told us to stop."""
-        ready = self._bus.ready and not self._draining and self._runner is not None
-        detail: dict[str, object] = {"redis": self._bus.up, "draining": self._draining}
-        return Readiness(ready, detail | {"receipts": self._receipts.listening})
+    def _readiness(self) -> list[Check]:
+        """Ready means that a message would be taken and its receipts heard, and that nobody has told us to stop."""
+        return [
+            redis_check(self._bus),
+            Check("receipts", self._receipts.listening),
+            Check("drain", not self._draining and self._runner is not None),
+        ]

@@ -5,20 +5,20 @@ import pytest
 from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry, Counter
 
-from common.admin import AdminServer, Readiness
+from common.admin import AdminServer, Check
 from common.errors import SettingsError
 
 VARIABLE = "COMET_EDGE_ADMIN_PORT"
 
 
 class Judge:
-    """Says that a service is ready, or not, as a test wants it."""
+    """Says that one of two things is well, or not, as a test wants it."""
 
     ready = True
 
-    def __call__(self) -> Readiness:
+    def __call__(self) -> list[Check]:
         """Return what the test has set."""
-        return Readiness(self.ready, {"redis": self.ready})
+        return [Check("drain", True), Check("redis", self.ready, {"age": 3})]
 
 
 @pytest.fixture
@@ -60,7 +60,8 @@ async def test_readiness_is_asked_for_at_each_request(
     """`/readyz` is 200 or 503, with what it was judged by."""
     judge.ready = ready
     answer = await fetch(admin, "/readyz")
-    assert (answer[0], json.loads(answer[2])) == (status, {"ready": ready, "redis": ready})
+    detail = {"ready": ready, "drain": {"ok": True}, "redis": {"ok": ready, "age": 3}}
+    assert (answer[0], json.loads(answer[2])) == (status, detail)
 
 
 async def test_metrics_are_those_of_the_registry(admin: AdminServer) -> None:
@@ -80,7 +81,7 @@ async def test_other_requests_are_a_json_error(admin: AdminServer, method: str, 
 async def test_a_failing_handler_is_a_500_without_a_traceback(admin: AdminServer) -> None:
     """What nobody expected is logged and answered with one JSON line that gives nothing away."""
 
-    def fail() -> Readiness:
+    def fail() -> list[Check]:
         raise LookupError("secret detail")
 
     admin._readiness = fail

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import ClientSession, web
 from prometheus_client import CollectorRegistry
 
-from common.admin import AdminServer, Readiness
+from common.admin import AdminServer
 from edge.drain import Drain
 from edge.shedding import Shedder
 from tests.edge.building import SmallEdge, head, small_edge
@@ -148,7 +148,7 @@ async def test_asking_for_a_drain(query: str, status: int, asked: bool) -> None:
     """POST /drain is SIGTERM by HTTP; with a number it only sheds, and anything else is a mistake."""
     async with draining_edge(30, 5) as one:
         routes = [web.post("/drain", one.drain.on_request)]
-        admin = AdminServer("127.0.0.1", 0, "PORT", lambda: Readiness(True, {}), CollectorRegistry(), routes)
+        admin = AdminServer("127.0.0.1", 0, "PORT", list, CollectorRegistry(), routes)
         await admin.start()
         try:
             url = f"http://127.0.0.1:{admin.port}/drain{query}"

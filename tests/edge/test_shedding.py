@@ -4,7 +4,7 @@ import pytest
 from aiohttp import ClientSession, web
 from prometheus_client import CollectorRegistry
 
-from common.admin import AdminServer, Readiness
+from common.admin import AdminServer
 from edge.shedding import Shedder
 from tests.edge.building import head, small_edge
 
@@ -63,7 +63,7 @@ async def test_an_old_pollers_next_answer_is_its_connections_last() -> None:
 async def post(shedder: Shedder, query: str) -> tuple[int, str]:
     """Ask on the internal port, as an operator does."""
     routes = [web.post("/drain", shedder.shed_to)]
-    admin = AdminServer("127.0.0.1", 0, "PORT", lambda: Readiness(True, {}), CollectorRegistry(), routes)
+    admin = AdminServer("127.0.0.1", 0, "PORT", list, CollectorRegistry(), routes)
     await admin.start()
     try:
         url = f"http://127.0.0.1:{admin.port}/drain{query}"
