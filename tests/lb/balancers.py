@@ -14,7 +14,7 @@ from tests.cluster.waiting import until
 from tests.lb.talking import ask, listening
 
 DEPLOY = ROOT / "deploy"
-TIME_OUT = "330s"  # what all shipped configurations give a silent connection
+TIME_OUTS = ("330s", "10s")  # what all shipped configurations give a silent connection, and an unfinished request
 
 
 class Edge(Service):
@@ -86,7 +86,7 @@ class Balancer(Process):
         edges: Sequence[Edge],
         publisher: Service,
         *,
-        time_out: str = TIME_OUT,
+        time_out: str = "",
         certificate: Certificate | None = None,
     ) -> None:
         self.port, self.tls_port, self._own_port = free_ports(3)
@@ -114,8 +114,10 @@ class Balancer(Process):
     def _shipped(self, path: str, *changes: tuple[str, str], pattern: tuple[str, str] | None = None) -> Path:
         """Copy a shipped file with its addresses changed; every change must find something to change."""
         text = (DEPLOY / path).read_text()
-        for old, new in ((TIME_OUT, self._time_out), *changes):
-            assert old in text or old == TIME_OUT, f"{path} does not have {old!r}"
+        for old in TIME_OUTS if self._time_out else ():
+            text = text.replace(f" {old}", f" {self._time_out}")
+        for old, new in changes:
+            assert old in text, f"{path} does not have {old!r}"
             text = text.replace(old, new)
         if pattern is not None:
             text, count = re.subn(pattern[0], pattern[1], text, flags=re.MULTILINE)
@@ -132,13 +134,8 @@ class Nginx(Balancer):
 
     def _command_line(self) -> list[str]:
         folder = self._folder
-        servers = "".join(f"    server {edge.host}:{edge.port} max_fails=1 fail_timeout=2s;\n" for edge in self._edges)
-        self._shipped(
-            "nginx/edges.conf",
-            ("    server 127.0.0.1:8090 max_fails=1 fail_timeout=2s;\n", ""),
-            ("    server 127.0.0.1:8080 max_fails=1 fail_timeout=2s;\n", servers),
-            ("127.0.0.1:8081", f"{HOST}:{self._publisher.port}"),
-        )
+        listed = (r"(^    server 127.*:80[89]0 .*\n)+", "".join(map(self._lines, self._edges)))
+        self._shipped("nginx/edges.conf", ("127.0.0.1:8081", f"{HOST}:{self._publisher.port}"), pattern=listed)
         self._shipped("nginx/routes.conf")
         changes = [
             ("listen 8000", f"listen {HOST}:{self.port}"),
@@ -156,6 +153,11 @@ class Nginx(Balancer):
         main = self._shipped("nginx/nginx.conf", *changes)
         # Its workers outlive a master that is killed; one process does not, however the test run ends.
         return ["nginx", "-c", str(main), "-g", f"daemon off; master_process off; pid {folder}/nginx.pid;"]
+
+    @staticmethod
+    def _lines(edge: Edge) -> str:
+        where = f"    server {edge.host}:{edge.port}"
+        return f"{where} max_fails=1 fail_timeout=2s;\n{where} max_fails=0 backup;\n"
 
 
 class Haproxy(Balancer):

@@ -15,7 +15,8 @@ _numbers = count(1)
 _balancers: list[Balancer] = []
 
 # COMET_DRAIN_SECONDS: an edge that is told to stop shall be gone before the tests lose their patience.
-SETTINGS = {"COMET_HEARTBEAT": "0.5", "COMET_DRAIN_SECONDS": "2"}
+SETTINGS = {"COMET_DRAIN_SECONDS": "2"}
+QUICK_HEARTBEAT = {"COMET_HEARTBEAT": "0.5"}
 
 EACH = [
     pytest.param(
@@ -42,7 +43,7 @@ def balancing(balancer: Balancer) -> Iterator[Balancer]:
 @pytest.fixture(scope="session")
 def edges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Return a cluster that nobody breaks."""
-    with running(edges_behind(tmp_path_factory.mktemp("edges"), **SETTINGS)) as cluster:
+    with running(edges_behind(tmp_path_factory.mktemp("edges"), **SETTINGS, **QUICK_HEARTBEAT)) as cluster:
         yield cluster
 
 

@@ -65,7 +65,7 @@ class CurlStream:
 
 
 class Backend:
-    """Stands where an edge or the publisher should: notes what it is asked, and answers or hangs up."""
+    """Stands where an edge or the publisher should: is ready, notes what it is asked, and answers or hangs up."""
 
     def __init__(self, host: str = "127.0.0.1", port: int = 0, *, hangs_up: bool = False) -> None:
         self.requests: list[tuple[str, dict[str, str]]] = []
@@ -74,25 +74,28 @@ class Backend:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
-            def do_GET(self) -> None:  # http.server wants it
-                notes.append((f"{self.command} {self.path}", {k.lower(): v for k, v in self.headers.items()}))
+            def do_GET(self) -> None:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
-                if hangs_up:
-                    self.close_connection = True
-                    return
+                self.close_connection = True
+                if self.path != "/readyz":
+                    notes.append((f"{self.command} {self.path}", {k.lower(): v for k, v in self.headers.items()}))
+                    if hangs_up:
+                        return
                 self.send_response(200)
+                self.send_header("Connection", "close")
                 self.send_header("Content-Length", "3")
                 self.end_headers()
                 self.wfile.write(b"ok\n")
 
-            do_POST = do_GET  # noqa: N815
+            do_POST = do_GET  # noqa: N815  # http.server calls it so
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
         self._server = ThreadingHTTPServer((host, port), Handler)
         self._server.daemon_threads = True
-        self.host, self.port = self._server.server_address[:2]
+        self.host = host
+        self.port = self.admin_port = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
 
     def __enter__(self) -> Self:
@@ -100,6 +103,10 @@ class Backend:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop listening; harmless if it was done before."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
