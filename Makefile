@@ -23,7 +23,7 @@ check: .venv/installed ## lint, format, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-system: .venv/installed ## run the tests that need Debian packages (see .ci/run)
+test-system: .venv/deploy ## run the tests that need Debian packages (see .ci/run)
 	@$(BIN)/pytest -m system || { code=$$?; [ $$code = 5 ] && echo 'there are no system tests yet'; exit $$(( code == 5 ? 0 : code )); }
 
 soak: .venv/installed ## break everything at random for a while: make soak SECONDS=600 SEED=7
@@ -40,4 +40,8 @@ clean: ## remove everything that was made here
 	@test -n '$(PYTHON)' || { echo 'no Python >= 3.11 with its venv module found; install one (Debian: python3-venv) or run make PYTHON=/path/to/python' >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+.venv/deploy: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[deploy]'
 	@touch $@

@@ -1,0 +1,80 @@
+"""The audience of a test: the process of `tests.docker.subscribers`, and publishers that keep a rate."""
+
+import pickle
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import count
+from pathlib import Path
+
+from comet.guard import guarded
+from tests.cluster.processes import ROOT
+from tests.cluster.waiting import until
+from tests.docker.account import Account
+from tests.faults.checker import Ledger
+from tests.faults.writer import Writer
+
+ATTACHING = 60.0  # seconds; deadlines, not promises
+FINISHING = 60.0
+
+
+class Audience:
+    """Subscribers in a process of their own."""
+
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
+        self._process = process
+        self._folder = folder
+
+    def wait_attached(self) -> None:
+        """Wait until every one was welcomed."""
+        self._wait_for("attached", ATTACHING)
+
+    def wait_finished(self) -> Account:
+        """Wait until every one has its channel's last message; return what they were told."""
+        self._wait_for("finished", FINISHING)
+        account: Account = pickle.loads((self._folder / "account").read_bytes())
+        return account
+
+    def _wait_for(self, word: str, deadline: float) -> None:
+        said = self._folder / "said"
+        until(lambda: word in said.read_text() or self._process.poll() is not None, deadline)
+        assert word in said.read_text(), said.read_text()
+
+
+@contextmanager
+def audience(folder: Path, port: int, channels: int, **transports: int) -> Iterator[Audience]:
+    """Run so many subscribers of each transport, on `room-0` and following, while the block runs."""
+    counts = [f"{name}={number}" for name, number in transports.items()]
+    command = [sys.executable, "-m", "tests.docker.subscribers", str(port), str(folder / "account"), str(channels)]
+    with (folder / "said").open("wb") as said:
+        process = subprocess.Popen(
+            guarded(*command, *counts), cwd=ROOT, stdin=subprocess.PIPE, stdout=said, stderr=said
+        )
+    with process:
+        try:
+            yield Audience(process, folder)
+        finally:
+            process.kill()
+
+
+class PacedWriter(Writer):
+    """A writer that publishes so many arrays a second, whatever each takes."""
+
+    def __init__(self, port: int, channels: list[str], ledger: Ledger, *, batch: int, per_second: float) -> None:
+        super().__init__(port, channels, ledger, batch=batch, pause=0)
+        self._period = 1 / per_second
+
+    def run(self) -> None:
+        """Publish; never dies silently."""
+        began = time.monotonic()
+        try:
+            for turn in count():
+                if self.over.wait(max(0.0, began + turn * self._period - time.monotonic())):
+                    break
+                self._publish(self._messages(turn))
+        except Exception as error:
+            self.error = error
+        finally:
+            self._post.close()
