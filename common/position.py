@@ -1,8 +1,11 @@
 """Positions: where in a channel's log a subscriber stands, written `offset-tag`."""
 
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
+from urllib.parse import quote, unquote
 
+from common.channels import check_channel
 from common.errors import BadRequestError
 
 # 19 digits stay below 2**64, as the parts of a Redis stream id must.
@@ -58,3 +61,45 @@ def parse_positions(text: str, count: int) -> list[Position]:
             f"since: {len(parts)} positions for {count} channels; send one for each id, in the same order"
         )
     return [parse_position(part) for part in parts]
+
+
+def parse_named_positions(text: str) -> dict[str, Position]:
+    """Read positions that name their channels, as `named_positions` writes them. Raises `BadRequestError`."""
+    named: dict[str, Position] = {}
+    for field in text.split("&"):
+        name, equals, position = field.partition("=")
+        if not equals:
+            raise BadRequestError(f"since: {field[:60]!r} does not name its channel; write for example room=12-17")
+        try:
+            channel = check_channel(unquote(name, errors="strict"))
+        except UnicodeDecodeError:
+            raise BadRequestError(f"since: {name[:60]!r} is not UTF-8; percent-encode it as such") from None
+        named[channel] = parse_position(position)
+    return named
+
+
+def named_positions(positions: Mapping[str, str]) -> str:
+    """Return positions with the names of their channels: `room=12-17&b=13-18`, the names percent-encoded."""
+    return "&".join(f"{quote(name, safe='')}={seq}" for name, seq in positions.items())
+
+
+class Standing(dict[str, str]):
+    """Where a subscriber stands on each of its channels: channel -> seq, in the order asked."""
+
+    __slots__ = ()
+
+    @property
+    def cursor(self) -> str:
+        """What the subscriber sends back to go on from here; it repeats its channels in the same order."""
+        return ",".join(self.values())
+
+
+class NamedStanding(Standing):
+    """The same for a subscriber whose channels have changed since it named them: the cursor names them, too."""
+
+    __slots__ = ()
+
+    @property
+    def cursor(self) -> str:
+        """What the subscriber sends back instead of its channels' names."""
+        return named_positions(self)

@@ -22,6 +22,7 @@ from common.service import notice_of_drain
 from common.settings import Settings
 from edge.adoption import Adopter
 from edge.audit import Auditor
+from edge.changes import Changes
 from edge.counters import Counters
 from edge.drain import Drain
 from edge.entrance import Entrance
@@ -93,11 +94,13 @@ class Edge:
             poll_timeout=settings.poll_timeout,
             max_age=settings.max_connection_age,
         )
+        self._changes = Changes(self._hub, fanout, self._seats, clock)
         self._most = _most_connections(settings.max_connections)
         self._front = Front(
             self._seats,
             self._hub,
             self._holding,
+            self._changes,
             counters,
             clock,
             self._loop.call_soon,
@@ -198,6 +201,7 @@ class Edge:
             self._front.wheel.advance(now)
             self._seats.cut_stuck()
             self._hub.wheel.advance(now)
+            self._changes.wheel.advance(now)
 
     async def _publish_all(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         pipeline = self._redis.pipeline(transaction=False)

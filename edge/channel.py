@@ -112,6 +112,11 @@ class Channel:
         """What a subscriber sends back to go on from here; `0-0` where no positions are kept."""
         return str(self.last or START)
 
+    @property
+    def told(self) -> str:
+        """The position of a seat that was given all that is on its way now (see `FanOut.settle`)."""
+        return self.job.cursor if self.job is not None else self.cursor
+
     def subscribers(self, now: float) -> int:
         """Count the connected: held connections, and pollers that are expected back."""
         return len(self.seats) + self._pollers_away(now)

@@ -18,6 +18,9 @@ from edge.framing import Item
 from edge.opening import Opening
 from edge.recovery import Gap, Synchronizer, Wish, catch_up
 
+ATTACH_TIMEOUT = 3.0  # seconds a subscriber waits for Redis before it is sent away
+WELCOME = "hello world!"
+
 
 class Entrance:
     """Lets subscribers into channels."""
@@ -28,7 +31,7 @@ class Entrance:
         self._synchronizer = synchronizer
         self._counters = counters
         self._keeps_history = keeps_history
-        self._reads: dict[tuple[str, Position], list[tuple[Opening, int]]] = {}
+        self._reads: dict[tuple[str, Position], list[tuple[Channel, Opening, int]]] = {}
 
     def enter(self, channel: Channel, opening: Opening, index: int) -> None:
         """Let a subscriber into its index-th channel, as soon as that is live and it can be brought up to date."""
@@ -49,9 +52,9 @@ class Entrance:
     def hold_readers(self) -> None:
         """Let those whose read is under way wait for the next connection: the answer may never come."""
         for readers in self._reads.values():
-            for opening, index in readers:
+            for channel, opening, index in readers:
                 if opening.alive:
-                    self._wait(opening.seat.channels[index], opening, index)
+                    self._wait(channel, opening, index)
         self._reads.clear()
 
     def _since(self, channel: Channel, opening: Opening, index: int) -> Position | None:
@@ -69,16 +72,15 @@ class Entrance:
     def _read(self, channel: Channel, since: Position, opening: Opening, index: int) -> None:
         """Have the log read after a position, once for all who stand there."""
         readers = self._reads.setdefault((channel.name, since), [])
-        readers.append((opening, index))
+        readers.append((channel, opening, index))
         if len(readers) == 1:
             wanted = Wanted(channel.name, since.offset)
             self._synchronizer.ask(Wish(wanted, partial(self._on_read, channel.name, since)))
 
     def _on_read(self, name: str, since: Position, synced: Synced) -> None:
-        for opening, index in self._reads.pop((name, since), ()):
+        for channel, opening, index in self._reads.pop((name, since), ()):
             if not opening.alive:
                 continue
-            channel = opening.seat.channels[index]
             if channel.state is not State.LIVE or channel.fresh:
                 self._wait(channel, opening, index)
                 continue
@@ -105,7 +107,7 @@ class Entrance:
             opening.items.extend(missed_items(channel, missed))
         opening.missing -= 1
         if opening.missing == 0:
-            self.on_seated(opening)
+            opening.done(opening)
 
 
 def data_item(name: str, message: Message) -> Item:

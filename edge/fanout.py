@@ -13,6 +13,8 @@ F2  A job writes to the seats that were there when it began. Nobody joins a chan
     and the beginning of its job: newcomers wait for it, and start after it.
 F3  A poll is not answered "nothing new" while its channel has a job or collected messages.
 F4  A seat that left and came back during a job is not the one the job meant: its `born` is later than the job.
+F5  Before a seat's channels change it is settled: what runs towards it is written now, and the job, which may still
+    have it on its list, passes it by. So it stands on each channel where that channel's job ends.
 """
 
 from collections import deque
@@ -20,6 +22,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from common.logs import get_logger
+from common.position import Standing
 from edge.channel import NOTHING, Channel
 from edge.counters import Counters
 from edge.framing import Framing, Item
@@ -34,7 +37,7 @@ Policy = Literal["disconnect", "latest"]
 class Job:
     """The messages of one channel on their way to its seats."""
 
-    __slots__ = ("channel", "cursor", "encoded", "items", "next", "number", "seats")
+    __slots__ = ("channel", "cursor", "encoded", "items", "next", "number", "seats", "settled")
 
     def __init__(self, channel: Channel, items: list[Item], number: int) -> None:
         self.channel = channel
@@ -44,6 +47,11 @@ class Job:
         self.seats = list(channel.seats)
         self.next = 0
         self.encoded: dict[Framing, bytes] = {}
+        self.settled: set[Seat] = set()  # need no more of it, though they may be on the list
+
+    def owes(self, seat: Seat) -> bool:
+        """Say whether a seat will still be written to."""
+        return seat.born < self.number and seat not in self.settled and seat in self.seats[self.next :]
 
     def encode(self, framing: Framing) -> bytes:
         """Return the messages in one framing, made once."""
@@ -69,7 +77,6 @@ class FanOut:
     ) -> None:
         self.on_answered: Callable[[Seat], None]  # set by the app: a poll was answered, its connection is free
         self.on_begun: Callable[[Channel], None]  # set by the hub: newcomers may enter the channel
-        self.jobs_begun = 0
         self._seats = seats
         self._counters = counters
         self._clock = clock
@@ -79,7 +86,8 @@ class FanOut:
         self._policy = policy
         self._dirty: list[Channel] = []
         self._jobs: deque[Job] = deque()
-        self._joint: dict[Seat, list[Item]] = {}
+        self._joint: dict[Seat, list[Job]] = {}
+        self._number = 0
         self._is_due = False
         self._log = get_logger()
 
@@ -104,6 +112,27 @@ class FanOut:
             while self._jobs:
                 self._step()
             self._deliver_joint()
+
+    def next_number(self) -> int:
+        """Return a number for what happens now: a job's beginning or a seat's attachment; later is greater."""
+        self._number += 1
+        return self._number
+
+    def settle(self, seat: Seat) -> None:
+        """Write to one seat now what is on its way to it (F5); it may not survive that, as after any write."""
+        for channel in seat.channels:
+            job = self._running(channel)
+            if job is not None and job.owes(seat):
+                job.settled.add(seat)
+                self._write_aside(job, seat)
+        self._deliver_joint()
+
+    def _running(self, channel: Channel) -> Job | None:
+        """Return a channel's job; messages that only wait to be sent become one."""
+        if channel.fresh and channel.job is None:
+            self._begin(channel)
+            self._go_on_after(0)
+        return channel.job
 
     def is_busy(self, seat: Seat) -> bool:
         """Say whether messages are on their way to one of a seat's channels."""
@@ -136,15 +165,14 @@ class FanOut:
         """Begin a job for each channel that has messages and no job yet; a busy one follows when that is done (F1)."""
         dirty, self._dirty = self._dirty, []
         for channel in dirty:
-            if channel.job is None:
+            if channel.job is None and channel.fresh:
                 self._begin(channel)
 
     def _begin(self, channel: Channel) -> None:
         items, channel.fresh = channel.fresh, NOTHING
         channel.sent_at = self._clock()
-        self.jobs_begun += 1
         if channel.seats:
-            channel.job = Job(channel, items, self.jobs_begun)
+            channel.job = Job(channel, items, self.next_number())
             self._jobs.append(channel.job)
         self.on_begun(channel)
 
@@ -152,6 +180,8 @@ class FanOut:
         """Write one job's messages to its next few seats."""
         job = self._jobs.popleft()
         seats = job.seats if len(job.seats) <= STEP else job.seats[job.next : job.next + STEP]
+        if job.settled:
+            seats = [seat for seat in seats if seat not in job.settled]
         job.next += STEP
         try:
             for seat in self._seats.broadcast(seats, job.encode, len(job.items), job.number):
@@ -171,16 +201,20 @@ class FanOut:
             return
         if seat.opening is not None:
             seat.opening.items += job.items
-        elif seat.positions is not None:
-            self._joint.setdefault(seat, []).extend(job.items)
+        elif len(seat.channels) > 1 or seat.positions is not None:
+            self._joint.setdefault(seat, []).append(job)
         elif seat.framing is not None:
             self._send(seat, seat.framing, job.encode(seat.framing), job.items)
 
     def _deliver_joint(self) -> None:
         """Write to those who have several channels what all of them brought."""
         joint, self._joint = self._joint, {}
-        for seat, items in joint.items():
-            self.deliver(seat, items)
+        for seat, jobs in joint.items():
+            items = [item for job in jobs for item in job.items]
+            if seat.positions is not None:
+                self.deliver(seat, items)
+            elif seat.framing is not None:
+                self._send(seat, seat.framing, b"".join([job.encode(seat.framing) for job in jobs]), items)
 
     def deliver(self, seat: Seat, items: list[Item]) -> None:
         """Write items to one seat, each with the cursor that holds after it."""
@@ -199,12 +233,22 @@ class FanOut:
             self._seats.write(seat, data)
 
     def _skip_to_newest(self, seat: Seat, framing: Framing, newest: Item) -> None:
-        """Forget what is parked for a slow reader; it gets a reset and the newest message."""
-        channel = next(channel for channel in seat.channels if channel.name == newest.channel)
-        before = channel.position_before(newest.seq)
-        reset = Item("reset", newest.channel, seq=before, cursor=before)
+        """Forget what is parked for a slow reader; it gets a reset of each channel and the newest message."""
         self._counters.skipped_total += 1
-        self._seats.replace_parked(seat, framing.encode(stamp([reset, newest], seat.positions), newest.cursor))
+        resets = [self._reset(seat, channel, newest) for channel in seat.channels]
+        resets.sort(key=lambda reset: reset.channel == newest.channel)  # its own comes right before it
+        self._seats.replace_parked(seat, framing.encode(stamp([*resets, newest], seat.positions), newest.cursor))
+
+    def _reset(self, seat: Seat, channel: Channel, newest: Item) -> Item:
+        """Return the reset of one channel of a reader that gets nothing more of what is on its way."""
+        if channel.name == newest.channel:
+            position = channel.position_before(newest.seq)
+        else:
+            job = self._running(channel)
+            if job is not None:
+                job.settled.add(seat)
+            position = channel.told
+        return Item("reset", channel.name, seq=position, cursor=position)
 
     def answer(self, seat: Seat, data: bytes) -> None:
         """Answer a poll: its client is away now, and expected back."""
@@ -220,7 +264,7 @@ class FanOut:
         self.on_answered(seat)
 
 
-def stamp(items: list[Item], positions: dict[str, str] | None) -> list[Item]:
+def stamp(items: list[Item], positions: Standing | None) -> list[Item]:
     """Give each item the cursor of a subscriber with several channels, moving its positions along."""
     if positions is None:
         return items
@@ -228,5 +272,5 @@ def stamp(items: list[Item], positions: dict[str, str] | None) -> list[Item]:
     for item in items:
         if item.seq:
             positions[item.channel] = item.seq
-        stamped.append(item._replace(cursor=",".join(positions.values())))
+        stamped.append(item._replace(cursor=positions.cursor))
     return stamped

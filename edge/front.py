@@ -5,20 +5,24 @@ from collections.abc import Callable
 
 from common.errors import RequestError
 from common.logs import get_logger
+from edge.changes import Changes
+from edge.conversation import Conversation
 from edge.counters import Counters
+from edge.entrance import ATTACH_TIMEOUT
 from edge.framing import Framing, Item, Variant, error_response, framing_for, response_head
+from edge.handshake import VERSION
 from edge.holding import GOING_AWAY, Holding
 from edge.hub import Hub
-from edge.request import HEAD_END, Request, check_unfinished, parse_request, parse_subscribe
+from edge.request import HEAD_END, Request, SubscribeRequest, check_unfinished, parse_request, parse_subscribe
 from edge.seats import Seat, Seats
 from edge.wheel import Wheel
 
 IDLE_TIMEOUT = 75.0  # seconds a connection may rest between two requests
-ATTACH_TIMEOUT = 3.0  # seconds a subscriber waits for Redis before it is sent away
 RETRY_AFTER = (1, 5)  # seconds; each client gets its own, so that they do not come back together
 FULL = "this edge is full; try again, here or on another edge"
 NO_REDIS = "this edge has no connection to Redis; try again, here or on another edge"
 ALLOWED_METHODS = "GET, OPTIONS"
+EXPECTED = {405: (f"Allow: {ALLOWED_METHODS}",), 426: ("Upgrade: websocket", f"Sec-WebSocket-Version: {VERSION}")}
 PREFLIGHT = (
     f"Access-Control-Allow-Methods: {ALLOWED_METHODS}",
     "Access-Control-Allow-Headers: Authorization, Cache-Control, Content-Type, Last-Event-ID",
@@ -35,6 +39,7 @@ class Front:
         seats: Seats,
         hub: Hub,
         holding: Holding,
+        changes: Changes,
         counters: Counters,
         clock: Callable[[], float],
         call_soon: Callable[..., object],
@@ -46,7 +51,8 @@ class Front:
         self.closing = False  # every answer is its connection's last
         self.leaving = False  # nobody is seated any more
         self.wheel = holding.wheel = Wheel(self._on_due, clock())
-        holding.on_early_bytes = lambda seat: self._on_unexpected(seat, b"")
+        holding.on_early_bytes = self._on_early_bytes
+        self._conversation = Conversation(seats, changes, clock, call_soon, end=holding.end, on_bug=self._on_bug)
         self._seats = seats
         self._hub = hub
         self._holding = holding
@@ -73,7 +79,9 @@ class Front:
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """A client sent something."""
         try:
-            if seat.framing is not None or seat.opening is not None:
+            if seat.framing is not None and seat.framing.two_way:
+                self._conversation.on_bytes(seat, data)
+            elif seat.framing is not None or seat.opening is not None:
                 if data:
                     self._on_unexpected(seat, data)
             elif not seat.ending:
@@ -115,14 +123,22 @@ class Front:
         else:
             self._serve(seat, request)
 
+    def _on_early_bytes(self, seat: Seat) -> None:
+        """Bytes came before the subscriber was welcomed: a WebSocket's are heard now."""
+        if seat.framing is not None and seat.framing.two_way:
+            self._seats.watch(seat, reading=True)
+            self._call_soon(self.on_bytes, seat, b"")
+        else:
+            self._on_unexpected(seat, b"")
+
     def _on_unexpected(self, seat: Seat, data: bytes) -> None:
         """Bytes came while an answer is still outstanding.
 
-        After a poll they are the next request, sent early: they wait, and nothing more is read. A stream's answer
-        never ends, so nothing can follow it: the stream is ended and says why.
+        After a poll they are the next request, sent early: they wait, and nothing more is read; so do a WebSocket's
+        before its welcome. A stream's answer never ends, so nothing can follow it: the stream is ended and says why.
         """
         framing = seat.framing or (seat.opening.framing if seat.opening is not None else None)
-        if framing is not None and framing.one_shot:
+        if framing is not None and (framing.one_shot or framing.two_way):
             seat.inbox += data
             self._seats.watch(seat, reading=False)
         elif seat.framing is not None:
@@ -150,9 +166,7 @@ class Front:
 
     def _subscribe(self, seat: Seat, request: Request, origin: str) -> None:
         asked = parse_subscribe(request)
-        envelope = asked.envelope or len(asked.channels) > 1
-        closing = not request.keep_alive or self._clock() >= seat.expires
-        framing = framing_for(asked.transport, Variant(not request.http10, closing, origin, asked.callback, envelope))
+        framing = framing_for(asked.transport, self._variant(seat, request, asked, origin))
         if len(self._seats) > self._most:
             self._send_away(seat, framing, FULL)
             return
@@ -165,10 +179,18 @@ class Front:
         if seat.opening is not None:
             self.wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
 
+    def _variant(self, seat: Seat, request: Request, asked: SubscribeRequest, origin: str) -> Variant:
+        """Return the variant of a subscriber's bytes; all WebSockets have the same."""
+        if asked.transport == "ws":
+            return Variant()
+        envelope = asked.envelope or asked.named or len(asked.channels) > 1
+        closing = not request.keep_alive or self._clock() >= seat.expires
+        return Variant(not request.http10, closing, origin, asked.callback, envelope)
+
     def _refuse(self, seat: Seat, request: Request, error: RequestError) -> None:
         """Answer a request that was read well and asks for something wrong; the next one may be better."""
         self._counters.refused_total[error.status] += 1
-        extra = (f"Allow: {ALLOWED_METHODS}",) if error.status == 405 else ()
+        extra = EXPECTED.get(error.status, ())
         origin = "" if error.status == 403 else request.headers.get("origin", "*")
         data = error_response(
             error.status, error.sentence, _plain(request, origin), extra, body=request.method != "HEAD"

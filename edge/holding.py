@@ -5,8 +5,9 @@ import random
 from collections.abc import Callable
 from functools import lru_cache
 
-from common.position import START, Position
+from common.position import START, NamedStanding, Position, Standing
 from edge.counters import Counters
+from edge.entrance import WELCOME
 from edge.fanout import FanOut, stamp
 from edge.framing import Framing, Item, framing_for
 from edge.opening import Opening
@@ -15,7 +16,6 @@ from edge.wheel import Wheel
 
 GOODBYE_TIMEOUT = 2.0  # seconds we wait for the peer's end after ours
 AGE_JITTER = 0.2
-WELCOME = "hello world!"
 GOING_AWAY = "this edge is going away; connect again"
 COME_BACK_MS = (500, 2500)  # what an EventSource that is sent away waits, each its own time
 AT_ONCE = 64  # polls answered before the loop may do something else
@@ -52,9 +52,8 @@ class Holding:
         self._counters.opened(framing.transport)
         if self._max_age and seat.expires == NEVER:
             seat.expires = self._clock() + self._max_age * random.uniform(1 - AGE_JITTER, 1 + AGE_JITTER)
-        if seat.positions is not None:
-            starts = (str(start or START) for start in opening.starts)
-            seat.positions = dict(zip(opening.request.channels, starts, strict=True))
+        if framing.shows_cursor:
+            seat.positions = standing(opening)
         if framing.one_shot:
             self._hold_poll(seat, opening)
         else:
@@ -139,10 +138,12 @@ class Holding:
 
     def _hold_open(self, seat: Seat, opening: Opening, framing: Framing) -> None:
         """Send the head, a welcome for each channel and what was missed, in one write."""
-        seat.sharing = seat.direct = seat.positions is None
+        seat.sharing = seat.direct = seat.positions is None and len(seat.channels) == 1
         spread = random.random()  # of clients that came together: their heartbeats, and when they reconnect
         self.wheel.schedule(seat, min(self._clock() + self._heartbeat * (1 + spread) / 2, seat.expires))
-        data = framing.head(1000 + int(4000 * spread)) + welcome(framing, opening.request.channels, *opening.starts)
+        data = framing.head(1000 + int(4000 * spread), opening.request.key)
+        cursor = seat.positions.cursor if seat.positions is not None else None
+        data += welcome(framing, opening.request.channels, cursor, *opening.starts)
         if opening.items:
             data += framing.encode(stamp(opening.items, seat.positions), "")
         self._seats.write(seat, data)
@@ -151,14 +152,14 @@ class Holding:
 
     def _beat(self, seat: Seat, framing: Framing) -> None:
         """Send a heartbeat, unless data went out meanwhile or still waits to go; or the connection is old enough."""
-        now = self._clock()
+        now, channels = self._clock(), seat.channels
         if now >= seat.expires:
             if self._fanout.is_busy(seat):
                 self.wheel.schedule(seat, now)
             else:
                 self.say_goodbye(seat, "max_age")
             return
-        last = seat.channels[0].sent_at if seat.sharing else max(channel.sent_at for channel in seat.channels)
+        last = channels[0].sent_at if seat.sharing else max((each.sent_at for each in channels), default=0.0)
         if last + self._heartbeat <= now:
             last = now
             if seat.outbox is None:
@@ -167,13 +168,23 @@ class Holding:
             self.wheel.schedule(seat, min(last + self._heartbeat, seat.expires))
 
 
+def standing(opening: Opening) -> Standing | None:
+    """Return where a newly seated subscriber stands, if it has several channels or named them in its position."""
+    channels = opening.request.channels
+    if len(channels) == 1 and not opening.request.named:
+        return None
+    kind = NamedStanding if opening.request.named else Standing
+    return kind(zip(channels, (str(start or START) for start in opening.starts), strict=True))
+
+
 @lru_cache(maxsize=256)
-def welcome(framing: Framing, channels: tuple[str, ...], *starts: Position | None) -> bytes:
+def welcome(framing: Framing, channels: tuple[str, ...], cursor: str | None, *starts: Position | None) -> bytes:
     """Return the welcomes to some channels, with the positions from which the subscriber goes on.
 
-    Remembered, because those who come together to a channel get the same.
+    `cursor` holds for all of them; None is the one channel's own position. Remembered, because those who come together
+    to a channel get the same.
     """
     seqs = [str(start) if start is not None else "" for start in starts]
-    cursor = seqs[0] if len(seqs) == 1 else ",".join(str(start or START) for start in starts)
-    items = [Item("welcome", name, WELCOME, seq, cursor) for name, seq in zip(channels, seqs, strict=True)]
-    return framing.encode(items, cursor)
+    named = zip(channels, seqs, strict=True)
+    items = [Item("welcome", name, WELCOME, seq, seq if cursor is None else cursor) for name, seq in named]
+    return framing.encode(items or [Item("welcome", content=WELCOME)], "")

@@ -11,6 +11,8 @@ H3  A message that chains goes out; one seen before is dropped; anything else st
 H4  Nobody joins a channel between the taking of a message and the beginning of its fan-out, so a newcomer never
     gets a message from before its start.
 H5  The edge is subscribed to exactly the channels somebody here listens to or left less than a linger ago (I9).
+H6  Who is seated may enter a channel more (`join`) or leave one (`part`): it enters like everybody else (H1, H4), and
+    its other channels notice nothing.
 """
 
 from collections.abc import Callable
@@ -29,7 +31,7 @@ from edge.counters import Counters
 from edge.entrance import Entrance, data_item, missed_items
 from edge.fanout import FanOut
 from edge.framing import Framing, Item
-from edge.opening import Opening
+from edge.opening import Joining, Opening
 from edge.recovery import Synchronizer, Wish
 from edge.request import SubscribeRequest
 from edge.seats import Seat
@@ -65,6 +67,7 @@ class Hub:
     ) -> None:
         self.channels: dict[str, Channel] = {}
         self.bus: Subscriptions  # set by the app: bus and hub know each other
+        self.on_leave: Callable[[Seat], None] = lambda seat: None  # set by the changes: it waits for nothing more
         self.on_receipt: Callable[[str, int], None] = lambda inbox, subscribers: None
         self.wheel: Wheel[Channel] = Wheel(self._on_linger_over, clock())
         self._names = names
@@ -85,26 +88,49 @@ class Hub:
 
     def attach(self, seat: Seat, request: SubscribeRequest, framing: Framing) -> None:
         """Lead a subscriber to its channels; the entrance seats it when all of them are ready, maybe at once."""
-        channels = [self.channels.get(name) or self._create(name) for name in request.channels]
-        opening = seat.opening = Opening(seat, request, framing)
-        seat.channels = tuple(channels)
-        seat.born = self._fanout.jobs_begun
-        if len(channels) > 1:
-            seat.positions = dict.fromkeys(request.channels, "")
-        for index, channel in enumerate(channels):
+        opening = seat.opening = Opening(seat, request, framing, self._entrance.on_seated)
+        seat.channels = tuple(map(self.channel, request.channels))
+        seat.born = self._fanout.next_number()
+        for index, channel in enumerate(seat.channels):
             self._entrance.enter(channel, opening, index)
+        if not request.channels:
+            opening.done(opening)
+
+    def channel(self, name: str) -> Channel:
+        """Return a channel, which is asked for if nobody here listens to it."""
+        return self.channels.get(name) or self._create(name)
+
+    def join(self, joining: Joining) -> None:
+        """Lead a seated subscriber into one more channel, maybe at once."""
+        self._entrance.enter(joining.channel, joining, 0)
+
+    def give_up(self, joining: Joining) -> None:
+        """Forget that a subscriber waits for a channel."""
+        joining.given_up = True
+        joining.channel.waiting.pop(joining, None)
+        self._linger_if_empty(joining.channel)
+
+    def part(self, seat: Seat, channel: Channel) -> None:
+        """Take a seat out of one of its channels."""
+        channel.discard(seat)
+        seat.channels = tuple(other for other in seat.channels if other is not channel)
+        self._linger_if_empty(channel)
 
     def leave(self, seat: Seat) -> None:
-        """Take a seat out of its channels."""
+        """Take a seat out of its channels, and out of the way to any."""
+        self.on_leave(seat)
         for channel in seat.channels:
             channel.discard(seat)
             if seat.opening is not None:
                 channel.waiting.pop(seat.opening, None)
-            if not channel.occupied:
-                self.wheel.schedule(channel, self._clock() + self._linger)
+            self._linger_if_empty(channel)
         seat.channels = ()
         seat.opening = seat.positions = None
         seat.sharing = seat.direct = False
+
+    def _linger_if_empty(self, channel: Channel) -> None:
+        if not channel.occupied:
+            self.wheel.schedule(channel, self._clock() + self._linger)
 
     def _create(self, name: str) -> Channel:
         channel = self.channels[name] = Channel(name)
@@ -261,7 +287,8 @@ class Hub:
         if channel.waiting and channel.state is State.LIVE and not channel.fresh:
             waiting, channel.waiting = channel.waiting, NOBODY
             for opening, index in waiting.items():
-                self._entrance.enter(channel, opening, index)
+                if opening.alive:  # letting one in may cost another its connection
+                    self._entrance.enter(channel, opening, index)
 
 
 def _is_behind(message: Message | Join, last: Position | None) -> bool:

@@ -1,12 +1,15 @@
-"""An opening: a subscriber on its way to its seat, until every channel it asked for is ready."""
+"""An opening: a subscriber on its way to its seat, or to one more channel, until what it asked for is ready."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from common.position import Position
 from edge.framing import Framing, Item
+from edge.operations import Operation
 from edge.request import SubscribeRequest
 
 if TYPE_CHECKING:
+    from edge.channel import Channel
     from edge.seats import Seat
 
 
@@ -17,12 +20,13 @@ class Opening:
     missed while the rest catches up.
     """
 
-    __slots__ = ("framing", "items", "missing", "request", "seat", "starts")
+    __slots__ = ("done", "framing", "items", "missing", "request", "seat", "starts")
 
-    def __init__(self, seat: "Seat", request: SubscribeRequest, framing: Framing) -> None:
+    def __init__(self, seat: "Seat", request: SubscribeRequest, framing: Framing, done: Callable[[Any], None]) -> None:
         self.seat = seat
         self.request = request
         self.framing = framing
+        self.done = done  # called with this, once every channel is ready
         self.missing = len(request.channels)
         self.starts: list[Position | None] = [None] * self.missing
         self.items: list[Item] = []
@@ -35,3 +39,26 @@ class Opening:
     def since(self, index: int) -> Position | None:
         """Return the position it goes on from on its index-th channel."""
         return self.request.since[index] if self.request.since else None
+
+
+class Joining(Opening):
+    """A seated subscriber on its way into one more channel; what it has already goes on meanwhile."""
+
+    __slots__ = ("channel", "deadline", "given_up", "operations", "tick")
+
+    def __init__(
+        self, seat: "Seat", framing: Framing, channel: "Channel", operation: Operation, done: Callable[[Any], None]
+    ) -> None:
+        since = None if operation.since is None else (operation.since,)
+        request = SubscribeRequest(framing.transport, (operation.channel,), since, history=operation.history)
+        super().__init__(seat, request, framing, done)
+        self.channel = channel
+        self.operations = [operation]  # that asked for it: each is acknowledged
+        self.given_up = False
+        self.deadline = 0.0
+        self.tick = 0
+
+    @property
+    def alive(self) -> bool:
+        """Whether the subscriber still waits for the channel."""
+        return not self.given_up

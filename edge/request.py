@@ -9,8 +9,9 @@ import httptools
 
 from common.channels import check_channel
 from common.errors import BadRequestError, RequestError
-from common.position import Position, parse_positions
+from common.position import Position, parse_named_positions, parse_positions
 from edge.framing import TRANSPORTS
+from edge.handshake import accept, wants_websocket
 
 MAX_HEAD_BYTES = 16384
 MAX_URL_BYTES = 8192
@@ -52,6 +53,8 @@ class SubscribeRequest(NamedTuple):
     timeout: float | None = None  # seconds, polls only
     envelope: bool = False
     history: int = 0  # the newest messages to begin with, if there is no position to go on from
+    named: bool = False  # the position named the channels: they have changed since the subscriber chose its own
+    key: str = ""  # WebSocket only: the answer to its handshake
 
 
 class _Collector:
@@ -153,15 +156,25 @@ def _check_head(collector: _Collector, version: str) -> None:
 def parse_subscribe(request: Request) -> SubscribeRequest:
     """Read what a GET on one of the subscribers' paths asks for.
 
-    Raises `RequestError`: 404 for another path, 400 for a parameter that is missing or wrong.
+    Raises `RequestError`: 404 for another path, 400 for a parameter that is missing or wrong, 426 for a WebSocket
+    of another version.
     """
     headers = request.headers
-    accepts_events = "text/event-stream" in headers.get("accept", "")
-    return _parse_target(request.path, request.query, accepts_events, headers.get("last-event-id", ""))
+    preferred = "ws" if wants_websocket(headers) else "sse" if _accepts_events(headers) else "stream"
+    asked = _parse_target(request.path, request.query, preferred, headers.get("last-event-id", ""))
+    if asked.transport != "ws":
+        return asked
+    if request.http10:
+        raise BadRequestError("a WebSocket needs HTTP/1.1")
+    return asked._replace(key=accept(headers))
+
+
+def _accepts_events(headers: dict[str, str]) -> bool:
+    return "text/event-stream" in headers.get("accept", "")
 
 
 @lru_cache(maxsize=256)
-def _parse_target(path: str, query: str, accepts_events: bool, last_event_id: str) -> SubscribeRequest:
+def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> SubscribeRequest:
     """Read a subscriber's request from all that it depends on.
 
     Remembered, because the subscribers of one channel ask alike: all of them at first, pollers for ever.
@@ -170,16 +183,20 @@ def _parse_target(path: str, query: str, accepts_events: bool, last_event_id: st
     if forced not in TRANSPORTS and forced != "sub":
         raise RequestError(f"there is nothing at {path[:60]}; subscribe at /sub?id=CHANNEL", 404)
     channels, parameters = _parse_query(query)
-    transport = _transport(forced, parameters, accepts_events)
-    since = last_event_id or parameters.get("since")
+    transport = _transport(forced, parameters, preferred)
+    asked_since = last_event_id or parameters.get("since", "")
+    named = "=" in asked_since
+    positions = parse_named_positions(asked_since) if named else None
+    channels = _checked(tuple(positions) if positions else channels, optional=transport == "ws")
     return SubscribeRequest(
         transport,
         channels,
-        tuple(parse_positions(since, len(channels))) if since else None,
+        tuple(positions.values()) if positions else _since(asked_since, channels),
         _callback(parameters.get("callback", "")) if transport == "jsonp" else "",
         _timeout(parameters.get("timeout", "")),
         parameters.get("envelope", "") not in {"", "0"},
         _history(parameters.get("history", "")),
+        named,
     )
 
 
@@ -198,7 +215,7 @@ def _parse_query(query: str) -> tuple[tuple[str, ...], dict[str, str]]:
             channels.append(check_channel(value))
         else:
             parameters[SPELLINGS.get(name, name)] = value
-    return _distinct(channels), parameters
+    return tuple(dict.fromkeys(channels)) if len(channels) > 1 else tuple(channels), parameters
 
 
 def _unquote(text: str) -> str:
@@ -209,17 +226,22 @@ def _unquote(text: str) -> str:
         raise BadRequestError("the query is not UTF-8; percent-encode it as such") from None
 
 
-def _distinct(channels: list[str]) -> tuple[str, ...]:
-    if not channels:
+def _since(text: str, channels: tuple[str, ...]) -> tuple[Position, ...] | None:
+    return tuple(parse_positions(text, len(channels))) if text else None
+
+
+def _checked(channels: tuple[str, ...], *, optional: bool) -> tuple[str, ...]:
+    if not channels and not optional:
         raise BadRequestError("id: a channel name is missing; write for example ?id=room")
-    names = tuple(dict.fromkeys(channels)) if len(channels) > 1 else (channels[0],)
-    if len(names) > MAX_CHANNELS:
-        raise BadRequestError(f"id: one connection holds at most {MAX_CHANNELS} channels, {len(names)} were asked for")
-    return names
+    if len(channels) > MAX_CHANNELS:
+        raise BadRequestError(
+            f"id: one connection holds at most {MAX_CHANNELS} channels, {len(channels)} were asked for"
+        )
+    return channels
 
 
-def _transport(forced: str, parameters: dict[str, str], accepts_events: bool) -> str:
-    """Choose the transport: by path, by name, by a JSONP callback, by what the client accepts; else the stream."""
+def _transport(forced: str, parameters: dict[str, str], preferred: str) -> str:
+    """Choose the transport: by path, by name, by a JSONP callback, or by what the headers prefer."""
     if forced != "sub":
         return forced
     asked = parameters.get("transport", "")
@@ -229,7 +251,7 @@ def _transport(forced: str, parameters: dict[str, str], accepts_events: bool) ->
         return "jsonp"
     if asked:
         return asked
-    return "sse" if accepts_events else "stream"
+    return preferred
 
 
 def _callback(name: str) -> str:

@@ -16,7 +16,8 @@ S4  Bytes for one seat leave in the order they were given. What the kernel does 
     seat's outbox, and everything later queues behind it; no other seat waits.
 S5  Parked bytes are bounded three ways: per seat in bytes (one that has too much when more comes is removed, unless
     the fan-out replaces what is parked), per seat in time (`cut_stuck`), and in total, where those that wait longest
-    go first. Who is removed comes back with its position and loses nothing.
+    go first. Who is removed comes back with its position and loses nothing. A WebSocket that has too much is told so
+    in place of what was parked, behind the write that was begun: a close frame never lands inside another frame.
 """
 
 import os
@@ -25,6 +26,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from common.position import Standing
 from edge.channel import Channel
 from edge.counters import Counters
 from edge.framing import Framing
@@ -62,12 +64,12 @@ class Seat:
         self.framing: Framing | None = None  # how to talk to it, once seated; None between two requests
         self.channels: tuple[Channel, ...] = ()
         self.opening: Opening | None = None  # while it waits to be seated
-        self.positions: dict[str, str] | None = None  # with several channels: channel -> seq, in the order asked
-        self.sharing = False  # takes its channel's shared bytes as they are
+        self.positions: Standing | None = None  # if its bytes depend on where it stands on several channels
+        self.sharing = False  # takes its one channel's shared bytes as they are
         self.direct = False  # sharing, and nothing is parked: the fast path
         self.inbox = b""  # received, not yet served
         self.outbox: bytearray | None = None  # given to us, not yet taken by the kernel
-        self.born = 0  # how many fan-out jobs had begun when it was attached
+        self.born = 0  # the number of its attachment: no other attachment or fan-out job has it
         self.expires = NEVER  # when its connection is old enough to be closed, at its next deadline
         self.ending = False  # our side is done; only the outbox and the peer's goodbye are outstanding
         self.deadline = 0.0
@@ -77,8 +79,8 @@ class Seat:
     def cursor(self) -> str:
         """What the client sends back to go on after everything it was given."""
         if self.positions is not None:
-            return ",".join(self.positions.values())
-        return self.channels[0].cursor
+            return self.positions.cursor
+        return self.channels[0].cursor if self.channels else ""
 
 
 class Parked:
@@ -205,9 +207,19 @@ class Seats:
     def _queue(self, seat: Seat, data: bytes) -> None:
         """Park bytes behind others; a seat that has too many of them is removed."""
         if self.is_choked(seat):
-            self.remove(seat, "slow")
+            self._cut(seat)
         else:
             self._append(seat, data)
+
+    def _cut(self, seat: Seat) -> None:
+        """Let go of a seat that has too much parked; who can be told why hears it if it reads on soon."""
+        last_words = seat.framing.too_slow if seat.framing is not None else b""
+        if not last_words:
+            self.remove(seat, "slow")
+            return
+        self.free(seat, "slow")
+        seat.ending, seat.inbox = True, b""
+        self.replace_parked(seat, last_words)
 
     def is_choked(self, seat: Seat) -> bool:
         """Say whether a seat has as much parked as it may."""

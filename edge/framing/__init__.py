@@ -15,9 +15,10 @@ from edge.framing.base import (
 )
 from edge.framing.held import SseFraming, StreamFraming, sse_event
 from edge.framing.polled import JsonpFraming, PollFraming
+from edge.framing.websocket import WebSocketFraming, close_frame, close_reply, pong_frame
 
 TRANSPORTS: dict[str, type[Framing]] = {
-    framing.transport: framing for framing in (StreamFraming, SseFraming, PollFraming, JsonpFraming)
+    framing.transport: framing for framing in (StreamFraming, SseFraming, PollFraming, JsonpFraming, WebSocketFraming)
 }
 
 
@@ -37,11 +38,15 @@ __all__ = [
     "SseFraming",
     "StreamFraming",
     "Variant",
+    "WebSocketFraming",
     "chunk",
+    "close_frame",
+    "close_reply",
     "error_response",
     "framing_for",
     "full_response",
     "json_object",
+    "pong_frame",
     "response_head",
     "sse_event",
 ]

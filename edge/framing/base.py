@@ -6,6 +6,7 @@ from typing import ClassVar, NamedTuple
 import orjson
 
 REASONS = {
+    101: "Switching Protocols",
     200: "OK",
     204: "No Content",
     400: "Bad Request",
@@ -13,8 +14,10 @@ REASONS = {
     404: "Not Found",
     405: "Method Not Allowed",
     408: "Request Timeout",
+    411: "Length Required",
     413: "Content Too Large",
     414: "URI Too Long",
+    426: "Upgrade Required",
     429: "Too Many Requests",
     431: "Request Header Fields Too Large",
     500: "Internal Server Error",
@@ -31,13 +34,16 @@ class Item(NamedTuple):
     one channel, a list for several. Both are empty for a live-only message.
     """
 
-    kind: str  # welcome, data, reset, close, error
+    kind: str  # welcome, data, reset, close, error; unsub and pong acknowledge operations
     channel: str = ""
     content: str | None = None
     seq: str = ""
     cursor: str = ""
     event: str = ""
     code: int = 0
+    op: str = ""  # of an error: the operation that failed
+    ref: str | int | None = None  # what the client named its operation
+    session: str = ""
 
 
 class Variant(NamedTuple):
@@ -59,15 +65,18 @@ class Framing:
 
     transport: ClassVar[str]
     one_shot: ClassVar[bool] = False  # answered once (long-poll, JSONP), or held open
+    two_way: ClassVar[bool] = False  # the client may speak, too, while it is held
+    shows_cursor: ClassVar[bool] = False  # the bytes depend on where a subscriber stands on all its channels
     content_type: ClassVar[str]
     heartbeat: bytes = b""
     end: bytes = b""
+    too_slow: bytes = b""  # what a reader is told that is cut off because it is too slow
 
     def __init__(self, variant: Variant) -> None:
         self.variant = variant
 
-    def head(self, retry_ms: int) -> bytes:
-        """Return what is sent before the first object."""
+    def head(self, retry_ms: int, key: str = "") -> bytes:
+        """Return what is sent before the first object; `key` is the answer to a WebSocket handshake."""
         raise NotImplementedError
 
     def encode(self, items: Sequence[Item], cursor: str) -> bytes:
@@ -85,7 +94,8 @@ class Framing:
     def refusal(self, status: int, sentence: str, retry_after: int) -> bytes:
         """Return the whole answer to a subscriber that cannot be seated."""
         extra = (f"Retry-After: {retry_after}",) if retry_after else ()
-        return error_response(status, sentence, self.variant, extra)
+        variant = self.variant if self.one_shot else self.variant._replace(closing=True)
+        return error_response(status, sentence, variant, extra)
 
 
 def json_object(item: Item) -> bytes:
@@ -93,6 +103,8 @@ def json_object(item: Item) -> bytes:
     fields: dict[str, object] = {"type": item.kind}
     if item.channel:
         fields["id"] = item.channel
+    if item.op:
+        fields["op"] = item.op
     if item.code:
         fields["code"] = item.code
     if item.content is not None:
@@ -101,6 +113,10 @@ def json_object(item: Item) -> bytes:
         fields["seq"] = item.seq
     if item.event:
         fields["event"] = item.event
+    if item.ref is not None:
+        fields["ref"] = item.ref
+    if item.session:
+        fields["session"] = item.session
     return orjson.dumps(fields)
 
 

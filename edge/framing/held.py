@@ -23,7 +23,7 @@ class HeldFraming(Framing):
             headers.append("Transfer-Encoding: chunked")
         self._head = response_head(200, headers, variant)
 
-    def head(self, retry_ms: int) -> bytes:
+    def head(self, retry_ms: int, key: str = "") -> bytes:
         """Return the response head."""
         return self._head
 
@@ -62,10 +62,11 @@ class SseFraming(HeldFraming):
     """
 
     transport = "sse"
+    shows_cursor = True
     content_type = "text/event-stream"
     beat = b":\n\n"
 
-    def head(self, retry_ms: int) -> bytes:
+    def head(self, retry_ms: int, key: str = "") -> bytes:
         """Return the response head and the pause after which the browser shall reconnect."""
         return self._head + self.pause(retry_ms)
 

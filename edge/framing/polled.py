@@ -13,9 +13,10 @@ class PollFraming(Framing):
 
     transport = "poll"
     one_shot = True
+    shows_cursor = True
     content_type = "application/json"
 
-    def head(self, retry_ms: int) -> bytes:
+    def head(self, retry_ms: int, key: str = "") -> bytes:
         """Return nothing: a poll is answered in one piece."""
         return b""
 

@@ -14,6 +14,7 @@ from common.channels import Names
 from common.message import Message, encode_frame
 from common.position import Position
 from common.scripts import Synced, Wanted
+from edge.changes import Changes
 from edge.channel import Channel
 from edge.counters import Counters
 from edge.entrance import Entrance
@@ -164,6 +165,13 @@ class Client:
         taken, _, self.received = self.received.partition(end)
         return taken + end
 
+    async def more(self) -> bytes:
+        """Return some bytes; fail at the end of the connection."""
+        async with asyncio.timeout(PATIENCE):
+            data = await self._loop.sock_recv(self._socket, 65536)
+        assert data, f"the connection ended; there was {self.received!r}"
+        return data
+
     async def rest(self) -> bytes:
         """Return everything up to the end of the connection."""
         async with asyncio.timeout(PATIENCE):
@@ -244,10 +252,12 @@ class SmallEdge:
         self.holding = Holding(
             self.seats, fanout, self.counters, self.clock, heartbeat=20.0, poll_timeout=25.0, max_age=max_age
         )
+        self.changes = Changes(self.hub, fanout, self.seats, self.clock)
         self.front = Front(
             self.seats,
             self.hub,
             self.holding,
+            self.changes,
             self.counters,
             self.clock,
             self.loop.call_soon,
@@ -290,6 +300,7 @@ class SmallEdge:
             self.clock.now = min(self.clock.now + 0.25, end)
             self.front.wheel.advance(self.clock.now)
             self.hub.wheel.advance(self.clock.now)
+            self.changes.wheel.advance(self.clock.now)
 
     def publish(self, name: str, *payloads: bytes) -> None:
         """Store messages and let one read from Redis bring them."""

@@ -6,9 +6,11 @@ subscribe connection: a queue from which the test delivers, drops or repeats fra
 executed at one step and answered at a later one.
 """
 
+import pickle
 from collections import deque
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from io import BytesIO
 from itertools import count
 from typing import Any
 
@@ -22,6 +24,7 @@ from edge.counters import Counters
 from edge.entrance import Entrance
 from edge.fanout import FanOut, stamp
 from edge.framing import Framing, Item, Variant
+from edge.holding import standing
 from edge.hub import Hub
 from edge.opening import Opening
 from edge.recovery import Wish
@@ -153,11 +156,11 @@ class PlainFraming(Framing):
 
     def __init__(self, *, one_shot: bool) -> None:
         super().__init__(Variant())
-        self.__dict__["one_shot"] = one_shot
+        self.__dict__["one_shot"] = self.__dict__["shows_cursor"] = one_shot
         self.__dict__["transport"] = "poll" if one_shot else "stream"
 
-    def encode(self, items: Sequence[Item], cursor: str) -> Any:
-        return list(items), cursor
+    def encode(self, items: Sequence[Item], cursor: str) -> bytes:
+        return pickle.dumps((list(items), cursor))
 
 
 STREAM, POLL = PlainFraming(one_shot=False), PlainFraming(one_shot=True)
@@ -178,8 +181,10 @@ class RecordingSeats:
     def is_choked(self, seat: Seat) -> bool:
         return False
 
-    def write(self, seat: Seat, data: Any) -> None:
-        self.clients[seat].receive(*data)
+    def write(self, seat: Seat, data: bytes) -> None:
+        stream = BytesIO(data)
+        while stream.tell() < len(data):
+            self.clients[seat].receive(*pickle.load(stream))
 
     def free(self, seat: Seat, reason: str) -> None:
         self.on_leave(seat)
@@ -304,8 +309,7 @@ class Edge:
         """Do what the front desk does, without bytes."""
         seat, client = opening.seat, self.seats.clients[opening.seat]
         seat.opening, seat.framing = None, opening.framing
-        if seat.positions is not None:
-            seat.positions = dict(zip(opening.request.channels, map(str, opening.starts), strict=True))
+        seat.positions = standing(opening) if opening.framing.shows_cursor else None
         if client.polls:
             for name, start in zip(opening.request.channels, opening.starts, strict=True):
                 assert start is not None

@@ -1,0 +1,180 @@
+"""Changes: a subscriber that is seated takes one channel more, or gives one up, and nobody else notices.
+
+C1  Every operation is acknowledged once, or refused once: a `sub` by the welcome of its channel, then what was missed.
+C2  A seat is settled before its channels change (`FanOut.settle`): so it stands on each channel where that channel's
+    job ends, it gets nothing of a channel after the acknowledgement of its `unsub`, and nothing twice when it comes
+    back in the middle of a job.
+C3  A channel that is not ready yet keeps nothing else waiting; after ATTACH_TIMEOUT it is refused.
+C4  A seat that goes waits for nothing any more (`forget`): nobody can enter a channel after its end.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from common.position import NamedStanding
+from edge.channel import Channel
+from edge.entrance import ATTACH_TIMEOUT, WELCOME
+from edge.fanout import FanOut, stamp
+from edge.framing import Framing, Item, framing_for
+from edge.hub import Hub
+from edge.opening import Joining
+from edge.operations import Operation
+from edge.request import MAX_CHANNELS
+from edge.seats import Seat, Seats
+from edge.wheel import Wheel
+
+NO_REDIS = "this edge cannot reach Redis now; try again"
+OVERTAKEN = "the channel was given up before it was ready"
+TOO_MANY = f"id: one connection holds at most {MAX_CHANNELS} channels; give one up first"
+
+
+class Changes:
+    """Applies operations to held seats."""
+
+    def __init__(self, hub: Hub, fanout: FanOut, seats: Seats, clock: Callable[[], float]) -> None:
+        self.wheel: Wheel[Joining] = Wheel(self._on_due, clock())
+        hub.on_leave = self.forget
+        self._hub = hub
+        self._fanout = fanout
+        self._seats = seats
+        self._clock = clock
+        self._joining: dict[Seat, dict[str, Joining]] = {}
+        self._gathered: list[bytes] = []
+        self._gathering: Seat | None = None
+
+    @contextmanager
+    def together(self, seat: Seat) -> Iterator[None]:
+        """Give a seat everything it is told meanwhile in one write."""
+        self._gathering = seat
+        try:
+            yield
+        finally:
+            self._write_gathered()
+            self._gathering = None
+
+    def say(self, seat: Seat, data: bytes) -> None:
+        """Write to a seat, or gather what to write."""
+        if seat is self._gathering:
+            self._gathered.append(data)
+        else:
+            self._seats.write(seat, data)
+
+    def tell(self, seat: Seat, *items: Item) -> None:
+        """Tell a held seat something, after which it stands where it stood."""
+        if seat.framing is not None:
+            cursor = seat.cursor if seat.framing.shows_cursor else ""
+            self.say(seat, seat.framing.encode([item._replace(cursor=cursor) for item in items], cursor))
+
+    def apply(self, seat: Seat, operation: Operation) -> None:
+        """Do what a held subscriber wants."""
+        if operation.op == "sub":
+            self._subscribe(seat, operation)
+        elif operation.op == "unsub":
+            self._unsubscribe(seat, operation)
+        else:
+            self.tell(seat, Item("pong", ref=operation.ref))
+
+    def forget(self, seat: Seat) -> None:
+        """Let a seat wait for nothing any more."""
+        for joining in self._joining.pop(seat, {}).values():
+            self._hub.give_up(joining)
+
+    def _subscribe(self, seat: Seat, operation: Operation) -> None:
+        awaited = self._joining.get(seat, {})
+        channel = _channel(seat, operation.channel)
+        if operation.channel in awaited:
+            awaited[operation.channel].operations.append(operation)
+        elif channel is not None:
+            self._settle(seat)
+            self._welcome_again(seat, channel, operation)
+        elif len(seat.channels) + len(awaited) >= MAX_CHANNELS:
+            self._refuse(seat, operation, 400, TOO_MANY)
+        elif seat.framing is not None:
+            self._join(seat, seat.framing, operation)
+
+    def _join(self, seat: Seat, framing: Framing, operation: Operation) -> None:
+        joining = Joining(seat, framing, self._hub.channel(operation.channel), operation, self._on_joined)
+        self._joining.setdefault(seat, {})[operation.channel] = joining
+        self.wheel.schedule(joining, self._clock() + ATTACH_TIMEOUT)
+        self._hub.join(joining)
+
+    def _on_joined(self, joining: Joining) -> None:
+        """The channel is ready: from here on the seat is in it."""
+        seat, channel = joining.seat, joining.channel
+        seat.channels += (channel,)  # before anything can end the seat: what it is in, it is taken out of (S2)
+        self._drop(joining)
+        self._settle(seat)
+        self._reshape(seat)
+        first, *others = joining.operations
+        start = joining.starts[0]
+        if seat.positions is not None:
+            seat.positions[channel.name] = str(start) if start is not None else channel.told
+        self.tell(seat, Item("welcome", channel.name, WELCOME, str(start or ""), ref=first.ref))
+        if joining.items and seat.framing is not None:
+            items = stamp(joining.items, seat.positions)
+            self.say(seat, seat.framing.encode(items, items[-1].cursor))
+        for operation in others:
+            self._welcome_again(seat, channel, operation)
+
+    def _welcome_again(self, seat: Seat, channel: Channel, operation: Operation) -> None:
+        seq = channel.told if channel.last is not None else ""
+        self.tell(seat, Item("welcome", channel.name, WELCOME, seq, ref=operation.ref))
+
+    def _unsubscribe(self, seat: Seat, operation: Operation) -> None:
+        joining = self._joining.get(seat, {}).get(operation.channel)
+        if joining is not None:
+            self._give_up(joining, 409, OVERTAKEN)
+        channel = _channel(seat, operation.channel)
+        if channel is not None:
+            self._settle(seat)
+            self._hub.part(seat, channel)
+            self._reshape(seat)
+            if seat.positions is not None:
+                seat.positions.pop(channel.name, None)
+        self.tell(seat, Item("unsub", operation.channel, ref=operation.ref))
+
+    def _settle(self, seat: Seat) -> None:
+        if self._fanout.is_busy(seat):
+            self._write_gathered()
+            self._fanout.settle(seat)
+
+    def _reshape(self, seat: Seat) -> None:
+        """Let the seat's bytes be those that its channels need now."""
+        framing = seat.framing
+        if framing is not None and framing.shows_cursor and not isinstance(seat.positions, NamedStanding):
+            told = seat.positions or {channel.name: channel.told for channel in seat.channels}
+            seat.positions = NamedStanding(told)
+            seat.framing = framing_for(framing.transport, framing.variant._replace(envelope=True))
+        seat.sharing = framing is not None and seat.positions is None and len(seat.channels) == 1
+        seat.direct = seat.sharing and seat.outbox is None
+
+    def _on_due(self, joining: Joining) -> None:
+        if joining.alive:
+            self._give_up(joining, 503, NO_REDIS)
+
+    def _give_up(self, joining: Joining, code: int, sentence: str) -> None:
+        self._drop(joining)
+        self._hub.give_up(joining)
+        for operation in joining.operations:
+            self._refuse(joining.seat, operation, code, sentence)
+
+    def _drop(self, joining: Joining) -> None:
+        """Wait for it no longer."""
+        joining.given_up = True
+        awaited = self._joining[joining.seat]
+        del awaited[joining.channel.name]
+        if not awaited:
+            del self._joining[joining.seat]
+
+    def _refuse(self, seat: Seat, operation: Operation, code: int, sentence: str) -> None:
+        self.tell(seat, Item("error", operation.channel, sentence, code=code, op=operation.op, ref=operation.ref))
+
+    def _write_gathered(self) -> None:
+        seat, gathered, self._gathered = self._gathering, self._gathered, []
+        if seat is not None and seat.framing is not None:
+            self._seats.write(seat, b"".join(gathered))
+
+
+def _channel(seat: Seat, name: str) -> Channel | None:
+    """Return the channel of a name, if the seat is in it."""
+    return next((channel for channel in seat.channels if channel.name == name), None)

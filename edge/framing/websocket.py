@@ -1,0 +1,58 @@
+"""The WebSocket (RFC 6455): the stream's objects, each in a text frame of its own."""
+
+from collections.abc import Sequence
+
+from websockets.frames import Close, CloseCode, Frame, Opcode
+
+from edge.framing.base import Framing, Item, Variant, json_object, response_head
+
+GOING_AWAY = "this edge is going away; connect again"
+TOO_SLOW = "you read too slowly; connect again and go on from your position"
+MOST_REASON = 123  # bytes of a close frame's reason (RFC 6455 section 5.5)
+
+
+class WebSocketFraming(Framing):
+    """Frames from the server are not masked, so one is as good for every client; a heartbeat is a ping."""
+
+    transport = "ws"
+    two_way = True
+    content_type = ""
+
+    def __init__(self, variant: Variant) -> None:
+        super().__init__(variant)
+        self.heartbeat = _frame(Opcode.PING, b"")
+        self.too_slow = close_frame(CloseCode.TRY_AGAIN_LATER, TOO_SLOW)
+        self._farewell = close_frame(CloseCode.SERVICE_RESTART, GOING_AWAY)
+
+    def head(self, retry_ms: int, key: str = "") -> bytes:
+        """Return the answer to the handshake whose Sec-WebSocket-Accept is `key` (RFC 6455 section 4.2.2)."""
+        headers = ("Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {key}")
+        return response_head(101, headers, Variant(origin=""))
+
+    def encode(self, items: Sequence[Item], cursor: str) -> bytes:
+        """Return one text frame for each item."""
+        return b"".join([_frame(Opcode.TEXT, json_object(item)) for item in items])
+
+    def farewell(self, cursor: str) -> bytes:
+        """Return a close frame that says: connect again."""
+        return self._farewell
+
+
+def close_frame(code: int, reason: str = "") -> bytes:
+    """Return a close frame; a reason that is too long is cut off."""
+    short = reason.encode()[:MOST_REASON].decode(errors="ignore")
+    return _frame(Opcode.CLOSE, Close(code, short).serialize())
+
+
+def close_reply(payload: bytes) -> bytes:
+    """Return the answer to a client's close frame: the same code (RFC 6455 section 5.5.1)."""
+    return _frame(Opcode.CLOSE, payload[:2])
+
+
+def pong_frame(payload: bytes) -> bytes:
+    """Return the answer to a ping."""
+    return _frame(Opcode.PONG, payload)
+
+
+def _frame(opcode: Opcode, payload: bytes) -> bytes:
+    return Frame(opcode, payload).serialize(mask=False)
