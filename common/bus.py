@@ -2,7 +2,7 @@
 
 redis-py's PubSub costs ten times more per message and hides what we must know: which SUBSCRIBE an acknowledgement
 belongs to, when a connection was lost, and whether an open one still delivers. So this is our own, on
-`hiredis.Reader` (RESP2). It rests on four rules:
+`hiredis.Reader` (RESP2). It rests on five rules:
 
 B1  Redis answers SUBSCRIBE and UNSUBSCRIBE in the order they were sent, so one queue per connection tells which
     attempt each acknowledgement belongs to. An acknowledgement out of order ends the connection.
@@ -11,15 +11,18 @@ B2  A `Link` lives as long as its socket. What was queued or expected on it dies
 B3  An open socket proves nothing: after a failover it can stay healthily connected to a demoted server for ever.
     Every `PROBE_EVERY` seconds a probe goes out by the publish path and must come back on this connection within
     `PROBE_DEADLINE`, or the connection is replaced. "Ready" means a probe came back lately.
-B4  Any error reply or protocol error ends the connection; nothing is retried in place.
+B4  A process's own channels (`keep`) are subscribed on every connection before the consumer hears of it, and their
+    messages and acknowledgements never reach the consumer.
+B5  Any error reply or protocol error ends the connection; nothing is retried in place.
 """
 
 import asyncio
 import random
 import socket
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import hiredis
@@ -38,6 +41,8 @@ USER_TIMEOUT_MS = 5000
 
 SUBSCRIBE, UNSUBSCRIBE, MESSAGE, OK = b"subscribe", b"unsubscribe", b"message", b"OK"
 _INCOMPLETE = object()
+
+Take = Callable[[bytes], None]  # what gets each message of one of a process's own channels
 
 
 class Consumer(Protocol):
@@ -59,6 +64,25 @@ class Consumer(Protocol):
         """The connection is gone, and with it every subscription."""
 
 
+class Idle:
+    """The consumer of a process that listens to its own channels only (`Bus.keep`)."""
+
+    def on_message(self, name: bytes, payload: bytes) -> None:
+        """Nothing else was asked for."""
+
+    def on_read_end(self) -> None:
+        """Nothing waits for the end of a read."""
+
+    def on_subscribed(self, name: bytes, attempt: int) -> None:
+        """Nothing was asked for."""
+
+    def on_up(self) -> None:
+        """There is nothing to ask for."""
+
+    def on_down(self) -> None:
+        """There is nothing to lose."""
+
+
 class Bus:
     """Keeps one subscribe connection to Redis alive and proved."""
 
@@ -74,6 +98,8 @@ class Bus:
         self._consumer = consumer
         self._probe_name = probe_name
         self._publish = publish
+        self._kept: dict[bytes, Take] = {}
+        self._on_heard: list[Callable[[bool], None]] = []
         self._link: Link | None = None
         self._proved_at = float("-inf")
         self._log = get_logger(redis=str(endpoint))
@@ -93,6 +119,15 @@ class Bus:
     def ready(self) -> bool:
         """Whether the connection delivers, as far as anybody can know (I12)."""
         return self.up and self.proof_age <= PROOF_LASTS
+
+    def keep(self, name: bytes, take: Take, heard: Callable[[bool], None] | None = None) -> None:
+        """Listen to a channel of this process's own as long as the bus runs; call this before it runs.
+
+        `take` gets its messages and must not raise; `heard` is told whenever they begin or cease to reach us.
+        """
+        self._kept[name] = take
+        if heard is not None:
+            self._on_heard.append(heard)
 
     def subscribe(self, name: bytes, attempt: int) -> None:
         """Ask for a channel; without a connection this does nothing, and `on_up` is the time to ask again."""
@@ -126,6 +161,7 @@ class Bus:
                 raise ConnectionError(str(link.error or "closed at once"))
             self._link = link
             self._say_up()
+            self._tell_heard(True)
             self._consumer.on_up()
             await self._prove_until_lost(link)
             self.reconnects += 1
@@ -136,13 +172,18 @@ class Bus:
                 self._link = None
                 self._proved_at = float("-inf")  # the next connection has to prove itself
                 self._consumer.on_down()
+                self._tell_heard(False)
+
+    def _tell_heard(self, heard: bool) -> None:
+        for on_heard in self._on_heard:
+            on_heard(heard)
 
     async def _open(self) -> "Link":
         loop = asyncio.get_running_loop()
         where = self._endpoint
 
         def make_link() -> Link:
-            return Link(self._consumer, where, self._probe_name, self._on_probe)
+            return Link(self._consumer, where, self._probe_name, self._on_probe, self._kept)
 
         if where.path:
             opening: Any = loop.create_unix_connection(make_link, where.path)
@@ -193,7 +234,14 @@ class Bus:
 class Link(asyncio.Protocol):
     """One subscribe connection: requests out in batches, replies in; see the rules above."""
 
-    def __init__(self, consumer: Consumer, endpoint: Endpoint, probe_name: bytes, on_probe: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        consumer: Consumer,
+        endpoint: Endpoint,
+        probe_name: bytes,
+        on_probe: Callable[[], None],
+        kept: Mapping[bytes, Take] = MappingProxyType({}),
+    ) -> None:
         self.ready = asyncio.Event()  # the probe channel is subscribed: the server talks to us
         self.lost = asyncio.Event()
         self.probe_seen = asyncio.Event()
@@ -202,6 +250,7 @@ class Link(asyncio.Protocol):
         self._endpoint = endpoint
         self._probe_name = probe_name
         self._on_probe = on_probe
+        self._own = {**kept, probe_name: self._take_probe}
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(notEnoughData=_INCOMPLETE)
         self._transport: asyncio.Transport | None = None
@@ -209,13 +258,14 @@ class Link(asyncio.Protocol):
         self._expected: deque[tuple[bytes, bytes, int]] = deque()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Introduce ourselves and subscribe to the probe channel."""
+        """Introduce ourselves and subscribe to our own channels; the probe's answer, the last, says all are heard."""
         self._transport = transport  # type: ignore[assignment]  # a TCP or UNIX transport reads and writes
         _set_keepalive(transport.get_extra_info("socket"))
         if self._endpoint.password:
             user = (self._endpoint.username,) if self._endpoint.username else ()
             self._command("AUTH", *user, self._endpoint.password)
-        self.ask(SUBSCRIBE, self._probe_name, 0)
+        for name in self._own:
+            self.ask(SUBSCRIBE, name, 0)
 
     def connection_lost(self, error: BaseException | None) -> None:
         """Remember why, and let the bus go on."""
@@ -226,14 +276,16 @@ class Link(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand over every complete reply of one read."""
-        reader, on_message = self._reader, self._consumer.on_message
+        reader, on_message, own = self._reader, self._consumer.on_message, self._own
         try:
             reader.feed(data)
             while (reply := reader.gets()) is not _INCOMPLETE:
-                if type(reply) is list and reply[0] == MESSAGE and reply[1] != self._probe_name:
+                if type(reply) is not list or reply[0] != MESSAGE:
+                    self._on_control(reply)
+                elif (take := own.get(reply[1])) is None:
                     on_message(reply[1], reply[2])
                 else:
-                    self._on_control(reply)
+                    take(reply[2])
         except hiredis.HiredisError as error:
             self.fail(error)
         self._consumer.on_read_end()
@@ -273,14 +325,15 @@ class Link(asyncio.Protocol):
             self._transport.write(hiredis.pack_command(words))
 
     def _on_control(self, reply: Any) -> None:
-        """Take anything but a subscriber's message: an acknowledgement, a probe, an error."""
+        """Take anything but a message: an acknowledgement, an error."""
         if isinstance(reply, Exception):
             self.fail(reply)
-        elif type(reply) is list and reply[0] == MESSAGE:
-            self._on_probe()
-            self.probe_seen.set()
         else:
             self._on_acknowledgement(reply)
+
+    def _take_probe(self, payload: bytes) -> None:
+        self._on_probe()
+        self.probe_seen.set()
 
     def _on_acknowledgement(self, reply: Any) -> None:
         verb, name = (reply[0], reply[1]) if type(reply) is list else (reply, b"")
@@ -290,7 +343,7 @@ class Link(asyncio.Protocol):
         _, _, attempt = self._expected.popleft()
         if name == self._probe_name:
             self.ready.set()
-        elif verb == SUBSCRIBE:
+        elif verb == SUBSCRIBE and name not in self._own:
             self._consumer.on_subscribed(name, attempt)
 
 

@@ -69,9 +69,17 @@ class Names:
         return f"{{{self.prefix}{name}}}:once:{key}"
 
     def inbox(self, owner: str) -> bytes:
-        """Return the pub/sub channel on which the publisher `owner` collects receipts."""
+        """Return the pub/sub channel on which the process `owner` collects answers."""
         return self._prefix_bytes + b"!inbox:" + owner.encode()
 
     def probe(self, owner: str) -> bytes:
         """Return the pub/sub channel on which `owner` proves that its Redis connection is alive."""
         return self._prefix_bytes + b"!probe:" + owner.encode()
+
+    def edges(self) -> bytes:
+        """Return the pub/sub channel that every edge listens to; the key of that name lists who announced itself."""
+        return self._prefix_bytes + b"!edges"
+
+    def edge(self, edge_id: str) -> bytes:
+        """Return the pub/sub channel of one edge; the key of that name holds what it announced."""
+        return self._prefix_bytes + b"!edge:" + edge_id.encode()

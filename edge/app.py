@@ -6,7 +6,7 @@ import resource
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -15,14 +15,20 @@ from common.admin import AdminServer, Check, redis_check
 from common.build_info import register_build_info
 from common.bus import Bus
 from common.channels import Names
+from common.inbox import Inbox
 from common.logs import get_logger
+from common.peers import Peers
 from common.redis import connect, endpoint
 from common.scripts import Scripts
 from common.service import notice_of_drain
 from common.settings import Settings
+from common.tasks import end
 from edge.adoption import Adopter
+from edge.answers import Answers
 from edge.audit import Auditor
 from edge.changes import Changes
+from edge.closing import Closer
+from edge.control import Control
 from edge.counters import Counters
 from edge.drain import Drain
 from edge.entrance import Entrance
@@ -33,13 +39,14 @@ from edge.hub import Hub
 from edge.listener import MARGIN, RESERVED_FILES, Listener
 from edge.metrics import EdgeCollector, Gauges
 from edge.poller import Poller, make_poller
-from edge.receipts import Receipts
 from edge.recovery import Synchronizer
+from edge.report import Report, channel_name
 from edge.seats import Limits, Seats
 from edge.shedding import Shedder
 
 WHEEL_PERIOD = 0.25
 GOODBYE = 1.0  # seconds that the last bytes get at the end
+MOST_CONTROL_BYTES = 65_536
 GC_THRESHOLD = 50_000  # a full collection looks at every seat; there are no cycles worth looking for that often
 
 
@@ -54,7 +61,8 @@ class Edge:
         self._poller = poller or make_poller()
         self._redis = connect(settings.redis_url)
         self._tasks: list[asyncio.Task[None]] = []
-        names, clock, counters = Names(settings.prefix), time.monotonic, Counters()
+        names, clock = Names(settings.prefix), time.monotonic
+        counters = self._counters = Counters()
         scripts = Scripts(self._redis, names, settings)
 
         limits = Limits(settings.slow_bytes, settings.slow_seconds, settings.slow_total_bytes)
@@ -117,7 +125,17 @@ class Edge:
             adopter.on_not_adopted = self._hub.on_not_adopted
         self._hub.bus = self._bus
         entrance.on_seated = self._holding.seat
-        self._hub.on_receipt = Receipts(names, self._publish_all, counters).add
+        answers = Answers(names, self._publish_all, counters)
+        self._hub.on_receipt = answers.add_receipt
+        self._report = Report(self.id, self._hub, counters, clock, self._readiness)
+        self._closer = Closer(fanout, self._holding, clock)
+        self._control = Control(self.id, answers, counters, most_bytes=MOST_CONTROL_BYTES)
+        self._control.handlers |= {"info": self._report.on_info, "close": self._on_close}
+        inbox = Inbox(names, self.id)
+        self.peers = Peers(names, inbox, self._redis.publish)
+        self._bus.keep(inbox.name, inbox.on_message, inbox.on_heard)
+        for name in (names.edges(), names.edge(self.id)):
+            self._bus.keep(name, self._control.on_message)
 
         registry = CollectorRegistry()
         registry.register(EdgeCollector(counters, self._gauges))
@@ -154,6 +172,7 @@ class Edge:
         except BaseException:
             await self.stop()
             raise
+        self._report.ports = {"port": self.port, "admin_port": self.admin_port}
         running = [self._bus.run(), self._turn_wheels()]
         if self._settings.history_size:
             running.append(self._auditor.run())
@@ -174,13 +193,12 @@ class Edge:
     async def stop(self) -> None:
         """Stop accepting, say goodbye to everybody, and let go of everything."""
         await self._shedder.stop()
+        await self._closer.stop()
+        await self._control.stop()
         self._listener.close()
         self._holding.say_goodbye_to_all()
         await self._wait_for_goodbyes()
-        for task in self._tasks:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+        await end(*self._tasks)
         for seat in self._seats:
             self._seats.remove(seat, "drain")
         self._loop.remove_reader(self._poller.fileno())
@@ -202,6 +220,11 @@ class Edge:
             self._seats.cut_stuck()
             self._hub.wheel.advance(now)
             self._changes.wheel.advance(now)
+
+    async def _on_close(self, fields: dict[str, Any]) -> dict[str, object]:
+        """Reply to `close`: end the connections of a channel."""
+        channel = self._hub.channels.get(channel_name(fields))
+        return {"closed": self._closer.close(channel) if channel else 0}
 
     async def _publish_all(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         pipeline = self._redis.pipeline(transaction=False)

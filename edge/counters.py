@@ -15,6 +15,7 @@ class Counters:
         self.replays_total: Counter[str] = Counter()  # subscribers that went on from a position: hit, read, reset
         self.refused_total: Counter[int] = Counter()  # requests answered with an error, by status
         self.not_adopted_total: Counter[str] = Counter()  # bare messages that went out without a position, by reason
+        self.control_total: Counter[str] = Counter()  # requests of publishers and other edges, by operation
         self.skipped_total = 0  # slow readers that were taken forward to the newest message
         self.receipts_total = 0
 

@@ -38,7 +38,7 @@ class EdgeCollector(Collector):
         yield GaugeMetricFamily("comet_subscriptions", "Seats in channels.", value=gauges.subscriptions)
         yield GaugeMetricFamily("comet_redis_up", "1 if a probe came back lately.", value=int(gauges.redis_up))
         yield CounterMetricFamily("comet_redis_reconnects", "Redis connections lost.", value=gauges.redis_reconnects)
-        yield CounterMetricFamily("comet_receipts", "Receipts sent to publishers.", value=counters.receipts_total)
+        yield CounterMetricFamily("comet_receipts", "Receipts and replies sent.", value=counters.receipts_total)
         yield GaugeMetricFamily("comet_parked_bytes", "Bytes kept for slow readers.", value=gauges.parked_bytes)
         yield CounterMetricFamily("comet_skipped", "Slow readers taken to the newest.", value=counters.skipped_total)
         yield from _counted(counters)
@@ -52,6 +52,7 @@ def _counted(counters: Counters) -> Iterator[Metric]:
     yield _counter("comet_repairs", "Holes found in a channel.", ["result"], counters.repairs_total)
     yield _counter("comet_replay", "Subscribers that went on from a position.", ["result"], counters.replays_total)
     yield _counter("comet_not_adopted", "Plain messages without a position.", ["reason"], counters.not_adopted_total)
+    yield _counter("comet_control", "Requests of publishers and other edges.", ["op"], counters.control_total)
     yield _counter("comet_requests_refused", "Requests answered with an error.", ["code"], counters.refused_total)
 
 

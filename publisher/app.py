@@ -3,25 +3,25 @@
 import asyncio
 import secrets
 from collections.abc import Callable
-from contextlib import suppress
 
 from aiohttp import web
 from redis import RedisError
 
 from common.admin import AdminServer, Check, redis_check
-from common.bus import Bus
+from common.bus import Bus, Idle
 from common.channels import Names
 from common.http import listen, port_of
+from common.inbox import Inbox
 from common.logs import get_logger
 from common.redis import connect, endpoint
 from common.scripts import Scripts
 from common.service import notice_of_drain
 from common.settings import Settings
+from common.tasks import end
 from publisher.api import Api
 from publisher.delivery import Delivery
 from publisher.metrics import Metrics
 from publisher.pages import Pages
-from publisher.receipts import Receipts
 
 
 class Publisher:
@@ -34,15 +34,14 @@ class Publisher:
         metrics = Metrics()
         self._settings = settings
         self._redis = connect(settings.redis_url)
-        self._receipts = Receipts(names, publisher_id)
-        self._bus = Bus(endpoint(settings.redis_url), self._receipts, names.probe(publisher_id), self._redis.publish)
-        self._receipts.listen_through(self._bus.subscribe)
-        self._receipts.on_listening = self._install_functions
+        self._inbox = Inbox(names, publisher_id)
+        self._bus = Bus(endpoint(settings.redis_url), Idle(), names.probe(publisher_id), self._redis.publish)
+        self._bus.keep(self._inbox.name, self._inbox.on_message, self._on_heard)
         self._scripts = Scripts(self._redis, names, settings)
-        delivery = Delivery(self._scripts, self._receipts, metrics.duration.observe)
+        delivery = Delivery(self._scripts, self._inbox, metrics.duration.observe)
         self._api = Api(delivery, settings.max_message_bytes, metrics.count, keeps_history=settings.history_size > 0)
         self._pages = Pages(settings.edge_url)
-        metrics.watch(lambda: self._bus.ready, lambda: self._bus.reconnects, lambda: self._receipts.ignored)
+        metrics.watch(lambda: self._bus.ready, lambda: self._bus.reconnects, lambda: self._inbox.ignored)
         self._admin = AdminServer(
             settings.admin_host,
             settings.publisher_admin_port,
@@ -95,17 +94,14 @@ class Publisher:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
-        for task in (self._bus_task, self._installing):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        await end(*(task for task in (self._bus_task, self._installing) if task is not None))
         await self._redis.aclose()
         await self._admin.stop()
 
-    def _install_functions(self) -> None:
+    def _on_heard(self, heard: bool) -> None:
         """Offer our Redis Functions on every new connection: a Redis that starts empty has lost them."""
-        if self._settings.history_size and (self._installing is None or self._installing.done()):
+        self._inbox.on_heard(heard)
+        if heard and self._settings.history_size and (self._installing is None or self._installing.done()):
             self._installing = asyncio.create_task(self._try_to_install())
 
     async def _try_to_install(self) -> None:
@@ -118,6 +114,6 @@ class Publisher:
         """Ready means that a message would be taken and its receipts heard, and that nobody has told us to stop."""
         return [
             redis_check(self._bus),
-            Check("receipts", self._receipts.listening),
+            Check("receipts", self._inbox.heard),
             Check("drain", not self._draining and self._runner is not None),
         ]

@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 from redis import RedisError
 
+from common.control import decode_receipt
 from common.errors import RequestError, UnavailableError
+from common.inbox import Gathering, Inbox
 from common.logs import get_logger
 from common.message import Message
 from common.position import Position
 from common.scripts import Published, Scripts
-from publisher.receipts import Receipt, Receipts
 from publisher.request import Entry, PublishRequest
 
 DEADLINE = 0.9  # seconds for one publish, waiting for its turn included: a client hears of trouble within a second
@@ -44,15 +45,15 @@ class Sent(NamedTuple):
     """A message that is out, and the receipt that is still to come."""
 
     published: Published
-    receipt: Receipt | None
+    receipt: Gathering[int] | None
 
 
 class Delivery:
     """Publishes requests one after the other, in order; `observe` is told the seconds of each call of Redis."""
 
-    def __init__(self, scripts: Scripts, receipts: Receipts, observe: Callable[[float], None]) -> None:
+    def __init__(self, scripts: Scripts, inbox: Inbox, observe: Callable[[float], None]) -> None:
         self._scripts = scripts
-        self._receipts = receipts
+        self._inbox = inbox
         self._observe = observe
         self._turns = asyncio.Semaphore(MOST_AT_ONCE)
         self._busy = 0
@@ -84,7 +85,7 @@ class Delivery:
 
     async def _send(self, request: PublishRequest) -> Sent | UnavailableError:
         """Send one message; whatever goes wrong with Redis ends here."""
-        receipt = self._receipts.open() if request.receipt else None
+        receipt = self._inbox.open(decode_receipt) if request.receipt else None
         kind = "ephemeral" if request.ephemeral else "stored"
         try:
             published = await self._call_redis(request, receipt.inbox if receipt else "")
@@ -122,5 +123,6 @@ class Delivery:
 
 async def _outcome(sent: Sent) -> Outcome:
     position, edges = sent.published
-    subscribers = await sent.receipt.total() if sent.receipt else None
+    receipts = await sent.receipt.answers() if sent.receipt else None
+    subscribers = None if receipts is None else sum(receipts)
     return Outcome(position, max(edges, 0), subscribers, duplicate=edges < 0)

@@ -67,7 +67,8 @@ def edge_series() -> Iterator[Metric]:
     counters.opened("sse")
     counters.closed("sse", "client")
     counters.delivered("sse", 1)
-    for by_word in (counters.dropped_total, counters.repairs_total, counters.replays_total, counters.not_adopted_total):
+    counted = (counters.dropped_total, counters.repairs_total, counters.replays_total, counters.not_adopted_total)
+    for by_word in (*counted, counters.control_total):
         by_word["word"] += 1
     counters.refused_total[400] += 1
     registry = CollectorRegistry()

@@ -22,6 +22,7 @@ class WebSocketFraming(Framing):
         super().__init__(variant)
         self.heartbeat = _frame(Opcode.PING, b"")
         self.too_slow = close_frame(CloseCode.TRY_AGAIN_LATER, TOO_SLOW)
+        self.end = close_frame(CloseCode.NORMAL_CLOSURE)
         self._farewell = close_frame(CloseCode.SERVICE_RESTART, GOING_AWAY)
 
     def head(self, retry_ms: int, key: str = "") -> bytes:

@@ -17,6 +17,7 @@ from common import bus as bus_module
 from common.bus import BATCH, Bus, Link
 from common.channels import Names
 from common.redis import Endpoint, connect, endpoint
+from common.tasks import end
 
 DEADLINE = 15.0  # generous: a loaded machine must not make a test red
 PAUSE = 0.01
@@ -90,8 +91,7 @@ class Runner:
 
     async def stop(self) -> None:
         """Cancel the bus."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        await end(self._task)
         await self.client.aclose()
 
 
@@ -558,3 +558,22 @@ async def test_replies_may_arrive_byte_by_byte() -> None:
         link.data_received(stream[position : position + 1])
     assert consumer.events == [("subscribed", b"room", 4), ("message", b"room", b"a\r\nb")]
     assert link.ready.is_set()
+
+
+async def test_own_channels_are_kept_over_reconnects_and_the_consumer_does_not_see_them(
+    start: Start, own_valkey: ValkeyServer
+) -> None:
+    """What the process keeps is heard before the consumer's `on_up`, after every loss again, and by its taker only."""
+    runner = start(own_valkey.connection_url)
+    got: list[object] = []
+    line = runner.names.inbox("me")
+    runner.bus.keep(line, got.append, got.append)
+    await runner.up()
+    assert got == [True]
+    await runner.client.publish(line, b"one")
+    await until(lambda: got == [True, b"one"])
+    await runner.client.client_kill_filter(_type="pubsub")
+    await runner.heard(("down",), ("up",))
+    await runner.client.publish(line, b"two")
+    await until(lambda: got == [True, b"one", False, True, b"two"])
+    assert runner.events == [("down",), ("up",)]

@@ -5,11 +5,11 @@ import pytest
 
 from common.channels import Names
 from common.errors import BadRequestError, UnavailableError
+from common.inbox import Inbox
 from common.message import Message
 from common.position import Position
 from common.scripts import Published, Scripts
 from publisher.delivery import MOST_AT_ONCE, MOST_WAITING, Delivery, Outcome
-from publisher.receipts import Receipts
 from publisher.request import PublishRequest
 
 REQUEST = PublishRequest("room", b"hi")
@@ -38,7 +38,7 @@ def scripts() -> FakeScripts:
 @pytest.fixture
 def delivery(scripts: FakeScripts) -> Delivery:
     """Return a delivery without Redis."""
-    return Delivery(cast(Scripts, scripts), Receipts(Names("t:"), "me"), lambda seconds: None)
+    return Delivery(cast(Scripts, scripts), Inbox(Names("t:"), "me"), lambda seconds: None)
 
 
 async def test_requests_wait_for_their_turn_up_to_a_limit(delivery: Delivery, scripts: FakeScripts) -> None:
