@@ -6,7 +6,6 @@ import resource
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -27,7 +26,6 @@ from edge.adoption import Adopter
 from edge.answers import Answers
 from edge.audit import Auditor
 from edge.changes import Changes
-from edge.closing import Closer
 from edge.control import Control
 from edge.counters import Counters
 from edge.drain import Drain
@@ -38,15 +36,17 @@ from edge.holding import Holding
 from edge.hub import Hub
 from edge.listener import MARGIN, RESERVED_FILES, Listener
 from edge.metrics import EdgeCollector, Gauges
+from edge.orders import Orders
 from edge.poller import Poller, make_poller
 from edge.recovery import Synchronizer
-from edge.report import Report, channel_name
+from edge.report import Report
 from edge.seats import Limits, Seats
 from edge.shedding import Shedder
 
 WHEEL_PERIOD = 0.25
 GOODBYE = 1.0  # seconds that the last bytes get at the end
-MOST_CONTROL_BYTES = 65_536
+MOST_CONTROL_BYTES = 65_536  # of a request, without the message it may carry
+ESCAPED = 6  # bytes that one byte of a message may take in JSON: \u0000
 GC_THRESHOLD = 50_000  # a full collection looks at every seat; there are no cycles worth looking for that often
 
 
@@ -125,17 +125,7 @@ class Edge:
             adopter.on_not_adopted = self._hub.on_not_adopted
         self._hub.bus = self._bus
         entrance.on_seated = self._holding.seat
-        answers = Answers(names, self._publish_all, counters)
-        self._hub.on_receipt = answers.add_receipt
-        self._report = Report(self.id, self._hub, counters, clock, self._readiness)
-        self._closer = Closer(fanout, self._holding, clock)
-        self._control = Control(self.id, answers, counters, most_bytes=MOST_CONTROL_BYTES)
-        self._control.handlers |= {"info": self._report.on_info, "close": self._on_close}
-        inbox = Inbox(names, self.id)
-        self.peers = Peers(names, inbox, self._redis.publish)
-        self._bus.keep(inbox.name, inbox.on_message, inbox.on_heard)
-        for name in (names.edges(), names.edge(self.id)):
-            self._bus.keep(name, self._control.on_message)
+        self._listen_to_control(names, fanout, counters)
 
         registry = CollectorRegistry()
         registry.register(EdgeCollector(counters, self._gauges))
@@ -153,6 +143,25 @@ class Edge:
             registry,
             [web.post("/drain", self._drain.on_request)],
         )
+
+    def _listen_to_control(self, names: Names, fanout: FanOut, counters: Counters) -> None:
+        """Answer what publishers and other edges ask, and be able to ask, too."""
+        answers = Answers(names, self._publish_all, counters)
+        self._hub.on_receipt = answers.add_receipt
+        self._report = Report(self.id, self._hub, counters, time.monotonic, self._readiness)
+        self._orders = Orders(self._hub, fanout, self._holding, time.monotonic)
+        longest = MOST_CONTROL_BYTES + ESCAPED * self._settings.max_message_bytes
+        self._control = Control(self.id, answers, counters, most_bytes=longest)
+        self._control.handlers |= {
+            "info": self._report.on_info,
+            "close": self._orders.on_close,
+            "broadcast": self._orders.on_broadcast,
+        }
+        inbox = Inbox(names, self.id)
+        self.peers = Peers(names, inbox, self._redis.publish)
+        self._bus.keep(inbox.name, inbox.on_message, inbox.on_heard)
+        for name in (names.edges(), names.edge(self.id)):
+            self._bus.keep(name, self._control.on_message)
 
     @property
     def port(self) -> int:
@@ -193,7 +202,7 @@ class Edge:
     async def stop(self) -> None:
         """Stop accepting, say goodbye to everybody, and let go of everything."""
         await self._shedder.stop()
-        await self._closer.stop()
+        await self._orders.stop()
         await self._control.stop()
         self._listener.close()
         self._holding.say_goodbye_to_all()
@@ -220,11 +229,6 @@ class Edge:
             self._seats.cut_stuck()
             self._hub.wheel.advance(now)
             self._changes.wheel.advance(now)
-
-    async def _on_close(self, fields: dict[str, Any]) -> dict[str, object]:
-        """Reply to `close`: end the connections of a channel."""
-        channel = self._hub.channels.get(channel_name(fields))
-        return {"closed": self._closer.close(channel) if channel else 0}
 
     async def _publish_all(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         pipeline = self._redis.pipeline(transaction=False)

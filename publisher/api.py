@@ -4,15 +4,15 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
-from common.errors import BadRequestError, RequestError, TooLargeError, UnavailableError
+from common.errors import BadRequestError, RequestError, UnavailableError
 from common.http import error_headers, error_object, errors_as_json, json_answer
 from publisher.delivery import Delivery, Outcome
+from publisher.reading import body_of, check_json, is_form, query_of
 from publisher.request import Batch, Entry, PublishRequest, parse_demo, parse_form, parse_json
 
-FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 MIB = 1 << 20
 ENCODED = 6  # bytes that one byte of a message may take in a body: \u0000
-OK, NOT_FOUND, UNSUPPORTED = 200, 404, 415
+OK, NOT_FOUND = 200, 404
 
 
 class Api:
@@ -39,7 +39,7 @@ class Api:
 
     async def _post(self, request: web.Request) -> web.Response:
         """Tell the two variants apart by the content type; without a body it is the seed's with a query."""
-        if request.content_type == FORM or (request.content_type != JSON and not request.can_read_body):
+        if is_form(request):
             return await self._form(request)
         return await self._json(request, parse_json)
 
@@ -54,7 +54,7 @@ class Api:
         somebody connected.
         """
         try:
-            requests = parse_form(_query(request), await self._body(request), self._limit)
+            requests = parse_form(query_of(request), await body_of(request), self._limit)
             self._check_keys(requests)
             outcomes = _all_or_error(await self._delivery.publish(requests))
         except RequestError as error:
@@ -73,11 +73,8 @@ class Api:
             raise
 
     async def _answer(self, request: web.Request, parse: Callable[[bytes, int], Batch]) -> web.Response:
-        if request.content_type != JSON:
-            raise RequestError(f"content-type: must be {JSON} or {FORM}, not {request.content_type}", UNSUPPORTED)
-        if _query(request):
-            raise BadRequestError("the query string must be empty when the body is JSON; put everything in the body")
-        entries, single = parse(await self._body(request), self._limit)
+        check_json(request)
+        entries, single = parse(await body_of(request), self._limit)
         self._check_keys(entries)
         results = await self._delivery.publish(entries)
         if single:
@@ -92,19 +89,6 @@ class Api:
         """Refuse a key that nobody would remember, rather than publish twice what must come once."""
         if not self._keeps_history and any(isinstance(entry, PublishRequest) and entry.key for entry in entries):
             raise BadRequestError("key: nothing is remembered here (COMET_HISTORY_SIZE=0); publish without a key")
-
-    async def _body(self, request: web.Request) -> bytes:
-        try:
-            return await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            raise TooLargeError(f"the body is over {request.client_max_size} bytes; send fewer messages") from None
-        except web.RequestPayloadError:
-            raise BadRequestError("the body is broken: its encoding or length is not what the headers say") from None
-
-
-def _query(request: web.Request) -> bytes:
-    """Return the query string as it was sent; aiohttp's own reading of it hides bytes that are not UTF-8."""
-    return request.raw_path.partition("?")[2].encode(errors="surrogateescape")
 
 
 def _all_or_error(results: Sequence[Outcome | RequestError]) -> list[Outcome]:

@@ -13,6 +13,7 @@ from common.channels import Names
 from common.http import listen, port_of
 from common.inbox import Inbox
 from common.logs import get_logger
+from common.peers import Peers
 from common.redis import connect, endpoint
 from common.scripts import Scripts
 from common.service import notice_of_drain
@@ -20,6 +21,8 @@ from common.settings import Settings
 from common.tasks import end
 from publisher.api import Api
 from publisher.delivery import Delivery
+from publisher.fleet import Fleet
+from publisher.fleet_api import FleetApi
 from publisher.metrics import Metrics
 from publisher.pages import Pages
 
@@ -40,6 +43,8 @@ class Publisher:
         self._scripts = Scripts(self._redis, names, settings)
         delivery = Delivery(self._scripts, self._inbox, metrics.duration.observe)
         self._api = Api(delivery, settings.max_message_bytes, metrics.count, keeps_history=settings.history_size > 0)
+        fleet = Fleet(Peers(names, self._inbox, self._redis.publish))
+        self._fleet_api = FleetApi(fleet, settings.max_message_bytes, metrics.count)
         self._pages = Pages(settings.edge_url)
         metrics.watch(lambda: self._bus.ready, lambda: self._bus.reconnects, lambda: self._inbox.ignored)
         self._admin = AdminServer(
@@ -69,6 +74,7 @@ class Publisher:
         settings = self._settings
         try:
             app = self._api.application()
+            self._fleet_api.add_to(app.router)
             self._pages.add_to(app.router)
             app.on_response_prepare.append(self._close_while_draining)
             self._runner = await listen(app, settings.publisher_host, settings.publisher_port, "COMET_PUBLISHER_PORT")

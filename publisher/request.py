@@ -17,6 +17,7 @@ DEMO_BYTES = 1024  # of a message of the demo pages
 DEMO_CHANNELS = ("demo", "chat")  # what the demo pages' channels begin with
 ID_NAMES = frozenset({"id", "channel", "cname"})
 FORM_FIELDS = ("content", "event", "key", "ttl")
+BROADCAST_FIELDS = ("content", "event")
 JSON_FIELDS = ("content", "event", "key", "ttl", "receipt", "ephemeral")
 
 
@@ -52,15 +53,9 @@ def parse_form(query: bytes, body: bytes, limit: int) -> list[PublishRequest]:
 
     Returns one request for each different id; `limit` is the largest payload in bytes. Raises `RequestError`.
     """
-    channels: dict[str, None] = {}  # ordered, each once
-    fields: dict[str, object] = {}
-    for name, value in _pairs(query) + _pairs(body):
-        if name in ID_NAMES:
-            channels[check_channel(value)] = None
-        elif name in fields:
-            raise BadRequestError(f"{name}: given twice; a request carries one message")
-        else:
-            fields[name] = value
+    pairs = _pairs(query) + _pairs(body)
+    channels = dict.fromkeys(check_channel(value) for name, value in pairs if name in ID_NAMES)  # in order, each once
+    fields = _form_fields([(name, value) for name, value in pairs if name not in ID_NAMES])
     if not channels:
         raise BadRequestError("id: a channel name is missing; write for example /pub?id=room&content=hi")
     _check_names(fields, FORM_FIELDS)
@@ -74,10 +69,7 @@ def parse_json(body: bytes, limit: int) -> Batch:
     with one message of an array, or one of the `ids`, takes that message's place instead. Numbers beyond 64 bits
     in a `content` that is not a string become floating point numbers.
     """
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequestError(f"the body is not JSON: {error}") from None
+    value = _json(body)
     if isinstance(value, list):
         _check_count("the array", value)
         return Batch([_entry(item, limit) for item in value], single=False)
@@ -85,6 +77,31 @@ def parse_json(body: bytes, limit: int) -> Batch:
     if "ids" in fields:
         return Batch(_to_each(fields, limit), single=False)
     return Batch([_message(fields, limit)], single=True)
+
+
+def parse_broadcast(query: bytes, body: bytes, limit: int, *, is_json: bool) -> PublishRequest:
+    """Read a message to everybody: `content` and maybe `event`, as a form or as one JSON object.
+
+    The request that is returned names no channel. Raises `RequestError`.
+    """
+    fields = _object(_json(body)) if is_json else _form_fields(_pairs(query) + _pairs(body))
+    _check_names(fields, BROADCAST_FIELDS)
+    return _request("", fields, limit)
+
+
+def parse_channel(query: bytes, body: bytes = b"", *, required: bool = True) -> str:
+    """Read the one channel that is asked about; empty if none is named and none is `required`.
+
+    Raises `BadRequestError`.
+    """
+    channels = []
+    for name, value in _pairs(query) + _pairs(body):
+        if name not in ID_NAMES:
+            raise BadRequestError(f"{name[:MOST_CHARACTERS]}: is not a parameter here; known is id")
+        channels.append(check_channel(value))
+    if len(channels) > 1 or (required and not channels):
+        raise BadRequestError("id: name one channel, for example ?id=room")
+    return channels[0] if channels else ""
 
 
 def parse_demo(body: bytes, limit: int) -> Batch:
@@ -116,6 +133,22 @@ def _pairs(raw: bytes) -> list[tuple[str, str]]:
         raise BadRequestError("the parameters must be UTF-8, percent-encoded") from None
     except ValueError:
         raise BadRequestError(f"a request has at most {MOST_MESSAGES} parameters") from None
+
+
+def _form_fields(pairs: Sequence[tuple[str, str]]) -> dict[str, object]:
+    fields: dict[str, object] = {}
+    for name, value in pairs:
+        if name in fields:
+            raise BadRequestError(f"{name}: given twice; a request carries one message")
+        fields[name] = value
+    return fields
+
+
+def _json(body: bytes) -> object:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise BadRequestError(f"the body is not JSON: {error}") from None
 
 
 def _object(value: object) -> dict[str, object]:

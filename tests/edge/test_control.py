@@ -1,10 +1,8 @@
 """The control channel, with real edges on a real Valkey."""
 
 import asyncio
-import json
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,37 +13,9 @@ from common.channels import Names
 from common.control import Reply
 from common.errors import BadRequestError, UnavailableError
 from common.inbox import PATIENCE
-from common.settings import load_settings
 from edge import control as control_module
 from edge.app import Edge
-
-DEADLINE = 8.0
-WEBSOCKET = (
-    "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-)
-
-
-async def until(look: Callable[[], object], told: str = "it did not happen") -> None:
-    """Wait until `look` gives something true; fail when it did not in time."""
-    end = time.monotonic() + DEADLINE
-    while not look():
-        assert time.monotonic() < end, told
-        await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def running(url: str, prefix: str, count: int = 2) -> AsyncIterator[list[Edge]]:
-    """Run edges in this process until the block ends; they are connected when it begins."""
-    settings = load_settings(redis_url=url, prefix=prefix, edge_host="127.0.0.1", edge_port=0, edge_admin_port=0)
-    edges = [Edge(settings) for _ in range(count)]
-    async with AsyncExitStack() as stack:
-        for edge in edges:
-            await edge.start()
-            stack.push_async_callback(edge.stop)
-        for edge in edges:
-            await until(lambda edge=edge: edge._bus.up)  # type: ignore[misc]
-        yield edges
+from tests.edge.real import DEADLINE, WEBSOCKET, publish_plainly, running, subscribers, until
 
 
 @pytest.fixture
@@ -55,45 +25,11 @@ async def edges(valkey_url: str, prefix: str) -> AsyncIterator[list[Edge]]:
         yield it
 
 
-class Subscriber:
-    """A subscriber by stream, or by any other request that is held."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    async def object(self) -> dict[str, Any]:
-        """Read the next line that is a JSON object."""
-        async with asyncio.timeout(DEADLINE):
-            while not (line := await self._reader.readline()).startswith(b"{"):
-                assert line, "the connection has ended"
-        return json.loads(line)  # type: ignore[no-any-return]
-
-    async def rest(self) -> bytes:
-        """Read until the edge ends the connection."""
-        async with asyncio.timeout(DEADLINE):
-            return await self._reader.read()
-
-    def close(self) -> None:
-        """Go."""
-        self._writer.close()
-
-
 @pytest.fixture
 async def subscribe() -> AsyncIterator[Any]:
-    """Yield a function that subscribes at an edge, and waits for the welcomes of a stream."""
-    everybody: list[Subscriber] = []
-
-    async def one(edge: Edge, query: str, welcomes: int = 1, headers: str = "") -> Subscriber:
-        reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
-        writer.write(f"GET /sub?{query} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
-        everybody.append(Subscriber(reader, writer))
-        for _ in range(welcomes):
-            assert (await everybody[-1].object())["type"] == "welcome"
-        return everybody[-1]
-
-    yield one
-    for subscriber in everybody:
-        subscriber.close()
+    """Yield a function that subscribes at an edge."""
+    async with subscribers() as it:
+        yield it
 
 
 def sums(replies: list[Reply], field: str) -> dict[str, int]:
@@ -232,11 +168,6 @@ async def test_close_ends_a_channels_connections_on_every_edge(edges: list[Edge]
     assert b._counters.closed_total["sse", "closed"] == 1
     await publish_plainly(b, "lobby", b"still here")
     assert (await other.object())["content"] == "still here"
-
-
-async def publish_plainly(edge: Edge, channel: str, payload: bytes) -> None:
-    """Publish as any backend would."""
-    await edge._redis.publish(Names(edge._settings.prefix).channel(channel), payload)
 
 
 async def test_what_was_published_before_a_close_arrives_before_it(edges: list[Edge], subscribe: Any) -> None:

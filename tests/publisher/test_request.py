@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import BadRequestError, RequestError, TooLargeError
-from publisher.request import Batch, PublishRequest, parse_form, parse_json
+from publisher.request import (
+    Batch,
+    PublishRequest,
+    parse_broadcast,
+    parse_channel,
+    parse_form,
+    parse_json,
+)
 
 LIMIT = 100
 CHANNEL_CHARACTERS = st.characters(categories=("L", "N"))
@@ -174,3 +181,25 @@ def test_no_bytes_make_the_parsers_fail_unexpectedly(data: bytes) -> None:
     for parse in (lambda: parse_form(data, data, LIMIT), lambda: parse_json(data, LIMIT)):
         with suppress(RequestError):
             parse()
+
+
+@given(st.binary(max_size=50), st.binary(max_size=50), st.booleans())
+def test_any_bytes_are_a_broadcast_or_an_error(query: bytes, body: bytes, is_json: bool) -> None:
+    """Nothing but `RequestError` comes out, and a message within the limit."""
+    with suppress(RequestError):
+        message = parse_broadcast(query, body, LIMIT, is_json=is_json)
+        assert (message.channel, len(message.payload) <= LIMIT) == ("", True)
+
+
+@given(st.binary(max_size=50), st.binary(max_size=50), st.booleans())
+def test_any_bytes_name_one_channel_or_are_an_error(query: bytes, body: bytes, required: bool) -> None:
+    """Nothing but `BadRequestError` comes out; a channel that is required is there."""
+    with suppress(BadRequestError):
+        assert parse_channel(query, body, required=required) or not required
+
+
+@given(st.text(CHANNEL_CHARACTERS, min_size=1, max_size=20), st.sampled_from(["id", "channel", "cname"]))
+def test_a_channel_is_read_from_query_or_body(channel: str, name: str) -> None:
+    """By each of its names."""
+    assert parse_channel(f"{name}={channel}".encode()) == channel
+    assert parse_channel(b"", f"{name}={channel}".encode()) == channel
