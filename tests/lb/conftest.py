@@ -14,8 +14,6 @@ from tests.lb.balancers import BALANCERS, Balancer, Certificate, edges_behind, i
 _numbers = count(1)
 _balancers: list[Balancer] = []
 
-# COMET_DRAIN_SECONDS: an edge that is told to stop shall be gone before the tests lose their patience.
-SETTINGS = {"COMET_DRAIN_SECONDS": "2"}
 QUICK_HEARTBEAT = {"COMET_HEARTBEAT": "0.5"}
 
 EACH = [
@@ -43,14 +41,14 @@ def balancing(balancer: Balancer) -> Iterator[Balancer]:
 @pytest.fixture(scope="session")
 def edges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Return a cluster that nobody breaks."""
-    with running(edges_behind(tmp_path_factory.mktemp("edges"), **SETTINGS, **QUICK_HEARTBEAT)) as cluster:
+    with running(edges_behind(tmp_path_factory.mktemp("edges"), **QUICK_HEARTBEAT)) as cluster:
         yield cluster
 
 
 @pytest.fixture
 def fragile_edges(tmp_path: Path) -> Iterator[Cluster]:
     """Return a cluster of which anything may be killed."""
-    with running(edges_behind(tmp_path, **SETTINGS)) as cluster:
+    with running(edges_behind(tmp_path)) as cluster:
         yield cluster
 
 

@@ -10,8 +10,9 @@ import pytest
 
 from tests.cluster.clients import PollClient, StreamClient, get
 from tests.cluster.processes import Cluster
+from tests.cluster.running import running
 from tests.cluster.waiting import until
-from tests.lb.balancers import Balancer
+from tests.lb.balancers import Balancer, edges_behind
 from tests.lb.conftest import EACH, balancing
 from tests.lb.talking import Backend, ask
 
@@ -41,17 +42,21 @@ def test_an_edge_is_killed(fragile_balancer: Balancer, fragile_edges: Cluster, c
         assert [resumed(port, channel, stream) for stream in ended] == ["one"] * 2
 
 
-def test_every_edge_is_restarted(fragile_balancer: Balancer, fragile_edges: Cluster, channel: str) -> None:
+@pytest.mark.parametrize("kind", EACH)
+def test_every_edge_is_restarted(kind: type[Balancer], tmp_path: Path, channel: str) -> None:
     """While the edges drain and come back one after the other, no request fails and every client is told to move."""
-    cluster, port = fragile_edges, fragile_balancer.port
-    with StreamClient(port, channel) as one, StreamClient(port, channel) as other, polling(port, channel) as statuses:
+    with ExitStack() as stack:
+        cluster = stack.enter_context(running(edges_behind(tmp_path, COMET_DRAIN_SECONDS="4")))
+        port = stack.enter_context(balancing(kind(tmp_path, cluster.edges, cluster.publisher))).port
+        streams = [stack.enter_context(StreamClient(port, channel)) for _ in range(2)]
+        statuses = stack.enter_context(polling(port, channel))
         for edge in cluster.edges:
             edge.stop()
             edge.start()
             until(lambda edge=edge: edge.ready)
-        assert [stream.next_object()["type"] for stream in (one, other)] == ["close", "close"]
+        assert [stream.next_object()["type"] for stream in streams] == ["close", "close"]
         cluster.publish(channel, "after")
-        assert [resumed(port, channel, stream) for stream in (one, other)] == ["after"] * 2
+        assert [resumed(port, channel, stream) for stream in streams] == ["after"] * 2
         enough = len(statuses) + 20
         until(lambda: len(statuses) > enough)
     assert set(statuses) == {200}
