@@ -89,8 +89,8 @@ class Balancer(Process):
         time_out: str = "",
         certificate: Certificate | None = None,
     ) -> None:
-        self.port, self.tls_port, self._own_port = free_ports(3)
-        self._folder, self._edges, self._publisher = folder, edges, publisher
+        self.port, self.tls_port, self.own_port = free_ports(3)
+        self._folder, self._edges, self._publisher = folder, (*edges, *edges)[:2], publisher
         self._time_out, self._certificate = time_out, certificate
         name = type(self).__name__.lower()
         super().__init__(name, self._command_line(), self._environment(), folder)
@@ -111,7 +111,7 @@ class Balancer(Process):
         assert self.alive, self.log
         return False
 
-    def _shipped(self, path: str, *changes: tuple[str, str], pattern: tuple[str, str] | None = None) -> Path:
+    def _shipped(self, path: str, *changes: tuple[str, str]) -> Path:
         """Copy a shipped file with its addresses changed; every change must find something to change."""
         text = (DEPLOY / path).read_text()
         for old in TIME_OUTS if self._time_out else ():
@@ -119,9 +119,6 @@ class Balancer(Process):
         for old, new in changes:
             assert old in text, f"{path} does not have {old!r}"
             text = text.replace(old, new)
-        if pattern is not None:
-            text, count = re.subn(pattern[0], pattern[1], text, flags=re.MULTILINE)
-            assert count, f"{path} does not have {pattern[0]!r}"
         copy = self._folder / Path(path).name
         copy.write_text(text)
         return copy
@@ -134,8 +131,13 @@ class Nginx(Balancer):
 
     def _command_line(self) -> list[str]:
         folder = self._folder
-        listed = (r"(^    server 127.*:80[89]0 .*\n)+", "".join(map(self._lines, self._edges)))
-        self._shipped("nginx/edges.conf", ("127.0.0.1:8081", f"{HOST}:{self._publisher.port}"), pattern=listed)
+        one, other = self._edges
+        self._shipped(
+            "nginx/edges.conf",
+            ("127.0.0.1:8080", f"{one.host}:{one.port}"),
+            ("127.0.0.1:8090", f"{other.host}:{other.port}"),
+            ("127.0.0.1:8081", f"{HOST}:{self._publisher.port}"),
+        )
         self._shipped("nginx/routes.conf")
         changes = [
             ("listen 8000", f"listen {HOST}:{self.port}"),
@@ -154,11 +156,6 @@ class Nginx(Balancer):
         # Its workers outlive a master that is killed; one process does not, however the test run ends.
         return ["nginx", "-c", str(main), "-g", f"daemon off; master_process off; pid {folder}/nginx.pid;"]
 
-    @staticmethod
-    def _lines(edge: Edge) -> str:
-        where = f"    server {edge.host}:{edge.port}"
-        return f"{where} max_fails=1 fail_timeout=2s;\n{where} max_fails=0 backup;\n"
-
 
 class Haproxy(Balancer):
     """HAProxy, with deploy/haproxy."""
@@ -166,18 +163,20 @@ class Haproxy(Balancer):
     program = "haproxy"
 
     def _command_line(self) -> list[str]:
-        servers = "".join(
-            f"    server edge{number} {edge.host}:{edge.port} check port {edge.admin_port}\n"
-            f"    server spare{number} {edge.host}:{edge.port} backup\n"
-            for number, edge in enumerate(self._edges)
+        one, other = self._edges
+        config = self._shipped(
+            "haproxy/haproxy.cfg",
+            ("127.0.0.1:8080", f"{one.host}:{one.port}"),
+            ("127.0.0.1:8090", f"{other.host}:{other.port}"),
+            ("check port 9080", f"check port {one.admin_port}"),
+            ("check port 9090", f"check port {other.admin_port}"),
         )
-        listed = (r"(^    server (edge|spare)\d 127.*\n)+", servers)
-        return ["haproxy", "-db", "-f", str(self._shipped("haproxy/haproxy.cfg", pattern=listed))]
+        return ["haproxy", "-db", "-f", str(config)]
 
     def _environment(self) -> dict[str, str]:
         plain = {
             "LB_BIND": f"{HOST}:{self.port}",
-            "LB_ADMIN_BIND": f"{HOST}:{self._own_port}",
+            "LB_ADMIN_BIND": f"{HOST}:{self.own_port}",
             "LB_PUBLISHER": f"{HOST}:{self._publisher.port}",
         }
         if self._certificate is None:

@@ -12,7 +12,7 @@ from tests.cluster.clients import PollClient, StreamClient, get
 from tests.cluster.processes import Cluster
 from tests.cluster.running import running
 from tests.cluster.waiting import until
-from tests.lb.balancers import Balancer, edges_behind
+from tests.lb.balancers import Balancer, Haproxy, edges_behind
 from tests.lb.conftest import EACH, balancing
 from tests.lb.talking import Backend, ask
 
@@ -69,6 +69,9 @@ def test_redis_is_down(fragile_balancer: Balancer, fragile_edges: Cluster, chann
     for _ in range(2):  # each waits 3 s at the edge; until the second the balancer has noticed, too
         answer = get(fragile_balancer.port, "/sse", id=channel)
         assert (answer.status, answer.text.startswith("retry:")) == (200, True), answer
+    if isinstance(fragile_balancer, Haproxy):
+        assert get(fragile_balancer.own_port, "/readyz").status == 503
+        assert get(fragile_balancer.own_port, "/healthz").status == 200
 
 
 @pytest.mark.parametrize("kind", EACH)
