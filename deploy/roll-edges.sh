@@ -26,11 +26,12 @@ wait_ready() {
 old=$($compose ps --quiet edge)
 [ -n "$old" ] || { echo 'no edge runs; start with: docker compose up -d' >&2; exit 1; }
 count=$(echo "$old" | wc -l)
+known=$(echo "$old" | tr '\n' ' ') # those that need not be waited for
 
 for container in $old; do
     $compose up --detach --no-deps --no-build --no-recreate --scale "edge=$((count + 1))" edge
     for new in $($compose ps --quiet edge); do
-        wait_ready "$new"
+        case " $known " in *" $new "*) ;; *) wait_ready "$new"; known="$known $new" ;; esac
     done
     began=$(date +%s)
     docker stop "$container" >/dev/null

