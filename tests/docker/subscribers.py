@@ -9,12 +9,18 @@ import asyncio
 import pickle
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import urlencode
 
 import httptools
 import orjson
+from websockets.client import ClientProtocol
+from websockets.frames import Close, Opcode
+from websockets.http11 import Response
+from websockets.uri import parse_uri
 
 from tests.cluster.clients import HOST, JSONP_CALL
 from tests.docker.account import Account
@@ -23,22 +29,22 @@ from tests.faults.follower import from_batch, from_event, from_object
 
 PAUSE = 0.5  # seconds a client waits at most before it comes back
 AT_ONCE = 100  # clients that may be on their way to their first welcome
-SEPARATORS = {"stream": b"\n", "sse": b"\n\n"}
-POLLS = {"poll", "jsonp"}
+SERVICE_RESTART = 1012
 
 
 class Client(asyncio.Protocol):
-    """One client of one channel, over one connection after the other."""
+    """One client of one channel, over one connection after the other; a subclass knows the transport."""
 
-    def __init__(self, transport: str, channel: str, number: int, account: Account) -> None:
-        self.log = Log(f"{transport} {number}", channel)
+    transport: ClassVar[str]
+    keeps: ClassVar[dict[str, str]] = {}  # what it asks with, beside channel and position
+
+    def __init__(self, channel: str, number: int, account: Account) -> None:
+        self.log = Log(f"{self.transport} {number}", channel)
         self.attached = asyncio.Event()
         self.finished = False
         self._account = account
-        self._transport = transport
-        self._polls = transport in POLLS
         self._seq = ""
-        self._farewell = self._answering = False
+        self._waits = False  # for more of an answer
         account.logs.append(self.log)
 
     async def follow(self, port: int) -> None:
@@ -59,91 +65,163 @@ class Client(asyncio.Protocol):
         self._connection = transport
         self._ask()
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note an end before or amid an answer as cut."""
+        if self._waits and not self.finished:
+            self._account.cut.append(f"{self.log.client}: {exc or 'an end amid an answer'}")
+        self._ended.set_result(None)
+
+    def _path(self) -> str:
+        query = {"id": self.log.channel} | self.keeps | ({"since": self._seq} if self._seq else {})
+        return f"/{self.transport}?{urlencode(query)}"
+
+    def _ask(self) -> None:
+        self._parser = httptools.HttpResponseParser(self)
+        self._body, self._waits = b"", True
+        self._connection.write(f"GET {self._path()} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+
     def data_received(self, data: bytes) -> None:
         """Read on."""
         self._parser.feed_data(data)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Note an end before or amid an answer as cut."""
-        if self._answering and not self.finished:
-            self._account.cut.append(f"{self.log.client}: {exc or 'an end amid an answer'}")
-        self._ended.set_result(None)
-
     def on_body(self, body: bytes) -> None:
-        """Take in the objects that are complete; a poll's whole answer is one."""
+        """Collect the answer."""
         self._body += body
-        if self._polls or self._status != 200:
-            return
-        *parts, self._body = self._body.split(SEPARATORS[self._transport])
-        for part in parts:
-            self._take(part)
 
     def on_message_complete(self) -> None:
-        """Go on with the next poll; what was held has ended as it should if it said farewell."""
-        self._answering = False
-        if self._status != 200:
-            self._account.refused[f"{self._transport}: {self._status} {self._body[:80]!r}"] += 1
-            self._connection.close()
-        elif self._polls:
-            self._take_batch(self._body.decode())
-            self._ask_next()
+        """Take in a complete answer."""
+        self._waits = False
+        if self._parser.get_status_code() == 200:
+            self._complete()
         else:
-            self._end()
+            self._refuse(self._parser.get_status_code(), self._body)
 
-    @property
-    def _status(self) -> int:
-        return self._parser.get_status_code()
+    def _complete(self) -> None:
+        """Do what is to be done with a complete answer."""
+        raise NotImplementedError
 
-    def _ask(self) -> None:
-        query = {"id": self.log.channel, "callback": "f"}
-        if self._seq or self._polls:
-            query |= {"since": self._seq} if self._seq else {"timeout": "0"}
-        self._parser = httptools.HttpResponseParser(self)
-        self._body, self._answering = b"", True
-        self._connection.write(f"GET /{self._transport}?{urlencode(query)} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+    def _refuse(self, status: int, body: bytes) -> None:
+        self._account.refused[f"{self.transport}: {status} {body[:80]!r}"] += 1
+        self._connection.close()
 
-    def _ask_next(self) -> None:
-        if self.finished or not self._parser.should_keep_alive():
-            self._connection.close()
-        else:
-            asyncio.get_running_loop().call_soon(self._ask)  # the parser must not be replaced while it runs
+    def _take(self, entries: Iterable[Entry]) -> None:
+        for entry in entries:
+            self.log.entries.append(entry)
+            self._seq = entry.seq or self._seq
+            self.attached.set()
+            if entry.content.startswith(END):
+                self.finished = True
+                self._connection.close()
 
-    def _end(self) -> None:
-        """Note how a held answer ended that is complete; to an EventSource that alone is a farewell."""
-        if self._farewell or self._transport == "sse":
+    def _end(self, *, farewell: bool) -> None:
+        """Note how the server ended what it held."""
+        self._waits = False
+        if farewell:
             self._account.notified += 1
         else:
             self._account.cut.append(f"{self.log.client}: an end without a farewell")
-        self._farewell = False
         self._connection.close()
 
-    def _take(self, part: bytes) -> None:
-        """Take in a line of a stream, or an event."""
+
+class StreamClient(Client):
+    """The seed's stream; its farewell is a `close` object."""
+
+    transport = "stream"
+    _farewell = False
+
+    def on_body(self, body: bytes) -> None:
+        """Take in the lines that are complete; an empty one is a heartbeat."""
+        super().on_body(body)
+        *lines, self._body = self._body.split(b"\n")
         try:
-            for entry in read_event(part) if self._transport == "sse" else read_line(part):
-                self._note(entry)
+            self._take(from_object(orjson.loads(line)) for line in lines if line)
         except EOFError:
             self._farewell = True
 
-    def _take_batch(self, text: str) -> None:
-        call = JSONP_CALL.fullmatch(text)
-        for entry in from_batch(orjson.loads(call[2] if call else text)):
-            self._note(entry)
-
-    def _note(self, entry: Entry) -> None:
-        self.log.entries.append(entry)
-        self._seq = entry.seq or self._seq
-        self.attached.set()
-        if entry.content.startswith(END):
-            self.finished = True
-            if not self._polls:
-                self._connection.close()
+    def _complete(self) -> None:
+        self._end(farewell=self._farewell)
+        self._farewell = False
 
 
-def read_line(line: bytes) -> Iterator[Entry]:
-    """Read a line of a stream; an empty one is a heartbeat."""
-    if line:
-        yield from_object(orjson.loads(line))
+class SseClient(Client):
+    """Server-Sent Events; to an EventSource a complete answer is farewell enough."""
+
+    transport = "sse"
+
+    def on_body(self, body: bytes) -> None:
+        """Take in the events that are complete."""
+        super().on_body(body)
+        *blocks, self._body = self._body.split(b"\n\n")
+        self._take(entry for block in blocks for entry in read_event(block))
+
+    def _complete(self) -> None:
+        self._end(farewell=True)
+
+
+class PollClient(Client):
+    """Long-polls, one after the other on a connection that is kept; the first only asks where the channel stands."""
+
+    transport = "poll"
+
+    def _path(self) -> str:
+        return super()._path() + ("" if self._seq else "&timeout=0")
+
+    def _complete(self) -> None:
+        self._take(from_batch(orjson.loads(self._object())))
+        if self._parser.should_keep_alive() and not self.finished:
+            asyncio.get_running_loop().call_soon(self._ask)  # the parser must not be replaced while it runs
+        else:
+            self._connection.close()
+
+    def _object(self) -> bytes | str:
+        return self._body
+
+
+class JsonpClient(PollClient):
+    """The same as script."""
+
+    transport = "jsonp"
+    keeps: ClassVar[dict[str, str]] = {"callback": "f"}
+
+    def _object(self) -> bytes | str:
+        call = JSONP_CALL.fullmatch(self._body.decode())
+        assert call is not None, self._body
+        return call[2]
+
+
+class SocketClient(Client):
+    """A WebSocket; its farewell is the close code 1012, service restart (RFC 6455 section 7.4, IANA registry)."""
+
+    transport = "ws"
+
+    def _ask(self) -> None:
+        self._waits = True
+        self._socket = ClientProtocol(parse_uri(f"ws://{HOST}{self._path()}"))
+        self._socket.send_request(self._socket.connect())
+        self._connection.writelines(self._socket.data_to_send())
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        self._socket.receive_data(data)
+        self._connection.writelines(filter(None, self._socket.data_to_send()))  # pongs
+        for event in self._socket.events_received():
+            if isinstance(event, Response):
+                if event.status_code != 101:
+                    self._waits = False
+                    self._refuse(event.status_code, event.body)
+            elif event.opcode is Opcode.TEXT:
+                self._take(objects(event.data))
+            elif event.opcode is Opcode.CLOSE:
+                self._end(farewell=Close.parse(event.data).code == SERVICE_RESTART)
+
+
+KINDS = {kind.transport: kind for kind in (StreamClient, SseClient, PollClient, JsonpClient, SocketClient)}
+
+
+def objects(data: bytes) -> Iterator[Entry]:
+    """Read a text frame; a `close` object is not yet the end."""
+    with suppress(EOFError):
+        yield from_object(orjson.loads(data))
 
 
 def read_event(block: bytes) -> Iterator[Entry]:
@@ -171,11 +249,10 @@ async def follow_all(clients: list[Client], port: int) -> None:
 def main(port: str, file: str, channels: str, *transports: str) -> None:
     """Run clients; each transport's number of them is spread over the channels."""
     account = Account()
-    counts = [(transport, int(count)) for transport, _, count in (one.partition("=") for one in transports)]
     clients = [
-        Client(transport, f"room-{number % int(channels)}", number, account)
-        for transport, count in counts
-        for number in range(count)
+        KINDS[transport](f"room-{number % int(channels)}", number, account)
+        for transport, _, count in (one.partition("=") for one in transports)
+        for number in range(int(count))
     ]
     asyncio.run(follow_all(clients, int(port)))
     Path(file).write_bytes(pickle.dumps(account))
