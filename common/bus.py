@@ -94,6 +94,7 @@ class Bus:
         publish: Callable[[bytes, bytes], Awaitable[Any]],
     ) -> None:
         self.reconnects = 0
+        self.on_proved: Callable[[float], None] = lambda seconds: None  # told how long a probe took to come back
         self._endpoint = endpoint
         self._consumer = consumer
         self._probe_name = probe_name
@@ -102,6 +103,7 @@ class Bus:
         self._on_heard: list[Callable[[bool], None]] = []
         self._link: Link | None = None
         self._proved_at = float("-inf")
+        self._probe_sent_at = 0.0
         self._log = get_logger(redis=str(endpoint))
         self._said_down = False
 
@@ -197,7 +199,8 @@ class Bus:
         """Send a probe every few seconds; return when the connection is lost or a probe does not come back."""
         for number in count(1):
             link.probe_seen.clear()
-            deadline = asyncio.get_running_loop().time() + PROBE_DEADLINE
+            self._probe_sent_at = asyncio.get_running_loop().time()
+            deadline = self._probe_sent_at + PROBE_DEADLINE
             if not await self._was_refused(b"%d" % number) and not await _happens(link.probe_seen, until=deadline):
                 link.error = TimeoutError("a probe did not come back")
                 return
@@ -219,6 +222,7 @@ class Bus:
 
     def _on_probe(self) -> None:
         self._proved_at = asyncio.get_running_loop().time()
+        self.on_proved(self._proved_at - self._probe_sent_at)
 
     def _say_down(self, error: BaseException | None) -> None:
         if not self._said_down:

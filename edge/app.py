@@ -11,12 +11,12 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from common.admin import AdminServer, Check, redis_check
-from common.build_info import register_build_info
 from common.bus import Bus
 from common.channels import Names
 from common.inbox import Inbox
 from common.logs import get_logger
 from common.peers import Peers
+from common.process import measure_lag, register_process
 from common.redis import connect, endpoint
 from common.scripts import Scripts
 from common.service import notice_of_drain
@@ -39,6 +39,7 @@ from edge.metrics import EdgeCollector, Gauges
 from edge.orders import Orders
 from edge.poller import Poller, make_poller
 from edge.recovery import Synchronizer
+from edge.redis_clock import RedisClock
 from edge.report import Report
 from edge.seats import Limits, Seats
 from edge.shedding import Shedder
@@ -67,11 +68,13 @@ class Edge:
 
         limits = Limits(settings.slow_bytes, settings.slow_seconds, settings.slow_total_bytes)
         self._seats = Seats(self._poller, counters, clock, limits)
+        self._redis_clock = RedisClock(self._redis.time, clock)
         fanout = FanOut(
             self._seats,
             counters,
             clock,
             self._loop.call_later,
+            self._redis_clock.age,
             away=settings.linger,
             flush_after=settings.flush_ms / 1000,
             policy=settings.slow_policy,
@@ -119,6 +122,8 @@ class Edge:
         self._listener = Listener(self._poller, self._seats, self._front, max_connections=self._most)
         self._bus = Bus(endpoint(settings.redis_url), self._hub, names.probe(self.id), self._redis.publish)
 
+        self._bus.on_proved = counters.probe.observe
+        self._counters = counters
         self._seats.on_leave = self._hub.leave
         fanout.on_answered = self._front.on_answered
         if adopter is not None:
@@ -129,7 +134,7 @@ class Edge:
 
         registry = CollectorRegistry()
         registry.register(EdgeCollector(counters, self._gauges))
-        register_build_info(registry)
+        register_process(registry)
         self._shedder = Shedder(self._holding)
         seconds = settings.drain_seconds
         notice = notice_of_drain(seconds)
@@ -182,7 +187,8 @@ class Edge:
             await self.stop()
             raise
         self._report.ports = {"port": self.port, "admin_port": self.admin_port}
-        running = [self._bus.run(), self._turn_wheels()]
+        lag = measure_lag(self._counters.loop_lag.observe)
+        running = [self._bus.run(), self._turn_wheels(), self._redis_clock.run(), lag]
         if self._settings.history_size:
             running.append(self._auditor.run())
         else:
@@ -248,7 +254,15 @@ class Edge:
     def _gauges(self) -> Gauges:
         channels = self._hub.channels.values()
         subscriptions = sum(len(channel.seats) for channel in channels)
-        return Gauges(len(channels), subscriptions, self._bus.ready, self._bus.reconnects, self._seats.parked_bytes)
+        return Gauges(
+            len(channels),
+            subscriptions,
+            redis_up=self._bus.ready,
+            redis_reconnects=self._bus.reconnects,
+            parked_bytes=self._seats.parked_bytes,
+            draining=self._drain.began,
+            limit=self._most,
+        )
 
 
 def _most_connections(wanted: int) -> int:

@@ -2,6 +2,8 @@
 
 from collections import Counter
 
+from common.histogram import Histogram
+
 
 class Counters:
     """What an edge has done since its start."""
@@ -18,6 +20,10 @@ class Counters:
         self.control_total: Counter[str] = Counter()  # requests of publishers and other edges, by operation
         self.skipped_total = 0  # slow readers that were taken forward to the newest message
         self.receipts_total = 0
+        self.latency = Histogram()  # from a message's tag to the end of its fan-out
+        self.fanout = Histogram()  # from the beginning of a fan-out job to its end
+        self.loop_lag = Histogram()
+        self.probe = Histogram()  # from a probe's publish to its coming back
 
     def held(self, transport: str) -> int:
         """Return how many subscribers are seated now."""

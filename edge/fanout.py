@@ -70,6 +70,7 @@ class FanOut:
         counters: Counters,
         clock: Callable[[], float],
         later: Callable[[float, Callable[[], None]], object],
+        age: Callable[[int, float], float | None] = lambda tag, now: None,
         *,
         away: float,
         flush_after: float = 0.0,
@@ -81,6 +82,7 @@ class FanOut:
         self._counters = counters
         self._clock = clock
         self._later = later  # like loop.call_later
+        self._age = age  # seconds before a moment of our clock that Redis gave a tag
         self._away = away  # seconds a poller counts as connected after its answer
         self._flush_after = flush_after
         self._policy = policy
@@ -154,8 +156,10 @@ class FanOut:
         self._begin_jobs()
         ends_at = self._clock() + SLICE
         while self._jobs:
-            self._step()
-            if self._clock() >= ends_at:
+            job, now = self._step(), self._clock()
+            if job is not None:
+                self._measure(job, now)
+            if now >= ends_at:
                 break
         self._deliver_joint()
         if self._jobs or self._dirty:
@@ -176,8 +180,8 @@ class FanOut:
             self._jobs.append(channel.job)
         self.on_begun(channel)
 
-    def _step(self) -> None:
-        """Write one job's messages to its next few seats."""
+    def _step(self) -> Job | None:
+        """Write one job's messages to its next few seats; return the job if it is done."""
         job = self._jobs.popleft()
         seats = job.seats if len(job.seats) <= STEP else job.seats[job.next : job.next + STEP]
         if job.settled:
@@ -190,10 +194,20 @@ class FanOut:
             self._log.exception("messages could not be written to some subscribers", channel=job.channel.name)
         if job.next < len(job.seats):
             self._jobs.append(job)
-            return
+            return None
         job.channel.job = None
         if job.channel.fresh:
             self._dirty.append(job.channel)
+        return job
+
+    def _measure(self, job: Job, now: float) -> None:
+        """Note how long a job took, and how old its first message was when the last subscriber had it."""
+        self._counters.fanout.observe(now - job.channel.sent_at)
+        first = job.items[0]
+        if first.seq and first.kind == "data":
+            age = self._age(int(first.seq.rpartition("-")[2]), now)
+            if age is not None:
+                self._counters.latency.observe(age)
 
     def _write_aside(self, job: Job, seat: Seat) -> None:
         """Write to a seat that is not on the fast path, if it is still the one that the job meant (F4)."""

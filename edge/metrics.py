@@ -18,6 +18,8 @@ class Gauges(NamedTuple):
     redis_up: bool
     redis_reconnects: int
     parked_bytes: int
+    draining: bool
+    limit: int
 
 
 class EdgeCollector(Collector):
@@ -34,6 +36,9 @@ class EdgeCollector(Collector):
         for transport in TRANSPORTS:
             held.add_metric([transport], counters.held(transport))
         yield held
+        limit = "Connections that may be held; beyond, newcomers are turned away."
+        yield GaugeMetricFamily("comet_connections_limit", limit, value=gauges.limit)
+        yield GaugeMetricFamily("comet_draining", "1 while everybody is sent away.", value=int(gauges.draining))
         yield GaugeMetricFamily("comet_channels", "Channels subscribed in Redis.", value=gauges.channels)
         yield GaugeMetricFamily("comet_subscriptions", "Seats in channels.", value=gauges.subscriptions)
         yield GaugeMetricFamily("comet_redis_up", "1 if a probe came back lately.", value=int(gauges.redis_up))
@@ -42,6 +47,7 @@ class EdgeCollector(Collector):
         yield GaugeMetricFamily("comet_parked_bytes", "Bytes kept for slow readers.", value=gauges.parked_bytes)
         yield CounterMetricFamily("comet_skipped", "Slow readers taken to the newest.", value=counters.skipped_total)
         yield from _counted(counters)
+        yield from _timed(counters)
 
 
 def _counted(counters: Counters) -> Iterator[Metric]:
@@ -54,6 +60,15 @@ def _counted(counters: Counters) -> Iterator[Metric]:
     yield _counter("comet_not_adopted", "Plain messages without a position.", ["reason"], counters.not_adopted_total)
     yield _counter("comet_control", "Requests of publishers and other edges.", ["op"], counters.control_total)
     yield _counter("comet_requests_refused", "Requests answered with an error.", ["code"], counters.refused_total)
+
+
+def _timed(counters: Counters) -> Iterator[Metric]:
+    latency = "Seconds from a message's tag to the write to its last subscriber, once for each fan-out."
+    yield counters.latency.series("comet_delivery_latency_seconds", latency)
+    fanout = "Seconds from the beginning of a fan-out to its end."
+    yield counters.fanout.series("comet_fanout_duration_seconds", fanout)
+    yield counters.loop_lag.series("comet_event_loop_lag_seconds", "Seconds that a timer was late.")
+    yield counters.probe.series("comet_redis_probe_seconds", "Seconds from a probe's publish to its coming back.")
 
 
 def _counter(name: str, text: str, labels: list[str], values: Mapping[Any, int]) -> CounterMetricFamily:

@@ -14,6 +14,7 @@ from common.http import listen, port_of
 from common.inbox import Inbox
 from common.logs import get_logger
 from common.peers import Peers
+from common.process import measure_lag
 from common.redis import connect, endpoint
 from common.scripts import Scripts
 from common.service import notice_of_drain
@@ -23,7 +24,7 @@ from publisher.api import Api
 from publisher.delivery import Delivery
 from publisher.fleet import Fleet
 from publisher.fleet_api import FleetApi
-from publisher.metrics import Metrics
+from publisher.metrics import Gauges, Metrics
 from publisher.pages import Pages
 
 
@@ -34,7 +35,7 @@ class Publisher:
         self.on_drain: Callable[[], None]
         publisher_id = secrets.token_hex(6)
         names = Names(settings.prefix)
-        metrics = Metrics()
+        self._metrics = metrics = Metrics(self._gauges)
         self._settings = settings
         self._redis = connect(settings.redis_url)
         self._inbox = Inbox(names, publisher_id)
@@ -46,7 +47,7 @@ class Publisher:
         fleet = Fleet(Peers(names, self._inbox, self._redis.publish))
         self._fleet_api = FleetApi(fleet, settings.max_message_bytes, metrics.count)
         self._pages = Pages(settings.edge_url)
-        metrics.watch(lambda: self._bus.ready, lambda: self._bus.reconnects, lambda: self._inbox.ignored)
+        self._bus.on_proved = metrics.probe.observe
         self._admin = AdminServer(
             settings.admin_host,
             settings.publisher_admin_port,
@@ -56,7 +57,7 @@ class Publisher:
         )
         self._draining = False
         self._runner: web.AppRunner | None = None
-        self._bus_task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._installing: asyncio.Task[None] | None = None
 
     @property
@@ -82,7 +83,8 @@ class Publisher:
         except BaseException:
             await self.stop()
             raise
-        self._bus_task = asyncio.create_task(self._bus.run())
+        running = (self._bus.run(), measure_lag(self._metrics.loop_lag.observe))
+        self._tasks = [asyncio.create_task(part) for part in running]
 
     async def drain(self) -> None:
         """Be not ready, and serve until load balancers have noticed it; every answer is its connection's last."""
@@ -100,7 +102,7 @@ class Publisher:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
-        await end(*(task for task in (self._bus_task, self._installing) if task is not None))
+        await end(*self._tasks, *([self._installing] if self._installing else []))
         await self._redis.aclose()
         await self._admin.stop()
 
@@ -115,6 +117,9 @@ class Publisher:
             await self._scripts.install_functions()
         except (RedisError, OSError) as error:
             get_logger().info("FCALL comet_publish cannot be offered; nothing else needs it", error=str(error))
+
+    def _gauges(self) -> Gauges:
+        return Gauges(self._bus.ready, self._bus.reconnects, self._inbox.ignored, self._draining)
 
     def _readiness(self) -> list[Check]:
         """Ready means that a message would be taken and its receipts heard, and that nobody has told us to stop."""

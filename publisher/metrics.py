@@ -1,49 +1,55 @@
 """What the publisher counts, for Prometheus."""
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from common.build_info import register_build_info
+from common.histogram import Histogram
+from common.process import register_process
 
-BUCKETS = (0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0)
+
+class Gauges(NamedTuple):
+    """What is looked up at every scrape; `receipts_ignored` are answers of edges that were no use."""
+
+    redis_up: bool
+    redis_reconnects: int
+    receipts_ignored: int
+    draining: bool
 
 
-class Metrics:
+class Metrics(Collector):
     """The publisher's series, in a registry of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, gauges: Callable[[], Gauges]) -> None:
+        self.duration, self.loop_lag, self.probe = Histogram(), Histogram(), Histogram()
         self.registry = CollectorRegistry()
-        self.duration = Histogram(
-            "comet_publish_duration_seconds",
-            "Seconds of one call of the publish script, without the wait for receipts.",
-            buckets=BUCKETS,
-            registry=self.registry,
-        )
+        self._gauges = gauges
         self._published = Counter(
             "comet_publish",
             "Messages that were to be published, by the HTTP status of each one's result.",
             ("source", "code"),
             registry=self.registry,
         )
-        register_build_info(self.registry)
+        register_process(self.registry)
+        self.registry.register(self)
 
     def count(self, code: int) -> None:
         """Count one message, or one request that could not be read, by the status it was answered with."""
         self._published.labels("http", str(code)).inc()
 
-    def watch(self, up: Callable[[], bool], reconnects: Callable[[], int], ignored: Callable[[], int]) -> None:
-        """Read these at every scrape: is Redis up, how often did we reconnect, how many receipts were no use."""
-        self.registry.register(_Watched(up, reconnects, ignored))
-
-
-class _Watched(Collector):
-    def __init__(self, up: Callable[[], bool], reconnects: Callable[[], int], ignored: Callable[[], int]) -> None:
-        self._up, self._reconnects, self._ignored = up, reconnects, ignored
-
     def collect(self) -> Iterator[Metric]:
-        yield GaugeMetricFamily("comet_redis_up", "1 if a probe came back lately.", value=self._up())
-        yield CounterMetricFamily("comet_redis_reconnects", "Connections to Redis lost.", value=self._reconnects())
-        yield CounterMetricFamily("comet_receipts_ignored", "Late or bad answers of edges.", value=self._ignored())
+        """Yield what is looked up now."""
+        gauges = self._gauges()
+        yield GaugeMetricFamily("comet_redis_up", "1 if a probe came back lately.", value=gauges.redis_up)
+        lost = "Connections to Redis lost."
+        yield CounterMetricFamily("comet_redis_reconnects", lost, value=gauges.redis_reconnects)
+        ignored = "Late or bad answers of edges."
+        yield CounterMetricFamily("comet_receipts_ignored", ignored, value=gauges.receipts_ignored)
+        yield GaugeMetricFamily("comet_draining", "1 while it waits for its end.", value=gauges.draining)
+        duration = "Seconds of one call of the publish script, without the wait for receipts."
+        yield self.duration.series("comet_publish_duration_seconds", duration)
+        yield self.loop_lag.series("comet_event_loop_lag_seconds", "Seconds that a timer was late.")
+        yield self.probe.series("comet_redis_probe_seconds", "Seconds from a probe's publish to its coming back.")

@@ -9,17 +9,18 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
 from comet.settings_table import settings_table
-from common.build_info import register_build_info
+from common.process import register_process
 from common.settings import PREFIX, Settings
 from edge.counters import Counters
 from edge.metrics import EdgeCollector, Gauges
+from publisher.metrics import Gauges as PublisherGauges
 from publisher.metrics import Metrics
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.rglob("*.md"))]
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
-METRIC_ROW = re.compile(r"^\| `(comet_\w+)` \| (\w+) \|([^|]*)\|", re.MULTILINE)
+METRIC_ROW = re.compile(r"^\| `((?:comet|process)_\w+)` \| (\w+) \|([^|]*)\|", re.MULTILINE)
 LOG_ROW = re.compile(r"^\| (`[^|]+`) \| (?:info|warning|error) \|", re.MULTILINE)
 Series = tuple[str, str, frozenset[str]]
 
@@ -72,16 +73,16 @@ def edge_series() -> Iterator[Metric]:
         by_word["word"] += 1
     counters.refused_total[400] += 1
     registry = CollectorRegistry()
-    registry.register(EdgeCollector(counters, lambda: Gauges(0, 0, redis_up=True, redis_reconnects=0, parked_bytes=0)))
-    register_build_info(registry)
+    looked_up = Gauges(0, 0, redis_up=True, redis_reconnects=0, parked_bytes=0, draining=False, limit=1)
+    registry.register(EdgeCollector(counters, lambda: looked_up))
+    register_process(registry)
     yield from registry.collect()
 
 
 def publisher_series() -> Iterator[Metric]:
     """Yield what a publisher exposes after one message."""
-    metrics = Metrics()
+    metrics = Metrics(lambda: PublisherGauges(True, 0, 0, False))
     metrics.count(200)
-    metrics.watch(lambda: True, lambda: 0, lambda: 0)
     yield from metrics.registry.collect()
 
 
