@@ -11,6 +11,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from common.admin import AdminServer, Check, redis_check
+from common.announcements import Announcements
 from common.bus import Bus
 from common.channels import Names
 from common.inbox import Inbox
@@ -23,6 +24,7 @@ from common.service import notice_of_drain
 from common.settings import Settings
 from common.tasks import end
 from edge.adoption import Adopter
+from edge.announcing import Announcer
 from edge.answers import Answers
 from edge.audit import Auditor
 from edge.changes import Changes
@@ -154,6 +156,8 @@ class Edge:
         answers = Answers(names, self._publish_all, counters)
         self._hub.on_receipt = answers.add_receipt
         self._report = Report(self.id, self._hub, counters, time.monotonic, self._readiness)
+        announcements = Announcements(self._redis, names)
+        self._announcer = Announcer(announcements, self.id, self._report, self._hub, counters, time.monotonic)
         self._orders = Orders(self._hub, fanout, self._holding, time.monotonic)
         longest = MOST_CONTROL_BYTES + ESCAPED * self._settings.max_message_bytes
         self._control = Control(self.id, answers, counters, most_bytes=longest)
@@ -188,7 +192,7 @@ class Edge:
             raise
         self._report.ports = {"port": self.port, "admin_port": self.admin_port}
         lag = measure_lag(self._counters.loop_lag.observe)
-        running = [self._bus.run(), self._turn_wheels(), self._redis_clock.run(), lag]
+        running = [self._bus.run(), self._turn_wheels(), self._redis_clock.run(), self._announcer.run(), lag]
         if self._settings.history_size:
             running.append(self._auditor.run())
         else:
@@ -214,6 +218,7 @@ class Edge:
         self._holding.say_goodbye_to_all()
         await self._wait_for_goodbyes()
         await end(*self._tasks)
+        await self._announcer.withdraw()
         for seat in self._seats:
             self._seats.remove(seat, "drain")
         self._loop.remove_reader(self._poller.fileno())

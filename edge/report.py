@@ -49,6 +49,7 @@ class Report:
             "host": socket.gethostname(),
             "version": our_version(),
             "started": int(self._started),
+            "uptime": int(time.time() - self._started),
             **self.ports,
             "ready": all(checks.values()),
             "draining": not checks["drain"],

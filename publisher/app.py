@@ -8,6 +8,7 @@ from aiohttp import web
 from redis import RedisError
 
 from common.admin import AdminServer, Check, redis_check
+from common.announcements import Announcements
 from common.bus import Bus, Idle
 from common.channels import Names
 from common.http import listen, port_of
@@ -44,7 +45,7 @@ class Publisher:
         self._scripts = Scripts(self._redis, names, settings)
         delivery = Delivery(self._scripts, self._inbox, metrics.duration.observe)
         self._api = Api(delivery, settings.max_message_bytes, metrics.count, keeps_history=settings.history_size > 0)
-        fleet = Fleet(Peers(names, self._inbox, self._redis.publish))
+        fleet = Fleet(Peers(names, self._inbox, self._redis.publish), Announcements(self._redis, names))
         self._fleet_api = FleetApi(fleet, settings.max_message_bytes, metrics.count)
         self._pages = Pages(settings.edge_url)
         self._bus.on_proved = metrics.probe.observe

@@ -2,15 +2,27 @@
 
 from collections.abc import Mapping
 
+from redis import RedisError
+
+from common.announcements import Announcements
 from common.control import Reply
+from common.errors import UnavailableError
 from common.peers import Peers, Replies
 
 
 class Fleet:
     """Asks every edge. Each answer has JSON values; `silent` in it is how many edges did not reply in time."""
 
-    def __init__(self, peers: Peers) -> None:
+    def __init__(self, peers: Peers, announcements: Announcements) -> None:
         self._peers = peers
+        self._announcements = announcements
+
+    async def announced(self) -> dict[str, object]:
+        """Return what every edge announced lately, without asking them; raises `UnavailableError`."""
+        try:
+            return {"edges": await self._announcements.read()}
+        except (RedisError, OSError):
+            raise UnavailableError("redis does not say which edges there are; try again") from None
 
     async def about_channel(self, channel: str) -> dict[str, object]:
         """Return how many subscribers a channel has, in all and on each edge; raises `RequestError`."""
