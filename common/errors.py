@@ -2,9 +2,10 @@
 
     CometError
     ├── RequestError         somebody asked for something we cannot do; carries an HTTP status
-    │   ├── BadRequestError  400, the request is wrong: the sentence names the field
-    │   ├── TooLargeError    413, the message is over COMET_MAX_MESSAGE_BYTES
-    │   └── UnavailableError 503, a dependency is down; the same request may work later
+    │   ├── BadRequestError    400, the request is wrong: the sentence names the field
+    │   ├── UnauthorizedError  401, a key is needed
+    │   ├── TooLargeError      413, the message is over COMET_MAX_MESSAGE_BYTES
+    │   └── UnavailableError   503, a dependency is down; the same request may work later
     ├── FrameError           a framed message in Redis that cannot be read
     └── SettingsError        a setting stops the process at start; the sentence names the variable
 
@@ -30,6 +31,12 @@ class RequestError(CometError):
 
 class BadRequestError(RequestError):
     """The request itself is wrong; sending it again cannot help."""
+
+
+class UnauthorizedError(RequestError):
+    """The request needs a key, and carries none or a wrong one."""
+
+    status = 401
 
 
 class TooLargeError(RequestError):

@@ -7,7 +7,7 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from common.errors import RequestError, UnavailableError, port_taken
+from common.errors import RequestError, UnauthorizedError, UnavailableError, port_taken
 from common.logs import get_logger
 
 SHUTDOWN_TIMEOUT = 5.0  # seconds that requests in flight get at the end
@@ -30,7 +30,9 @@ def error_object(error: RequestError) -> dict[str, object]:
 
 
 def error_headers(error: RequestError) -> dict[str, str]:
-    """Return the headers that belong to an error: when to try again."""
+    """Return the headers that belong to an error: when to try again, how to say who one is."""
+    if isinstance(error, UnauthorizedError):
+        return {"WWW-Authenticate": 'Bearer realm="comet"'}
     return {"Retry-After": str(error.retry_after)} if isinstance(error, UnavailableError) else {}
 
 

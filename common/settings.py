@@ -1,5 +1,6 @@
 """Settings: read from the environment once, at start, and handed down."""
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Literal
@@ -11,6 +12,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from common.errors import SettingsError
 
 PREFIX = "COMET_"
+SECRET = frozenset({"publish_keys"})  # settings whose value is never shown
+SHORTEST_KEY = 16
+_KEY = re.compile(r"[A-Za-z0-9\-._~+/=]+")  # what a bearer token may hold (RFC 6750 section 2.1)
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 Port = Annotated[int, Field(ge=0, le=65535)]
@@ -60,6 +64,10 @@ class Settings(BaseSettings):
         (), description="origins that browsers may subscribe from, separated by commas; empty allows all"
     )
 
+    publish_keys: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), repr=False, description="keys of which one is needed to publish and for `/admin`, separated by commas"
+    )
+
     edge_url: Annotated[tuple[str, ...], NoDecode] = Field(
         ("http://127.0.0.1:8080",),
         description="where clients find the edges, separated by commas; `/` is the page's own origin",
@@ -83,6 +91,18 @@ class Settings(BaseSettings):
         if not urls:
             raise ValueError("give at least one address such as http://127.0.0.1:8080")
         return urls
+
+    @field_validator("publish_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        keys = tuple(part.strip() for part in value.split(",") if part.strip())
+        if any(len(key) < SHORTEST_KEY or not _KEY.fullmatch(key) for key in keys):
+            raise ValueError(f"each key needs at least {SHORTEST_KEY} characters of A-Z a-z 0-9 - . _ ~ + / =")
+        if value and not keys:
+            raise ValueError("there is no key in it; leave it empty to let everybody publish")
+        return keys
 
     @field_validator("allowed_origins", mode="before")
     @classmethod
@@ -130,4 +150,5 @@ def _sentence(fault: Mapping[str, object]) -> str:
     location = fault["loc"]
     name = str(location[0]).upper() if isinstance(location, tuple) and location else "SETTINGS"
     text = str(fault["msg"]).removeprefix("Value error, ")
-    return f"{PREFIX}{name}={fault['input']!r}: {text[:1].lower()}{text[1:]}"
+    given = "(not shown)" if name.lower() in SECRET else repr(fault["input"])
+    return f"{PREFIX}{name}={given}: {text[:1].lower()}{text[1:]}"

@@ -7,6 +7,7 @@ from aiohttp import web
 from common.errors import BadRequestError, RequestError, UnavailableError
 from common.http import error_headers, error_object, errors_as_json, json_answer
 from publisher.delivery import Delivery, Outcome
+from publisher.keys import guard
 from publisher.reading import body_of, check_json, is_form, query_of
 from publisher.request import Batch, Entry, PublishRequest, parse_demo, parse_form, parse_json
 
@@ -22,16 +23,25 @@ class Api:
     """
 
     def __init__(
-        self, delivery: Delivery, limit: int, count: Callable[[int], None], *, keeps_history: bool = True
+        self,
+        delivery: Delivery,
+        limit: int,
+        count: Callable[[int], None],
+        *,
+        keeps_history: bool = True,
+        keys: Sequence[str] = (),
     ) -> None:
         self._delivery = delivery
         self._limit = limit
         self._count = count
         self._keeps_history = keeps_history
+        self._keys = keys
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
-        app = web.Application(middlewares=[errors_as_json], client_max_size=ENCODED * self._limit + MIB)
+        app = web.Application(
+            middlewares=[errors_as_json, guard(self._keys)], client_max_size=ENCODED * self._limit + MIB
+        )
         app.router.add_get("/pub", self._form, allow_head=False)  # a HEAD must not publish
         app.router.add_post("/pub", self._post)
         app.router.add_post("/demo/pub", self._demo)

@@ -27,6 +27,7 @@ from publisher.fleet import Fleet
 from publisher.fleet_api import FleetApi
 from publisher.metrics import Gauges, Metrics
 from publisher.pages import Pages
+from publisher.tail import Tails
 
 
 class Publisher:
@@ -44,9 +45,16 @@ class Publisher:
         self._bus.keep(self._inbox.name, self._inbox.on_message, self._on_heard)
         self._scripts = Scripts(self._redis, names, settings)
         delivery = Delivery(self._scripts, self._inbox, metrics.duration.observe)
-        self._api = Api(delivery, settings.max_message_bytes, metrics.count, keeps_history=settings.history_size > 0)
+        self._api = Api(
+            delivery,
+            settings.max_message_bytes,
+            metrics.count,
+            keeps_history=settings.history_size > 0,
+            keys=settings.publish_keys,
+        )
         fleet = Fleet(Peers(names, self._inbox, self._redis.publish), Announcements(self._redis, names))
         self._fleet_api = FleetApi(fleet, settings.max_message_bytes, metrics.count)
+        self._tails = Tails(self._redis, names, keeps_history=settings.history_size > 0)
         self._pages = Pages(settings.edge_url)
         self._bus.on_proved = metrics.probe.observe
         self._admin = AdminServer(
@@ -77,6 +85,8 @@ class Publisher:
         try:
             app = self._api.application()
             self._fleet_api.add_to(app.router)
+            app.router.add_get("/admin/tail", self._tails.on_request)
+            app.on_shutdown.append(self._tails.on_shutdown)
             self._pages.add_to(app.router)
             app.on_response_prepare.append(self._close_while_draining)
             self._runner = await listen(app, settings.publisher_host, settings.publisher_port, "COMET_PUBLISHER_PORT")

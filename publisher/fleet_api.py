@@ -14,7 +14,7 @@ OK = 200
 
 
 class FleetApi:
-    """The handlers of `/info`, `/check`, `/close` and `/broadcast`.
+    """The handlers of `/info`, `/check`, `/close`, `/broadcast` and `/admin/edges`.
 
     `limit` is the largest payload in bytes, `count` is told the status of each broadcast.
     """
@@ -30,6 +30,7 @@ class FleetApi:
         router.add_get("/check", self._check)
         router.add_post("/close", self._close)
         router.add_post("/broadcast", self._broadcast)
+        router.add_get("/admin/edges", self._edges)
 
     async def _info(self, request: web.Request) -> web.Response:
         """Tell about one channel, or about all edges."""
@@ -41,6 +42,10 @@ class FleetApi:
         """Tell whether anybody is there."""
         about = await self._fleet.about_channel(parse_channel(query_of(request)))
         return json_answer({"id": about["id"], "connected": bool(about["subscribers"]), "silent": about["silent"]})
+
+    async def _edges(self, request: web.Request) -> web.Response:
+        """Tell what every edge announced lately."""
+        return json_answer(await self._fleet.announced())
 
     async def _close(self, request: web.Request) -> web.Response:
         body = await body_of(request) if is_form(request) else b""

@@ -16,8 +16,15 @@ from aiohttp import web
 from common.http import json_answer
 
 STATIC = Path(__file__).parent / "static"
-PAGES = {"/": "demo.html", "/chat": "chat.html"}
-CONTENT_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".mjs": "text/javascript"}
+PAGES = {"/": "demo.html", "/chat": "chat.html", "/admin": "admin.html"}
+WITHOUT_EDGES = frozenset({"/admin"})  # pages that speak with the publisher only
+CONTENT_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".svg": "image/svg+xml",
+}
 PLAIN = "text/plain"
 OWN_ORIGIN = "/"  # an edge URL: the load balancer serves page and edges under one name
 LOOPBACK = "127.0.0.1"
@@ -48,7 +55,8 @@ class Pages:
         router.add_get("/demo/config.json", self._config)
 
     async def _page(self, request: web.Request) -> web.Response:
-        policy = content_security_policy(self._edge_urls, request.host)
+        edge_urls = () if request.path in WITHOUT_EDGES else self._edge_urls
+        policy = content_security_policy(edge_urls, request.host)
         return _answer(request, self._files[PAGES[request.path]], HEADERS | {"Content-Security-Policy": policy})
 
     async def _static(self, request: web.Request) -> web.Response:

@@ -110,6 +110,33 @@ def test_origins_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, value:
     assert load_settings().allowed_origins == origins
 
 
+KEY, OTHER = "a-key-of-16-chars", "b-key-of-16-chars"
+
+
+@pytest.mark.parametrize(("value", "keys"), [("", ()), (KEY, (KEY,)), (f" {KEY} ,, {OTHER}", (KEY, OTHER))])
+def test_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, value: str, keys: tuple[str, ...]) -> None:
+    """Several are good at a time, so that they can be changed one after the other."""
+    monkeypatch.setenv("COMET_PUBLISH_KEYS", value)
+    assert load_settings().publish_keys == keys
+
+
+@pytest.mark.parametrize(
+    "value", ["secret", f"{KEY},secret", "secret but with blanks", "secretsecretsecret\xe4", ",", " "]
+)
+def test_a_bad_key_stops_the_process_and_is_not_shown(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    """Too short, not sendable, or no key at all where somebody meant to give one: nobody shall find out too late."""
+    monkeypatch.setenv("COMET_PUBLISH_KEYS", value)
+    with pytest.raises(SettingsError, match=r"^COMET_PUBLISH_KEYS=\(not shown\): ") as caught:
+        load_settings()
+    assert "secret" not in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+def test_keys_are_not_in_what_is_printed_of_the_settings() -> None:
+    """A traceback or a debug line shows no key."""
+    assert KEY not in repr(load_settings(publish_keys=KEY))
+
+
 @pytest.mark.parametrize("url", ["redis://", "redis://u:p@h:1/2", "rediss://h", "unix:///run/redis.sock"])
 def test_the_redis_urls_that_we_can_follow_pass(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """TCP, TLS and UNIX sockets are spoken."""

@@ -30,17 +30,17 @@ class Client:
     """Speaks to one publisher."""
 
     def __init__(self, publisher: Publisher, session: ClientSession) -> None:
-        self._publisher = publisher
+        self.publisher = publisher
         self._session = session
 
     @property
     def port(self) -> int:
         """The publisher's public port."""
-        return self._publisher.port
+        return self.publisher.port
 
     async def request(self, method: str, target: str, **options: Any) -> tuple[ClientResponse, str]:
         """Send a request to the public port and return the answer and its body."""
-        async with self._session.request(method, f"http://127.0.0.1:{self._publisher.port}{target}", **options) as it:
+        async with self._session.request(method, f"http://127.0.0.1:{self.publisher.port}{target}", **options) as it:
             return it, await it.text()
 
     async def get(self, target: str) -> tuple[int, str]:
@@ -55,7 +55,7 @@ class Client:
 
     async def admin(self, path: str) -> tuple[int, str]:
         """Return status and body of a GET on the internal port."""
-        async with self._session.get(f"http://127.0.0.1:{self._publisher.admin_port}{path}") as answer:
+        async with self._session.get(f"http://127.0.0.1:{self.publisher.admin_port}{path}") as answer:
             return answer.status, await answer.text()
 
     async def ready(self) -> bool:

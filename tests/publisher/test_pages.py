@@ -10,7 +10,7 @@ from tests.publisher.conftest import Client
 TWO = ("http://127.0.0.1:8080", "http://127.0.0.1:8090")
 
 
-@pytest.mark.parametrize("path", ["/", "/chat"])
+@pytest.mark.parametrize("path", ["/", "/chat", "/admin"])
 async def test_a_page_is_html_that_runs_nothing_inline(client: Client, path: str) -> None:
     """A page is HTML with a policy without `unsafe`, has no script or style of its own, and loads only our files."""
     answer, text = await client.request("GET", path)
@@ -19,7 +19,7 @@ async def test_a_page_is_html_that_runs_nothing_inline(client: Client, path: str
     assert policy.startswith("default-src 'none'; script-src 'self'")
     assert "unsafe" not in policy
     assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=", text)
-    sources = re.findall(r'(?:src|href)="([^"]*)"', text)
+    sources = re.findall(r'(?:src|href)="([^"#]+)"', text)
     assert all(source.startswith("/") for source in sources)
     for source in sources:
         linked, _ = await client.request("GET", source)
@@ -83,3 +83,10 @@ def test_the_policy_names_the_edges_by_every_scheme() -> None:
 def test_a_host_header_cannot_write_the_policy() -> None:
     """What is not a host name is left out."""
     assert "evil" not in content_security_policy(("/", *TWO), "a; script-src evil.example")
+
+
+async def test_the_operators_page_speaks_with_the_publisher_only(client: Client) -> None:
+    """Its policy names no edge."""
+    answer, _ = await client.request("GET", "/admin")
+    assert "connect-src 'self';" in answer.headers["Content-Security-Policy"]
+    assert "http" not in answer.headers["Content-Security-Policy"]

@@ -1,0 +1,85 @@
+// A line over the last minutes, as SVG.
+
+const SVG = "http://www.w3.org/2000/svg";
+const WIDTH = 600;
+const HEIGHT = 140;
+const ROOM = 6; // above the highest point and below the axis
+
+const format = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
+
+/** A chart of one figure; `points` is how many it shows, one every `seconds`. */
+export class Chart {
+  #values = [];
+  #points;
+  #minutes;
+  #name;
+  #area = shape("path", "area");
+  #trace = shape("path", "trace");
+  #drawing = document.createElementNS(SVG, "svg");
+  #most = document.createElement("span");
+
+  constructor(place, name, points, seconds) {
+    this.#points = points;
+    this.#name = name;
+    this.#minutes = Math.round((points * seconds) / 60);
+    for (const [attribute, value] of Object.entries({
+      class: "chart",
+      viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
+      preserveAspectRatio: "none",
+      role: "img",
+    })) {
+      this.#drawing.setAttribute(attribute, value);
+    }
+    for (const share of [0, 0.5, 1]) this.#drawing.append(gridLine(ROOM + share * (HEIGHT - 2 * ROOM)));
+    this.#drawing.append(this.#area, this.#trace);
+    place.replaceChildren(axis(this.#most), this.#drawing, axis(text(`${this.#minutes} minutes ago`), text("now")));
+  }
+
+  /** Show one more value. */
+  add(value) {
+    this.#values.push(value);
+    this.#values.splice(0, this.#values.length - this.#points);
+    const most = Math.max(...this.#values);
+    const top = niceTop(most);
+    const at = (index) => WIDTH - ((this.#values.length - 1 - index) * WIDTH) / (this.#points - 1);
+    const height = (each) => HEIGHT - ROOM - (each / top) * (HEIGHT - 2 * ROOM);
+    const line = this.#values.map((each, index) => `${at(index).toFixed(1)} ${height(each).toFixed(1)}`).join("L");
+    this.#trace.setAttribute("d", `M${line}`);
+    this.#area.setAttribute("d", `M${at(0).toFixed(1)} ${HEIGHT - ROOM}L${line}L${WIDTH} ${HEIGHT - ROOM}Z`);
+    this.#most.textContent = format.format(top);
+    const label = `${this.#name}: ${format.format(value)} now, at most ${format.format(most)} in the last ${this.#minutes} minutes`;
+    this.#drawing.setAttribute("aria-label", label);
+  }
+}
+
+/** The next of 1, 2, 5, 10, 20, 50 … that is not below a value. */
+function niceTop(value) {
+  if (value <= 1) return 1;
+  const power = 10 ** Math.floor(Math.log10(value));
+  return [1, 2, 5, 10].map((step) => step * power).find((top) => top >= value);
+}
+
+function shape(name, className) {
+  const element = document.createElementNS(SVG, name);
+  element.setAttribute("class", className);
+  return element;
+}
+
+function gridLine(y) {
+  const line = shape("line", "grid");
+  for (const [attribute, value] of Object.entries({ x1: 0, x2: WIDTH, y1: y, y2: y })) line.setAttribute(attribute, value);
+  return line;
+}
+
+function axis(...parts) {
+  const element = document.createElement("div");
+  element.className = "axis";
+  element.append(...parts);
+  return element;
+}
+
+function text(content) {
+  const element = document.createElement("span");
+  element.textContent = content;
+  return element;
+}
