@@ -31,6 +31,7 @@ from edge.changes import Changes
 from edge.control import Control
 from edge.counters import Counters
 from edge.drain import Drain
+from edge.elsewhere import Elsewhere
 from edge.entrance import Entrance
 from edge.fanout import FanOut
 from edge.front import Front
@@ -44,6 +45,7 @@ from edge.recovery import Synchronizer
 from edge.redis_clock import RedisClock
 from edge.report import Report
 from edge.seats import Limits, Seats
+from edge.sessions import Sessions
 from edge.shedding import Shedder
 
 WHEEL_PERIOD = 0.25
@@ -98,22 +100,27 @@ class Edge:
             keeps_history=keeps_history,
         )
         self._auditor = Auditor(self._hub, scripts.sync, clock, settings.audit)
+        sessions = Sessions(self.id, self._seats)
+        fanout.sign = sessions.sign
         self._holding = Holding(
             self._seats,
             fanout,
             counters,
             clock,
+            sessions,
             heartbeat=settings.heartbeat,
             poll_timeout=settings.poll_timeout,
             max_age=settings.max_connection_age,
         )
-        self._changes = Changes(self._hub, fanout, self._seats, clock)
+        self._changes = Changes(self._hub, fanout, self._seats, sessions, counters, clock)
+        self._elsewhere = Elsewhere(sessions, self._changes)
         self._most = _most_connections(settings.max_connections)
         self._front = Front(
             self._seats,
             self._hub,
             self._holding,
             self._changes,
+            self._elsewhere,
             counters,
             clock,
             self._loop.call_soon,
@@ -165,9 +172,11 @@ class Edge:
             "info": self._report.on_info,
             "close": self._orders.on_close,
             "broadcast": self._orders.on_broadcast,
+            "change": self._elsewhere.on_change,
         }
         inbox = Inbox(names, self.id)
         self.peers = Peers(names, inbox, self._redis.publish)
+        self._elsewhere.ask = self.peers.ask
         self._bus.keep(inbox.name, inbox.on_message, inbox.on_heard)
         for name in (names.edges(), names.edge(self.id)):
             self._bus.keep(name, self._control.on_message)
@@ -217,6 +226,7 @@ class Edge:
         self._listener.close()
         self._holding.say_goodbye_to_all()
         await self._wait_for_goodbyes()
+        await self._elsewhere.stop()
         await end(*self._tasks)
         await self._announcer.withdraw()
         for seat in self._seats:

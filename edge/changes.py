@@ -6,38 +6,58 @@ C2  A seat is settled before its channels change (`FanOut.settle`): so it stands
     back in the middle of a job.
 C3  A channel that is not ready yet keeps nothing else waiting; after ATTACH_TIMEOUT it is refused.
 C4  A seat that goes waits for nothing any more (`forget`): nobody can enter a channel after its end.
+C5  A poll cannot be told anything but by its answer. So it is asked again in its place, for the changed channels, from
+    where it stands, and answered as soon as all of them are ready, the acknowledgements first.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from common.position import NamedStanding
+from common.position import NamedStanding, Position, parse_position
 from edge.channel import Channel
+from edge.counters import Counters
 from edge.entrance import ATTACH_TIMEOUT, WELCOME
 from edge.fanout import FanOut, stamp
 from edge.framing import Framing, Item, framing_for
+from edge.holding import standing
 from edge.hub import Hub
-from edge.opening import Joining
+from edge.opening import Joining, Reopening
 from edge.operations import Operation
-from edge.request import MAX_CHANNELS
+from edge.request import MAX_CHANNELS, SubscribeRequest
 from edge.seats import Seat, Seats
+from edge.sessions import Sessions
 from edge.wheel import Wheel
 
 NO_REDIS = "this edge cannot reach Redis now; try again"
 OVERTAKEN = "the channel was given up before it was ready"
 TOO_MANY = f"id: one connection holds at most {MAX_CHANNELS} channels; give one up first"
 
+#: Gets the channels that a seat has after a change, or None if it went before that was done.
+Done = Callable[[list[str] | None], None]
+
 
 class Changes:
     """Applies operations to held seats."""
 
-    def __init__(self, hub: Hub, fanout: FanOut, seats: Seats, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        fanout: FanOut,
+        seats: Seats,
+        sessions: Sessions,
+        counters: Counters,
+        clock: Callable[[], float],
+    ) -> None:
         self.wheel: Wheel[Joining] = Wheel(self._on_due, clock())
+        self.seat_wheel: Wheel[Seat]  # set by the front
         hub.on_leave = self.forget
         self._hub = hub
         self._fanout = fanout
         self._seats = seats
+        self._sessions = sessions
+        self._counters = counters
         self._clock = clock
+        self._done: dict[Seat, list[Done]] = {}  # who waits until a seat waits for nothing
         self._joining: dict[Seat, dict[str, Joining]] = {}
         self._gathered: list[bytes] = []
         self._gathering: Seat | None = None
@@ -74,10 +94,34 @@ class Changes:
         else:
             self.tell(seat, Item("pong", ref=operation.ref))
 
+    def change(self, seat: Seat, operations: Sequence[Operation], done: Done) -> None:
+        """Do what was asked for a held seat on another connection; `done` is called when all of it is done."""
+        framing = seat.framing
+        if framing is None:
+            done(None)
+        elif framing.one_shot:
+            self._reopen(seat, framing, operations, done)
+        else:
+            self._change_held(seat, operations, done)
+
     def forget(self, seat: Seat) -> None:
-        """Let a seat wait for nothing any more."""
+        """Let a seat wait for nothing any more; its session ends."""
+        self._sessions.forget(seat)
         for joining in self._joining.pop(seat, {}).values():
             self._hub.give_up(joining)
+        for done in self._done.pop(seat, ()):
+            done(None)
+
+    def _change_held(self, seat: Seat, operations: Sequence[Operation], done: Done) -> None:
+        with self.together(seat):
+            for operation in operations:
+                self.apply(seat, operation)
+        if seat.framing is None:
+            done(None)
+        elif seat in self._joining:
+            self._done.setdefault(seat, []).append(done)
+        else:
+            done(_names(seat))
 
     def _subscribe(self, seat: Seat, operation: Operation) -> None:
         awaited = self._joining.get(seat, {})
@@ -109,16 +153,21 @@ class Changes:
         start = joining.starts[0]
         if seat.positions is not None:
             seat.positions[channel.name] = str(start) if start is not None else channel.told
-        self.tell(seat, Item("welcome", channel.name, WELCOME, str(start or ""), ref=first.ref))
+        self.tell(seat, self._welcome(seat, channel.name, str(start or ""), first))
         if joining.items and seat.framing is not None:
             items = stamp(joining.items, seat.positions)
             self.say(seat, seat.framing.encode(items, items[-1].cursor))
         for operation in others:
             self._welcome_again(seat, channel, operation)
+        self._check_done(seat)
 
     def _welcome_again(self, seat: Seat, channel: Channel, operation: Operation) -> None:
         seq = channel.told if channel.last is not None else ""
-        self.tell(seat, Item("welcome", channel.name, WELCOME, seq, ref=operation.ref))
+        self.tell(seat, self._welcome(seat, channel.name, seq, operation))
+
+    def _welcome(self, seat: Seat, name: str, seq: str, operation: Operation) -> Item:
+        session = self._sessions.name_of(seat) or self._sessions.of(seat) if seat.fd >= 0 else ""
+        return Item("welcome", name, WELCOME, seq, ref=operation.ref, session=session)
 
     def _unsubscribe(self, seat: Seat, operation: Operation) -> None:
         joining = self._joining.get(seat, {}).get(operation.channel)
@@ -157,6 +206,7 @@ class Changes:
         self._hub.give_up(joining)
         for operation in joining.operations:
             self._refuse(joining.seat, operation, code, sentence)
+        self._check_done(joining.seat)
 
     def _drop(self, joining: Joining) -> None:
         """Wait for it no longer."""
@@ -166,13 +216,74 @@ class Changes:
         if not awaited:
             del self._joining[joining.seat]
 
+    def _check_done(self, seat: Seat) -> None:
+        if seat not in self._joining:
+            for done in self._done.pop(seat, ()):
+                done(_names(seat))
+
     def _refuse(self, seat: Seat, operation: Operation, code: int, sentence: str) -> None:
-        self.tell(seat, Item("error", operation.channel, sentence, code=code, op=operation.op, ref=operation.ref))
+        self.tell(seat, _refusal(operation, code, sentence))
+
+    # Polls (C5).
+
+    def _reopen(self, seat: Seat, framing: Framing, operations: Sequence[Operation], done: Done) -> None:
+        self._settle(seat)
+        if seat.framing is None:
+            done(None)  # it was just answered
+            return
+        told = seat.positions or {channel.name: channel.told for channel in seat.channels}
+        wanted: dict[str, tuple[Position | None, int]] = {name: (parse_position(at), 0) for name, at in told.items()}
+        for operation in operations:
+            if operation.op == "unsub":
+                wanted.pop(operation.channel, None)
+            elif operation.op == "sub" and len(wanted) < MAX_CHANNELS:
+                wanted.setdefault(operation.channel, (operation.since, operation.history))
+        session = self._sessions.name_of(seat)
+        self._seats.free(seat, "changed")
+        request = SubscribeRequest(framing.transport, tuple(wanted), named=True, session=session)
+        self._done[seat] = [done]
+        self.seat_wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
+        self._hub.open(Reopening(seat, request, framing, wanted, list(operations), self._on_reopened))
+
+    def _on_reopened(self, reopening: Reopening) -> None:
+        """All channels of a changed poll are ready: answer it."""
+        seat = reopening.seat
+        seat.opening, seat.framing = None, reopening.framing
+        seat.positions = standing(reopening)
+        self._counters.opened(reopening.framing.transport)
+        self._sessions.name(seat, reopening.request.session)
+        channels, waiting = _names(seat), self._done.pop(seat)
+        self._fanout.deliver(seat, [*self._acknowledgements(reopening), *reopening.items])
+        for done in waiting:
+            done(channels)
+
+    def _acknowledgements(self, reopening: Reopening) -> Iterator[Item]:
+        names = reopening.request.channels
+        for operation in reopening.operations:
+            if operation.op == "ping":
+                yield Item("pong", ref=operation.ref)
+            elif operation.op == "unsub":
+                yield Item("unsub", operation.channel, ref=operation.ref)
+            elif operation.channel in names:
+                start = reopening.starts[names.index(operation.channel)]
+                yield self._welcome(reopening.seat, operation.channel, str(start or ""), operation)
+            elif len(names) < MAX_CHANNELS:
+                yield _refusal(operation, 409, OVERTAKEN)
+            else:
+                yield _refusal(operation, 400, TOO_MANY)
 
     def _write_gathered(self) -> None:
         seat, gathered, self._gathered = self._gathering, self._gathered, []
         if seat is not None and seat.framing is not None:
             self._seats.write(seat, b"".join(gathered))
+
+
+def _refusal(operation: Operation, code: int, sentence: str) -> Item:
+    return Item("error", operation.channel, sentence, code=code, op=operation.op, ref=operation.ref)
+
+
+def _names(seat: Seat) -> list[str]:
+    return [channel.name for channel in seat.channels]
 
 
 def _channel(seat: Seat, name: str) -> Channel | None:

@@ -59,7 +59,7 @@ class Entrance:
 
     def _since(self, channel: Channel, opening: Opening, index: int) -> Position | None:
         """Return the place to go on from: as sent by the client, or so many messages back; None is "from now on"."""
-        since, history = opening.since(index), opening.request.history
+        since, history = opening.since(index), opening.history(index)
         if since is None and history and channel.last is not None:
             return unproven(max(channel.last.offset - history, 0))
         return since

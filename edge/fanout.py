@@ -77,6 +77,7 @@ class FanOut:
         policy: Policy = "disconnect",
     ) -> None:
         self.on_answered: Callable[[Seat], None]  # set by the app: a poll was answered, its connection is free
+        self.sign: Callable[[Seat, bytes], bytes] = lambda seat, answer: answer  # set by the app: with its session
         self.on_begun: Callable[[Channel], None]  # set by the hub: newcomers may enter the channel
         self._seats = seats
         self._counters = counters
@@ -267,6 +268,7 @@ class FanOut:
     def answer(self, seat: Seat, data: bytes) -> None:
         """Answer a poll: its client is away now, and expected back."""
         framing = seat.framing
+        data = self.sign(seat, data)
         until = self._clock() + self._away
         for channel in seat.channels:
             channel.poller_left(until)

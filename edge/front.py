@@ -2,18 +2,25 @@
 
 import random
 from collections.abc import Callable
+from functools import partial
 
-from common.errors import RequestError
+import orjson
+
+from common.errors import RequestError, UnavailableError
 from common.logs import get_logger
 from edge.changes import Changes
 from edge.conversation import Conversation
 from edge.counters import Counters
+from edge.elsewhere import PATIENCE, Elsewhere
 from edge.entrance import ATTACH_TIMEOUT
-from edge.framing import Framing, Item, Variant, error_response, framing_for, response_head
+from edge.framing import CONTINUE, Framing, Item, Variant, error_response, framing_for, full_response, preflight
 from edge.handshake import VERSION
+from edge.head import CHANGE_PATH, HEAD_END, Request, check_unfinished, parse_request
 from edge.holding import GOING_AWAY, Holding
 from edge.hub import Hub
-from edge.request import HEAD_END, Request, SubscribeRequest, check_unfinished, parse_request, parse_subscribe
+from edge.opening import Opening
+from edge.operations import load_operations, parse_operation
+from edge.request import SubscribeRequest, parse_subscribe
 from edge.seats import Seat, Seats
 from edge.wheel import Wheel
 
@@ -23,12 +30,6 @@ FULL = "this edge is full; try again, here or on another edge"
 NO_REDIS = "this edge has no connection to Redis; try again, here or on another edge"
 ALLOWED_METHODS = "GET, OPTIONS"
 EXPECTED = {405: (f"Allow: {ALLOWED_METHODS}",), 426: ("Upgrade: websocket", f"Sec-WebSocket-Version: {VERSION}")}
-PREFLIGHT = (
-    f"Access-Control-Allow-Methods: {ALLOWED_METHODS}",
-    "Access-Control-Allow-Headers: Authorization, Cache-Control, Content-Type, Last-Event-ID",
-    "Access-Control-Max-Age: 600",
-    "Content-Length: 0",
-)
 
 
 class Front:
@@ -40,6 +41,7 @@ class Front:
         hub: Hub,
         holding: Holding,
         changes: Changes,
+        elsewhere: Elsewhere,
         counters: Counters,
         clock: Callable[[], float],
         call_soon: Callable[..., object],
@@ -51,11 +53,13 @@ class Front:
         self.closing = False  # every answer is its connection's last
         self.leaving = False  # nobody is seated any more
         self.wheel = holding.wheel = Wheel(self._on_due, clock())
+        changes.seat_wheel = self.wheel
         holding.on_early_bytes = self._on_early_bytes
         self._conversation = Conversation(seats, changes, clock, call_soon, end=holding.end, on_bug=self._on_bug)
         self._seats = seats
         self._hub = hub
         self._holding = holding
+        self._elsewhere = elsewhere
         self._counters = counters
         self._clock = clock
         self._call_soon = call_soon
@@ -113,15 +117,24 @@ class Front:
         try:
             if end < len(HEAD_END):
                 check_unfinished(data)
-                seat.inbox = data
-                self.wheel.schedule(seat, min(seat.deadline, self._clock() + self._header_timeout))
+                self._wait_for_the_rest(seat, data)
                 return
-            seat.inbox = data[end:]
             request = parse_request(data[:end])
         except RequestError as error:
             self._end_with_error(seat, error.status, error.sentence)
-        else:
-            self._serve(seat, request)
+            return
+        if len(data) < end + request.length:
+            if len(data) == end and request.headers.get("expect", "").lower() == "100-continue":
+                self._seats.write(seat, CONTINUE)
+            self._wait_for_the_rest(seat, data)
+            return
+        seat.inbox = data[end + request.length :]
+        self._serve(seat, request, data[end : end + request.length])
+
+    def _wait_for_the_rest(self, seat: Seat, data: bytes) -> None:
+        if seat.fd >= 0:
+            seat.inbox = data
+            self.wheel.schedule(seat, min(seat.deadline, self._clock() + self._header_timeout))
 
     def _on_early_bytes(self, seat: Seat) -> None:
         """Bytes came before the subscriber was welcomed: a WebSocket's are heard now."""
@@ -150,15 +163,17 @@ class Front:
 
     # A request is answered.
 
-    def _serve(self, seat: Seat, request: Request) -> None:
+    def _serve(self, seat: Seat, request: Request, body: bytes) -> None:
         if self.closing:
             request = request._replace(keep_alive=False)
         try:
             origin = self._allowed_origin(request.headers.get("origin", ""))
             if request.method == "GET":
                 self._subscribe(seat, request, origin)
+            elif request.method == "POST" and request.path.startswith(CHANGE_PATH):
+                self._change(seat, request, origin, body)
             elif request.method == "OPTIONS":
-                self._answer(seat, response_head(204, PREFLIGHT, _plain(request, origin)), request.keep_alive)
+                self._answer(seat, preflight(_plain(request, origin)), request.keep_alive)
             else:
                 raise RequestError(f"{request.method} is not allowed here; subscribe with GET", 405)
         except RequestError as error:
@@ -179,18 +194,41 @@ class Front:
         if seat.opening is not None:
             self.wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
 
+    def _change(self, seat: Seat, request: Request, origin: str, body: bytes) -> None:
+        """Change the channels of a session, wherever it is held; what comes meanwhile on this connection waits."""
+        values = load_operations(body)
+        operations = [parse_operation(value) for value in values]
+        framing = framing_for("poll", _plain(request, origin))
+        opening = seat.opening = Opening(seat, SubscribeRequest("poll", ()), framing, lambda opening: None)
+        self.wheel.schedule(seat, self._clock() + PATIENCE + ATTACH_TIMEOUT)
+        on_end = partial(self._on_changed, opening, request)
+        self._elsewhere.begin(request.path.removeprefix(CHANGE_PATH), operations, values, on_end)
+
+    def _on_changed(self, opening: Opening, request: Request, outcome: list[str] | RequestError) -> None:
+        if not opening.alive:
+            return
+        seat, seat.opening = opening.seat, None
+        if isinstance(outcome, RequestError):
+            self._refuse(seat, request, outcome)
+        else:
+            body = orjson.dumps({"type": "ack", "channels": outcome}, option=orjson.OPT_APPEND_NEWLINE)
+            data = full_response(200, "application/json", body, opening.framing.variant)
+            self._answer(seat, data, request.keep_alive)
+
     def _variant(self, seat: Seat, request: Request, asked: SubscribeRequest, origin: str) -> Variant:
         """Return the variant of a subscriber's bytes; all WebSockets have the same."""
         if asked.transport == "ws":
             return Variant()
         envelope = asked.envelope or asked.named or len(asked.channels) > 1
         closing = not request.keep_alive or self._clock() >= seat.expires
-        return Variant(not request.http10, closing, origin, asked.callback, envelope)
+        return Variant(not request.http10, closing, origin, asked.callback, envelope, len(asked.session))
 
     def _refuse(self, seat: Seat, request: Request, error: RequestError) -> None:
         """Answer a request that was read well and asks for something wrong; the next one may be better."""
         self._counters.refused_total[error.status] += 1
         extra = EXPECTED.get(error.status, ())
+        if isinstance(error, UnavailableError):
+            extra = (f"Retry-After: {error.retry_after}",)
         origin = "" if error.status == 403 else request.headers.get("origin", "*")
         data = error_response(
             error.status, error.sentence, _plain(request, origin), extra, body=request.method != "HEAD"
@@ -241,7 +279,7 @@ class Front:
 
     def _on_no_request(self, seat: Seat) -> None:
         if seat.inbox:
-            self._end_with_error(seat, 408, f"the request head was not complete after {self._header_timeout:g} seconds")
+            self._end_with_error(seat, 408, f"the request was not complete after {self._header_timeout:g} seconds")
         else:
             self._seats.remove(seat, "idle")
 

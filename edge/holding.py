@@ -12,6 +12,7 @@ from edge.fanout import FanOut, stamp
 from edge.framing import Framing, Item, framing_for
 from edge.opening import Opening
 from edge.seats import NEVER, Seat, Seats
+from edge.sessions import Sessions
 from edge.wheel import Wheel
 
 GOODBYE_TIMEOUT = 2.0  # seconds we wait for the peer's end after ours
@@ -30,6 +31,7 @@ class Holding:
         fanout: FanOut,
         counters: Counters,
         clock: Callable[[], float],
+        sessions: Sessions,
         *,
         heartbeat: float,
         poll_timeout: float,
@@ -41,6 +43,7 @@ class Holding:
         self._fanout = fanout
         self._counters = counters
         self._clock = clock
+        self._sessions = sessions
         self._heartbeat = heartbeat
         self._poll_timeout = poll_timeout
         self._max_age = max_age
@@ -84,7 +87,7 @@ class Holding:
             data = framing_for(framing.transport, framing.variant._replace(closing=True)).farewell(seat.cursor)
         else:
             data = framing.pause(random.randint(*COME_BACK_MS)) + framing.farewell(seat.cursor)
-        self.end(seat, data, reason)
+        self.end(seat, self._sessions.sign(seat, data), reason)
 
     def say_goodbye_to_all(self) -> None:
         """The edge is going away."""
@@ -127,6 +130,8 @@ class Holding:
     def _hold_poll(self, seat: Seat, opening: Opening) -> None:
         """Answer a poll now if there is anything to tell; else let it wait."""
         request = opening.request
+        if request.session:
+            self._sessions.name(seat, request.session)
         if request.since is not None:
             for channel in seat.channels:
                 channel.poller_came_back()
@@ -143,7 +148,8 @@ class Holding:
         self.wheel.schedule(seat, min(self._clock() + self._heartbeat * (1 + spread) / 2, seat.expires))
         data = framing.head(1000 + int(4000 * spread), opening.request.key)
         cursor = seat.positions.cursor if seat.positions is not None else None
-        data += welcome(framing, opening.request.channels, cursor, *opening.starts)
+        shared = welcome(framing, opening.request.channels, cursor, self._sessions.blank, *opening.starts)
+        data += self._sessions.fill(seat, shared)
         if opening.items:
             data += framing.encode(stamp(opening.items, seat.positions), "")
         self._seats.write(seat, data)
@@ -178,13 +184,17 @@ def standing(opening: Opening) -> Standing | None:
 
 
 @lru_cache(maxsize=256)
-def welcome(framing: Framing, channels: tuple[str, ...], cursor: str | None, *starts: Position | None) -> bytes:
+def welcome(
+    framing: Framing, channels: tuple[str, ...], cursor: str | None, session: str, *starts: Position | None
+) -> bytes:
     """Return the welcomes to some channels, with the positions from which the subscriber goes on.
 
-    `cursor` holds for all of them; None is the one channel's own position. Remembered, because those who come together
-    to a channel get the same.
+    `cursor` holds for all of them; None is the one channel's own position. `session` is a blank to be filled in, so
+    that those who come together to a channel get the same: it is remembered.
     """
     seqs = [str(start) if start is not None else "" for start in starts]
     named = zip(channels, seqs, strict=True)
-    items = [Item("welcome", name, WELCOME, seq, seq if cursor is None else cursor) for name, seq in named]
-    return framing.encode(items or [Item("welcome", content=WELCOME)], "")
+    items = [
+        Item("welcome", name, WELCOME, seq, seq if cursor is None else cursor, session=session) for name, seq in named
+    ]
+    return framing.encode(items or [Item("welcome", content=WELCOME, session=session)], "")

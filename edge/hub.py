@@ -88,12 +88,16 @@ class Hub:
 
     def attach(self, seat: Seat, request: SubscribeRequest, framing: Framing) -> None:
         """Lead a subscriber to its channels; the entrance seats it when all of them are ready, maybe at once."""
-        opening = seat.opening = Opening(seat, request, framing, self._entrance.on_seated)
-        seat.channels = tuple(map(self.channel, request.channels))
-        seat.born = self._fanout.next_number()
+        self.open(Opening(seat, request, framing, self._entrance.on_seated))
+
+    def open(self, opening: Opening) -> None:
+        """Lead an opening's subscriber to its channels."""
+        seat = opening.seat
+        seat.opening, seat.born = opening, self._fanout.next_number()
+        seat.channels = tuple(map(self.channel, opening.request.channels))
         for index, channel in enumerate(seat.channels):
             self._entrance.enter(channel, opening, index)
-        if not request.channels:
+        if not opening.request.channels:
             opening.done(opening)
 
     def channel(self, name: str) -> Channel:

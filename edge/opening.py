@@ -40,6 +40,37 @@ class Opening:
         """Return the position it goes on from on its index-th channel."""
         return self.request.since[index] if self.request.since else None
 
+    def history(self, index: int) -> int:
+        """Return with how many of the newest messages it begins on its index-th channel, without a position."""
+        return self.request.history
+
+
+class Reopening(Opening):
+    """A poll whose channels are changed while it is held: it asks again, for other channels, from where it stands."""
+
+    __slots__ = ("operations", "positions")
+
+    def __init__(
+        self,
+        seat: "Seat",
+        request: SubscribeRequest,
+        framing: Framing,
+        positions: dict[str, tuple[Position | None, int]],
+        operations: list[Operation],
+        done: Callable[[Any], None],
+    ) -> None:
+        super().__init__(seat, request, framing, done)
+        self.positions = list(positions.values())
+        self.operations = operations  # to be acknowledged, in this order
+
+    def since(self, index: int) -> Position | None:
+        """Return the position it goes on from on its index-th channel."""
+        return self.positions[index][0]
+
+    def history(self, index: int) -> int:
+        """Return with how many of the newest messages it begins on its index-th channel, without a position."""
+        return self.positions[index][1]
+
 
 class Joining(Opening):
     """A seated subscriber on its way into one more channel; what it has already goes on meanwhile."""

@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 from edge.framing.base import (
+    CONTINUE,
     LAST_CHUNK,
     Framing,
     Item,
@@ -11,6 +12,7 @@ from edge.framing.base import (
     error_response,
     full_response,
     json_object,
+    preflight,
     response_head,
 )
 from edge.framing.held import SseFraming, StreamFraming, sse_event
@@ -29,6 +31,7 @@ def framing_for(transport: str, variant: Variant) -> Framing:
 
 
 __all__ = [
+    "CONTINUE",
     "LAST_CHUNK",
     "TRANSPORTS",
     "Framing",
@@ -47,6 +50,7 @@ __all__ = [
     "full_response",
     "json_object",
     "pong_frame",
+    "preflight",
     "response_head",
     "sse_event",
 ]

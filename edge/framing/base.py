@@ -24,6 +24,13 @@ REASONS = {
     503: "Service Unavailable",
     505: "HTTP Version Not Supported",
 }
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+PREFLIGHT = (
+    "Access-Control-Allow-Methods: GET, POST, OPTIONS",
+    "Access-Control-Allow-Headers: Authorization, Cache-Control, Content-Type, Last-Event-ID",
+    "Access-Control-Max-Age: 600",
+    "Content-Length: 0",
+)
 NO_STORE = ("Cache-Control: no-store", "X-Content-Type-Options: nosniff")
 
 
@@ -54,6 +61,7 @@ class Variant(NamedTuple):
     origin: str = "*"  # value of Access-Control-Allow-Origin; empty: none is sent
     callback: str = ""  # JSONP only
     envelope: bool = False  # SSE only: data is the JSON object
+    session_size: int = 0  # polls only: characters of the session that the answer carries, as `*` for each
 
 
 class Framing:
@@ -144,6 +152,11 @@ def full_response(status: int, content_type: str, body: bytes, variant: Variant,
     """Return a complete response with a body of known length."""
     headers = (f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *NO_STORE, *extra)
     return response_head(status, headers, variant) + body
+
+
+def preflight(variant: Variant) -> bytes:
+    """Return the answer to a browser that asks what it may send."""
+    return response_head(204, PREFLIGHT, variant)
 
 
 def error_response(

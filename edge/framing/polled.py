@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from edge.framing.base import Framing, Item, full_response, json_object
+from edge.framing.base import Framing, Item, Variant, full_response, json_object
 
 # Line separators are legal in JSON strings and were not in JavaScript ones before ES2019.
 _SEPARATORS = (("\u2028".encode(), b"\\u2028"), ("\u2029".encode(), b"\\u2029"))
@@ -16,14 +16,19 @@ class PollFraming(Framing):
     shows_cursor = True
     content_type = "application/json"
 
+    def __init__(self, variant: Variant) -> None:
+        super().__init__(variant)
+        size = variant.session_size
+        self._session = b'"session":"%b",' % (b"*" * size) if size else b""
+
     def head(self, retry_ms: int, key: str = "") -> bytes:
         """Return nothing: a poll is answered in one piece."""
         return b""
 
     def encode(self, items: Sequence[Item], cursor: str) -> bytes:
         """Return the complete answer."""
-        body = b'{"seq":"%b","messages":[%b]}' % (cursor.encode(), b",".join(map(json_object, items)))
-        return self._respond(body)
+        messages = b",".join(map(json_object, items))
+        return self._respond(b'{"seq":"%b",%b"messages":[%b]}' % (cursor.encode(), self._session, messages))
 
     def farewell(self, cursor: str) -> bytes:
         """Return an empty answer: the client goes on, elsewhere, from the same position."""

@@ -21,6 +21,7 @@ class WebSocketFraming(Framing):
     def __init__(self, variant: Variant) -> None:
         super().__init__(variant)
         self.heartbeat = _frame(Opcode.PING, b"")
+        self.end = close_frame(CloseCode.NORMAL_CLOSURE)
         self.too_slow = close_frame(CloseCode.TRY_AGAIN_LATER, TOO_SLOW)
         self.end = close_frame(CloseCode.NORMAL_CLOSURE)
         self._farewell = close_frame(CloseCode.SERVICE_RESTART, GOING_AWAY)

@@ -17,16 +17,18 @@ from common.scripts import Synced, Wanted
 from edge.changes import Changes
 from edge.channel import Channel
 from edge.counters import Counters
+from edge.elsewhere import Elsewhere
 from edge.entrance import Entrance
 from edge.fanout import FanOut, Policy
 from edge.front import Front
+from edge.head import Request
 from edge.holding import Holding
 from edge.hub import Hub
 from edge.listener import Listener
 from edge.poller import Poller, make_poller
 from edge.recovery import Synchronizer
-from edge.request import Request
 from edge.seats import Seats
+from edge.sessions import Sessions
 
 PATIENCE = 5.0  # seconds until a test gives up on something that should happen at once
 GENESIS = 100  # the tag of offset 0; the message at offset n has tag 100 + n
@@ -249,15 +251,26 @@ class SmallEdge:
             max_message_bytes=1000,
             keeps_history=keeps_history,
         )
+        self.sessions = Sessions("edge", self.seats)
+        fanout.sign = self.sessions.sign
         self.holding = Holding(
-            self.seats, fanout, self.counters, self.clock, heartbeat=20.0, poll_timeout=25.0, max_age=max_age
+            self.seats,
+            fanout,
+            self.counters,
+            self.clock,
+            self.sessions,
+            heartbeat=20.0,
+            poll_timeout=25.0,
+            max_age=max_age,
         )
-        self.changes = Changes(self.hub, fanout, self.seats, self.clock)
+        self.changes = Changes(self.hub, fanout, self.seats, self.sessions, self.counters, self.clock)
+        self.elsewhere = Elsewhere(self.sessions, self.changes)
         self.front = Front(
             self.seats,
             self.hub,
             self.holding,
             self.changes,
+            self.elsewhere,
             self.counters,
             self.clock,
             self.loop.call_soon,

@@ -35,6 +35,7 @@ class Speaker:
 
     def __init__(self, client: Client) -> None:
         self.client = client
+        self.session = ""  # of the last welcome
 
     async def say(self, *values: object) -> None:
         """Send messages, all at once."""
@@ -49,11 +50,12 @@ class Speaker:
         return parse(header + extended + body)
 
     async def next_object(self) -> Json:
-        """Return the next object; pings are passed over."""
+        """Return the next object, without its session; pings are passed over."""
         while (got := await self.next_frame()).opcode is Opcode.PING:
             pass
         assert got.opcode is Opcode.TEXT, got
         found: Json = json.loads(bytes(got.data))
+        self.session = found.pop("session", self.session)
         return found
 
     async def objects(self, count: int) -> list[Json]:

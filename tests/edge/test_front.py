@@ -7,7 +7,7 @@ import pytest
 
 from edge import front as front_module
 from edge.framing import TRANSPORTS
-from edge.request import Request, parse_request
+from edge.head import Request, parse_request
 from edge.seats import Limits
 from tests.edge.building import GENESIS, Answer, SmallEdge, head, small_edge
 
@@ -100,7 +100,7 @@ async def test_a_preflight_is_answered(edge: SmallEdge) -> None:
     answer = await client.ask(head("/sub?id=room", "Origin: https://a.example", method="OPTIONS"))
     assert answer.status == 204
     assert answer.headers["access-control-allow-origin"] == "*"
-    assert answer.headers["access-control-allow-methods"] == "get, options"
+    assert answer.headers["access-control-allow-methods"] == "get, post, options"
     assert "last-event-id" in answer.headers["access-control-allow-headers"]
 
 
@@ -143,7 +143,7 @@ async def test_a_stream_gets_a_welcome_and_then_messages(edge: SmallEdge) -> Non
     await client.send(head("/sub?id=room"))
     assert b"Transfer-Encoding: chunked" in await client.until(b"\r\n\r\n")
     welcome = {"type": "welcome", "id": "room", "content": "hello world!", "seq": f"0-{GENESIS}"}
-    assert line(await client.until(b"\n\r\n")) == welcome
+    assert line(await client.until(b"\n\r\n")) == welcome | {"session": edge.sessions.of(next(iter(edge.seats)))}
     edge.publish("room", b"hi")
     assert line(await client.until(b"\n\r\n")) == {"type": "data", "id": "room", "content": "hi", "seq": "1-101"}
 

@@ -9,17 +9,9 @@ from hypothesis import strategies as st
 
 from common.errors import RequestError
 from common.position import Position
-from edge import request as request_module
-from edge.request import (
-    MAX_CHANNELS,
-    MAX_HEADERS,
-    MAX_URL_BYTES,
-    Request,
-    SubscribeRequest,
-    check_unfinished,
-    parse_request,
-    parse_subscribe,
-)
+from edge import head as head_module
+from edge.head import MAX_HEADERS, MAX_URL_BYTES, Request, check_unfinished, parse_request
+from edge.request import MAX_CHANNELS, SubscribeRequest, parse_subscribe
 from tests.edge.building import get, head
 
 ROOM = ("room",)
@@ -462,7 +454,7 @@ def test_any_query_is_understood_or_refused(path: str, query: str, last_event_id
 def test_what_is_remembered_is_what_would_be_parsed(target: str, headers: list[str]) -> None:
     """A plain GET whose headers were seen before is read as the parser itself reads it, faults included."""
     data = ("\r\n".join([f"GET {target} HTTP/1.1", *headers]) + "\r\n\r\n").encode()
-    assert outcome(request_module._parse, data) == outcome(parse_request, data) == outcome(parse_request, data)
+    assert outcome(head_module._parse, data) == outcome(parse_request, data) == outcome(parse_request, data)
 
 
 def outcome(parse: Callable[[bytes], Request], data: bytes) -> object:

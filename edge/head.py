@@ -1,0 +1,142 @@
+"""From the bytes of a request head to a Request, or to an error that names what is wrong (RFC 9112). Pure."""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import httptools
+
+from common.errors import BadRequestError, RequestError
+
+MAX_HEAD_BYTES = 16384
+MAX_URL_BYTES = 8192
+MAX_HEADERS = 100
+MAX_BODY_BYTES = 16384
+
+CHANGE_PATH = "/sub/"  # and a session: POST changes its channels
+HEAD_END = b"\r\n\r\n"
+_PLAIN_LINE = re.compile(rb"GET (/[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*) HTTP/1\.1\r\n")
+
+
+class Request(NamedTuple):
+    """One parsed request head; header names are lower-case."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    http10: bool
+    keep_alive: bool
+    length: int = 0  # bytes of the body
+
+
+class _Collector:
+    """Takes httptools' callbacks for one request head."""
+
+    def __init__(self) -> None:
+        self.url = b""
+        self.headers: dict[str, str] = {}
+        self.count = 0
+
+    def on_url(self, url: bytes) -> None:
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.count += 1
+        key = name.decode("latin-1").lower()
+        if key == "host" and key in self.headers:
+            raise BadRequestError("a request has one Host header, this one has several")
+        self.headers[key] = value.decode("latin-1").rstrip(" \t")
+
+
+def check_unfinished(data: bytes) -> None:
+    """Raise as soon as the beginning of a request head shows that it cannot become a good one."""
+    if len(data) > MAX_URL_BYTES and b"\r\n" not in data[:MAX_URL_BYTES]:
+        raise RequestError(f"the URL is longer than {MAX_URL_BYTES} bytes", 414)
+    if len(data) > MAX_HEAD_BYTES:
+        raise RequestError(f"the request head is longer than {MAX_HEAD_BYTES} bytes", 431)
+    if data and not 65 <= data[0] <= 90:  # A to Z: every method we might be sent
+        raise BadRequestError("this is not an HTTP request; TLS ends at the load balancer, this port speaks HTTP/1.1")
+
+
+def parse_request(head: bytes) -> Request:
+    """Parse one complete request head (it ends with an empty line).
+
+    Raises `RequestError`: 400 malformed (RFC 9112), 411 and 413 for the body, 414 and 431 too long, 505 foreign
+    version.
+    """
+    check_unfinished(head)
+    plain = _PLAIN_LINE.match(head)
+    if plain is None:
+        return _parse(head)
+    headers, keep_alive = _plain_headers(head[plain.end() :])
+    path, query = _split_target(plain[1])
+    return Request("GET", path, query, headers, False, keep_alive)
+
+
+@lru_cache(maxsize=256)
+def _plain_headers(block: bytes) -> tuple[dict[str, str], bool]:
+    """Parse the headers of a plain GET; remembered, because a poller sends the same ones with each poll."""
+    request = _parse(b"GET / HTTP/1.1\r\n" + block)
+    return request.headers, request.keep_alive
+
+
+def _parse(head: bytes) -> Request:
+    collector = _Collector()
+    parser = httptools.HttpRequestParser(collector)
+    try:
+        parser.feed_data(head)
+    except httptools.HttpParserUpgrade:
+        pass  # a WebSocket handshake: the head is complete all the same
+    except httptools.HttpParserError as error:
+        raise error.__context__ if isinstance(error.__context__, RequestError) else _malformed(error) from None
+    version = parser.get_http_version()
+    _check_head(collector, version)
+    path, query = _split_target(collector.url)
+    http10 = version == "1.0"
+    keep_alive = not http10 and "close" not in collector.headers.get("connection", "").lower()
+    method = parser.get_method().decode("latin-1")
+    length = _body_length(collector.headers, allowed=method == "POST" and path.startswith(CHANGE_PATH))
+    return Request(method, path, query, collector.headers, http10, keep_alive, length)
+
+
+@lru_cache(maxsize=256)
+def _split_target(target: bytes) -> tuple[str, str]:
+    """Return path and query of a request target, which may also be a whole URL (RFC 9112 section 3.2.2)."""
+    text = target.decode("latin-1")
+    if not text.startswith("/") and "://" in text:
+        text = "/" + text.partition("://")[2].partition("/")[2]
+    path, _, query = text.partition("#")[0].partition("?")
+    return unquote(path) if "%" in path else path, query
+
+
+def _malformed(error: Exception) -> BadRequestError:
+    return BadRequestError(f"this is not a well-formed HTTP/1.1 request: {error}")
+
+
+def _check_head(collector: _Collector, version: str) -> None:
+    """Refuse what the parser lets pass and we do not."""
+    headers = collector.headers
+    if version not in {"1.0", "1.1"}:
+        raise RequestError(f"HTTP/{version} is not spoken here, HTTP/1.1 is", 505)
+    if collector.count > MAX_HEADERS:
+        raise RequestError(f"a request has at most {MAX_HEADERS} headers, this one has {collector.count}", 431)
+    if len(collector.url) > MAX_URL_BYTES:
+        raise RequestError(f"the URL is longer than {MAX_URL_BYTES} bytes", 414)
+    if version == "1.1" and "host" not in headers:
+        raise BadRequestError("an HTTP/1.1 request needs a Host header")
+
+
+def _body_length(headers: dict[str, str], *, allowed: bool) -> int:
+    """Return how long a request's body is; only a change of channels may have one."""
+    length = headers.get("content-length", "0" if not allowed else "")
+    if not allowed:
+        if "transfer-encoding" in headers or length != "0":
+            raise RequestError("a request here has no body; publish with the publisher's /pub", 413)
+        return 0
+    if "transfer-encoding" in headers or not length:
+        raise RequestError("a body needs a Content-Length here", 411)
+    if len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:  # httptools let digits pass only
+        raise RequestError(f"a body has at most {MAX_BODY_BYTES} bytes", 413)
+    return int(length)
