@@ -4,8 +4,6 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-import orjson
-
 from common.errors import RequestError, UnavailableError
 from common.logs import get_logger
 from edge.changes import Changes
@@ -13,13 +11,24 @@ from edge.conversation import Conversation
 from edge.counters import Counters
 from edge.elsewhere import PATIENCE, Elsewhere
 from edge.entrance import ATTACH_TIMEOUT
-from edge.framing import CONTINUE, Framing, Item, Variant, error_response, framing_for, full_response, preflight
+from edge.framing import (
+    CONTINUE,
+    GOING_AWAY,
+    Framing,
+    Item,
+    Variant,
+    change_response,
+    error_response,
+    framing_for,
+    preflight,
+)
 from edge.handshake import VERSION
 from edge.head import CHANGE_PATH, HEAD_END, Request, check_unfinished, parse_request
-from edge.holding import GOING_AWAY, Holding
+from edge.holding import Holding
 from edge.hub import Hub
 from edge.opening import Opening
 from edge.operations import load_operations, parse_operation
+from edge.origins import Origins
 from edge.request import SubscribeRequest, parse_subscribe
 from edge.seats import Seat, Seats
 from edge.wheel import Wheel
@@ -64,7 +73,7 @@ class Front:
         self._clock = clock
         self._call_soon = call_soon
         self._header_timeout = header_timeout
-        self._allowed_origins = allowed_origins
+        self._origins = Origins(allowed_origins)
         self._most = max_connections
         self._log = get_logger()
 
@@ -167,7 +176,7 @@ class Front:
         if self.closing:
             request = request._replace(keep_alive=False)
         try:
-            origin = self._allowed_origin(request.headers.get("origin", ""))
+            origin = self._origins.admit(request.headers.get("origin", ""))
             if request.method == "GET":
                 self._subscribe(seat, request, origin)
             elif request.method == "POST" and request.path.startswith(CHANGE_PATH):
@@ -211,9 +220,7 @@ class Front:
         if isinstance(outcome, RequestError):
             self._refuse(seat, request, outcome)
         else:
-            body = orjson.dumps({"type": "ack", "channels": outcome}, option=orjson.OPT_APPEND_NEWLINE)
-            data = full_response(200, "application/json", body, opening.framing.variant)
-            self._answer(seat, data, request.keep_alive)
+            self._answer(seat, change_response(outcome, opening.framing.variant), request.keep_alive)
 
     def _variant(self, seat: Seat, request: Request, asked: SubscribeRequest, origin: str) -> Variant:
         """Return the variant of a subscriber's bytes; all WebSockets have the same."""
@@ -221,7 +228,9 @@ class Front:
             return Variant()
         envelope = asked.envelope or asked.named or len(asked.channels) > 1
         closing = not request.keep_alive or self._clock() >= seat.expires
-        return Variant(not request.http10, closing, origin, asked.callback, envelope, len(asked.session))
+        ancestors = self._origins.ancestors if asked.transport == "iframe" else "*"
+        chunked, size = not request.http10, len(asked.session)
+        return Variant(chunked, closing, origin, asked.callback, envelope, ancestors, size)
 
     def _refuse(self, seat: Seat, request: Request, error: RequestError) -> None:
         """Answer a request that was read well and asks for something wrong; the next one may be better."""
@@ -234,14 +243,6 @@ class Front:
             error.status, error.sentence, _plain(request, origin), extra, body=request.method != "HEAD"
         )
         self._answer(seat, data, request.keep_alive)
-
-    def _allowed_origin(self, origin: str) -> str:
-        """Return what Access-Control-Allow-Origin shall say; a foreign browser is refused."""
-        if not self._allowed_origins:
-            return "*"
-        if origin and origin not in self._allowed_origins:
-            raise RequestError(f"origin {origin[:100]} may not subscribe here; it is not in COMET_ALLOWED_ORIGINS", 403)
-        return origin
 
     def _answer(self, seat: Seat, data: bytes, keep_alive: bool) -> None:
         """Send a complete answer and go on with the connection, or end it."""

@@ -9,7 +9,7 @@ from common.position import START, NamedStanding, Position, Standing
 from edge.counters import Counters
 from edge.entrance import WELCOME
 from edge.fanout import FanOut, stamp
-from edge.framing import Framing, Item, framing_for
+from edge.framing import GOING_AWAY, Framing, Item, framing_for
 from edge.opening import Opening
 from edge.seats import NEVER, Seat, Seats
 from edge.sessions import Sessions
@@ -17,7 +17,6 @@ from edge.wheel import Wheel
 
 GOODBYE_TIMEOUT = 2.0  # seconds we wait for the peer's end after ours
 AGE_JITTER = 0.2
-GOING_AWAY = "this edge is going away; connect again"
 COME_BACK_MS = (500, 2500)  # what an EventSource that is sent away waits, each its own time
 AT_ONCE = 64  # polls answered before the loop may do something else
 

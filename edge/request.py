@@ -17,6 +17,7 @@ MAX_PARAMETERS = 2 * MAX_CHANNELS
 MOST_HISTORY = 10_000
 LONGEST_POLL = 300.0  # seconds; no proxy on the way is likely to bear more
 
+DEFAULT_CALLBACKS = {"jsonp": "", "iframe": "comet"}  # of the transports that call a function of the page
 CHANNEL_PARAMETERS = frozenset({"id", "channel", "cname"})
 SPELLINGS = {
     **dict.fromkeys(("last_event_id", "lastEventId", "lastEventID", "Last-Event-ID"), "since"),
@@ -81,7 +82,7 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> 
         transport,
         channels,
         tuple(positions.values()) if positions else _since(asked_since, channels),
-        _callback(parameters.get("callback", "")) if transport == "jsonp" else "",
+        _callback(parameters.get("callback", DEFAULT_CALLBACKS[transport])) if transport in DEFAULT_CALLBACKS else "",
         _timeout(parameters.get("timeout", "")),
         parameters.get("envelope", "") not in {"", "0"},
         _history(parameters.get("history", "")),

@@ -4,10 +4,12 @@ from functools import lru_cache
 
 from edge.framing.base import (
     CONTINUE,
+    GOING_AWAY,
     LAST_CHUNK,
     Framing,
     Item,
     Variant,
+    change_response,
     chunk,
     error_response,
     full_response,
@@ -16,11 +18,13 @@ from edge.framing.base import (
     response_head,
 )
 from edge.framing.held import SseFraming, StreamFraming, sse_event
+from edge.framing.iframe import IframeFraming
 from edge.framing.polled import JsonpFraming, PollFraming
 from edge.framing.websocket import WebSocketFraming, close_frame, close_reply, pong_frame
 
 TRANSPORTS: dict[str, type[Framing]] = {
-    framing.transport: framing for framing in (StreamFraming, SseFraming, PollFraming, JsonpFraming, WebSocketFraming)
+    framing.transport: framing
+    for framing in (StreamFraming, SseFraming, PollFraming, JsonpFraming, IframeFraming, WebSocketFraming)
 }
 
 
@@ -32,9 +36,11 @@ def framing_for(transport: str, variant: Variant) -> Framing:
 
 __all__ = [
     "CONTINUE",
+    "GOING_AWAY",
     "LAST_CHUNK",
     "TRANSPORTS",
     "Framing",
+    "IframeFraming",
     "Item",
     "JsonpFraming",
     "PollFraming",
@@ -42,6 +48,7 @@ __all__ = [
     "StreamFraming",
     "Variant",
     "WebSocketFraming",
+    "change_response",
     "chunk",
     "close_frame",
     "close_reply",

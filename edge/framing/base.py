@@ -31,6 +31,9 @@ PREFLIGHT = (
     "Access-Control-Max-Age: 600",
     "Content-Length: 0",
 )
+# Line separators are legal in JSON strings and were not in JavaScript ones before ES2019.
+_SEPARATORS = (("\u2028".encode(), b"\\u2028"), ("\u2029".encode(), b"\\u2029"))
+GOING_AWAY = "this edge is going away; connect again"
 NO_STORE = ("Cache-Control: no-store", "X-Content-Type-Options: nosniff")
 
 
@@ -59,8 +62,9 @@ class Variant(NamedTuple):
     chunked: bool = True  # HTTP/1.1; an HTTP/1.0 client gets the body as it is, until the connection closes
     closing: bool = False  # the answer is the connection's last
     origin: str = "*"  # value of Access-Control-Allow-Origin; empty: none is sent
-    callback: str = ""  # JSONP only
+    callback: str = ""  # JSONP and iframe only
     envelope: bool = False  # SSE only: data is the JSON object
+    ancestors: str = "*"  # iframe only: the pages that may show it, as the CSP's frame-ancestors
     session_size: int = 0  # polls only: characters of the session that the answer carries, as `*` for each
 
 
@@ -128,6 +132,13 @@ def json_object(item: Item) -> bytes:
     return orjson.dumps(fields)
 
 
+def as_script(data: bytes) -> bytes:
+    """Return JSON as it may stand in a script: the line separators that JavaScript did not allow are escaped."""
+    for separator, escaped in _SEPARATORS:
+        data = data.replace(separator, escaped)
+    return data
+
+
 def chunk(data: bytes) -> bytes:
     """Return data as one chunk (RFC 9112 section 7.1); no data gives no chunk, for an empty one would be the last."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
@@ -152,6 +163,12 @@ def full_response(status: int, content_type: str, body: bytes, variant: Variant,
     """Return a complete response with a body of known length."""
     headers = (f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *NO_STORE, *extra)
     return response_head(status, headers, variant) + body
+
+
+def change_response(channels: Sequence[str], variant: Variant) -> bytes:
+    """Return the answer to a change of channels: those that the session has now."""
+    body = orjson.dumps({"type": "ack", "channels": channels}, option=orjson.OPT_APPEND_NEWLINE)
+    return full_response(200, "application/json", body, variant)
 
 
 def preflight(variant: Variant) -> bytes:

@@ -4,7 +4,17 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
-from edge.framing.base import LAST_CHUNK, NO_STORE, Framing, Item, Variant, chunk, json_object, response_head
+from edge.framing.base import (
+    GOING_AWAY,
+    LAST_CHUNK,
+    NO_STORE,
+    Framing,
+    Item,
+    Variant,
+    chunk,
+    json_object,
+    response_head,
+)
 
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
@@ -18,10 +28,14 @@ class HeldFraming(Framing):
         super().__init__(variant)
         self.heartbeat = self._wrap(self.beat)
         self.end = LAST_CHUNK if variant.chunked else b""
-        headers = [f"Content-Type: {self.content_type}", *NO_STORE, "X-Accel-Buffering: no"]
+        headers = [f"Content-Type: {self.content_type}", *NO_STORE, *self.more_headers(), "X-Accel-Buffering: no"]
         if variant.chunked:
             headers.append("Transfer-Encoding: chunked")
         self._head = response_head(200, headers, variant)
+
+    def more_headers(self) -> Sequence[str]:
+        """Return what this transport's head has besides."""
+        return ()
 
     def head(self, retry_ms: int, key: str = "") -> bytes:
         """Return the response head."""
@@ -52,7 +66,7 @@ class StreamFraming(HeldFraming):
 
     def farewell(self, cursor: str) -> bytes:
         """Return a close object and the end of the response."""
-        return self.encode([Item("close", content="this edge is going away; connect again")], cursor) + self.end
+        return self.encode([Item("close", content=GOING_AWAY)], cursor) + self.end
 
 
 class SseFraming(HeldFraming):

@@ -2,10 +2,7 @@
 
 from collections.abc import Sequence
 
-from edge.framing.base import Framing, Item, Variant, full_response, json_object
-
-# Line separators are legal in JSON strings and were not in JavaScript ones before ES2019.
-_SEPARATORS = (("\u2028".encode(), b"\\u2028"), ("\u2029".encode(), b"\\u2029"))
+from edge.framing.base import Framing, Item, Variant, as_script, full_response, json_object
 
 
 class PollFraming(Framing):
@@ -49,8 +46,6 @@ class JsonpFraming(PollFraming):
     content_type = "text/javascript; charset=utf-8"
 
     def _respond(self, body: bytes) -> bytes:
-        for separator, escaped in _SEPARATORS:
-            body = body.replace(separator, escaped)
-        call = b"/**/%b(%b);\n" % (self.variant.callback.encode(), body)
+        call = b"/**/%b(%b);\n" % (self.variant.callback.encode(), as_script(body))
         disposition = ("Content-Disposition: attachment; filename=f.txt",)
         return full_response(200, self.content_type, call, self.variant, disposition)

@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from websockets.frames import Close, CloseCode, Frame, Opcode
 
-from edge.framing.base import Framing, Item, Variant, json_object, response_head
+from edge.framing.base import GOING_AWAY, Framing, Item, Variant, json_object, response_head
 
-GOING_AWAY = "this edge is going away; connect again"
 TOO_SLOW = "you read too slowly; connect again and go on from your position"
 MOST_REASON = 123  # bytes of a close frame's reason (RFC 6455 section 5.5)
 

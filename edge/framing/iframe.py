@@ -1,0 +1,50 @@
+"""The forever iframe: a page that never ends loading, and calls a function of the page around it for each object."""
+
+from collections.abc import Sequence
+
+from edge.framing.base import GOING_AWAY, Item, Variant, as_script, full_response, json_object
+from edge.framing.held import HeldFraming
+
+# Some browsers show nothing, and run nothing, before they have a kilobyte.
+_START = b"<!doctype html><title>comet</title>\n<!--%b-->\n" % (b" " * 1024)
+_TAGS = ((b"<", b"\\u003c"), (b">", b"\\u003e"))  # a string with </script> or <!-- in it must not end the script
+
+
+class IframeFraming(HeldFraming):
+    """One script for each object; page and edge must have one origin, or the browser keeps them apart.
+
+    Everything that is not a script of this page is forbidden to it, and who may show it is said by name.
+    """
+
+    transport = "iframe"
+    content_type = "text/html; charset=utf-8"
+    beat = b"\n"
+
+    def __init__(self, variant: Variant) -> None:
+        self._policy = f"default-src 'none'; script-src 'unsafe-inline'; frame-ancestors {variant.ancestors}"
+        super().__init__(variant)
+
+    def more_headers(self) -> Sequence[str]:
+        """Return the policy."""
+        return (f"Content-Security-Policy: {self._policy}",)
+
+    def head(self, retry_ms: int, key: str = "") -> bytes:
+        """Return the response head and the beginning of the page."""
+        return self._head + self._wrap(_START)
+
+    def encode_item(self, item: Item) -> bytes:
+        """Return a script that calls the page's function."""
+        text = as_script(json_object(item))
+        for character, escaped in _TAGS:
+            text = text.replace(character, escaped)
+        return b"<script>parent.%b(%b)</script>\n" % (self.variant.callback.encode(), text)
+
+    def farewell(self, cursor: str) -> bytes:
+        """Return a close object and the end of the page."""
+        return self.encode([Item("close", content=GOING_AWAY)], cursor) + self.end
+
+    def refusal(self, status: int, sentence: str, retry_after: int) -> bytes:
+        """Return the error as a page that calls the function: a page cannot read the status of a frame."""
+        body = _START + self.encode_item(Item("error", content=sentence, code=status))
+        extra = (f"Retry-After: {retry_after}", *self.more_headers())
+        return full_response(status, self.content_type, body, self.variant._replace(closing=True), extra)

@@ -1,0 +1,108 @@
+"""The forever iframe: whatever a message holds, the page gets it as the argument of one call, and nothing else."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from edge.framing import Item, Variant, framing_for
+from tests.edge.framing.reading import read_chunks, read_response
+
+TEXT = st.lists(
+    st.sampled_from(["<", ">", "/", "!--", "-", "\u2028", "\u2029", "\\", '"', "'", "\n", "script", "&lt;"])
+    | st.characters(exclude_categories=("Cs",))
+).map("".join)
+FRAMING = framing_for("iframe", Variant(callback="f"))
+CALL = re.compile(r"parent\.f\((.*)\)", re.DOTALL)
+
+
+class Page(HTMLParser):
+    """What a browser makes of the bytes: the scripts, and any other element."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scripts: list[str] = []
+        self.others: list[str] = []
+        self._in_script = False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """A script begins, or something that is none."""
+        self._in_script = tag == "script"
+        (self.scripts if self._in_script else self.others).append("" if self._in_script else tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        """A script ends."""
+        self._in_script = False
+
+    def handle_data(self, data: str) -> None:
+        """The text of a script."""
+        if self._in_script:
+            self.scripts[-1] += data
+
+
+def page(data: bytes) -> Page:
+    """Read a page."""
+    found = Page()
+    found.feed(data.decode())
+    found.close()
+    return found
+
+
+@given(st.lists(TEXT, min_size=1, max_size=3))
+@example(["</script><script>alert(1)</script>"])
+@example(["<!--<script>"])
+@example(["\u2028\u2029]]>"])
+def test_nothing_in_a_message_leaves_its_script(contents: list[str]) -> None:
+    """Each message is one script with one call, whose argument is the very object; there is no other element."""
+    items = [Item("data", content, content, "3-103", event=content) for content in contents]
+    body, _ = read_chunks(FRAMING.encode(items, ""))
+    found = page(body)
+    assert found.others == []
+    assert len(found.scripts) == len(contents)
+    for script, content in zip(found.scripts, contents, strict=True):
+        call = CALL.fullmatch(script)
+        assert call
+        assert json.loads(call[1])["content"] == content
+        assert not set(call[1]) & {"<", ">", "\u2028", "\u2029"}
+
+
+def test_the_head_lets_the_page_run_its_own_scripts_and_nothing_else() -> None:
+    """The policy forbids all else, the type is fixed, and a kilobyte makes browsers begin."""
+    answer = read_response(FRAMING.head(3000))
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-security-policy"] == (
+        "default-src 'none'; script-src 'unsafe-inline'; frame-ancestors *"
+    )
+    body, _ = read_chunks(answer.body)
+    assert body.startswith(b"<!doctype html>")
+    assert len(body) > 1024
+    assert page(body).scripts == []
+
+
+def test_the_pages_that_may_show_it_are_named() -> None:
+    """With an allow-list no other page may."""
+    framing = framing_for("iframe", Variant(callback="f", ancestors="'self' https://a.example"))
+    policy = read_response(framing.head(3000)).headers["content-security-policy"]
+    assert policy.endswith("; frame-ancestors 'self' https://a.example")
+
+
+@pytest.mark.parametrize("data", [FRAMING.farewell(""), FRAMING.encode([Item("close")], "")])
+def test_it_says_goodbye_with_a_call(data: bytes) -> None:
+    """The page hears a close object."""
+    (script,) = page(read_chunks(data)[0]).scripts
+    assert '"type":"close"' in script
+
+
+def test_it_is_refused_with_a_call() -> None:
+    """A page cannot see a frame's status: the error is an object, too."""
+    answer = read_response(FRAMING.refusal(503, "</script>full", 4))
+    assert answer.status_line == "HTTP/1.1 503 Service Unavailable"
+    assert answer.headers["retry-after"] == "4"
+    (script,) = page(answer.body).scripts
+    call = CALL.fullmatch(script)
+    assert call
+    assert json.loads(call[1]) == {"type": "error", "code": 503, "content": "</script>full"}
