@@ -48,10 +48,11 @@ def parse_position(text: str) -> Position:
     return position
 
 
-def parse_positions(text: str, count: int) -> list[Position]:
+def parse_positions(text: str, count: int) -> list[Position | None]:
     """Read a comma-separated list of positions, one for each of `count` channels in the order asked.
 
-    A single `0` stands for all channels. Raises `BadRequestError`.
+    An empty one is None, "from now on": for a channel that is new beside others. A single `0` stands for all channels.
+    Raises `BadRequestError`.
     """
     if text == "0":
         return [START] * count
@@ -60,12 +61,15 @@ def parse_positions(text: str, count: int) -> list[Position]:
         raise BadRequestError(
             f"since: {len(parts)} positions for {count} channels; send one for each id, in the same order"
         )
-    return [parse_position(part) for part in parts]
+    return [parse_position(part) if part else None for part in parts]
 
 
-def parse_named_positions(text: str) -> dict[str, Position]:
-    """Read positions that name their channels, as `named_positions` writes them. Raises `BadRequestError`."""
-    named: dict[str, Position] = {}
+def parse_named_positions(text: str) -> dict[str, Position | None]:
+    """Read positions that name their channels, as `named_positions` writes them; an empty one is None.
+
+    Raises `BadRequestError`.
+    """
+    named: dict[str, Position | None] = {}
     for field in text.split("&"):
         name, equals, position = field.partition("=")
         if not equals:
@@ -74,7 +78,7 @@ def parse_named_positions(text: str) -> dict[str, Position]:
             channel = check_channel(unquote(name, errors="strict"))
         except UnicodeDecodeError:
             raise BadRequestError(f"since: {name[:60]!r} is not UTF-8; percent-encode it as such") from None
-        named[channel] = parse_position(position)
+        named[channel] = parse_position(position) if position else None
     return named
 
 

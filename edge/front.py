@@ -21,6 +21,7 @@ from edge.framing import (
     error_response,
     framing_for,
     preflight,
+    retry_headers,
 )
 from edge.handshake import VERSION
 from edge.head import CHANGE_PATH, HEAD_END, Request, check_unfinished, parse_request
@@ -85,9 +86,9 @@ class Front:
 
     def refuse_full(self, seat: Seat) -> None:
         """Send a connection away that is one too many; whoever is seated stays."""
-        retry = f"Retry-After: {random.randint(*RETRY_AFTER)}"
+        retry = retry_headers(random.randint(*RETRY_AFTER))
         self._counters.refused_total[503] += 1
-        self._holding.end(seat, error_response(503, FULL, Variant(closing=True), (retry,)), "refused")
+        self._holding.end(seat, error_response(503, FULL, Variant(closing=True), retry), "refused")
 
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """A client sent something."""
@@ -230,7 +231,7 @@ class Front:
         closing = not request.keep_alive or self._clock() >= seat.expires
         ancestors = self._origins.ancestors if asked.transport == "iframe" else "*"
         chunked, size = not request.http10, len(asked.session)
-        return Variant(chunked, closing, origin, asked.callback, envelope, ancestors, size)
+        return Variant(chunked, closing, origin, asked.callback, envelope, ancestors, size, nameless=asked.envelope)
 
     def _refuse(self, seat: Seat, request: Request, error: RequestError) -> None:
         """Answer a request that was read well and asks for something wrong; the next one may be better."""

@@ -29,11 +29,11 @@ _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
 
 
 class SubscribeRequest(NamedTuple):
-    """What a subscriber asks for; `since` has one position per channel, or is None for "from now on"."""
+    """What a subscriber asks for; `since` has one position per channel; None is "from now on"."""
 
     transport: str
     channels: tuple[str, ...]
-    since: tuple[Position, ...] | None = None
+    since: tuple[Position | None, ...] | None = None
     callback: str = ""
     timeout: float | None = None  # seconds, polls only
     envelope: bool = False
@@ -117,7 +117,7 @@ def _unquote(text: str) -> str:
         raise BadRequestError("the query is not UTF-8; percent-encode it as such") from None
 
 
-def _since(text: str, channels: tuple[str, ...]) -> tuple[Position, ...] | None:
+def _since(text: str, channels: tuple[str, ...]) -> tuple[Position | None, ...] | None:
     return tuple(parse_positions(text, len(channels))) if text else None
 
 

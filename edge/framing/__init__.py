@@ -16,6 +16,7 @@ from edge.framing.base import (
     json_object,
     preflight,
     response_head,
+    retry_headers,
 )
 from edge.framing.held import SseFraming, StreamFraming, sse_event
 from edge.framing.iframe import IframeFraming
@@ -59,5 +60,6 @@ __all__ = [
     "pong_frame",
     "preflight",
     "response_head",
+    "retry_headers",
     "sse_event",
 ]

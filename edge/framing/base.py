@@ -66,6 +66,7 @@ class Variant(NamedTuple):
     envelope: bool = False  # SSE only: data is the JSON object
     ancestors: str = "*"  # iframe only: the pages that may show it, as the CSP's frame-ancestors
     session_size: int = 0  # polls only: characters of the session that the answer carries, as `*` for each
+    nameless: bool = False  # SSE only: a message is an event without a name, whatever its publisher called it
 
 
 class Framing:
@@ -105,7 +106,7 @@ class Framing:
 
     def refusal(self, status: int, sentence: str, retry_after: int) -> bytes:
         """Return the whole answer to a subscriber that cannot be seated."""
-        extra = (f"Retry-After: {retry_after}",) if retry_after else ()
+        extra = retry_headers(retry_after) if retry_after else ()
         variant = self.variant if self.one_shot else self.variant._replace(closing=True)
         return error_response(status, sentence, variant, extra)
 
@@ -137,6 +138,11 @@ def as_script(data: bytes) -> bytes:
     for separator, escaped in _SEPARATORS:
         data = data.replace(separator, escaped)
     return data
+
+
+def retry_headers(seconds: int) -> tuple[str, str]:
+    """Return what tells a client when to come back, and lets a script of a foreign origin read it (Fetch, 3.2.5)."""
+    return f"Retry-After: {seconds}", "Access-Control-Expose-Headers: Retry-After"
 
 
 def chunk(data: bytes) -> bytes:

@@ -72,7 +72,8 @@ class StreamFraming(HeldFraming):
 class SseFraming(HeldFraming):
     """Server-Sent Events (WHATWG HTML, section 9.2): the position is the event id, the content its data.
 
-    With an envelope (asked for, or because there are several channels) the data is the whole JSON object.
+    With an envelope (asked for, or because there are several channels) the data is the whole JSON object. Who asks for
+    it reads the event's name there, so the event has none: an EventSource hears only the names that it knows.
     """
 
     transport = "sse"
@@ -91,7 +92,7 @@ class SseFraming(HeldFraming):
     def encode_item(self, item: Item) -> bytes:
         """Return one event; control objects are events of their own name, with the object as data."""
         control = item.kind != "data"
-        name = item.kind if control else item.event
+        name = item.kind if control else "" if self.variant.nameless else item.event
         data = json_object(item).decode() if control or self.variant.envelope else item.content or ""
         return sse_event(data, name=name, event_id=item.cursor)
 

@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common.errors import BadRequestError
-from common.position import START, Position, parse_position, parse_positions
+from common.position import START, Position, parse_named_positions, parse_position, parse_positions
 
 LARGEST = 10**19 - 1
 NUMBERS = st.integers(0, LARGEST)
@@ -95,6 +95,12 @@ def test_every_string_is_either_that_many_positions_or_refused(text: str, count:
 def test_a_single_zero_stands_for_all_channels() -> None:
     """`since=0` with three channels asks for all of all three."""
     assert parse_positions("0", 3) == [START, START, START]
+
+
+def test_an_empty_place_is_from_now_on() -> None:
+    """A channel that is new beside others has no position to go on from."""
+    assert parse_positions("1-2,,0", 3) == [Position(1, 2), None, START]
+    assert parse_named_positions("a=1-2&b=") == {"a": Position(1, 2), "b": None}
 
 
 @pytest.mark.parametrize(("text", "count", "given"), [("1-2", 2, 1), ("1-2,3-4", 1, 2), ("1-2,", 1, 2), ("", 2, 1)])

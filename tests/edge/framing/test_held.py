@@ -87,6 +87,11 @@ def test_nothing_in_an_event_breaks_out_of_it(data: str, name: str, event_id: st
             Event('{"type":"data","id":"room","content":"hi","seq":"3-103"}', "", "3-103"),
         ),
         (
+            HI._replace(event="news"),
+            Variant(envelope=True, nameless=True),
+            Event('{"type":"data","id":"room","content":"hi","seq":"3-103","event":"news"}', "", "3-103"),
+        ),
+        (
             Item("reset", "room", seq="5-105", cursor="5-105"),
             Variant(),
             Event('{"type":"reset","id":"room","seq":"5-105"}', "reset", "5-105"),
