@@ -6,7 +6,7 @@ BIN := .venv/bin
 # `kill -9` of make ends the cluster, too; elsewhere than on Linux only that of `comet dev` does.
 GUARD := $(if $(filter Linux,$(shell uname)),$(BIN)/python -m comet.guard $$PPID)
 
-.PHONY: help dev test check test-system soak bench clean
+.PHONY: help dev test check client test-system soak bench clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 22
@@ -23,8 +23,15 @@ check: .venv/installed ## lint, format, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-system: .venv/deploy ## run the tests that need Debian packages (see .ci/run)
+test-system: .venv/deploy clients/js/node_modules ## run the tests that need Debian packages (see .ci/run)
 	@$(BIN)/pytest -m system || { code=$$?; [ $$code = 5 ] && echo 'there are no system tests yet'; exit $$(( code == 5 ? 0 : code )); }
+
+client: clients/js/node_modules ## build and test the browser client; its built files are committed
+	cd clients/js && npm run --silent check && npm run --silent build && npm test --silent
+
+clients/js/node_modules: clients/js/package-lock.json
+	cd clients/js && npm ci --silent
+	@touch $@
 
 soak: .venv/installed ## break everything at random for a while: make soak SECONDS=600 SEED=7
 	$(BIN)/python -m tests.faults.soak --seconds $(or $(SECONDS),60) $(and $(SEED),--seed $(SEED))
@@ -33,7 +40,7 @@ bench: .venv/installed ## measure memory per connection and CPU per delivery
 	$(BIN)/python -m bench.held
 
 clean: ## remove everything that was made here
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv clients/js/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/installed: pyproject.toml

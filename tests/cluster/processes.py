@@ -154,6 +154,7 @@ class Service(Process):
             f"{prefix}_ADMIN_PORT": str(self.admin_port),
         }
         super().__init__(name, [sys.executable, "-m", kind], own | settings, folder)
+        self.url = f"http://{HOST}:{self.port}"
 
     def status(self, path: str) -> int:
         """Return the status of a page on the internal port; 0 while nobody answers there."""
@@ -196,6 +197,7 @@ class Cluster:
         self.valkey = valkey or Valkey(free_ports(1)[0], folder, *valkey_options)
         redis = edge_redis or self.valkey.url
         self.edges = [Service("edge", f"edge-{name}", redis, settings, folder) for name in edges]
+        settings = {"COMET_EDGE_URL": ",".join(edge.url for edge in self.edges)} | settings
         self.publisher = Service("publisher", "publisher", publisher_redis or self.valkey.url, settings, folder)
         self.services = (*self.edges, self.publisher)
 

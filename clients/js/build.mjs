@@ -1,0 +1,47 @@
+// Builds the client into publisher/static/, whose files are committed: the same source gives the same bytes.
+import { build } from "esbuild";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+
+const MOST = 5000; // bytes of comet.js, gzipped
+const HERE = import.meta.dirname;
+const OUT = join(HERE, "../../publisher/static");
+
+const options = {
+  bundle: true,
+  minify: true,
+  target: "es2020",
+  mangleProps: /^_/, // private members; everything public keeps its name
+  legalComments: "none",
+  absWorkingDir: HERE,
+};
+await build({ ...options, entryPoints: ["src/global.ts"], format: "iife", outfile: join(OUT, "comet.js") });
+await build({ ...options, entryPoints: ["src/index.ts"], format: "esm", outfile: join(OUT, "comet.mjs") });
+writeFileSync(join(OUT, "comet.d.ts"), declarations());
+
+const size = gzipSync(readFileSync(join(OUT, "comet.js")), { level: 9 }).length;
+console.log(`comet.js: ${size} bytes gzipped, at most ${MOST}`);
+if (size > MOST) process.exit(1);
+
+/** One file of types: what types.ts and the class in comet.ts say to the outside. */
+function declarations() {
+  const folder = mkdtempSync(join(tmpdir(), "comet-types-"));
+  const tsc = join(HERE, "node_modules/typescript/bin/tsc");
+  const flags = ["--noEmit", "false", "--declaration", "--emitDeclarationOnly", "--rootDir", "src", "--outDir", folder];
+  try {
+    execFileSync(process.execPath, [tsc, "-p", join(HERE, "tsconfig.build.json"), ...flags], { cwd: HERE, stdio: "inherit" });
+    return ["types", "comet"].map((name) => publicPart(readFileSync(join(folder, `${name}.d.ts`), "utf8"))).join("");
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+function publicPart(text) {
+  return text
+    .split("\n")
+    .filter((line) => !/^import |^\s+private |^export \{\};/.test(line))
+    .join("\n");
+}

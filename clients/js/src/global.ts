@@ -1,0 +1,3 @@
+import { Comet } from "./comet.js";
+
+(globalThis as unknown as { Comet: typeof Comet }).Comet = Comet;

@@ -1,0 +1,2 @@
+export { Comet } from "./comet.js";
+export type * from "./types.js";

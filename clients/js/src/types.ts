@@ -1,0 +1,61 @@
+/** The ways to hold a connection, best first. */
+export type TransportName = "ws" | "sse" | "stream" | "poll" | "jsonp";
+
+/** One message of a channel. Without `seq` it has no position: it was live only. */
+export interface Message {
+  id: string;
+  content: string;
+  seq?: string;
+  event?: string;
+}
+
+/** Something of this channel is missing and cannot be had any more: load your state again, then go on. */
+export interface Reset {
+  id: string;
+  seq?: string;
+}
+
+/** What the server, or the network, did not like. */
+export interface CometError {
+  code?: number;
+  content: string;
+  id?: string;
+}
+
+/** Where the connection stands. `session` begins with the id of the edge that serves it, up to the first dot. */
+export interface State {
+  state: "idle" | "connecting" | "open" | "waiting" | "offline" | "closed";
+  transport?: TransportName;
+  url?: string;
+  session?: string;
+  /** Another tab holds the connection for this one. */
+  shared?: boolean;
+}
+
+export interface Events {
+  open: State;
+  state: State;
+  message: Message;
+  reset: Reset;
+  error: CometError;
+}
+
+export interface Options {
+  /** Channels to hold from the start; their messages go to `on("message")`. */
+  channels?: string[];
+  /** Positions to go on from, by channel; `"0"` is the oldest that is kept. */
+  since?: Record<string, string>;
+  /** Begin a channel that has no position with its last messages, so many. */
+  history?: number;
+  token?: string;
+  /** Called for the first token if there is no `token`, and for another when the server refuses one. */
+  getToken?: () => string | Promise<string>;
+  /** Which transports may be used, best first. */
+  transports?: TransportName[];
+  /** One connection for all tabs with the same URL and token; a name separates those that must not share. */
+  share?: boolean | string;
+  /** Milliseconds within which a transport must show that it works. */
+  timeout?: number;
+  /** Milliseconds after which a better transport is tried again; doubles with each failure. */
+  probe?: number;
+}

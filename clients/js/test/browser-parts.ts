@@ -1,0 +1,120 @@
+/** The parts of a browser that Node lacks, connected to a fake cluster. */
+import { vi } from "vitest";
+import type { Wire } from "../src/wire.js";
+import type { FakeCluster } from "./fake.js";
+
+export function install(cluster: FakeCluster): void {
+  vi.stubGlobal("fetch", cluster.fetch);
+  vi.stubGlobal("WebSocket", socketOf(cluster));
+  vi.stubGlobal("EventSource", sourceOf(cluster));
+  vi.stubGlobal("document", documentOf(cluster));
+}
+
+const http = (url: string): URL => new URL(url.replace(/^ws/, "http"));
+
+function socketOf(cluster: FakeCluster): unknown {
+  return class {
+    onmessage?: (event: { data: string }) => void;
+    onclose?: ((event: { code: number }) => void) | null;
+    private _session = "";
+
+    constructor(url: string) {
+      queueMicrotask(() => {
+        try {
+          cluster.reach("ws", http(url));
+          this._session = cluster.attach(http(url), this._tell, this._cut);
+        } catch {
+          this._cut();
+        }
+      });
+    }
+
+    send(text: string): void {
+      const value = JSON.parse(text);
+      cluster.change(this._session, [value].flat());
+    }
+
+    close(): void {
+      cluster.leave(this._session);
+    }
+
+    private _tell = (objects: Wire[]): void => {
+      for (const object of objects) this.onmessage?.({ data: JSON.stringify(object) });
+    };
+
+    private _cut = (code = 1006): void => {
+      cluster.leave(this._session);
+      this.onclose?.({ code });
+    };
+  };
+}
+
+/** Reconnects by itself once, after 10 ms, as a browser does after its `retry:`. */
+function sourceOf(cluster: FakeCluster): unknown {
+  return class extends EventTarget {
+    readyState = 0;
+    private _session = "";
+    private _last = "";
+
+    constructor(private _url: string) {
+      super();
+      queueMicrotask(() => this._open());
+    }
+
+    close(): void {
+      this.readyState = 2;
+      cluster.leave(this._session);
+    }
+
+    private _open(): void {
+      const url = http(this._url);
+      if (this._last) url.searchParams.set("since", this._last);
+      try {
+        cluster.reach("sse", url);
+        if (url.searchParams.get("envelope") !== "1") throw new Error("events of other names would be lost");
+        this._session = cluster.attach(url, this._tell, this._cut);
+        this.readyState = 1;
+      } catch {
+        this._fail();
+      }
+    }
+
+    private _tell = (objects: Wire[]): void => {
+      for (const object of objects) {
+        if (object.seq) this._last = object.seq;
+        const data = JSON.stringify(object);
+        this.dispatchEvent(new MessageEvent(object.type === "data" ? "message" : object.type, { data }));
+      }
+    };
+
+    private _cut = (): void => {
+      cluster.leave(this._session);
+      this._fail();
+    };
+
+    private _fail(): void {
+      if (this.readyState === 2) return;
+      this.readyState = 0;
+      this.dispatchEvent(new Event("error"));
+      setTimeout(() => this.readyState === 0 && this._open(), 10);
+    }
+  };
+}
+
+function documentOf(cluster: FakeCluster): unknown {
+  const run = async (script: { src: string; onerror(): void }): Promise<void> => {
+    const url = new URL(script.src);
+    try {
+      cluster.reach("jsonp", url);
+      const answer = await cluster.poll(url);
+      (globalThis as unknown as Record<string, (value: unknown) => void>)[url.searchParams.get("callback")!]!(answer);
+    } catch {
+      script.onerror();
+    }
+  };
+  return Object.assign(new EventTarget(), {
+    hidden: false,
+    createElement: () => ({ remove: () => {} }),
+    head: { append: (script: never) => queueMicrotask(() => void run(script)) },
+  });
+}

@@ -1,0 +1,81 @@
+"""An address by which a page that tests a cluster has something done to it: published, killed, wiped."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from tests.cluster.clients import Connection
+from tests.cluster.processes import HOST, Cluster
+from tests.cluster.waiting import until
+
+
+class Control:
+    """What a page may ask for; each method is one path."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    def publish(self, **message: str) -> None:
+        """Publish one message through the publisher."""
+        with Connection(self._cluster.publisher.port) as connection:
+            answer = connection.post("/pub", message)
+        assert answer.status == 200, answer.text
+
+    def kill(self, url: str) -> None:
+        """Kill the edge at a URL as a crash would."""
+        next(edge for edge in self._cluster.edges if url == edge.url).kill()
+
+    def revive(self) -> None:
+        """Start the edges that were killed, and wait until all are ready."""
+        for edge in self._cluster.edges:
+            if not edge.alive:
+                edge.start()
+        until(lambda: all(edge.ready for edge in self._cluster.edges))
+
+    def forget(self) -> None:
+        """Lose all that Valkey keeps; the edges find out by their audit."""
+        with self._cluster.valkey.client() as redis:
+            redis.flushall()
+
+
+@contextmanager
+def controlling(cluster: Cluster) -> Iterator[str]:
+    """Serve the control of a cluster while the block runs; yields its address."""
+    with ThreadPoolExecutor(1) as worker:  # a process that a thread started dies with that thread: see comet.guard
+        server = ThreadingHTTPServer((HOST, 0), _handler(Control(cluster), worker))
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield f"http://{HOST}:{server.server_port}"
+        finally:
+            server.shutdown()
+            serving.join()
+            server.server_close()
+
+
+def _handler(control: Control, worker: Executor) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body: dict[str, Any] = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            method: Callable[..., None] = getattr(control, self.path[1:])
+            try:
+                worker.submit(method, **body).result()
+            except Exception as error:  # the page's test fails, and says why
+                self._answer(500, repr(error))
+            else:
+                self._answer(200, "ok")
+
+        def _answer(self, status: int, text: str) -> None:
+            self.send_response(status)
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.end_headers()
+            self.wfile.write(text.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    return Handler
