@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from comet.guard import guarded
+from tests.cluster.clients import Json
 from tests.cluster.processes import ROOT
 from tests.cluster.waiting import until
 from tests.docker.account import Account
@@ -48,14 +49,12 @@ class Audience:
 
 
 @contextmanager
-def audience(folder: Path, port: int, channels: int, **transports: int) -> Iterator[Audience]:
+def audience(folder: Path, host: str, port: int, channels: int, **transports: int) -> Iterator[Audience]:
     """Run so many subscribers of each transport, on `room-0` and following, while the block runs."""
-    counts = [f"{name}={number}" for name, number in transports.items()]
-    command = [sys.executable, "-m", "tests.docker.subscribers", str(port), str(folder / "account"), str(channels)]
-    with (folder / "said").open("wb") as said:
-        process = subprocess.Popen(
-            guarded(*command, *counts), cwd=ROOT, stdin=subprocess.PIPE, stdout=said, stderr=said
-        )
+    command = [sys.executable, "-m", "tests.docker.subscribers", host, str(port), str(folder / "account")]
+    command += [str(channels), *(f"{name}={number}" for name, number in transports.items())]
+    with (folder / "said").open("wb") as out:
+        process = subprocess.Popen(guarded(*command), cwd=ROOT, stdin=subprocess.PIPE, stdout=out, stderr=out)
     with process:
         try:
             yield Audience(process, folder)
@@ -64,11 +63,16 @@ def audience(folder: Path, port: int, channels: int, **transports: int) -> Itera
 
 
 class PacedWriter(Writer):
-    """A writer that publishes so many arrays a second, whatever each takes."""
+    """A writer that publishes so many arrays a second, each to many channels, whatever one takes."""
 
     def __init__(self, port: int, channels: list[str], ledger: Ledger, *, batch: int, per_second: float) -> None:
         super().__init__(port, channels, ledger, batch=batch, pause=0)
         self._period = 1 / per_second
+
+    def _messages(self, turn: int) -> list[Json]:
+        first = turn * self._batch
+        channels = (self._channels[(first + number) % len(self._channels)] for number in count())
+        return [message | {"id": channel} for message, channel in zip(super()._messages(turn), channels, strict=False)]
 
     def run(self) -> None:
         """Publish; never dies silently."""

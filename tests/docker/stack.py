@@ -119,5 +119,4 @@ class Stack:
 
     def stop(self) -> None:
         """Take everything down at once, volumes included."""
-        self("kill", check=False)
         self("down", "--volumes", "--remove-orphans", "--timeout=1", check=False)

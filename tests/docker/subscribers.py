@@ -1,4 +1,4 @@
-"""Very many clients in one process of their own: `python -m tests.docker.subscribers PORT FILE CHANNELS TRANSPORT=N…`.
+"""Very many clients in one process: `python -m tests.docker.subscribers HOST PORT FILE CHANNELS TRANSPORT=N…`.
 
 Each holds one of the channels and comes back from its position when its connection ends, until it has the channel's
 last message. The process says `attached` when every client stands, and `finished` when its file holds what every one
@@ -22,7 +22,7 @@ from websockets.frames import Close, Opcode
 from websockets.http11 import Response
 from websockets.uri import parse_uri
 
-from tests.cluster.clients import HOST, JSONP_CALL
+from tests.cluster.clients import JSONP_CALL
 from tests.docker.account import Account
 from tests.faults.checker import END, Entry, Log
 from tests.faults.follower import from_batch, from_event, from_object
@@ -47,13 +47,13 @@ class Client(asyncio.Protocol):
         self._waits = False  # for more of an answer
         account.logs.append(self.log)
 
-    async def follow(self, port: int) -> None:
+    async def follow(self, host: str, port: int) -> None:
         """Stay on the channel until its last message."""
         loop = asyncio.get_running_loop()
         while not self.finished:
             self._ended = loop.create_future()
             try:
-                await loop.create_connection(lambda: self, HOST, port)
+                await loop.create_connection(lambda: self, host, port)
                 await self._ended
             except OSError as error:
                 self._account.refused[str(error)] += 1
@@ -78,7 +78,7 @@ class Client(asyncio.Protocol):
     def _ask(self) -> None:
         self._parser = httptools.HttpResponseParser(self)
         self._body, self._waits = b"", True
-        self._connection.write(f"GET {self._path()} HTTP/1.1\r\nHost: {HOST}\r\n\r\n".encode())
+        self._connection.write(f"GET {self._path()} HTTP/1.1\r\nHost: comet\r\n\r\n".encode())
 
     def data_received(self, data: bytes) -> None:
         """Read on."""
@@ -196,7 +196,7 @@ class SocketClient(Client):
 
     def _ask(self) -> None:
         self._waits = True
-        self._socket = ClientProtocol(parse_uri(f"ws://{HOST}{self._path()}"))
+        self._socket = ClientProtocol(parse_uri(f"ws://comet{self._path()}"))
         self._socket.send_request(self._socket.connect())
         self._connection.writelines(self._socket.data_to_send())
 
@@ -231,13 +231,13 @@ def read_event(block: bytes) -> Iterator[Entry]:
         yield from_event(fields)
 
 
-async def follow_all(clients: list[Client], port: int) -> None:
+async def follow_all(clients: list[Client], host: str, port: int) -> None:
     """Let everybody in, not all at once, and wait until all have finished."""
     entrance = asyncio.Semaphore(AT_ONCE)
 
     async def enter(client: Client) -> asyncio.Task[None]:
         async with entrance:
-            following = asyncio.create_task(client.follow(port))
+            following = asyncio.create_task(client.follow(host, port))
             await client.attached.wait()
             return following
 
@@ -246,7 +246,7 @@ async def follow_all(clients: list[Client], port: int) -> None:
     await asyncio.gather(*following)
 
 
-def main(port: str, file: str, channels: str, *transports: str) -> None:
+def main(host: str, port: str, file: str, channels: str, *transports: str) -> None:
     """Run clients; each transport's number of them is spread over the channels."""
     account = Account()
     clients = [
@@ -254,7 +254,7 @@ def main(port: str, file: str, channels: str, *transports: str) -> None:
         for transport, _, count in (one.partition("=") for one in transports)
         for number in range(int(count))
     ]
-    asyncio.run(follow_all(clients, int(port)))
+    asyncio.run(follow_all(clients, host, int(port)))
     Path(file).write_bytes(pickle.dumps(account))
     print("finished", flush=True)
 

@@ -24,11 +24,12 @@ from tests.faults.writer import Posting
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 
 COLD = 90  # seconds that the start of everything may take, the build of the image included
-CHANNELS = 200
+LB_PORT = 8080
+CHANNELS = 400
 AUDIENCE = {"stream": 600, "sse": 600, "ws": 600, "poll": 100, "jsonp": 100}
 HELD = 1800  # of them are not polls
 PER_SECOND = 1000  # messages
-BATCH = 20
+WRITERS, BATCH = 2, 20
 STARTING = 30.0  # seconds; a deadline
 MOST_BYTES = 100_000_000  # on top of the base image
 TO_SPARE = 5  # seconds after its drain within which an edge must be gone
@@ -150,34 +151,39 @@ def test_the_broker_dies(running: Stack, trial: Trial, record_property: Record) 
 def test_all_edges_are_replaced_under_load(running: Stack, tmp_path: Path, record_property: Record) -> None:
     """1,000 messages a second, 2,000 subscribers, every edge replaced: nothing lost, nothing twice, nobody cut off."""
     ledger, channels = Ledger(), [f"room-{number}" for number in range(CHANNELS)]
-    writer = PacedWriter(running.doors.publisher.port, channels, ledger, batch=BATCH, per_second=PER_SECOND / BATCH)
+    port, arrays = running.doors.publisher.port, PER_SECOND / BATCH / WRITERS
+    writers = [PacedWriter(port, channels, ledger, batch=BATCH, per_second=arrays) for _ in range(WRITERS)]
     before = {one.id for one in running.containers("edge")}
-    with audience(tmp_path, running.doors.lb.port, CHANNELS, **AUDIENCE) as crowd:
+    lb = running.containers("lb")[0].address  # past docker-proxy, which costs as much as an edge
+    with audience(tmp_path, lb, LB_PORT, CHANNELS, **AUDIENCE) as crowd:
         attaching = crowd.wait_attached()
-        writer.start()
+        for writer in writers:
+            writer.start()
         began = time.monotonic()
         ended = running.roll_edges()
         rolling = time.monotonic() - began
         rate = ledger.count / rolling
-        writer.over.set()
-        writer.join()
-        end_channels(running.doors.publisher.port, channels, ledger)
+        for writer in writers:
+            writer.over.set()
+            writer.join()
+        end_channels(port, channels, ledger)
         finishing = crowd.wait_finished()
     account = crowd.account()
 
     deliveries = sum(entry.kind == "data" for log in account.logs for entry in log.entries)
     note(record_property, attaching=attaching, rolling=rolling, finishing=finishing, published_per_second=rate)
     note(record_property, deliveries=deliveries, notified=account.notified, slowest=max(one.seconds for one in ended))
-    assert writer.error is None
+    assert [writer.error or writer.refused for writer in writers] == [[]] * WRITERS
     assert Checker(ledger).check(account.logs) == []
     assert not [log.client for log in account.logs if any(entry.kind == "reset" for entry in log.entries)]
     assert account.cut == []
     assert not account.refused
-    assert writer.refused == []
     assert account.notified >= HELD  # everybody who is held was moved once, at least
     assert not before & {one.id for one in running.containers("edge")}
     assert {one.code for one in ended} == {0}
     assert max(one.seconds for one in ended) <= DRAIN + TO_SPARE
+    if rate < 0.9 * PER_SECOND:
+        pytest.skip(f"all of it held, but only at {rate:.0f} messages/s: this machine is too slow, or busy otherwise")
 
 
 def end_channels(port: int, channels: Sequence[str], ledger: Ledger) -> None:
