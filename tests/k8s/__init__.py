@@ -1,0 +1,1 @@
+"""The Kubernetes manifests: valid for three minors, and every name in them means something."""

@@ -1,0 +1,304 @@
+"""Every name in the manifests means something: labels, ports, ConfigMaps, Secrets, settings, metrics, paths."""
+
+import base64
+import re
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from common.settings import PREFIX, Settings
+from edge.counters import Counters
+from edge.metrics import EdgeCollector, Gauges
+from tests.cluster.processes import ROOT
+from tests.k8s.rendering import (
+    Manifest,
+    Rendered,
+    containers,
+    environment,
+    pod_labels,
+    pod_spec,
+    ports_of,
+    rendered,
+    selected,
+)
+from tests.lb.paths import FOR_EDGES, FOR_NOBODY, FOR_THE_PUBLISHER
+
+pytestmark = pytest.mark.system
+
+SETTINGS = {PREFIX + name.upper() for name in Settings.model_fields}
+MADE_BY_HAND = {"comet"}  # the Secret that overlays/prod says how to make
+LATEST_EXIT = 5  # seconds after COMET_DRAIN_SECONDS at which an edge is gone, at the latest
+
+
+def test_every_service_has_pods_and_ports(overlay: Rendered) -> None:
+    """A Service's selector finds the pods of one workload, and its ports are ports of theirs."""
+    for service in overlay.of("Service"):
+        (name,) = selected(overlay, service["spec"]["selector"])
+        workload = next(one for one in overlay.workloads if one["metadata"]["name"] == name)
+        for port in service["spec"]["ports"]:
+            assert ports_of(workload)[port["targetPort"]] == port["port"], service["metadata"]["name"]
+
+
+def test_every_budget_and_every_spread_is_of_its_own_pods(overlay: Rendered) -> None:
+    """A budget protects the workload of its name, and pods are spread among their like; each comet workload has one."""
+    budgets = {
+        one["metadata"]["name"]: one["spec"]["selector"]["matchLabels"] for one in overlay.of("PodDisruptionBudget")
+    }
+    for workload in overlay.of("Deployment"):
+        name = workload["metadata"]["name"]
+        assert selected(overlay, budgets.pop(name)) == [name]
+        constraints = pod_spec(workload)["topologySpreadConstraints"]
+        assert {tuple(selected(overlay, one["labelSelector"]["matchLabels"])) for one in constraints} == {(name,)}
+    assert budgets == {}
+
+
+def test_every_selector_matches_its_own_template(overlay: Rendered) -> None:
+    """A workload finds the pods that it makes, and no other workload's."""
+    for workload in overlay.workloads:
+        assert selected(overlay, workload["spec"]["selector"]["matchLabels"]) == [workload["metadata"]["name"]]
+
+
+def test_every_reference_to_a_map_or_a_secret_resolves(overlay: Rendered) -> None:
+    """It is in the overlay, or optional, or the overlay's first lines say how to make it."""
+    present = {(one["kind"], one["metadata"]["name"]) for one in overlay.of("ConfigMap", "Secret")}
+    for name, container in containers(overlay):
+        for source in container.get("envFrom", []):
+            ((key, reference),) = ((key, value) for key, value in source.items())
+            kind = {"configMapRef": "ConfigMap", "secretRef": "Secret"}[key]
+            known = (kind, reference["name"]) in present
+            by_hand = overlay.name != "dev" and kind == "Secret" and reference["name"] in MADE_BY_HAND
+            assert known or by_hand or reference.get("optional"), (name, reference)
+
+
+def test_the_secret_made_by_hand_is_described() -> None:
+    """Whoever applies overlays/prod is told the Secret's name and its key, which is a setting."""
+    text = (ROOT / "k8s/overlays/prod/kustomization.yaml").read_text()
+    ((name, key),) = re.findall(r"create secret generic (\S+) --from-literal=(\w+)=", text)
+    assert ({name}, key) == (MADE_BY_HAND, "COMET_REDIS_URL")
+    assert key in SETTINGS
+
+
+def test_every_variable_is_a_setting(overlay: Rendered) -> None:
+    """What the pods are given has a meaning in this version."""
+    for one in overlay.of("ConfigMap"):
+        assert set(one["data"]) <= SETTINGS
+    for one in overlay.of("Secret"):
+        assert set(one.get("stringData", one.get("data"))) <= SETTINGS
+    assert not any("env" in container for _, container in containers(overlay))
+
+
+def test_the_ports_are_those_of_the_settings(overlay: Rendered) -> None:
+    """No pod is told another port, so its ports are the defaults."""
+    default = Settings.model_construct()
+    ports = {name: ports_of(one) for one in overlay.of("Deployment") for name in [one["metadata"]["name"]]}
+    assert ports == {
+        "comet-edge": {"public": default.edge_port, "internal": default.edge_admin_port},
+        "comet-publisher": {"publish": default.publisher_port, "internal": default.publisher_admin_port},
+    }
+    assert not any("PORT" in variable for one in overlay.of("ConfigMap") for variable in one["data"])
+
+
+def test_every_probe_asks_a_port_that_is_there(overlay: Rendered) -> None:
+    """Health and readiness are asked for on the internal port, and outside the pod somebody can hear it."""
+    for workload in overlay.of("Deployment"):
+        for container in pod_spec(workload)["containers"]:
+            probes = {name: container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
+            assert {probe["port"] for probe in probes.values()} == {"internal"} <= ports_of(workload).keys()
+            assert [probe["path"] for probe in probes.values()] == ["/healthz", "/healthz", "/readyz"]
+            given = environment(overlay, container)
+            assert (given["COMET_ADMIN_HOST"], given["COMET_PUBLISHER_HOST"]) == ("0.0.0.0", "0.0.0.0")
+
+
+def test_nobody_is_killed_while_draining(overlay: Rendered) -> None:
+    """The grace period is longer than everything that happens before the exit."""
+    for workload in overlay.of("Deployment"):
+        (container,) = pod_spec(workload)["containers"]
+        sleep = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        drain = float(environment(overlay, container)["COMET_DRAIN_SECONDS"])
+        assert pod_spec(workload)["terminationGracePeriodSeconds"] > sleep + drain + LATEST_EXIT
+
+
+def test_a_rollout_takes_nothing_away_before_its_replacement_is_there(overlay: Rendered) -> None:
+    """Pods are added first and removed later; an autoscaled workload has no fixed number."""
+    scaled = {one["spec"]["scaleTargetRef"]["name"] for one in overlay.of("HorizontalPodAutoscaler", "ScaledObject")}
+    for workload in overlay.of("Deployment"):
+        assert workload["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+        assert ("replicas" in workload["spec"]) == (workload["metadata"]["name"] not in scaled)
+
+
+@pytest.mark.parametrize("name", ["prod", "prod-ingress", "prod-keda"])
+def test_one_autoscaler_and_its_metrics_are_real(name: str) -> None:
+    """It scales a Deployment that is there, by a metric that the edges have; their limit is far above its target."""
+    overlay = rendered(name)
+    (scaler,) = overlay.of("HorizontalPodAutoscaler", "ScaledObject")
+    target = overlay.named("Deployment", scaler["spec"]["scaleTargetRef"]["name"])
+    metric, average = scaled_by(scaler)
+    registry = CollectorRegistry()
+    registry.register(EdgeCollector(Counters(), lambda: Gauges(*[0] * len(Gauges._fields))))
+    assert metric in {one.name for one in registry.collect()}
+    (container,) = pod_spec(target)["containers"]
+    assert 0 < average <= int(environment(overlay, container)["COMET_MAX_CONNECTIONS"]) / 2
+
+
+def scaled_by(scaler: Manifest) -> tuple[str, int]:
+    """Return the metric of pods that an autoscaler goes by, and its target."""
+    if scaler["kind"] == "HorizontalPodAutoscaler":
+        (pods,) = [one["pods"] for one in scaler["spec"]["metrics"] if one["type"] == "Pods"]
+        return pods["metric"]["name"], int(pods["target"]["averageValue"])
+    (asked,) = [one["metadata"] for one in scaler["spec"]["triggers"] if one["type"] == "prometheus"]
+    namespace = scaler["metadata"]["namespace"]
+    found = re.fullmatch(rf'sum\((\w+){{namespace="{namespace}"}}\)', asked["query"])
+    assert found is not None
+    return found[1], int(asked["threshold"])
+
+
+def test_prometheus_finds_all_pods() -> None:
+    """The PodMonitor selects edges and publishers, by a port that both have."""
+    overlay = rendered("prod")
+    (monitor,) = overlay.of("PodMonitor")
+    assert selected(overlay, monitor["spec"]["selector"]["matchLabels"]) == ["comet-edge", "comet-publisher"]
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert all(endpoint["port"] in ports_of(workload) for workload in overlay.workloads)
+
+
+@pytest.mark.parametrize("name", ["prod", "prod-ingress"])
+def test_the_routes_are_those_of_every_load_balancer(name: str) -> None:
+    """Subscribers get to the edges, pages come from the publisher, and nothing else is public."""
+    overlay = rendered(name)
+    routes = routes_of(overlay)
+    assert {served_by(routes, path) for path in FOR_EDGES} == {("comet-edge", "public")}
+    assert {served_by(routes, path) for path in FOR_THE_PUBLISHER} == {("comet-publisher", "publish")}
+    assert {served_by(routes, path) for path in FOR_NOBODY} == {None}
+
+
+Route = tuple[str, str, tuple[str, str]]  # how it matches, the path, (service, name of its port)
+
+
+def routes_of(overlay: Rendered) -> list[Route]:
+    """Return all routes from outside."""
+    return [*_of_the_gateway(overlay), *_of_the_ingress(overlay)]
+
+
+def _of_the_gateway(overlay: Rendered) -> list[Route]:
+    found = []
+    for rule in (rule for one in overlay.of("HTTPRoute") for rule in one["spec"]["rules"]):
+        (backend,) = rule["backendRefs"]
+        ports = overlay.named("Service", backend["name"])["spec"]["ports"]
+        (port,) = [one["name"] for one in ports if one["port"] == backend["port"]]
+        paths = [match["path"] for match in rule["matches"]]
+        found += [(path["type"].removeprefix("Path"), path["value"], (backend["name"], port)) for path in paths]
+    return found
+
+
+def _of_the_ingress(overlay: Rendered) -> list[Route]:
+    found = []
+    for one in overlay.of("Ingress"):
+        for path in one["spec"]["rules"][0]["http"]["paths"]:
+            service = path["backend"]["service"]
+            ports = {port["name"] for port in overlay.named("Service", service["name"])["spec"]["ports"]}
+            assert service["port"]["name"] in ports
+            found.append((path["pathType"], path["path"], (service["name"], service["port"]["name"])))
+    return found
+
+
+def served_by(routes: list[Route], path: str) -> tuple[str, str] | None:
+    """Return the backend of a path: a prefix matches whole segments."""
+    for how, value, backend in routes:
+        if path == value or (how == "Prefix" and path.startswith(f"{value}/")):
+            return backend
+    return None
+
+
+def test_exactly_the_needed_ports_are_open(overlay: Rendered) -> None:
+    """What the NetworkPolicies allow, written out: any change must be meant."""
+    inside, monitoring = "comet", "namespace kubernetes.io/metadata.name=monitoring"
+    balancers, publishers = "namespace comet-load-balancers=yes", "namespace comet-publishers=yes"
+    out = {("any", 53, "UDP"), ("any", 53, "TCP"), ("any", 6379, "TCP")}
+    expected: dict[str, Any] = {
+        "comet-edge": ({("any", 8080, "TCP"), (monitoring, 9080, "TCP"), (balancers, 9080, "TCP")}, out),
+        "comet-publisher": (
+            {("here", 8081, "TCP"), (publishers, 8081, "TCP"), (monitoring, 9081, "TCP")},
+            out,
+        ),
+    }
+    if overlay.name == "dev":
+        expected["valkey"] = ({(f"pods app.kubernetes.io/name={inside}", 6379, "TCP")}, set())
+    assert {one["metadata"]["name"]: allowed(overlay, one) for one in overlay.workloads} == expected
+
+
+Flow = tuple[str, int, str]  # from or to whom, port of the pod that is asked, protocol
+
+
+def allowed(overlay: Rendered, workload: Manifest) -> tuple[set[Flow], set[Flow]]:
+    """Return what may come in and what may go out; a direction that no policy restricts is a fault."""
+    came: set[Flow] = set()
+    went: set[Flow] = set()
+    restricted: set[str] = set()
+    for policy in overlay.of("NetworkPolicy"):
+        spec = policy["spec"]
+        if not spec["podSelector"].get("matchLabels", {}).items() <= pod_labels(workload).items():
+            continue
+        restricted |= set(spec["policyTypes"])
+        came |= {flow for rule in spec.get("ingress", []) for flow in flows(rule, "from", ports_of(workload))}
+        went |= {flow for rule in spec.get("egress", []) for flow in flows(rule, "to", {})}
+    assert restricted == {"Ingress", "Egress"}
+    return came, went
+
+
+def flows(rule: Manifest, side: str, named: dict[str, int]) -> set[Flow]:
+    """Return the flows that one rule allows; a name of a port must be one of the pod's."""
+    peers = [peer(one) for one in rule.get(side, [])] or ["any"]
+    ports = [(named[one["port"]] if isinstance(one["port"], str) else one["port"], one) for one in rule["ports"]]
+    return {(who, number, one.get("protocol", "TCP")) for who in peers for number, one in ports}
+
+
+def peer(selector: Manifest) -> str:
+    """Describe who is at the other end."""
+    if selector == {"podSelector": {}}:
+        return "here"
+    ((kind, labels),) = selector.items()
+    ((key, value),) = labels["matchLabels"].items()
+    return f"{kind.removesuffix('Selector').replace('pod', 'pods')} {key}={value}"
+
+
+def test_the_trial_redis_is_where_the_pods_look_for_it() -> None:
+    """The Secret's URL names a Service of the overlay, and its port."""
+    overlay = rendered("dev")
+    (secret,) = overlay.of("Secret")
+    url = base64.b64decode(secret["data"]["COMET_REDIS_URL"]).decode()
+    found = re.fullmatch(r"redis://(\w+):(\d+)", url)
+    assert found is not None
+    (port,) = overlay.named("Service", found[1])["spec"]["ports"]
+    assert port["port"] == int(found[2])
+
+
+def test_pods_are_confined(overlay: Rendered) -> None:
+    """They meet the restricted standard and more, and Services do not set our own variables in them."""
+    (namespace,) = overlay.of("Namespace")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    for workload in overlay.workloads:
+        spec = pod_spec(workload)
+        assert (spec["automountServiceAccountToken"], spec["enableServiceLinks"]) == (False, False)
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] > 0
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for name, container in containers(overlay):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }, name
+        assert {"cpu", "memory"} <= container["resources"]["requests"].keys()
+        assert "memory" in container["resources"]["limits"]
+
+
+def test_the_image_is_the_one_that_the_dockerfile_makes(overlay: Rendered) -> None:
+    """Pods run as the image's user, and the image has the name that Compose gives it."""
+    (uid, gid) = re.findall(r"^USER (\d+):(\d+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[-1]
+    (name,) = re.findall(r"image: \$\{COMET_IMAGE:-([\w-]+)\}", (ROOT / "compose.yaml").read_text())
+    for workload in overlay.of("Deployment"):
+        context = pod_spec(workload)["securityContext"]
+        assert (context["runAsUser"], context["runAsGroup"]) == (int(uid), int(gid))
+        (container,) = pod_spec(workload)["containers"]
+        assert container["image"].rpartition("/")[2].partition(":")[0] == name
