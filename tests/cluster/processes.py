@@ -32,6 +32,15 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
+def accepts(port: int) -> bool:
+    """Say whether somebody listens there."""
+    try:
+        socket.create_connection((HOST, port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
 class Process:
     """One process that can be started again after its end; all its output goes to one log file."""
 

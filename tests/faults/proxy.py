@@ -3,13 +3,23 @@
 import asyncio
 import random
 import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from typing import NamedTuple
 
 HOST = "127.0.0.1"
 CHUNK = 65536
 MESSAGE = b"*3\r\n$7\r\nmessage\r\n"
+FRAME = b"\x01C1 "  # what a stored message begins with
 PROBE = b"comet:!"  # names of control channels begin like this; they are never touched
+
+
+class Hole(NamedTuple):
+    """A stored message that was lost, and when the channel's next one was forwarded, which shows that."""
+
+    seq: str
+    shown_at: float
 
 
 class Proxy:
@@ -20,6 +30,7 @@ class Proxy:
         self.port = 0
         self.lose = self.double = self.swallow = 0.0  # probabilities: per message, per message, per answer
         self.lost = self.doubled = self.swallowed = 0
+        self.holes: list[Hole] = []
         self._random = random.Random(seed)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -118,6 +129,7 @@ class Meddler:
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy
         self._rest = b""
+        self._unseen: dict[bytes, list[str]] = {}  # by pub/sub channel: lost, and no message after them yet
 
     def meddle(self, data: bytes) -> bytes:
         """Return what shall be forwarded of the complete replies so far; raises `SwallowedError`."""
@@ -136,13 +148,19 @@ class Meddler:
 
     def _changed(self, reply: bytes) -> bytes:
         proxy = self._proxy
-        if reply.startswith(MESSAGE) and PROBE not in reply[:80]:
-            if proxy.happens(proxy.lose):
-                proxy.lost += 1
-                return b""
-            if proxy.happens(proxy.double):
-                proxy.doubled += 1
-                return reply + reply
+        if not reply.startswith(MESSAGE) or PROBE in reply[:80]:
+            return reply
+        _, _, _, _, name, _, payload = reply.split(b"\r\n", 6)
+        if proxy.happens(proxy.lose):
+            proxy.lost += 1
+            if payload.startswith(FRAME):
+                offset, tag = payload.split(b" ", 3)[1:3]
+                self._unseen.setdefault(name, []).append(f"{offset.decode()}-{tag.decode()}")
+            return b""
+        proxy.holes += [Hole(seq, time.monotonic()) for seq in self._unseen.pop(name, ())]
+        if proxy.happens(proxy.double):
+            proxy.doubled += 1
+            return reply + reply
         return reply
 
 

@@ -7,14 +7,18 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
 from tests.cluster.clients import Connection, Json, SseClient, StreamClient, get
 from tests.cluster.processes import Service
 from tests.cluster.waiting import until
+from tests.faults.balancer import Balancer
 from tests.faults.checker import Checker, Entry, Log
 from tests.faults.conftest import StartTrial
 from tests.faults.follower import AWAY, TRANSPORTS, from_batch, from_event, from_object
@@ -117,24 +121,48 @@ def test_recovery_of_a_hundred_messages(start: StartTrial, record_property: Reco
     assert times[197] <= 0.05
 
 
+StartBalancer = Callable[[Sequence[Service]], Balancer]
+
+
+@pytest.fixture
+def start_balancer(stack: ExitStack, tmp_path: Path) -> StartBalancer:
+    """Return a function that starts a load balancer in front of some edges."""
+
+    def start_one(edges: Sequence[Service]) -> Balancer:
+        balancer = Balancer([edge.port for edge in edges], tmp_path)
+        stack.callback(balancer.stop)
+        balancer.start()
+        return balancer
+
+    return start_one
+
+
 def test_a_poller_whose_every_request_goes_elsewhere(
-    start: StartTrial, stack: ExitStack, record_property: Record
+    start: StartTrial,
+    stack: ExitStack,
+    start_balancer: Callable[[Sequence[Service]], Balancer],
+    record_property: Record,
 ) -> None:
-    """A thousand polls, each on the other edge than the one before, get ten thousand messages in order and once."""
+    """A thousand polls on one connection to nginx, each passed to the other edge: ten thousand messages, in order."""
     trial = start(COMET_POLL_TIMEOUT="2")
-    poller = stack.enter_context(closing(Poller(trial.cluster.edges, "room")))
+    balancer = start_balancer(trial.cluster.edges)
+    poller = stack.enter_context(closing(Poller([balancer], "room")))
     poller.poll(timeout="0")
     with trial.writing(batch=BURST, pause=0, channels=["room"]) as writer:
         keep_pace(writer, poller, trial)
     contents = list(trial.ledger.acked["room"].values())
     while len(poller.contents) < len(contents):
         poller.poll()
+    requests = until(lambda: (done := balancer.requests())[poller.polls - 1 :] and done)  # logged after the answer
+    a, b = [Counter(request.edge for request in requests)[edge.port] for edge in trial.cluster.edges]
 
-    note(record_property, polls=poller.polls, messages=len(contents), resets=poller.resets)
+    note(record_property, polls=poller.polls, messages=len(contents), resets=poller.resets, asked_a=a, asked_b=b)
     assert poller.polls >= POLLS
     assert len(contents) >= POLLS * BURST
     assert poller.contents == contents
-    assert poller.resets == 0
+    assert (poller.resets, poller.refused) == (0, 0)
+    assert all(one.edge != other.edge for one, other in pairwise(requests)), "nginx did not alternate"
+    assert {(request.status, request.connection) for request in requests} == {(200, requests[0].connection)}
 
 
 def keep_pace(writer: Writer, poller: "Poller", trial: Trial) -> None:
@@ -182,12 +210,12 @@ def publish_in_bursts(trial: Trial, contents: Sequence[str]) -> None:
 
 
 class Poller:
-    """A poller behind a load balancer: each request goes to the next edge, over a connection kept to each."""
+    """A poller that keeps a connection to each of these servers, and asks them in turn."""
 
-    def __init__(self, edges: Sequence[Service], channel: str) -> None:
+    def __init__(self, servers: Sequence[Service | Balancer], channel: str) -> None:
         self.contents: list[str] = []
         self.polls = self.resets = self.refused = 0
-        self._ports = [edge.port for edge in edges]
+        self._ports = [server.port for server in servers]
         self._connections = {port: Connection(port) for port in self._ports}
         self._query = {"id": channel}
         self._turn = 0
@@ -198,7 +226,7 @@ class Poller:
             connection.close()
 
     def poll(self, **query: str) -> None:
-        """Do one poll on the edge whose turn it is; an edge that is not there is left out."""
+        """Do one poll on the server whose turn it is; one that is not there is left out."""
         port = self._ports[self._turn % len(self._ports)]
         self._turn += 1
         try:
