@@ -23,7 +23,7 @@ check: .venv/installed ## lint, format, types, import contracts
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test-system: .venv/deploy clients/js/node_modules ## run the tests that need Debian packages (see .ci/run)
+test-system: .venv/system clients/js/node_modules ## run the tests that need Debian packages (see .ci/run)
 	@$(BIN)/pytest -m system || { code=$$?; [ $$code = 5 ] && echo 'there are no system tests yet'; exit $$(( code == 5 ? 0 : code )); }
 
 client: clients/js/node_modules ## build and test the browser client; its built files are committed
@@ -49,6 +49,6 @@ clean: ## remove everything that was made here
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-.venv/deploy: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[deploy]'
+.venv/system: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[system]'
 	@touch $@

@@ -2,12 +2,15 @@
 
 import shutil
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
 from tests.cluster.processes import ROOT, Cluster
 from tests.cluster.running import running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 CHROMIUM_FLAGS = [
@@ -24,8 +27,10 @@ SETTINGS = {"COMET_AUDIT": "1"}
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def chromium() -> Iterator["Browser"]:
     """Yield Debian's Chromium, without a window."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415  # of the extra `system`
+
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=CHROMIUM_FLAGS)
         yield browser

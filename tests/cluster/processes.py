@@ -206,7 +206,8 @@ class Cluster:
         self.valkey = valkey or Valkey(free_ports(1)[0], folder, *valkey_options)
         redis = edge_redis or self.valkey.url
         self.edges = [Service("edge", f"edge-{name}", redis, settings, folder) for name in edges]
-        settings = {"COMET_EDGE_URL": ",".join(edge.url for edge in self.edges)} | settings
+        addresses = ",".join(edge.url for edge in self.edges) or "/"
+        settings = {"COMET_EDGE_URL": addresses} | settings
         self.publisher = Service("publisher", "publisher", publisher_redis or self.valkey.url, settings, folder)
         self.services = (*self.edges, self.publisher)
 

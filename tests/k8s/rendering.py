@@ -81,9 +81,9 @@ def environment(rendered: Rendered, container: Manifest) -> dict[str, str]:
 @cache
 def rendered(name: str) -> Rendered:
     """Render an overlay."""
-    import yaml  # noqa: PLC0415  # of the extra `deploy`, which only `make test-system` installs
+    import yaml  # noqa: PLC0415  # of the extra `system`, which only `make test-system` installs
 
-    assert KUBECTL is not None, "no kubectl: pip install -e '.[deploy]', as make test-system does"
+    assert KUBECTL is not None, "no kubectl: pip install -e '.[system]', as make test-system does"
     done = subprocess.run(
         [KUBECTL, "kustomize", str(K8S / "overlays" / name)], capture_output=True, text=True, check=False
     )

@@ -88,7 +88,7 @@ FOREIGN = {
 
 def validate(manifest: Manifest, minor: str) -> None:
     """Raise an exception if the manifest does not fit the schema of its kind."""
-    import jsonschema  # noqa: PLC0415  # of the extra `deploy`
+    import jsonschema  # noqa: PLC0415  # of the extra `system`
     import kubernetes_validate  # noqa: PLC0415
 
     spec = FOREIGN.get((manifest["apiVersion"], manifest["kind"]))
