@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -20,6 +20,7 @@ STARTED_AT = time.time()
 
 def register_process(registry: CollectorRegistry) -> None:
     """Add `comet_build_info`, and the `process_` series that cost nothing to look up."""
+    disable_created_metrics()  # a series more for each counter, that nobody asks for
     build = Gauge("comet_build_info", "Always 1.", ("version", "python"), registry=registry)
     build.labels(our_version(), platform.python_version()).set(1)
     registry.register(_Process())

@@ -3,13 +3,9 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from hypothesis import settings
 
 from edge.poller import SelectorPoller, make_poller
 from tests.edge.building import SmallEdge, small_edge
-
-settings.register_profile("edge", deadline=None)  # a loaded machine must not make a test red
-settings.load_profile("edge")
 
 
 @pytest.fixture(params=[make_poller, SelectorPoller], ids=["epoll", "selector"])
