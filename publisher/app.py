@@ -130,7 +130,7 @@ class Publisher:
             get_logger().info("FCALL comet_publish cannot be offered; nothing else needs it", error=str(error))
 
     def _gauges(self) -> Gauges:
-        return Gauges(self._bus.ready, self._bus.reconnects, self._inbox.ignored, self._draining)
+        return Gauges(self._bus.ready, self._bus.reconnects, self._inbox.ignored, self._tails.open, self._draining)
 
     def _readiness(self) -> list[Check]:
         """Ready means that a message would be taken and its receipts heard, and that nobody has told us to stop."""

@@ -17,6 +17,7 @@ class Gauges(NamedTuple):
     redis_up: bool
     redis_reconnects: int
     receipts_ignored: int
+    tails: int
     draining: bool
 
 
@@ -48,6 +49,7 @@ class Metrics(Collector):
         yield CounterMetricFamily("comet_redis_reconnects", lost, value=gauges.redis_reconnects)
         ignored = "Late or bad answers of edges."
         yield CounterMetricFamily("comet_receipts_ignored", ignored, value=gauges.receipts_ignored)
+        yield GaugeMetricFamily("comet_tails", "Pages that follow a channel.", value=gauges.tails)
         yield GaugeMetricFamily("comet_draining", "1 while it waits for its end.", value=gauges.draining)
         duration = "Seconds of one call of the publish script, without the wait for receipts."
         yield self.duration.series("comet_publish_duration_seconds", duration)

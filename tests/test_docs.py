@@ -81,7 +81,7 @@ def edge_series() -> Iterator[Metric]:
 
 def publisher_series() -> Iterator[Metric]:
     """Yield what a publisher exposes after one message."""
-    metrics = Metrics(lambda: PublisherGauges(True, 0, 0, False))
+    metrics = Metrics(lambda: PublisherGauges(True, 0, 0, 0, False))
     metrics.count(200)
     yield from metrics.registry.collect()
 

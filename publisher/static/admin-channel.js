@@ -7,7 +7,7 @@ const AGAIN = 2000; // milliseconds until a tail that broke is asked for again
 const TRY_AGAIN = [0, 502, 503, 504];
 
 const byId = (id) => document.getElementById(id);
-const clock = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3 });
+const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
 
 /** Everything that concerns the one channel that the operator looks at. `onFailure` is told of what went wrong. */
 export class ChannelPanel {

@@ -1,0 +1,275 @@
+"""The page for operators in a real Chromium, against real processes."""
+
+import importlib.util
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.cluster.clients import PollClient, SseClient, StreamClient
+from tests.cluster.processes import ROOT, Cluster
+from tests.cluster.running import running
+from tests.cluster.waiting import until
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = shutil.which("chromium")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+FLAGS += ["--disable-component-update", "--disable-sync"]
+KEY = "a-key-for-the-browser"
+SCREENSHOTS = ROOT / ".screenshots"
+SLOW = 20.0  # seconds: a browser on a busy machine
+SIZES = {"phone": (375, 812), "desktop": (1280, 900)}
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is missing: apt-get install chromium"),
+    pytest.mark.skipif(
+        importlib.util.find_spec("playwright") is None, reason="playwright is missing: pip install -e '.[browser]'"
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Yield Debian's Chromium, without a window."""
+    from playwright.sync_api import sync_playwright  # noqa: PLC0415  # an extra that not everybody has
+
+    with sync_playwright() as playwright:
+        it = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
+        yield it
+        it.close()
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Yield a cluster that wants a key, and whose edges may be killed."""
+    with running(Cluster(tmp_path_factory.mktemp("cluster"), COMET_PUBLISH_KEYS=KEY)) as it:
+        yield it
+
+
+Open = Callable[..., "Page"]
+
+
+@pytest.fixture
+def open_page(browser: "Browser", cluster: Cluster) -> Iterator[Open]:
+    """Yield a function that opens the page; it fails afterwards if a page told of an error or asked anybody else."""
+    contexts = []
+    trouble: list[str] = []
+    own = f"http://127.0.0.1:{cluster.publisher.port}/"
+
+    def open_one(size: str = "desktop", scheme: Any = "light", *, key: bool = True) -> "Page":
+        width, height = SIZES[size]
+        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(SLOW * 1000)
+        page.on("pageerror", lambda error: trouble.append(str(error)))
+        page.on("console", lambda line: None if _is_expected(line.text) else trouble.append(line.text))
+        page.on("request", lambda request: None if request.url.startswith(own) else trouble.append(request.url))
+        page.goto(own + "admin")
+        if key:
+            page.fill("#key", KEY)
+            page.press("#key", "Enter")
+            page.wait_for_selector("#state.good")
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert trouble == []
+
+
+def _is_expected(line: str) -> bool:
+    """Chromium itself tells of every request that failed; these the page handles."""
+    expected = ("the server responded with a status of 401", "net::ERR_CONNECTION_REFUSED")
+    return line.startswith(tuple(f"Failed to load resource: {each}" for each in expected))
+
+
+def sees(page: "Page", selector: str, pattern: str) -> str:
+    """Wait until an element's text matches."""
+    return until(lambda: (text := page.inner_text(selector)) and re.search(pattern, text) and text, SLOW)
+
+
+def tails_end(cluster: Cluster, page: "Page", expected: int) -> None:
+    """Wait until so many tails are open, as a limit would see it."""
+    del page
+    until(lambda: cluster.publisher.metric("comet_tails") == expected, SLOW)
+
+
+def test_it_shows_edges_connections_and_channels(cluster: Cluster, open_page: Open) -> None:
+    """Both edges with their connections by transport, the sums, the charts, and who is busiest."""
+    with (
+        StreamClient(cluster.a.port, "room"),
+        SseClient(cluster.b.port, "room"),
+        PollClient(cluster.b.port, "lobby"),
+    ):
+        page = open_page()
+        sees(page, "#connection-count", r"^3$")
+        assert page.inner_text("#edge-count") == "2"
+        sees(page, "#edges", r"1 \(stream 1\)")
+        sees(page, "#edges", r"2 \(sse 1 · poll 1\)|2 \(poll 1 · sse 1\)")
+        assert page.locator("#edges .tag.good").all_inner_texts() == ["ready", "ready"]
+        sees(page, "#busiest", r"room\s+2\s+lobby\s+1")
+        label = page.locator("#connections-chart svg").get_attribute("aria-label") or ""
+        assert re.match(r"Connections: 3 now, at most 3 in the last 5 minutes", label), label
+        assert (page.locator("#connections-chart .trace").get_attribute("d") or "").startswith("M")
+    sees(page, "#connection-count", r"^0$")
+
+
+def test_a_channel_is_watched_published_to_and_closed(cluster: Cluster, open_page: Open) -> None:
+    """What others publish comes live, what the page publishes arrives at a subscriber, and disconnecting ends it."""
+    with StreamClient(cluster.a.port, "news") as subscriber:
+        page = open_page()
+        page.click("#busiest button >> text=news")
+        sees(page, "#subscribers", "^1 subscriber on 1 edge$")
+        with cluster.valkey.client() as redis:
+            redis.execute_command("FCALL", "comet_publish", 1, "comet:news", "<b>from & elsewhere</b>")
+        sees(page, "#messages", re.escape("<b>from & elsewhere</b>"))
+        assert page.locator("#messages b").count() == 0
+        assert subscriber.receive() == "<b>from & elsewhere</b>"
+
+        page.fill("#content", "from the page")
+        page.fill("#event", "hello")
+        page.click("#publish button")
+        sees(page, "#channel-notice", r"^Published to news as 2-\d+; 1 subscriber got it\.$")
+        sees(page, "#messages", "hello\\s+from the page")
+        assert subscriber.next_object()["content"] == "from the page"
+
+        page.click("#disconnect")
+        sees(page, "#close-text", "^1 connection of news will be ended")
+        page.click("#close-dialog button:not(.danger)")
+        page.click("#disconnect")
+        page.click("#close-dialog button.danger")
+        sees(page, "#channel-notice", r"^Ended 1 connection of news\.$")
+        assert subscriber.next_object()["type"] == "close"
+        sees(page, "#subscribers", "^0 subscribers on 0 edges$")
+
+
+def test_a_tail_ends_when_its_page_goes_or_watches_another(cluster: Cluster, open_page: Open) -> None:
+    """Stop, another channel, another page, a closed page: no tail is left on the publisher."""
+    page = open_page()
+    for channel, expected in (("one", 1), ("two", 1)):
+        page.fill("#channel", channel)
+        page.press("#channel", "Enter")
+        tails_end(cluster, page, expected)
+    page.click("#stop")
+    tails_end(cluster, page, 0)
+    page.click("#watch button[type=submit]")
+    tails_end(cluster, page, 1)
+    page.goto(f"http://127.0.0.1:{cluster.publisher.port}/chat")
+    tails_end(cluster, page, 0)
+    other = open_page()
+    other.fill("#channel", "three")
+    other.press("#channel", "Enter")
+    tails_end(cluster, other, 1)
+    other.close()
+    tails_end(cluster, other, 0)
+
+
+def test_the_key_is_asked_for_and_may_be_forgotten(open_page: Open) -> None:
+    """Without it nothing is shown; a wrong one is told; it lives as long as the tab."""
+    page = open_page(key=False)
+    page.wait_for_selector("#key-dialog[open]")
+    assert not page.inner_text("#connection-count").isdigit()
+    page.fill("#key", "not-the-right-key")
+    page.press("#key", "Enter")
+    sees(page, "#key-notice", "this key is not one of COMET_PUBLISH_KEYS")
+    page.fill("#key", KEY)
+    page.press("#key", "Enter")
+    page.wait_for_selector("#state.good")
+    page.reload()
+    page.wait_for_selector("#state.good")
+    page.click("#forget-key")
+    page.wait_for_selector("#key-dialog[open]")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", SIZES)
+def test_it_fits_and_is_readable(open_page: Open, cluster: Cluster, size: str, scheme: str) -> None:
+    """Nothing sticks out at the side, texts have contrast of 4.5 and more, and each control is 24 pixels and named."""
+    with StreamClient(cluster.a.port, "a-channel-with-a-rather-long-name-that-has-to-break-somewhere" * 2):
+        page = open_page(size, scheme)
+        sees(page, "#busiest", "a-channel")
+        page.fill("#channel", "room")
+        page.press("#channel", "Enter")
+        sees(page, "#subscribers", "subscribers")
+        SCREENSHOTS.mkdir(exist_ok=True)
+        page.screenshot(path=str(SCREENSHOTS / f"admin-{size}-{scheme}.png"), full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[size][0]
+        assert page.evaluate(LOW_CONTRAST) == []
+        assert page.evaluate(BAD_CONTROLS) == []
+
+
+def test_it_can_be_used_by_keyboard_alone(open_page: Open, cluster: Cluster) -> None:
+    """Tab reaches the skip link first and every control after it; Enter watches a busy channel; focus stays there."""
+    with StreamClient(cluster.a.port, "keys"):
+        page = open_page()
+        sees(page, "#busiest", "keys")
+        seen = []
+        for _ in range(12):
+            page.keyboard.press("Tab")
+            seen.append(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
+        assert seen[0] == "Go to the channel"
+        for name in ("keys", "channel", "messages", "content", "event"):
+            assert name in seen, seen
+        page.focus("#busiest button")
+        page.keyboard.press("Enter")
+        sees(page, "#subscribers", "^1 subscriber on 1 edge$")
+        updated = page.inner_text("#edges")
+        until(lambda: page.inner_text("#edges") != updated, SLOW)
+        assert page.evaluate("document.activeElement.textContent") == "keys"
+
+
+def test_an_edge_that_dies_disappears_and_one_that_starts_appears(cluster: Cluster, open_page: Open) -> None:
+    """No list is configured: announcements expire in ten seconds."""
+    page = open_page()
+    sees(page, "#edge-count", "^2$")
+    cluster.b.kill()
+    sees(page, "#edge-count", "^1$")
+    cluster.b.start()
+    sees(page, "#edge-count", "^2$")
+
+
+def test_a_publisher_that_dies_is_told_of(cluster: Cluster, open_page: Open) -> None:
+    """The page says so, and goes on by itself when it is back."""
+    page = open_page()
+    cluster.publisher.kill()
+    sees(page, "#state", "publisher does not answer")
+    cluster.publisher.start()
+    sees(page, "#state", "^live$")
+    until(lambda: cluster.publisher.ready, SLOW)
+
+
+LOW_CONTRAST = """() => {
+  const parse = (text) => (text.match(/[\\d.]+/g) ?? []).map(Number);
+  const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => [r, g, b].map((v) => linear(v / 255))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = parse(getComputedStyle(at).backgroundColor);
+      if (color.length === 3 || color[3] === 1) return color;
+    }
+    return [255, 255, 255];
+  };
+  const bad = [];
+  for (const element of document.querySelectorAll("main *")) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim() !== "");
+    if (!own || !element.checkVisibility() || element.disabled) continue;
+    const [one, other] = [light(parse(getComputedStyle(element).color)), light(ground(element))].sort((a, b) => b - a);
+    const ratio = (one + 0.05) / (other + 0.05);
+    if (ratio < 4.5) bad.push(`${element.textContent.trim().slice(0, 40)}: ${ratio.toFixed(2)}`);
+  }
+  return bad;
+}"""
+
+BAD_CONTROLS = """() => [...document.querySelectorAll("main button, main input, main textarea")]
+  .filter((element) => element.checkVisibility())
+  .filter((element) => element.getBoundingClientRect().height < 24
+    || !(element.ariaLabel || element.labels?.length || element.textContent.trim()))
+  .map((element) => element.outerHTML)"""
