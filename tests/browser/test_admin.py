@@ -1,48 +1,28 @@
 """The page for operators in a real Chromium, against real processes."""
 
-import importlib.util
 import re
-import shutil
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
+from playwright.sync_api import Browser, Page
 
+from tests.browser.conftest import CHROMIUM, SCREENSHOTS
 from tests.cluster.clients import PollClient, SseClient, StreamClient
-from tests.cluster.processes import ROOT, Cluster
+from tests.cluster.processes import Cluster
 from tests.cluster.running import running
 from tests.cluster.waiting import until
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
-
-CHROMIUM = shutil.which("chromium")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync"]
 KEY = "a-key-for-the-browser"
-SCREENSHOTS = ROOT / ".screenshots"
 SLOW = 20.0  # seconds: a browser on a busy machine
 SIZES = {"phone": (375, 812), "desktop": (1280, 900)}
 
 pytestmark = [
     pytest.mark.system,
     pytest.mark.timeout(180),
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is missing: apt-get install chromium"),
-    pytest.mark.skipif(
-        importlib.util.find_spec("playwright") is None, reason="playwright is missing: pip install -e '.[browser]'"
-    ),
+    pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Chromium is missing: apt-get install chromium"),
 ]
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    """Yield Debian's Chromium, without a window."""
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415  # an extra that not everybody has
-
-    with sync_playwright() as playwright:
-        it = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=FLAGS)
-        yield it
-        it.close()
 
 
 @pytest.fixture(scope="module")
@@ -52,19 +32,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield it
 
 
-Open = Callable[..., "Page"]
+Open = Callable[..., Page]
 
 
 @pytest.fixture
-def open_page(browser: "Browser", cluster: Cluster) -> Iterator[Open]:
+def open_page(chromium: Browser, cluster: Cluster) -> Iterator[Open]:
     """Yield a function that opens the page; it fails afterwards if a page told of an error or asked anybody else."""
     contexts = []
     trouble: list[str] = []
     own = f"http://127.0.0.1:{cluster.publisher.port}/"
 
-    def open_one(size: str = "desktop", scheme: Any = "light", *, key: bool = True) -> "Page":
+    def open_one(size: str = "desktop", scheme: Any = "light", *, key: bool = True) -> Page:
         width, height = SIZES[size]
-        context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(SLOW * 1000)
@@ -90,12 +70,12 @@ def _is_expected(line: str) -> bool:
     return line.startswith(tuple(f"Failed to load resource: {each}" for each in expected))
 
 
-def sees(page: "Page", selector: str, pattern: str) -> str:
+def sees(page: Page, selector: str, pattern: str) -> str:
     """Wait until an element's text matches."""
     return until(lambda: (text := page.inner_text(selector)) and re.search(pattern, text) and text, SLOW)
 
 
-def tails_end(cluster: Cluster, page: "Page", expected: int) -> None:
+def tails_end(cluster: Cluster, page: Page, expected: int) -> None:
     """Wait until so many tails are open, as a limit would see it."""
     del page
     until(lambda: cluster.publisher.metric("comet_tails") == expected, SLOW)
