@@ -228,7 +228,8 @@ class Edge:
         await self._wait_for_goodbyes()
         await self._elsewhere.stop()
         await end(*self._tasks)
-        await self._announcer.withdraw()
+        if self._tasks:  # else it never began
+            await self._announcer.withdraw()
         for seat in self._seats:
             self._seats.remove(seat, "drain")
         self._loop.remove_reader(self._poller.fileno())

@@ -33,8 +33,15 @@ async function request(path, options = {}) {
 
 const withChannel = (path, channel) => `${path}?${new URLSearchParams({ id: channel })}`;
 
+// What an edge of another version may not announce.
+const UNKNOWN = { id: "?", host: "", version: "?", uptime: 0, ready: false, draining: false, channels: 0, connections: {}, busiest: [] };
+const NO_RATES = { delivered: 0, opened: 0 };
+
 /** What every edge announced lately. */
-export const readEdges = async () => (await (await request("/admin/edges")).json()).edges;
+export async function readEdges() {
+  const { edges } = await (await request("/admin/edges")).json();
+  return edges.map((edge) => ({ ...UNKNOWN, ...edge, rates: { ...NO_RATES, ...edge.rates } }));
+}
 
 /** How many subscribers a channel has. */
 export const readChannel = async (channel) => (await request(withChannel("/info", channel))).json();

@@ -7,10 +7,9 @@ const ROOM = 6; // above the highest point and below the axis
 
 const format = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 
-/** A chart of one figure; `points` is how many it shows, one every `seconds`. */
+/** A chart of one figure over the last `minutes`. */
 export class Chart {
-  #values = [];
-  #points;
+  #points = []; // [milliseconds since 1970, value]
   #minutes;
   #name;
   #area = shape("path", "area");
@@ -18,10 +17,9 @@ export class Chart {
   #drawing = document.createElementNS(SVG, "svg");
   #most = document.createElement("span");
 
-  constructor(place, name, points, seconds) {
-    this.#points = points;
+  constructor(place, name, minutes) {
     this.#name = name;
-    this.#minutes = Math.round((points * seconds) / 60);
+    this.#minutes = minutes;
     for (const [attribute, value] of Object.entries({
       class: "chart",
       viewBox: `0 0 ${WIDTH} ${HEIGHT}`,
@@ -35,17 +33,18 @@ export class Chart {
     place.replaceChildren(axis(this.#most), this.#drawing, axis(text(`${this.#minutes} minutes ago`), text("now")));
   }
 
-  /** Show one more value. */
+  /** Show one more value, that holds now. */
   add(value) {
-    this.#values.push(value);
-    this.#values.splice(0, this.#values.length - this.#points);
-    const most = Math.max(...this.#values);
+    const now = Date.now();
+    const span = this.#minutes * 60_000;
+    this.#points = [...this.#points.filter(([at]) => at > now - span), [now, value]];
+    const most = Math.max(...this.#points.map(([, each]) => each));
     const top = niceTop(most);
-    const at = (index) => WIDTH - ((this.#values.length - 1 - index) * WIDTH) / (this.#points - 1);
-    const height = (each) => HEIGHT - ROOM - (each / top) * (HEIGHT - 2 * ROOM);
-    const line = this.#values.map((each, index) => `${at(index).toFixed(1)} ${height(each).toFixed(1)}`).join("L");
+    const x = (at) => (WIDTH - ((now - at) * WIDTH) / span).toFixed(1);
+    const y = (each) => (HEIGHT - ROOM - (each / top) * (HEIGHT - 2 * ROOM)).toFixed(1);
+    const line = this.#points.map(([at, each]) => `${x(at)} ${y(each)}`).join("L");
     this.#trace.setAttribute("d", `M${line}`);
-    this.#area.setAttribute("d", `M${at(0).toFixed(1)} ${HEIGHT - ROOM}L${line}L${WIDTH} ${HEIGHT - ROOM}Z`);
+    this.#area.setAttribute("d", `M${x(this.#points[0][0])} ${HEIGHT - ROOM}L${line}L${WIDTH} ${HEIGHT - ROOM}Z`);
     this.#most.textContent = format.format(top);
     const label = `${this.#name}: ${format.format(value)} now, at most ${format.format(most)} in the last ${this.#minutes} minutes`;
     this.#drawing.setAttribute("aria-label", label);

@@ -5,7 +5,7 @@ import { ChannelPanel } from "./admin-channel.js";
 import { Chart } from "./admin-chart.js";
 
 const PERIOD = 2000; // milliseconds; edges announce themselves as often
-const POINTS = 150; // of a chart: five minutes
+const MINUTES = 5; // that a chart shows
 const MOST_CHANNELS = 10;
 const UNAUTHORIZED = 401;
 
@@ -16,8 +16,8 @@ const sum = (values) => values.reduce((total, value) => total + value, 0);
 const connectionsOf = (edge) => sum(Object.values(edge.connections));
 
 const charts = {
-  connections: new Chart(byId("connections-chart"), "Connections", POINTS, PERIOD / 1000),
-  messages: new Chart(byId("messages-chart"), "Messages delivered per second", POINTS, PERIOD / 1000),
+  connections: new Chart(byId("connections-chart"), "Connections", MINUTES),
+  messages: new Chart(byId("messages-chart"), "Messages delivered per second", MINUTES),
 };
 const panel = new ChannelPanel(onFailure);
 
@@ -46,6 +46,9 @@ function onFailure(error) {
     setState("publisher does not answer", "bad");
   } else if (error.status === 503) {
     setState(error.message, "bad");
+  } else if (error.status === undefined) {
+    setState("this page failed; its console says why", "bad");
+    console.error(error);
   }
 }
 

@@ -205,6 +205,19 @@ def test_it_can_be_used_by_keyboard_alone(open_page: Open, cluster: Cluster) -> 
         assert page.evaluate("document.activeElement.textContent") == "keys"
 
 
+def test_edges_of_other_versions_and_states_are_shown(cluster: Cluster, open_page: Open) -> None:
+    """One that drains, and one that announces almost nothing, beside the two that are ready."""
+    page = open_page()
+    with cluster.valkey.client() as redis:
+        for name, about in (("new", '{"id":"new"}'), ("old", '{"id":"old","draining":true,"connections":{"sse":7}}')):
+            redis.set(f"comet:!edge:{name}", about, ex=10)
+            redis.sadd("comet:!edges", name)
+    sees(page, "#edges", r"new\s+not ready")
+    sees(page, "#edges", r"old\s+draining\s+7 \(sse 7\)")
+    sees(page, "#edge-count", "^4$")
+    sees(page, "#edge-count", "^2$")
+
+
 def test_an_edge_that_dies_disappears_and_one_that_starts_appears(cluster: Cluster, open_page: Open) -> None:
     """No list is configured: announcements expire in ten seconds."""
     page = open_page()
