@@ -20,7 +20,7 @@ STARTED_AT = time.time()
 
 def register_process(registry: CollectorRegistry) -> None:
     """Add `comet_build_info`, and the `process_` series that cost nothing to look up."""
-    disable_created_metrics()  # a series more for each counter, that nobody asks for
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each counter, that nobody asks for
     build = Gauge("comet_build_info", "Always 1.", ("version", "python"), registry=registry)
     build.labels(our_version(), platform.python_version()).set(1)
     registry.register(_Process())
