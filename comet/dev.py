@@ -67,8 +67,9 @@ async def _cluster(ports: Ports) -> None:
         try:
             children.append(await _start_redis(server, redis, folder))
             await _while_all_live(children, _answering(redis, *PING))
+            edges = ",".join(f"http://{HERE}:{port}" for port in ports[:2])
             for service, port in zip(("edge", "edge", "publisher"), ports, strict=True):
-                children.append(await _start_service(service, port, redis))
+                children.append(await _start_service(service, port, redis, edges))
             for port in ports:
                 await _while_all_live(children, _answering(port + ADMIN_OFFSET, *IS_READY))
             print(instructions(ports, redis), flush=True)
@@ -82,11 +83,12 @@ async def _start_redis(server: str, port: int, folder: str) -> Child:
     return await start("valkey", server, *options, quiet=True)
 
 
-async def _start_service(service: str, port: int, redis: int) -> Child:
+async def _start_service(service: str, port: int, redis: int, edges: str) -> Child:
     name = f"COMET_{service.upper()}"
     settings = {
         "COMET_REDIS_URL": f"redis://{HERE}:{redis}",
         "COMET_ADMIN_HOST": HERE,
+        "COMET_EDGE_URL": edges,
         "COMET_DRAIN_SECONDS": os.environ.get("COMET_DRAIN_SECONDS", "0"),  # Ctrl-C shall be quick
         "COMET_EDGE_HOST": os.environ.get("COMET_EDGE_HOST", HERE),
         f"{name}_PORT": str(port),

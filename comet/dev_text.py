@@ -14,6 +14,10 @@ Two edges, one publisher and one Valkey run on this machine. Ctrl-C ends them al
   publisher  http://localhost:{p:<6} internal http://localhost:{p_admin}/metrics
   valkey     redis://localhost:{redis}
 
+See messages move, through both edges, in a browser:
+  demo           http://localhost:{p}/
+  chat           http://localhost:{p}/chat
+
 Subscribe, each line in a terminal of its own:
   stream         curl -N 'localhost:{a}/sub?id=1'
   other edge     curl -N 'localhost:{b}/sub?id=1'

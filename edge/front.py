@@ -238,7 +238,7 @@ class Front:
         self._counters.refused_total[error.status] += 1
         extra = EXPECTED.get(error.status, ())
         if isinstance(error, UnavailableError):
-            extra = (f"Retry-After: {error.retry_after}",)
+            extra = retry_headers(error.retry_after)
         origin = "" if error.status == 403 else request.headers.get("origin", "*")
         data = error_response(
             error.status, error.sentence, _plain(request, origin), extra, body=request.method != "HEAD"

@@ -90,6 +90,14 @@ def test_the_printed_lines_work(dev: Dev) -> None:
         assert [first.receive(), second.receive()] == ["hi", "hi"]
 
 
+def test_the_demo_page_is_served_and_finds_both_edges(dev: Dev) -> None:
+    """The URL of the page is printed, and the page learns of both edges."""
+    a, b, publisher = dev.ports
+    assert f"http://localhost:{publisher}/\n" in dev.text
+    assert get(publisher, "/").status == 200
+    assert get(publisher, "/demo/config.json").json == {"edges": [f"http://127.0.0.1:{a}", f"http://127.0.0.1:{b}"]}
+
+
 def publish_line(text: str) -> str:
     """Return the plain PUBLISH line of the instructions."""
     match = re.search(r"plain PUBLISH +(.+)", text)

@@ -1,0 +1,75 @@
+// The chat: messages are JSON objects {who, text} in one channel; the last ones come with the connection.
+import { Comet } from "./comet.mjs";
+
+const CHANNEL = "chat";
+const HISTORY = 50;
+const list = document.querySelector("ol");
+const form = document.querySelector("form");
+const where = document.querySelector("#where");
+const outcome = document.querySelector("#outcome");
+
+function add(kind, ...parts) {
+  const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+  const item = document.createElement("li");
+  item.className = kind;
+  item.append(...parts);
+  list.append(item);
+  if (atEnd) item.scrollIntoView({ block: "end" });
+}
+
+function element(name, text) {
+  return Object.assign(document.createElement(name), { textContent: text });
+}
+
+/** What others send is text to us, whatever it is. */
+function read(content) {
+  try {
+    const { who, text } = JSON.parse(content);
+    if (typeof who === "string" && typeof text === "string") return { who, text };
+  } catch {
+    // somebody published plain text, with curl for example
+  }
+  return { who: "", text: content };
+}
+
+function show({ content, seq }) {
+  const { who, text } = read(content);
+  const when = seq ? new Date(Number(seq.split("-")[1]) / 1000) : new Date();
+  const clock = when.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  add("", element("time", clock), element("b", who || "–"), element("span", text));
+}
+
+try {
+  form.who.value = localStorage.getItem("comet-chat-name") ?? "";
+} catch {
+  // a browser that keeps nothing
+}
+form.who.value ||= "guest " + Math.floor(100 + Math.random() * 900);
+
+form.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const { who, text } = Object.fromEntries(new FormData(form));
+  const body = JSON.stringify({ id: CHANNEL, content: { who, text } });
+  try {
+    localStorage.setItem("comet-chat-name", who);
+  } catch {
+    // as above
+  }
+  try {
+    const answer = await fetch("/demo/pub", { method: "POST", headers: { "Content-Type": "application/json" }, body });
+    outcome.textContent = answer.ok ? "" : (await answer.json()).content;
+    if (answer.ok) form.text.value = "";
+  } catch {
+    outcome.textContent = "the publisher cannot be reached; your message is still here, send it again";
+  }
+});
+
+const { edges } = await (await fetch("/demo/config.json")).json();
+const comet = new Comet(edges, { history: HISTORY });
+comet.subscribe(CHANNEL, show);
+comet.on("reset", () => add("note", "Some messages are missing here."));
+comet.on("state", ({ state, transport, session, shared }) => {
+  const by = state === "open" ? ` by ${transport} to edge ${session?.split(".")[0] ?? "?"}` : "";
+  where.textContent = state + by + (shared ? ", held by another tab" : "");
+});
+form.text.focus();

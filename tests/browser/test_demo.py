@@ -1,0 +1,215 @@
+"""The demo page and the chat, in Chromium, against real processes."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+from tests.browser.conftest import Tab
+from tests.browser.control import Control
+from tests.cluster.clients import get
+from tests.cluster.processes import Cluster
+from tests.cluster.waiting import until
+
+pytestmark = pytest.mark.system
+
+OpenTab = Callable[..., Tab]
+PHONE = {"width": 375, "height": 740}
+TRANSPORTS = ["ws", "sse", "stream", "poll", "jsonp"]
+
+
+@pytest.fixture
+def whole(cluster: Cluster) -> Iterator[Cluster]:
+    """Yield the cluster, and start again what the test has killed."""
+    yield cluster
+    Control(cluster).revive()
+
+
+def panes(page: Page) -> list[Locator]:
+    """Return the two connections of a demo page, both open."""
+    both = [page.locator("section.pane").nth(index) for index in range(2)]
+    for pane in both:
+        expect(pane.locator(".state")).to_have_text("open")
+    return both
+
+
+def quiet(page: Page) -> None:
+    """Switch off the message that the page sends every second."""
+    page.get_by_label("one every second").uncheck()
+
+
+def listen(pane: Locator, channel: str, transport: str = "") -> None:
+    """Let a pane show a channel."""
+    pane.get_by_label("Channel").fill(channel)
+    pane.get_by_label("Channel").press("Tab")
+    if transport:
+        pane.get_by_label("Transport").select_option(transport)
+    expect(pane.locator(".state")).to_have_text("open")
+    expect(pane.locator(".via")).to_have_text(transport or re.compile(r"\w"))
+
+
+def shown(pane: Locator) -> list[str]:
+    """Return the messages that a pane shows, oldest first."""
+    return pane.locator("tbody tr td:nth-child(2)").all_inner_texts()[::-1]
+
+
+def test_messages_move_at_once_through_two_edges(cluster: Cluster, open_tab: OpenTab) -> None:
+    """Who opens the page sees messages move in both panes, each served by another edge, and asks nobody else."""
+    tab = open_tab(cluster.publisher.url + "/")
+    first, second = panes(tab.page)
+    for pane in (first, second):
+        expect(pane.locator("tbody")).to_contain_text("tick 2")
+        expect(pane.locator("tbody tr").first.locator("td").first).to_have_text(re.compile(r"^\d+-\d+$"))
+        expect(pane.locator(".latency")).to_have_text(re.compile(r"^[\d.]+ ms, median [\d.]+$"))
+    addresses = {pane.locator(".address").inner_text() for pane in (first, second)}
+    assert addresses == {edge.url.removeprefix("http://") for edge in cluster.edges}
+    names = {pane.locator(".edge").inner_text() for pane in (first, second)}
+    assert len(names) == 2
+    assert all(re.fullmatch(r"[\w-]{4,}", name) for name in names), names
+    expect(tab.page.locator("#outcome")).to_have_text(re.compile(r"^\d+-\d+ reached 2 subscribers on 2 edges$"))
+    ours = [cluster.publisher.url, *(edge.url for edge in cluster.edges)]
+    assert all(any(url.startswith(own + "/") for own in ours) for url in tab.asked)
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+def test_every_transport_can_be_chosen(cluster: Cluster, open_tab: OpenTab, transport: str) -> None:
+    """A message from curl arrives in the pane by the transport that was chosen, and also after a kill."""
+    page = open_tab(cluster.publisher.url + "/").page
+    quiet(page)
+    pane = panes(page)[0]
+    channel = f"demo-{transport}"
+    listen(pane, channel, transport)
+    cluster.publish(channel, "one")
+    expect(pane.locator("tbody")).to_contain_text("one")
+    pane.get_by_role("button", name="Kill").click()
+    cluster.publish(channel, "two")
+    expect(pane.locator("tbody")).to_contain_text("two")
+    expect(pane.locator(".via")).to_have_text(transport)
+    assert shown(pane) == ["one", "two"]
+
+
+def test_a_dead_edge_loses_nothing(whole: Cluster, open_tab: OpenTab) -> None:
+    """Messages go on while the edge of each pane is killed in its turn; each arrives once, in order."""
+    tab = open_tab(whole.publisher.url + "/")
+    quiet(tab.page)
+    both = panes(tab.page)
+    for pane in both:
+        listen(pane, "demo-kill")
+    sent = []
+    for edge in whole.edges:
+        edge.kill()
+        for _ in range(5):
+            sent.append(f"message {len(sent)}")
+            whole.publish("demo-kill", sent[-1])
+        for pane in both:
+            expect(pane.locator("tbody")).to_contain_text(sent[-1])
+        edge.start()
+        until(lambda edge=edge: edge.ready)
+    assert [shown(pane) for pane in both] == [sent, sent]
+    tab.forgive_lost_connections()
+
+
+def test_a_reset_is_shown(cluster: Cluster, open_tab: OpenTab) -> None:
+    """After Valkey lost everything the page says that something is missing, and goes on."""
+    tab = open_tab(cluster.publisher.url + "/")
+    quiet(tab.page)
+    pane = panes(tab.page)[0]
+    listen(pane, "demo-reset")
+    cluster.publish("demo-reset", "before")
+    expect(pane.locator("tbody")).to_contain_text("before")
+    Control(cluster).forget()
+    expect(pane.locator("tbody")).to_contain_text("reset: something is missing")
+    cluster.publish("demo-reset", "after")
+    expect(pane.locator("tbody")).to_contain_text("after")
+
+
+def test_the_page_is_used_by_keyboard(cluster: Cluster, open_tab: OpenTab) -> None:
+    """Enter publishes; a channel that is none of the demo's is refused before it is sent."""
+    page = open_tab(cluster.publisher.url + "/").page
+    quiet(page)
+    panes(page)
+    page.get_by_role("textbox", name="Message").focus()
+    page.keyboard.type("<b>typed</b>")
+    page.keyboard.press("Enter")
+    for pane in panes(page):
+        expect(pane.locator("tbody tr").first.locator("td").nth(1)).to_have_text("<b>typed</b>")
+    form = page.locator("#publish")
+    form.get_by_label("Channel").fill("orders")
+    page.get_by_role("textbox", name="Message").fill("x")
+    page.keyboard.press("Enter")
+    assert form.locator(":invalid").count() == 1
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("path", ["/", "/chat"])
+@pytest.mark.parametrize("width", [1280, 375])
+def test_pages_fit_a_phone(cluster: Cluster, open_tab: OpenTab, path: str, width: int, scheme: str) -> None:
+    """Nothing sticks out at the side, at either width, and no text is cut off in a button."""
+    options = {"viewport": PHONE | {"width": width}, "color_scheme": scheme}
+    page = open_tab(cluster.publisher.url + path, **options).page
+    expect(page.locator(".state, #where").first).to_contain_text("open")
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
+    cut = "() => [...document.querySelectorAll('button')].filter(b => b.scrollWidth > b.clientWidth).length"
+    assert page.evaluate(cut) == 0
+
+
+def held(cluster: Cluster) -> float:
+    """Return how many connections the edges hold."""
+    return sum(
+        edge.metric(f'comet_connections{{transport="{transport}"}}')
+        for edge in cluster.edges
+        for transport in (*TRANSPORTS, "iframe")
+    )
+
+
+def open_chats(cluster: Cluster, open_tab: OpenTab, context: BrowserContext, count: int) -> list[Tab]:
+    """Open tabs of the chat in one profile, and wait until all hear."""
+    tabs = [open_tab(cluster.publisher.url + "/chat", context) for _ in range(count)]
+    for tab in tabs:
+        expect(tab.page.locator("#where")).to_contain_text("open")
+    return tabs
+
+
+def say(tab: Tab, text: str) -> None:
+    """Send a chat message."""
+    tab.page.get_by_role("textbox", name="Message").fill(text)
+    tab.page.get_by_role("button", name="Send").click()
+
+
+def test_six_tabs_share_one_connection(
+    cluster: Cluster, open_tab: OpenTab, new_context: Callable[..., BrowserContext]
+) -> None:
+    """Six tabs of one browser hold one connection; when its tab is closed another takes over and nothing is lost."""
+    before = held(cluster)
+    tabs = open_chats(cluster, open_tab, new_context(), 6)
+    until(lambda: held(cluster) == before + 1)
+    say(tabs[3], "to all six")
+    for tab in tabs:
+        expect(tab.page.locator("ol")).to_contain_text("to all six")
+    leader = next(tab for tab in tabs if "held by another tab" not in tab.page.locator("#where").inner_text())
+    leader.page.close()
+    rest = [tab for tab in tabs if tab is not leader]
+    get(cluster.publisher.port, "/pub", id="chat", content="while nobody held it")
+    say(rest[0], "after the first has gone")
+    for tab in rest:
+        expect(tab.page.locator("ol")).to_contain_text("after the first has gone")
+        texts = tab.page.locator("ol li span").all_inner_texts()
+        assert [texts.count(text) for text in ("to all six", "while nobody held it", "after the first has gone")] == [
+            1
+        ] * 3
+    until(lambda: held(cluster) == before + 1)
+
+
+def test_who_comes_later_sees_what_was_said(
+    cluster: Cluster, open_tab: OpenTab, new_context: Callable[..., BrowserContext]
+) -> None:
+    """The chat begins with its last messages, in a new profile and in a tab that joins a shared connection."""
+    (first,) = open_chats(cluster, open_tab, new_context(), 1)
+    say(first, "<img src=x onerror=alert(1)>")
+    expect(first.page.locator("ol")).to_contain_text("<img src=x")
+    (other,) = open_chats(cluster, open_tab, new_context(), 1)
+    (beside,) = open_chats(cluster, open_tab, first.page.context, 1)
+    for tab in (other, beside):
+        expect(tab.page.locator("ol li").last).to_contain_text("<img src=x onerror=alert(1)>")
+    assert beside.page.locator("ol li").count() == first.page.locator("ol li").count()
