@@ -33,7 +33,7 @@ ENV PATH=/opt/comet/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 65532:65532
 WORKDIR /
 EXPOSE 8080 8081
-HEALTHCHECK --interval=10s --timeout=5s --start-period=15s --retries=3 CMD ["comet", "health"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=15s --retries=3 CMD ["comet", "health"]
 # A service drains at SIGTERM; its --stop-timeout must be longer than COMET_DRAIN_SECONDS.
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["comet"]

@@ -29,12 +29,13 @@ count=$(echo "$old" | wc -l)
 known=$(echo "$old" | tr '\n' ' ') # those that need not be waited for
 
 for container in $old; do
-    $compose up --detach --no-deps --no-build --no-recreate --scale "edge=$((count + 1))" edge
+    $compose --progress quiet up --detach --no-deps --no-build --no-recreate --scale "edge=$((count + 1))" edge
     for new in $($compose ps --quiet edge); do
         case " $known " in *" $new "*) ;; *) wait_ready "$new"; known="$known $new" ;; esac
     done
     began=$(date +%s)
     docker stop "$container" >/dev/null
-    echo "edge $container ended with $(docker inspect --format '{{.State.ExitCode}}' "$container") after $(($(date +%s) - began)) s"
+    ended=$(docker inspect --format '{{.Name}} ended with {{.State.ExitCode}}' "$container")
+    echo "${ended#/} after $(($(date +%s) - began)) s"
     docker rm "$container" >/dev/null
 done

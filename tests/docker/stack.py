@@ -16,7 +16,7 @@ COMPOSE = Path(sys.executable).parent / "docker-compose"  # of the wheel compose
 OPEN_FILES = "20000"  # a test machine may not allow more
 SHOWN = "{{.Id}} {{.State.Pid}} {{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
 ADMIN_PORTS = {"edge": 9080, "publisher": 9081}
-ROLLED = re.compile(r"^edge \w+ ended with (\d+) after (\d+) s$", re.MULTILINE)
+ROLLED = re.compile(r"^\S+ ended with (\d+) after (\d+) s$", re.MULTILINE)
 
 
 class Container(NamedTuple):
