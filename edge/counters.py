@@ -1,8 +1,16 @@
 """Plain counters that the hot paths bump; the metrics page reads them."""
 
 from collections import Counter
+from typing import TypeVar
 
 from common.histogram import Histogram
+
+T = TypeVar("T")
+
+
+def from_zero(*names: T) -> Counter[T]:
+    """Return a counter that shows these before they happen: Prometheus sees no increase in what was not there."""
+    return Counter(dict.fromkeys(names, 0))
 
 
 class Counters:
@@ -12,11 +20,13 @@ class Counters:
         self.opened_total: Counter[str] = Counter()
         self.closed_total: Counter[tuple[str, str]] = Counter()  # by transport and reason
         self.delivered_total: Counter[str] = Counter()
-        self.dropped_total: Counter[str] = Counter()  # messages that reached us and nobody else, by reason
-        self.repairs_total: Counter[str] = Counter()  # chain breaks, by result: repaired, reset
-        self.replays_total: Counter[str] = Counter()  # subscribers that went on from a position: hit, read, reset
-        self.refused_total: Counter[int] = Counter()  # requests answered with an error, by status
-        self.not_adopted_total: Counter[str] = Counter()  # bare messages that went out without a position, by reason
+        # Messages that reached us and nobody else, by reason.
+        self.dropped_total = from_zero("too_large", "malformed", "receipt")
+        self.repairs_total = from_zero("repaired", "reset")  # chain breaks, by result
+        self.replays_total = from_zero("hit", "read", "reset")  # subscribers that went on from a position
+        self.refused_total = from_zero(503)  # requests answered with an error, by status
+        # Bare messages that went out without a position, by reason.
+        self.not_adopted_total = from_zero("refused", "unreachable", "lost", "too_many", "skipped")
         self.control_total: Counter[str] = Counter()  # requests of publishers and other edges, by operation
         self.skipped_total = 0  # slow readers that were taken forward to the newest message
         self.receipts_total = 0

@@ -1,0 +1,1 @@
+"""What operators watch the cluster with: alert rules, scrape configuration, dashboard."""
