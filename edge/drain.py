@@ -18,6 +18,8 @@ from edge.holding import Holding
 from edge.listener import Listener
 from edge.shedding import TICK, Shedder, send_away
 
+LAST_WORD = 1.0  # seconds in which a request that is on its way on a connection of old still comes in time
+
 
 class Drain:
     """Empties one edge in so many seconds; after `notice` of them it stops listening. `began` says that it is at it."""
@@ -39,16 +41,21 @@ class Drain:
         ends_at = asyncio.get_running_loop().time() + self._seconds
         self.began = self._front.closing = True
         await self._shedder.stop()
-        get_logger().info("draining", connections=self._holding.staying, seconds=self._seconds)
+        get_logger().info("draining", connections=self._holding.held, seconds=self._seconds)
         await asyncio.sleep(self._notice)
         self._listener.close()
         self._front.leaving = True
+        last_word = min(LAST_WORD, (self._seconds - self._notice) / 2)
+        await self._send_away_until(ends_at - last_word)
+        await asyncio.sleep(last_word)
+
+    async def _send_away_until(self, ends_at: float) -> None:
         try:
             async with asyncio.timeout_at(ends_at):
                 await self._holding.answer_polls("drain")
                 await send_away(self._holding, 0, _evenly_until(ends_at), "drain")
         except TimeoutError:
-            get_logger().warning("the time to drain is up; the rest goes at once", connections=self._holding.staying)
+            get_logger().warning("the time to drain is up; the rest goes at once", connections=self._holding.held)
 
     async def on_request(self, request: web.Request) -> web.Response:
         """Answer `POST /drain`: the same as SIGTERM; with `to=N` only so many connections go, and the edge stays."""
@@ -57,7 +64,7 @@ class Drain:
         if request.query:
             raise BadRequestError("give to=N to shed connections, or nothing at all to drain this edge and end it")
         self.ask()
-        return json_answer({"connections": self._holding.staying, "draining": True, "seconds": self._seconds}, 202)
+        return json_answer({"connections": self._holding.held, "draining": True, "seconds": self._seconds}, 202)
 
 
 def _evenly_until(ends_at: float) -> Callable[[int], float]:

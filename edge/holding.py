@@ -95,36 +95,31 @@ class Holding:
             self.say_goodbye(seat, "drain")
 
     @property
-    def staying(self) -> int:
-        """How many connections have not been told to go."""
-        return sum(not seat.ending for seat in self._seats)
+    def held(self) -> int:
+        """How many subscribers are seated or wait to be; connections between two requests are nobody's."""
+        return sum(seat.framing is not None or seat.opening is not None for seat in self._seats)
 
     def send_away(self, count: int, reason: str) -> int:
-        """Say goodbye to the oldest connections, and return to how many; those between two requests go last."""
-        may_go = [seat for seat in self._seats if self._may_go(seat)]
-        going = [seat for seat in may_go if seat.framing is not None] or may_go
-        for seat in going[:count]:
+        """Say goodbye to the oldest subscribers, and return to how many."""
+        going = [seat for seat in self._seats if self._may_go(seat)][:count]
+        for seat in going:
             self.say_goodbye(seat, reason)
-        return len(going[:count])
+        return len(going)
 
     async def answer_polls(self, reason: str) -> None:
         """Answer every poll that waits, with nothing new; its client goes on elsewhere from the same position."""
         for number, seat in enumerate(self._seats, 1):
-            if seat.framing is not None and seat.framing.one_shot and self._may_go(seat):
+            if seat.framing is not None and seat.framing.one_shot and not self._fanout.is_busy(seat):
                 self.say_goodbye(seat, reason)
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
 
     def _may_go(self, seat: Seat) -> bool:
-        """Say whether this is a good moment for a seat to go: not in the middle of a request, nor of an answer.
+        """Say whether this is a good moment for a seat to go: it is held, and not a poll whose answer is on its way.
 
         A held connection may go while messages are on their way to it: it goes on from the last one it got.
         """
-        if seat.ending or seat.opening is not None:
-            return False
-        if seat.framing is None:
-            return not seat.inbox
-        return not (seat.framing.one_shot and self._fanout.is_busy(seat))
+        return seat.framing is not None and not (seat.framing.one_shot and self._fanout.is_busy(seat))
 
     def _hold_poll(self, seat: Seat, opening: Opening) -> None:
         """Answer a poll now if there is anything to tell; else let it wait."""

@@ -27,7 +27,7 @@ class Shedder:
         pace = _number(request, "per_second", 1, MOST_PER_SECOND, PER_SECOND)
         await self.stop()
         self._task = asyncio.create_task(send_away(self._holding, goal, lambda over: pace, "shed"))
-        return json_answer({"connections": self._holding.staying, "to": goal, "per_second": pace}, 202)
+        return json_answer({"connections": self._holding.held, "to": goal, "per_second": pace}, 202)
 
     async def stop(self) -> None:
         """Shed no more."""
@@ -44,7 +44,7 @@ async def send_away(holding: Holding, goal: int, rate: Callable[[int], float], r
     """
     clock = asyncio.get_running_loop().time
     due, then = 1.0, clock()
-    while (over := holding.staying - goal) > 0:
+    while (over := holding.held - goal) > 0:
         due -= holding.send_away(min(int(due), over), reason)
         await asyncio.sleep(TICK)
         then, elapsed = (now := clock()), now - then

@@ -37,6 +37,17 @@ async def test_the_oldest_go_until_the_goal_is_reached() -> None:
         await shedder.stop()
 
 
+async def test_between_two_requests_nobody_is_sent_away() -> None:
+    """A request may be on its way, and would get no answer."""
+    async with small_edge() as edge:
+        idle = await edge.connect()
+        shedder = Shedder(edge.holding)
+        await post(shedder, "?to=0&per_second=10000")
+        await edge.turns()
+        assert (await idle.ask(head("/poll?id=room&timeout=0"))).status == 200
+        await shedder.stop()
+
+
 async def test_a_stream_ends_when_it_is_old_enough() -> None:
     """With a greatest age of 100 seconds a stream lives 80 to 120 of them, heartbeats in between."""
     async with small_edge(max_age=100.0) as edge:

@@ -6,7 +6,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.cluster.clients import get
 from tests.cluster.conftest import cluster  # noqa: F401  # a fixture
 from tests.cluster.processes import Cluster
-from tests.monitoring.reading import GRAFANA, ROOT, Selector, compose, dashboard, panel_expressions, rules, selectors, yaml
+from tests.monitoring.reading import (
+    GRAFANA,
+    ROOT,
+    Selector,
+    compose,
+    dashboard,
+    panel_expressions,
+    rules,
+    selectors,
+    yaml,
+)
 from tests.test_docs import anchors, documented
 
 OF_PROMETHEUS = frozenset({"job", "instance"})
