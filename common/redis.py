@@ -1,12 +1,13 @@
 """How to reach Redis: a redis-py client for commands, an endpoint for our own subscribe connection."""
 
 import ssl
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import AbstractConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.connection import HiredisRespSerializer
 
 CONNECT_TIMEOUT = 1.0
 COMMAND_TIMEOUT = 1.0  # "Redis down" must become a 503 within a second
@@ -26,6 +27,16 @@ class Endpoint(NamedTuple):
         return self.path or f"{self.host}:{self.port}"
 
 
+class PackedByHiredis(AbstractConnection):
+    """A connection whose commands are packed by hiredis; redis-py does that for its blocking clients only."""
+
+    _packer = HiredisRespSerializer()
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """Return the bytes of one command."""
+        return self._packer.pack(*args)  # type: ignore[no-any-return]
+
+
 def connect(url: str) -> Redis:
     """Return a redis-py client; it connects at its first command and never retries by itself."""
     client: Redis = Redis.from_url(
@@ -35,6 +46,8 @@ def connect(url: str) -> Redis:
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
+    pool = client.connection_pool
+    pool.connection_class = type("Connection", (PackedByHiredis, pool.connection_class), {})
     return client
 
 

@@ -3,6 +3,9 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -93,3 +96,20 @@ async def test_a_server_that_is_not_there_is_an_error_at_once(unused_port: int) 
         with pytest.raises(RedisConnectionError):
             await client.publish("room", "hi")
     assert time.monotonic() - start < 1
+
+
+CONNECTIONS = {
+    kind: connect(url).connection_pool.make_connection()  # which opens nothing yet
+    for kind, url in {"TCP": "redis://h", "TLS": "rediss://h", "UNIX": "unix:///run/r.sock"}.items()
+}
+
+
+@pytest.mark.parametrize("connection", CONNECTIONS.values(), ids=CONNECTIONS.keys())
+@given(st.lists(st.binary(max_size=20) | st.text(max_size=20) | st.integers() | st.floats(allow_nan=False), max_size=9))
+def test_a_command_is_packed_as_redis_py_packs_it(
+    connection: Connection, arguments: list[bytes | str | int | float]
+) -> None:
+    """Over every kind of connection a command has the same bytes as from redis-py itself, two-word names included."""
+    for name in ("EVALSHA", "SCRIPT LOAD"):
+        packed = connection.pack_command(name, *arguments)
+        assert b"".join(packed) == b"".join(Connection().pack_command(name, *arguments))
