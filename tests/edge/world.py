@@ -88,9 +88,10 @@ class Redis:
     def _join(self, name: str, log: Log) -> int:
         log.epoch += 1
         log.adopted.pop(log.epoch - RECENT_EPOCHS, None)
-        log.joined_at[log.epoch] = self.now
         if len(self.subscribers.get(name, [])) <= 1:
             log.sealed = log.epoch - 1
+        else:
+            log.joined_at[log.epoch] = self.now
         self.send(name, b"\x01J1 %d" % log.epoch)
         return log.epoch
 
