@@ -36,7 +36,7 @@ BATCH = 512  # names in one SUBSCRIBE: large enough to be cheap, small enough no
 PROBE_EVERY = 5.0
 PROBE_DEADLINE = 2.0
 PROOF_LASTS = 10.0
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
 USER_TIMEOUT_MS = 5000
 
 SUBSCRIBE, UNSUBSCRIBE, MESSAGE, OK = b"subscribe", b"unsubscribe", b"message", b"OK"

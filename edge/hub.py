@@ -257,7 +257,7 @@ class Hub:
         channel.joined = synced.epoch or channel.joined
         if channel.last is None:
             channel.restart(synced.top)
-        else:
+        elif channel.last != synced.top:
             self._repair(channel, channel.last, synced)
         self._go_live(channel)
 
@@ -283,7 +283,8 @@ class Hub:
                 continue  # a hole was found just now: the sync that was asked for will read this one, too
             if not _is_behind(message, channel.last):
                 self._take_or_hold(channel, message)
-        self._fanout.flush()
+        if channel.fresh:
+            self._fanout.flush()
         self._admit(channel)
 
     def _admit(self, channel: Channel) -> None:

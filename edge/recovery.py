@@ -1,6 +1,7 @@
 """Reading the log: which messages bring a position up to date, and the batches in which Redis is asked."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import NamedTuple
@@ -13,8 +14,9 @@ from common.position import Position
 from common.scripts import Synced, Wanted
 from edge.channel import Channel, proven
 
-BATCH = 128  # channels in one script call: well under a millisecond of Redis' time
-RETRY_PAUSE = 0.2
+BATCH = 128  # channels in one script call: a millisecond of Redis' time if each is joined, else much less
+AT_ONCE = 4  # calls under way; where Redis syncs its file after each round (appendfsync always), they share one sync
+RETRY_PAUSE = 0.05
 
 
 class Gap(Enum):
@@ -53,46 +55,51 @@ class Wish(NamedTuple):
 
 
 class Synchronizer:
-    """Asks Redis for many channels at once; each wish is answered unless the connection is lost first."""
+    """Asks Redis for many channels at once; each wish is answered unless the connection is lost first.
+
+    While one batch is read the next wishes gather. If they are a batch of their own, it is read at the same time: so
+    Redis works on one while we take in the answers of another.
+    """
 
     def __init__(self, sync: Callable[[Sequence[Wanted]], Awaitable[list[Synced]]]) -> None:
         self._sync = sync
-        self._wishes: list[Wish] = []
-        self._in_flight: list[Wish] = []  # put back if the read fails
-        self._task: asyncio.Task[None] | None = None
+        self._wishes: deque[Wish] = deque()
+        self._readers: set[asyncio.Task[None]] = set()
         self._log = get_logger()
         self._said_failing = False
 
     def ask(self, wish: Wish) -> None:
         """Queue a read; the reads of one loop turn go out together."""
         self._wishes.append(wish)
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
+        if len(self._readers) < min(AT_ONCE, 1 + len(self._wishes) // BATCH):
+            self._readers.add(asyncio.create_task(self._run()))
 
     def forget(self) -> None:
         """Drop what was not answered yet: the connection it was asked for is gone."""
-        self._wishes.clear()
-        self._in_flight.clear()
+        self._wishes = deque()  # a batch under way that fails is put back where it came from, and dropped with it
 
     async def _run(self) -> None:
-        while self._wishes:
-            batch = self._wishes[:BATCH]
-            del self._wishes[:BATCH]
-            answers = await self._read(batch)
-            for wish, synced in zip(batch, answers, strict=False):
-                wish.done(synced)
+        try:
+            while self._wishes:
+                await self._read(self._wishes)
+        finally:
+            self._readers.remove(asyncio.current_task())  # type: ignore[arg-type]  # it runs in one
 
-    async def _read(self, batch: list[Wish]) -> list[Synced]:
-        """Read a batch; when Redis fails, put it back, unless it was forgotten meanwhile, and wait a little."""
-        self._in_flight = list(batch)
+    async def _read(self, wishes: deque[Wish]) -> None:
+        """Read a batch; when Redis fails, put it back and wait a little: Redis is away, or loads its data."""
+        batch = [wishes.popleft() for _ in range(min(BATCH, len(wishes)))]
         try:
             answers = await self._sync([wish.wanted for wish in batch])
         except (RedisError, OSError) as error:
-            if not self._said_failing:
-                self._log.warning("the log cannot be read; subscribers wait", error=str(error))
-            self._said_failing = True
-            self._wishes[:0] = self._in_flight
+            wishes.extendleft(reversed(batch))
+            self._say_failing(error)
             await asyncio.sleep(RETRY_PAUSE)
-            return []
+            return
         self._said_failing = False
-        return answers
+        for wish, synced in zip(batch, answers, strict=True):
+            wish.done(synced)
+
+    def _say_failing(self, error: Exception) -> None:
+        if not self._said_failing:
+            self._log.warning("the log cannot be read; subscribers wait", error=str(error))
+        self._said_failing = True

@@ -13,7 +13,7 @@ from common.position import START, Position
 from common.scripts import Synced, Wanted
 from edge import recovery
 from edge.channel import Channel
-from edge.recovery import BATCH, Gap, Synchronizer, Wish, catch_up
+from edge.recovery import AT_ONCE, BATCH, Gap, Synchronizer, Wish, catch_up
 from tests.edge.building import PATIENCE, at, channel_at, log
 
 
@@ -100,15 +100,15 @@ class Redis:
             while len(self.calls) < times:  # noqa: ASYNC110  # a look at a list: there is no event to wait for
                 await asyncio.sleep(0)
 
-    async def answer(self) -> None:
-        """Answer the last call: every log stands at offset 5."""
-        self._results[-1].set_result([Synced(at(5), []) for _ in self.calls[-1]])
+    async def answer(self, call: int = -1) -> None:
+        """Answer a call, the last unless told: every log stands at offset 5."""
+        self._results[call].set_result([Synced(at(5), []) for _ in self.calls[call]])
         for _ in range(5):
             await asyncio.sleep(0)
 
-    async def fail(self, error: Exception) -> None:
-        """Fail the last call."""
-        self._results[-1].set_exception(error)
+    async def fail(self, error: Exception, call: int = -1) -> None:
+        """Fail a call, the last unless told."""
+        self._results[call].set_exception(error)
         for _ in range(5):
             await asyncio.sleep(0)
 
@@ -162,16 +162,36 @@ async def test_wishes_during_a_read_wait_for_the_next(redis: Redis, answered: li
 
 
 async def test_a_batch_is_bounded(redis: Redis, answered: list[str]) -> None:
-    """A thousand wishes do not hold Redis up with one script call."""
+    """Thousands of wishes do not hold Redis up with one script call, nor with many at the same time."""
+    synchronizer = Synchronizer(redis.sync)
+    for number in range((AT_ONCE + 1) * BATCH + 1):
+        synchronizer.ask(wish(str(number), answered))
+    await redis.called(AT_ONCE)
+    assert [len(call) for call in redis.calls] == [BATCH] * AT_ONCE
+    await redis.answer(0)
+    await redis.answer(1)
+    assert [len(call) for call in redis.calls[AT_ONCE:]] == [BATCH, 1]
+    for call in range(2, AT_ONCE + 2):
+        await redis.answer(call)
+    assert len(answered) == (AT_ONCE + 1) * BATCH + 1
+
+
+async def test_a_batch_that_failed_is_read_before_those_that_came_later(redis: Redis, answered: list[str]) -> None:
+    """While one batch fails another is answered; the failed one is not lost."""
     synchronizer = Synchronizer(redis.sync)
     for number in range(BATCH + 1):
         synchronizer.ask(wish(str(number), answered))
-    await redis.called(1)
-    await redis.answer()
     await redis.called(2)
-    await redis.answer()
-    assert [len(call) for call in redis.calls] == [BATCH, 1]
-    assert len(answered) == BATCH + 1
+    await redis.fail(RedisError("LOADING"), call=0)
+    await redis.called(3)
+    synchronizer.ask(wish("late", answered))
+    await redis.answer(1)
+    await redis.answer(2)
+    await redis.called(4)
+    await redis.answer(3)
+    assert redis.calls[2] == redis.calls[0]
+    assert redis.calls[3] == ["late"]
+    assert len(answered) == BATCH + 2
 
 
 async def test_a_wish_of_an_answer_is_read_too(redis: Redis, answered: list[str]) -> None:
