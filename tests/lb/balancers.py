@@ -49,9 +49,9 @@ class Edge(Service):
 def edges_behind(folder: Path, **settings: str) -> Cluster:
     """Return a cluster whose two edges have the same ports on two addresses, as on two machines."""
     cluster = Cluster(folder, edges="", **settings)
-    public, internal = free_ports(2)
+    ports = free_ports(2)
     cluster.edges = [
-        Edge(f"edge-{name}", host, (public, internal), cluster.valkey.url, folder, **settings)
+        Edge(f"edge-{name}", host, (ports[0], ports[1]), cluster.valkey.url, folder, **settings)
         for name, host in (("a", "127.0.0.1"), ("b", "127.0.0.2"))
     ]
     cluster.services = (*cluster.edges, cluster.publisher)

@@ -3,12 +3,15 @@
 import http.client
 import json
 import socket
+import ssl
 import subprocess
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
+
+from websockets.sync.client import connect
 
 from tests.cluster.clients import READ_DEADLINE, Answer
 
@@ -58,6 +61,32 @@ class CurlStream:
             if line.strip():
                 return json.loads(line)  # type: ignore[no-any-return]
         raise EOFError
+
+    def receive(self) -> str:
+        """Read the next message."""
+        return str(self.next_object()["content"])
+
+
+class WebSocketClient:
+    """A WebSocket, by a client library. `with` enters when it was welcomed."""
+
+    def __init__(self, port: int, channel: str, *, tls: bool = False) -> None:
+        self._where = f"{'wss' if tls else 'ws'}://localhost:{port}/ws?id={channel}"
+        self._trust = ssl._create_unverified_context() if tls else None
+
+    def __enter__(self) -> Self:
+        patience: dict[str, Any] = {"open_timeout": READ_DEADLINE, "close_timeout": 1}
+        self._held = connect(self._where, ssl=self._trust, proxy=None, ping_interval=None, **patience)
+        self.socket = self._held.__enter__()
+        assert self.next_object()["type"] == "welcome"
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._held.__exit__(kind, error, at)
+
+    def next_object(self) -> dict[str, Any]:
+        """Read the next object."""
+        return json.loads(self.socket.recv(READ_DEADLINE))  # type: ignore[no-any-return]
 
     def receive(self) -> str:
         """Read the next message."""

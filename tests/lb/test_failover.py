@@ -7,6 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import ConnectionClosed
 
 from tests.cluster.clients import PollClient, StreamClient, get
 from tests.cluster.processes import Cluster
@@ -14,10 +15,11 @@ from tests.cluster.running import running
 from tests.cluster.waiting import until
 from tests.lb.balancers import Balancer, Haproxy, edges_behind
 from tests.lb.conftest import EACH, balancing
-from tests.lb.talking import Backend, ask
+from tests.lb.talking import Backend, WebSocketClient, ask
 
 pytestmark = pytest.mark.system
 
+SERVICE_RESTART = 1012
 NOT_READY = 14.0  # seconds: a probe is asked for every 5, and a proof lasts 10
 
 
@@ -49,12 +51,14 @@ def test_every_edge_is_restarted(kind: type[Balancer], tmp_path: Path, channel: 
         cluster = stack.enter_context(running(edges_behind(tmp_path, COMET_DRAIN_SECONDS="4")))
         port = stack.enter_context(balancing(kind(tmp_path, cluster.edges, cluster.publisher))).port
         streams = [stack.enter_context(StreamClient(port, channel)) for _ in range(2)]
+        sockets = [stack.enter_context(WebSocketClient(port, channel)) for _ in range(2)]
         statuses = stack.enter_context(polling(port, channel))
         for edge in cluster.edges:
             edge.stop()
             edge.start()
             until(lambda edge=edge: edge.ready)
         assert [stream.next_object()["type"] for stream in streams] == ["close", "close"]
+        assert [close_code(one) for one in sockets] == [SERVICE_RESTART] * 2
         cluster.publish(channel, "after")
         assert [resumed(port, channel, stream) for stream in streams] == ["after"] * 2
         enough = len(statuses) + 20
@@ -98,6 +102,14 @@ def test_a_connect_that_failed_is_tried_elsewhere(kind: type[Balancer], tmp_path
         one.close()
         assert [ask("127.0.0.1", balancer.port, "/sub/a.b", "POST").text for _ in range(4)] == ["ok\n"] * 4
         assert len(other.requests) == 4
+
+
+def close_code(client: WebSocketClient) -> int:
+    """Check that a WebSocket is closed next; return the code."""
+    with pytest.raises(ConnectionClosed) as closed:
+        client.next_object()
+    assert closed.value.rcvd is not None
+    return closed.value.rcvd.code
 
 
 def two(found: list[StreamClient]) -> list[StreamClient]:

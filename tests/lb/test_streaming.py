@@ -1,5 +1,6 @@
 """Through each load balancer, events come at once, and a quiet connection outlives the balancer's patience."""
 
+import json
 import statistics
 import time
 from typing import Any
@@ -10,7 +11,7 @@ from tests.cluster.clients import JsonpClient, PollClient, SseClient, StreamClie
 from tests.cluster.processes import Cluster
 from tests.cluster.waiting import until
 from tests.lb.balancers import Balancer
-from tests.lb.talking import CurlStream
+from tests.lb.talking import CurlStream, WebSocketClient
 
 pytestmark = pytest.mark.system
 
@@ -28,7 +29,7 @@ def test_the_first_byte_comes_at_once(balancer: Balancer, channel: str) -> None:
     assert p95(took) < BAR, took
 
 
-@pytest.mark.parametrize("client", [StreamClient, SseClient])
+@pytest.mark.parametrize("client", [StreamClient, SseClient, WebSocketClient])
 def test_every_event_comes_at_once(
     balancer: Balancer, edges: Cluster, channel: str, client: type[StreamClient]
 ) -> None:
@@ -46,6 +47,22 @@ def test_every_event_comes_at_once_by_http2(tls_balancer: Balancer, edges: Clust
     assert p95(took) < BAR, took
 
 
+def test_a_websocket_comes_by_tls_too(tls_balancer: Balancer, edges: Cluster, channel: str) -> None:
+    """Where HTTP/2 is offered, a WebSocket still gets HTTP/1.1, and its events are as quick."""
+    with WebSocketClient(tls_balancer.tls_port, channel, tls=True) as subscriber:
+        took = delays(edges, channel, subscriber)
+    assert p95(took) < BAR, took
+
+
+def test_a_websocket_talks_both_ways(balancer: Balancer, edges: Cluster, channel: str) -> None:
+    """What the client sends gets to the edge at once: it takes another channel and gets that one's messages."""
+    with WebSocketClient(balancer.port, channel) as subscriber:
+        subscriber.socket.send(json.dumps({"op": "sub", "id": f"{channel}-more"}))
+        assert subscriber.next_object()["id"] == f"{channel}-more"
+        edges.publish(f"{channel}-more", "hi")
+        assert subscriber.receive() == "hi"
+
+
 @pytest.mark.parametrize("client", [PollClient, JsonpClient])
 def test_polls_are_held_and_answered(
     balancer: Balancer, edges: Cluster, channel: str, client: type[PollClient]
@@ -56,7 +73,7 @@ def test_polls_are_held_and_answered(
         assert subscriber.receive() == "hi"
 
 
-@pytest.mark.parametrize("client", [StreamClient, SseClient])
+@pytest.mark.parametrize("client", [StreamClient, SseClient, WebSocketClient])
 def test_a_quiet_connection_outlives_the_time_out(
     hasty_balancer: Balancer, edges: Cluster, channel: str, client: type[StreamClient]
 ) -> None:
@@ -74,7 +91,7 @@ def test_the_shortened_time_out_is_real(hasty_balancer: Balancer, channel: str) 
     assert answer.status in {502, 504}, answer
 
 
-@pytest.mark.parametrize("client", [StreamClient, SseClient, PollClient])
+@pytest.mark.parametrize("client", [StreamClient, SseClient, PollClient, WebSocketClient])
 def test_who_leaves_is_gone_at_the_edge(
     balancer: Balancer, edges: Cluster, channel: str, client: type[StreamClient]
 ) -> None:
