@@ -1,4 +1,4 @@
-"""The real load balancers with the shipped configurations: only addresses, file paths and time-outs are put in."""
+"""The real load balancers with the shipped configurations: only addresses, paths, time-outs and limits are put in."""
 
 import http.client
 import re
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from tests.cluster.processes import HOST, ROOT, Cluster, Process, Service, free_ports
 from tests.cluster.waiting import until
+from tests.lb.names import NAME
 from tests.lb.talking import ask, listening
 
 DEPLOY = ROOT / "deploy"
@@ -88,10 +89,11 @@ class Balancer(Process):
         *,
         time_out: str = "",
         certificate: Certificate | None = None,
+        per_address: int = 10_000,
     ) -> None:
         self.port, self.tls_port, self.own_port = free_ports(3)
         self._folder, self._edges, self._publisher = folder, (*edges, *edges)[:2], publisher
-        self._time_out, self._certificate = time_out, certificate
+        self._time_out, self._certificate, self._per_address = time_out, certificate, per_address
         name = type(self).__name__.lower()
         super().__init__(name, self._command_line(), self._environment(), folder)
 
@@ -144,6 +146,7 @@ class Nginx(Balancer):
             ("/var/log/nginx/access.log", str(folder / "access.log")),
             ("/var/log/nginx/error.log", "stderr"),
             ("/tmp/comet-nginx", str(folder / "temp")),
+            ("limit_conn held 10000", f"limit_conn held {self._per_address}"),
         ]
         if self._certificate is not None:
             changes.append(("# include tls.conf;", "include tls.conf;"))
@@ -178,10 +181,31 @@ class Haproxy(Balancer):
             "LB_BIND": f"{HOST}:{self.port}",
             "LB_ADMIN_BIND": f"{HOST}:{self.own_port}",
             "LB_PUBLISHER": f"{HOST}:{self._publisher.port}",
+            "LB_PER_ADDRESS": str(self._per_address),
         }
         if self._certificate is None:
             return plain
         return plain | {"LB_TLS_BIND": f"{HOST}:{self.tls_port}", "LB_CERT": str(self._certificate.both)}
+
+
+class DiscoveringHaproxy(Haproxy):
+    """HAProxy that asks a name server of ours who the edges are."""
+
+    def __init__(self, folder: Path, edges: Sequence[Edge], publisher: Service, name_server: int) -> None:
+        self._name_server = name_server
+        super().__init__(folder, edges, publisher)
+
+    def _command_line(self) -> list[str]:
+        config = self._shipped(
+            "haproxy/haproxy.cfg",
+            ("parse-resolv-conf", f"nameserver ours {HOST}:{self._name_server}"),
+            ('"${LB_EDGES_DNS}:8080"', f'"${{LB_EDGES_DNS}}:{self._edges[0].port}"'),
+            ("check port 9080", f"check port {self._edges[0].admin_port}"),
+        )
+        return ["haproxy", "-db", "-f", str(config)]
+
+    def _environment(self) -> dict[str, str]:
+        return super()._environment() | {"LB_EDGES_DNS": NAME}
 
 
 class Caddy(Balancer):

@@ -39,7 +39,7 @@ class CurlStream:
 
     def __init__(self, port: int, channel: str) -> None:
         url = f"https://localhost:{port}/sub?id={channel}"
-        self._command = ["curl", "-sNki", "--http2", "--max-time", str(READ_DEADLINE), url]
+        self._command = ["curl", "-sNki", "--http2", "--max-time", "60", url]
         self.head: list[str] = []
 
     def __enter__(self) -> Self:

@@ -10,7 +10,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.cluster.clients import PollClient, StreamClient, get
-from tests.cluster.processes import Cluster
+from tests.cluster.processes import START, Cluster
 from tests.cluster.running import running
 from tests.cluster.waiting import until
 from tests.lb.balancers import Balancer, Haproxy, edges_behind
@@ -44,6 +44,7 @@ def test_an_edge_is_killed(fragile_balancer: Balancer, fragile_edges: Cluster, c
         assert [resumed(port, channel, stream) for stream in ended] == ["one"] * 2
 
 
+@pytest.mark.timeout(150)
 @pytest.mark.parametrize("kind", EACH)
 def test_every_edge_is_restarted(kind: type[Balancer], tmp_path: Path, channel: str) -> None:
     """While the edges drain and come back one after the other, no request fails and every client is told to move."""
@@ -56,7 +57,7 @@ def test_every_edge_is_restarted(kind: type[Balancer], tmp_path: Path, channel: 
         for edge in cluster.edges:
             edge.stop()
             edge.start()
-            until(lambda edge=edge: edge.ready)
+            until(lambda edge=edge: edge.ready, START)
         assert [stream.next_object()["type"] for stream in streams] == ["close", "close"]
         assert [close_code(one) for one in sockets] == [SERVICE_RESTART] * 2
         cluster.publish(channel, "after")

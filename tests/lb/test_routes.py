@@ -1,11 +1,13 @@
 """What a load balancer lets through, where it takes it, and what it says about the client."""
 
 import socket
+from pathlib import Path
 
 import pytest
 
 from tests.cluster.clients import StreamClient, exchange, get
 from tests.cluster.processes import Cluster
+from tests.cluster.waiting import until
 from tests.lb.balancers import Balancer
 from tests.lb.conftest import EACH, balancing
 from tests.lb.paths import FOR_EDGES, FOR_NOBODY, FOR_THE_PUBLISHER, WALKS
@@ -73,6 +75,15 @@ def test_other_upgrades_are_not_passed_on(before_backends) -> None:
     balancer, edge, _ = before_backends
     ask("127.0.0.1", balancer.port, "/sub?id=1", Upgrade="h2c", Connection="Upgrade")
     assert edge.requests[-1][1].get("upgrade", "") == ""
+
+
+@pytest.mark.parametrize("kind", EACH[:2])  # Caddy has no such limit
+def test_one_address_cannot_take_everything(kind: type[Balancer], edges: Cluster, tmp_path: Path, channel: str) -> None:
+    """Over the limit of its address a client gets 429, and when it has closed a connection it may open another."""
+    with balancing(kind(tmp_path, edges.edges, edges.publisher, per_address=2)) as balancer:
+        with StreamClient(balancer.port, channel), StreamClient(balancer.port, channel):
+            assert get(balancer.port, "/poll", id=channel, timeout="0").status == 429
+        until(lambda: get(balancer.port, "/poll", id=channel, timeout="0").status == 200)
 
 
 def test_an_unfinished_request_is_cut(hasty_balancer: Balancer) -> None:

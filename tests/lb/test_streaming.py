@@ -1,7 +1,6 @@
 """Through each load balancer, events come at once, and a quiet connection outlives the balancer's patience."""
 
 import json
-import statistics
 import time
 from typing import Any
 
@@ -16,17 +15,13 @@ from tests.lb.talking import CurlStream, WebSocketClient
 pytestmark = pytest.mark.system
 
 BAR = 0.1  # seconds from the publisher's call to the subscriber's line
-EVENTS = 60
+EVENTS = 20  # in a row, each of them within the bar
+QUIET = 40.0  # seconds in which a busy machine must find a moment for them; a balancer that buffers never does
 
 
 def test_the_first_byte_comes_at_once(balancer: Balancer, channel: str) -> None:
     """From the connect to the welcome it takes less than 100 ms."""
-    took = []
-    for number in range(20):
-        began = time.monotonic()
-        with StreamClient(balancer.port, f"{channel}-{number}"):
-            took.append(time.monotonic() - began)
-    assert p95(took) < BAR, took
+    until(lambda: max(welcome_delay(balancer, channel) for _ in range(EVENTS)) < BAR, QUIET)
 
 
 @pytest.mark.parametrize("client", [StreamClient, SseClient, WebSocketClient])
@@ -35,23 +30,20 @@ def test_every_event_comes_at_once(
 ) -> None:
     """Nothing waits for a buffer to fill or for the next chunk: each event is there within 100 ms."""
     with client(balancer.port, channel) as subscriber:
-        took = delays(edges, channel, subscriber)
-    assert p95(took) < BAR, took
+        until(lambda: max(delays(edges, channel, subscriber)) < BAR, QUIET)
 
 
 def test_every_event_comes_at_once_by_http2(tls_balancer: Balancer, edges: Cluster, channel: str) -> None:
     """TLS and HTTP/2 end at the balancer, and events are as quick."""
     with CurlStream(tls_balancer.tls_port, channel) as subscriber:
         assert subscriber.head[0].startswith("HTTP/2 200")
-        took = delays(edges, channel, subscriber)
-    assert p95(took) < BAR, took
+        until(lambda: max(delays(edges, channel, subscriber)) < BAR, QUIET)
 
 
 def test_a_websocket_comes_by_tls_too(tls_balancer: Balancer, edges: Cluster, channel: str) -> None:
     """Where HTTP/2 is offered, a WebSocket still gets HTTP/1.1, and its events are as quick."""
     with WebSocketClient(tls_balancer.tls_port, channel, tls=True) as subscriber:
-        took = delays(edges, channel, subscriber)
-    assert p95(took) < BAR, took
+        until(lambda: max(delays(edges, channel, subscriber)) < BAR, QUIET)
 
 
 def test_a_websocket_talks_both_ways(balancer: Balancer, edges: Cluster, channel: str) -> None:
@@ -102,8 +94,15 @@ def test_who_leaves_is_gone_at_the_edge(
     until(lambda: held(edges) == 0, 3)
 
 
+def welcome_delay(balancer: Balancer, channel: str) -> float:
+    """Subscribe; return the seconds until the welcome."""
+    began = time.monotonic()
+    with StreamClient(balancer.port, channel):
+        return time.monotonic() - began
+
+
 def delays(cluster: Cluster, channel: str, subscriber: Any) -> list[float]:
-    """Publish one message after another; return the seconds that each took to arrive."""
+    """Publish some messages, one after another; return the seconds that each took to arrive."""
     took = []
     for text in map(str, range(EVENTS)):
         began = time.monotonic()
@@ -116,8 +115,3 @@ def delays(cluster: Cluster, channel: str, subscriber: Any) -> list[float]:
 def held(cluster: Cluster) -> int:
     """Return how many subscribers the edges hold."""
     return sum(edge.held for edge in cluster.edges)  # type: ignore[attr-defined]
-
-
-def p95(times: list[float]) -> float:
-    """Return the 95th percentile: a machine that is busy with something else must not make a test red."""
-    return statistics.quantiles(times, n=20)[-1]
