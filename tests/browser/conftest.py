@@ -23,6 +23,7 @@ CHROMIUM_FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+NO_PLAYWRIGHT = "no playwright: pip install -e '.[system]' (as make test-system does)"
 SCREENSHOTS = ROOT / ".screenshots"
 SETTINGS = {"COMET_AUDIT": "1"}
 LOST = re.compile(r"net::ERR_|WebSocket connection to .* failed")
@@ -65,7 +66,7 @@ def chromium() -> Iterator["Browser"]:
 @pytest.fixture
 def new_context(chromium: "Browser") -> Iterator[Callable[..., "BrowserContext"]]:
     """Yield a function that makes a browser profile of its own; viewport, colours and such are Playwright's options."""
-    contexts: list["BrowserContext"] = []
+    contexts: list[BrowserContext] = []
 
     def make(**options: Any) -> "BrowserContext":
         contexts.append(chromium.new_context(**options))

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
 
-from tests.browser.conftest import CHROMIUM, SCREENSHOTS
+from tests.browser.conftest import CHROMIUM, NO_PLAYWRIGHT, SCREENSHOTS
 from tests.cluster.clients import PollClient, SseClient, StreamClient
 from tests.cluster.processes import Cluster
 from tests.cluster.running import running
 from tests.cluster.waiting import until
+
+pytest.importorskip("playwright", reason=NO_PLAYWRIGHT)
+from playwright.sync_api import Browser, Page  # of the extra `system`
 
 KEY = "a-key-for-the-browser"
 SLOW = 20.0  # seconds: a browser on a busy machine

@@ -4,13 +4,15 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from tests.browser.conftest import Tab
+from tests.browser.conftest import NO_PLAYWRIGHT, Tab
 from tests.browser.control import Control
 from tests.cluster.clients import get
 from tests.cluster.processes import Cluster
 from tests.cluster.waiting import until
+
+pytest.importorskip("playwright", reason=NO_PLAYWRIGHT)
+from playwright.sync_api import BrowserContext, Locator, Page, expect  # of the extra `system`
 
 pytestmark = pytest.mark.system
 
