@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,6 +24,7 @@ SIZES = {"phone": (375, 812), "desktop": (1280, 900)}
 pytestmark = [
     pytest.mark.system,
     pytest.mark.timeout(180),
+    pytest.mark.skipif(find_spec("playwright") is None, reason="playwright is missing: pip install -e '.[system]'"),
     pytest.mark.skipif(not Path(CHROMIUM).exists(), reason="Chromium is missing: apt-get install chromium"),
 ]
 
@@ -34,17 +36,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield it
 
 
-Open = Callable[..., Page]
+Open = Callable[..., "Page"]
 
 
 @pytest.fixture
-def open_page(chromium: Browser, cluster: Cluster) -> Iterator[Open]:
+def open_page(chromium: "Browser", cluster: Cluster) -> Iterator[Open]:
     """Yield a function that opens the page; it fails afterwards if a page told of an error or asked anybody else."""
     contexts = []
     trouble: list[str] = []
     own = f"http://127.0.0.1:{cluster.publisher.port}/"
 
-    def open_one(size: str = "desktop", scheme: Any = "light", *, key: bool = True) -> Page:
+    def open_one(size: str = "desktop", scheme: Any = "light", *, key: bool = True) -> "Page":
         width, height = SIZES[size]
         context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
@@ -72,12 +74,12 @@ def _is_expected(line: str) -> bool:
     return line.startswith(tuple(f"Failed to load resource: {each}" for each in expected))
 
 
-def sees(page: Page, selector: str, pattern: str) -> str:
+def sees(page: "Page", selector: str, pattern: str) -> str:
     """Wait until an element's text matches."""
     return until(lambda: (text := page.inner_text(selector)) and re.search(pattern, text) and text, SLOW)
 
 
-def tails_end(cluster: Cluster, page: Page, expected: int) -> None:
+def tails_end(cluster: Cluster, page: "Page", expected: int) -> None:
     """Wait until so many tails are open, as a limit would see it."""
     del page
     until(lambda: cluster.publisher.metric("comet_tails") == expected, SLOW)

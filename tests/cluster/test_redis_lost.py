@@ -8,7 +8,7 @@ from itertools import count
 from pathlib import Path
 
 from tests.cluster.clients import StreamClient, get
-from tests.cluster.processes import Cluster
+from tests.cluster.processes import STARTING, Cluster
 from tests.cluster.waiting import until
 
 RECOVERY = 3.0  # seconds from the port's opening to the first message
@@ -62,7 +62,7 @@ def test_redis_absent_at_the_start(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path)
     try:
         cluster.start_services()
-        until(lambda: all(service.status("/healthz") == 200 for service in cluster.services))
+        until(lambda: all(service.status("/healthz") == 200 for service in cluster.services), STARTING)
         assert [service.status("/readyz") for service in cluster.services] == [503] * 3
         assert cluster.publish("room", "too early").status == 503
 
