@@ -49,6 +49,10 @@ class Entrance:
         else:
             self._read(channel, since, opening, index)
 
+    def is_reading(self, name: str) -> bool:
+        """Say whether somebody is being brought up to date with a channel from its log."""
+        return any(name == reading for reading, _ in self._reads)
+
     def hold_readers(self) -> None:
         """Let those whose read is under way wait for the next connection: the answer may never come."""
         for readers in self._reads.values():

@@ -11,8 +11,7 @@ H3  A message that chains goes out; one seen before is dropped; anything else st
 H4  Nobody joins a channel between the taking of a message and the beginning of its fan-out, so a newcomer never
     gets a message from before its start.
 H5  The edge is subscribed to exactly the channels somebody here listens to or left less than a linger ago (I9).
-H6  Who is seated may enter a channel more (`join`) or leave one (`part`): it enters like everybody else (H1, H4), and
-    its other channels notice nothing.
+H6  Who is seated may `join` one channel more, like everybody else (H1, H4), or `part` from one.
 """
 
 from collections.abc import Callable
@@ -102,7 +101,11 @@ class Hub:
 
     def channel(self, name: str) -> Channel:
         """Return a channel, which is asked for if nobody here listens to it."""
-        return self.channels.get(name) or self._create(name)
+        channel = self.channels.get(name)
+        if channel is None:
+            channel = self.channels[name] = Channel(name)
+            self._subscribe(channel)
+        return channel
 
     def join(self, joining: Joining) -> None:
         """Lead a seated subscriber into one more channel, maybe at once."""
@@ -136,13 +139,10 @@ class Hub:
         if not channel.occupied:
             self.wheel.schedule(channel, self._clock() + self._linger)
 
-    def _create(self, name: str) -> Channel:
-        channel = self.channels[name] = Channel(name)
-        self._subscribe(channel)
-        return channel
-
     def _on_linger_over(self, channel: Channel) -> None:
-        if not channel.occupied and self.channels.get(channel.name) is channel:
+        if self._entrance.is_reading(channel.name):
+            self._linger_if_empty(channel)
+        elif not channel.occupied and self.channels.get(channel.name) is channel:
             del self.channels[channel.name]
             channel.attempt = 0
             self.bus.unsubscribe(self._names.channel(channel.name))

@@ -23,6 +23,7 @@ S5  Parked bytes are bounded three ways: per seat in bytes (one that has too muc
 import os
 import socket
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -86,11 +87,27 @@ class Seat:
 class Parked:
     """What is known of a seat with parked bytes."""
 
-    __slots__ = ("begun", "since")
+    __slots__ = ("is_begun", "since", "sizes")
 
-    def __init__(self, since: float, begun: int) -> None:
+    def __init__(self, since: float) -> None:
         self.since = since  # when it fell behind
-        self.begun = begun  # bytes at the front of its outbox that belong to a write the kernel took a part of
+        self.sizes: deque[int] = deque()  # of the writes in its outbox; of the first, what is left
+        self.is_begun = True  # the kernel has taken a part of the first
+
+    def take(self, count: int) -> None:
+        """The kernel took so many bytes more."""
+        while self.sizes and count >= self.sizes[0]:
+            count -= self.sizes.popleft()
+            self.is_begun = False
+        if count and self.sizes:
+            self.sizes[0] -= count
+            self.is_begun = True
+
+    def drop(self) -> int:
+        """Forget all writes but one that was begun; return how many bytes are left of that."""
+        kept = self.sizes[0] if self.is_begun and self.sizes else 0
+        self.sizes = deque([kept] if kept else ())
+        return kept
 
 
 class Limits(NamedTuple):
@@ -228,7 +245,7 @@ class Seats:
     def replace_parked(self, seat: Seat, data: bytes) -> None:
         """Forget what is parked for a seat, but for the write that was begun, and park `data` instead."""
         if seat.outbox is not None:
-            kept = self._parked[seat].begun
+            kept = self._parked[seat].drop()
             self.parked_bytes -= len(seat.outbox) - kept
             del seat.outbox[kept:]
             self._append(seat, data)
@@ -245,7 +262,7 @@ class Seats:
     def _park(self, seat: Seat, rest: bytes) -> None:
         seat.outbox = bytearray()
         seat.direct = False
-        self._parked[seat] = Parked(self._clock(), len(rest))
+        self._parked[seat] = Parked(self._clock())
         self._poller.modify(seat.fd, WATCHED | WRITE)
         self._append(seat, rest)
 
@@ -253,6 +270,7 @@ class Seats:
         """Park bytes; if all seats together hold too much, those that wait longest are removed."""
         if seat.outbox is not None:
             seat.outbox += data
+            self._parked[seat].sizes.append(len(data))
         self.parked_bytes += len(data)
         while self.parked_bytes * OUTBOX_OVERHEAD > self._limits.total_bytes:
             self.remove(next(iter(self._parked)), "slow")
@@ -276,7 +294,7 @@ class Seats:
             return
         del seat.outbox[:taken]
         self.parked_bytes -= taken
-        self._parked[seat].begun = max(self._parked[seat].begun - taken, 0)
+        self._parked[seat].take(taken)
         if not seat.outbox:
             self._forget_parked(seat)
             seat.direct = seat.sharing

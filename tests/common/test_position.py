@@ -4,8 +4,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from common.channels import check_channel
 from common.errors import BadRequestError
-from common.position import START, Position, parse_named_positions, parse_position, parse_positions
+from common.position import (
+    START,
+    NamedStanding,
+    Position,
+    Standing,
+    named_positions,
+    parse_named_positions,
+    parse_position,
+    parse_positions,
+)
 
 LARGEST = 10**19 - 1
 NUMBERS = st.integers(0, LARGEST)
@@ -109,3 +119,48 @@ def test_a_list_of_the_wrong_length_is_refused(text: str, count: int, given: int
     sentence = f"since: {given} positions for {count} channels; send one for each id, in the same order"
     with pytest.raises(BadRequestError, match=f"^{sentence}$"):
         parse_positions(text, count)
+
+
+def is_name(text: str) -> bool:
+    """Say whether a text may name a channel."""
+    try:
+        check_channel(text)
+    except BadRequestError:
+        return False
+    return True
+
+
+NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20).filter(is_name)
+
+
+@given(st.dictionaries(NAMES, POSITIONS, min_size=1, max_size=5))
+@example({"a=1&b": START, "ü,%3D": Position(1, 2), "+": Position(3, 4)})
+def test_named_positions_survive_the_round_trip(positions: dict[str, Position]) -> None:
+    """Whatever the names are, and in the same order; the text is plain ASCII, fit for an SSE id and a header."""
+    text = named_positions({name: str(position) for name, position in positions.items()})
+    assert list(parse_named_positions(text).items()) == list(positions.items())
+    assert text.isascii()
+    assert text.isprintable()
+    assert " " not in text
+
+
+@given(st.text() | st.text("=&%-0123456789ab", max_size=30))
+def test_every_string_is_either_named_positions_or_refused(text: str) -> None:
+    """Nothing but BadRequestError ever comes out."""
+    try:
+        assert parse_named_positions(text)
+    except BadRequestError as error:
+        assert error.sentence.split(":")[0] in {"since", "id"}  # noqa: PT017  # it is allowed, not expected
+
+
+@pytest.mark.parametrize("text", ["", "1-2", "room", "=1-2", "room=1-2&", "a b=1-2", "%ff=1-2", "room=soon"])
+def test_named_positions_that_are_none(text: str) -> None:
+    """Each field has a name and a position."""
+    with pytest.raises(BadRequestError):
+        parse_named_positions(text)
+
+
+def test_a_standing_is_a_list_until_it_names_its_channels() -> None:
+    """The two forms of a cursor over several channels."""
+    assert Standing({"b": "1-2", "a": "3-4"}).cursor == "1-2,3-4"
+    assert NamedStanding({"b": "1-2", "a=": "3-4"}).cursor == "b=1-2&a%3D=3-4"

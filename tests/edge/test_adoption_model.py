@@ -11,7 +11,7 @@ import pytest
 
 from common.scripts import Bare
 from edge.channel import Channel, State
-from tests.edge.world import Client, Edge, Redis
+from tests.edge.world import STREAM, Client, Edge, Redis
 
 NAME = "room"
 
@@ -23,7 +23,7 @@ class Village:
         self.chance = chance
         self.redis = Redis(history=100_000)
         self.edges = [Edge(self.redis, adopts=True, sleep=self.sleep) for _ in range(chance.randint(1, 4))]
-        self.clients = [Client(self.redis, (NAME,), polls=False) for _ in self.edges]
+        self.clients = [Client(self.redis, (NAME,), STREAM) for _ in self.edges]
         self.published = 0
         self.handed_in: set[int] = set()
         self.late: set[int] = set()  # seen by an edge that lost its connection while they waited for an older edge

@@ -218,6 +218,25 @@ async def test_a_channel_is_given_up_after_its_linger(edge: SmallEdge) -> None:
     assert edge.bus.given_up == [b"t:room"]
 
 
+async def test_a_channel_is_not_given_up_while_somebody_is_being_brought_up_to_date(edge: SmallEdge) -> None:
+    """Who comes at the end of a linger and needs the log is not let into a channel that is gone by then."""
+    edge.log.append("room", b"old")
+    client = await edge.held("/sub?id=room")
+    client.close()
+    await edge.until(lambda: len(edge.seats) == 0)
+    edge.pass_time(29)
+    edge.log.failing = True
+    client, reads = await edge.connect(), edge.log.reads
+    await client.send(head("/sub?id=room&since=0"))
+    await edge.until(lambda: edge.log.reads > reads)
+    edge.pass_time(2)
+    assert edge.bus.given_up == []
+    edge.log.failing = False
+    await client.until(b'"old"')
+    edge.publish("room", b"new")
+    await client.until(b'"new"')
+
+
 async def test_messages_of_one_read_come_in_one_piece(edge: SmallEdge) -> None:
     """What Redis brings together is one chunk on the wire."""
     client = await edge.held("/sub?id=room")

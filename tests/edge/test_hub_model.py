@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from edge.channel import State
-from tests.edge.world import Client, Edge, Redis
+from tests.edge.world import EVENTS, POLL, STREAM, Client, Edge, PlainFraming, Redis
 
 CHANNELS = ("a", "b")
 
@@ -27,7 +27,14 @@ def _thin_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.fanout.STEP", 1)
 
 
+@pytest.fixture(autouse=True)
+def _plain_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event source whose channels change gets another framing: here the same."""
+    monkeypatch.setattr("edge.changes.framing_for", lambda transport, variant: EVENTS)
+
+
 INTERESTS = (("a",), ("b",), ("a", "b"))
+FRAMINGS = (STREAM, EVENTS, POLL)
 
 
 class World:
@@ -47,8 +54,8 @@ class World:
             self.published += 1
             self.redis.publish(name, b"%d" % self.published)
 
-    def arrive(self, edge: int, channels: tuple[str, ...], *, polls: bool) -> None:
-        client = Client(self.redis, channels, polls=polls)
+    def arrive(self, edge: int, channels: tuple[str, ...], framing: PlainFraming) -> None:
+        client = Client(self.redis, channels, framing)
         self.clients.append(client)
         self.edges[edge].attach(client)
 
@@ -71,6 +78,12 @@ class World:
         seat, edge = (one.seat, one.edge) if one is not None and one.polls else (None, None)
         if one and edge and seat and seat.framing is None and seat.opening is None:
             edge.attach(one)
+
+    def change(self, client: int, op: str, name: str, *, from_where_it_left: bool) -> None:
+        """Let a client change its channels where it sits."""
+        one = self.clients[client % len(self.clients)] if self.clients else None
+        if one is not None and one.edge is not None:
+            one.edge.change(one, op, name, from_where_it_left=from_where_it_left)
 
     def time_out(self, client: int) -> None:
         one = self.clients[client % len(self.clients)] if self.clients else None
@@ -96,6 +109,8 @@ class World:
         """Every connected client stands at the top of the log: it was given all, or told of a reset (I5)."""
         for client in self.clients:
             if client.edge is not None:
+                assert client.is_whole
+                assert not client.asked
                 for name in client.channels:
                     assert client.at[name] == self.redis.log(name).top
 
@@ -122,9 +137,22 @@ class HubMachine(RuleBasedStateMachine):
     def publish_more_than_is_kept(self, name: str) -> None:
         self.world.publish(name, 30)
 
-    @rule(edge=st.integers(0, 1), channels=st.sampled_from(INTERESTS), polls=st.booleans())
-    def arrive(self, edge: int, channels: tuple[str, ...], polls: bool) -> None:
-        self.world.arrive(edge, channels, polls=polls)
+    @rule(edge=st.integers(0, 1), channels=st.sampled_from(INTERESTS), framing=st.sampled_from(FRAMINGS))
+    def arrive(self, edge: int, channels: tuple[str, ...], framing: PlainFraming) -> None:
+        self.world.arrive(edge, channels, framing)
+
+    @rule(
+        client=st.integers(0, 9),
+        op=st.sampled_from(["sub", "unsub"]),
+        name=st.sampled_from(CHANNELS),
+        from_where_it_left=st.booleans(),
+    )
+    def change(self, client: int, op: str, name: str, from_where_it_left: bool) -> None:
+        self.world.change(client, op, name, from_where_it_left=from_where_it_left)
+
+    @rule(edge=st.integers(0, 1))
+    def pass_time(self, edge: int) -> None:
+        self.world.edges[edge].pass_time()
 
     @rule(client=st.integers(0, 9), edge=st.integers(0, 1))
     def move(self, client: int, edge: int) -> None:
@@ -215,9 +243,12 @@ def step(world: World, chance: random.Random, *, disasters: bool) -> None:
     newcomers = 0.5 if len(world.clients) < 12 else 0
     doings: list[tuple[float, Any]] = [
         (6, lambda: world.publish(name, chance.randint(1, 3))),
-        (newcomers, lambda: world.arrive(edge, chance.choice(INTERESTS), polls=chance.random() < 0.5)),
+        (newcomers, lambda: world.arrive(edge, chance.choice(INTERESTS), chance.choice(FRAMINGS))),
         (3, lambda: world.move(chance.randrange(12), edge)),
         (1, lambda: world.leave(chance.randrange(12))),
+        (3, lambda: world.change(chance.randrange(12), "sub", name, from_where_it_left=chance.random() < 0.5)),
+        (2, lambda: world.change(chance.randrange(12), "unsub", name, from_where_it_left=False)),
+        (0.1, one.pass_time),
         (8, lambda: one.deliver(chance.randint(1, 8))),
         (0.5, lambda: one.deliver(1, lose=True)),
         (0.5, lambda: one.deliver(2, repeat=True)),

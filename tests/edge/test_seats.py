@@ -18,6 +18,7 @@ from edge.poller import ERROR, HANGUP, READ, READ_HANGUP, WRITE, Poller, Selecto
 from edge.seats import Limits, Seat, Seats
 
 FRAMING = framing_for("stream", Variant(chunked=False))
+WEBSOCKET = framing_for("ws", Variant())
 MAX_PARKED = Limits().seat_bytes
 POLLERS = [make_poller, SelectorPoller]
 MUCH = b"".join(b"%07d\n" % number for number in range(500_000))  # more than any socket buffer takes
@@ -376,14 +377,24 @@ class Walker:
 
     def __init__(self, name: int, sock: socket.socket, seat: Seat, *, slow: bool) -> None:
         self.name, self.socket, self.seat, self.slow = name, sock, seat, slow
+        self.too_slow = seat.framing.too_slow if seat.framing is not None else b""
         self.due = b""  # everything that was sent to its channels while it was in them
+        self.ends = {0}  # where in it a message ends
         self.got = b""
         self.closed = False  # by itself
 
     def read(self, limit: int) -> None:
         """Take what has arrived: it must go on exactly where the last byte stopped."""
         self.got += received(self.socket, limit)
-        assert self.due.startswith(self.got), f"client {self.name} got {self.got[-200:]!r} for {self.due[-200:]!r}"
+        expected = self.due if self.due.startswith(self.got) or not self.too_slow else self._cut_short()
+        assert expected.startswith(self.got), f"client {self.name} got {self.got[-200:]!r} for {self.due[-200:]!r}"
+
+    def _cut_short(self) -> bytes:
+        """Return what a WebSocket may get that was too slow: whole messages, and then the frame that says so."""
+        pairs = zip(self.due, self.got, strict=False)
+        whole = next((at for at, (due, got) in enumerate(pairs) if due != got), len(self.due))
+        assert whole in self.ends, f"client {self.name} got its end in the middle of a message"
+        return self.due[:whole] + self.too_slow
 
 
 class Desk:
@@ -394,7 +405,7 @@ class Desk:
 
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """Take the bytes of a seat."""
-        assert {int(word) for word in data.split()} == {self.owners[seat]}
+        assert set(data.split()) == {b"%d" % self.owners[seat]}, f"a seat got {data[-200:]!r}"
 
 
 class Walk:
@@ -455,7 +466,7 @@ class Walk:
         self.reused += fd in self.numbers_seen
         self.numbers_seen.add(fd)
         seat = self.seats.add(fd)
-        seat.framing = FRAMING
+        seat.framing = self.random.choice([FRAMING, WEBSOCKET])
         seat.sharing = seat.direct = self.random.random() < 0.8
         client = Walker(next(self.names), theirs, seat, slow=self.random.random() < 0.25)
         self.desk.owners[seat] = client.name
@@ -477,6 +488,7 @@ class Walk:
         client = self._some_client()
         if client and not client.seat.ending:
             client.due += b"bye"
+            client.ends.add(len(client.due))
             self.seats.end(client.seat, b"bye", "test")
 
     def join(self) -> None:
@@ -498,6 +510,7 @@ class Walk:
         for client in self.clients:
             if client.seat in channel.seats:
                 client.due += data
+                client.ends.add(len(client.due))
         for seat in self.seats.broadcast(channel.seats, said(data), 1, 1):
             self.seats.write(seat, data)
 
@@ -564,7 +577,7 @@ class Walk:
             if sum(len(client.got) for client in self.clients) == before and not any(s.outbox for s in self.seats):
                 break
         for client in self.clients:
-            if not client.closed and client.seat.fd >= 0:
+            if not client.closed and client.seat.fd >= 0 and not client.got.endswith(client.too_slow or b"none"):
                 assert client.got == client.due, f"client {client.name} did not get everything"
         while self.strangers:
             self.stranger_goes()
@@ -609,6 +622,7 @@ def test_nobody_ever_gets_what_is_not_theirs(seed: int, make: Callable[[], Polle
         assert walk.reused > 50, "the walk did not reuse descriptors"
         assert walk.parked > 50, "the walk did not fill sockets"
         assert walk.counters.closed_total["stream", "slow"] > 0, "the walk removed nobody as slow"
+        assert any(client.got.endswith(client.too_slow) for client in walk.clients if client.too_slow), "nor told"
     finally:
         walk.close()
 

@@ -16,9 +16,10 @@ from typing import Any
 
 from common.channels import Names
 from common.message import Message, encode_frame
-from common.position import Position
+from common.position import Position, named_positions, parse_named_positions
 from common.scripts import Adopted, Bare, Synced, Wanted
 from edge.adoption import Adopter
+from edge.changes import Changes
 from edge.channel import State
 from edge.counters import Counters
 from edge.entrance import Entrance
@@ -27,9 +28,12 @@ from edge.framing import Framing, Item, Variant
 from edge.holding import standing
 from edge.hub import Hub
 from edge.opening import Opening
+from edge.operations import Operation
 from edge.recovery import Wish
 from edge.request import SubscribeRequest
 from edge.seats import Seat
+from edge.sessions import Sessions
+from edge.wheel import Wheel
 
 NAMES = Names("comet:")
 RECENT_EPOCHS = 32
@@ -155,16 +159,19 @@ class PlainFraming(Framing):
 
     content_type = ""
 
-    def __init__(self, *, one_shot: bool) -> None:
+    def __init__(self, transport: str, *, shows_cursor: bool) -> None:
         super().__init__(Variant())
-        self.__dict__["one_shot"] = self.__dict__["shows_cursor"] = one_shot
-        self.__dict__["transport"] = "poll" if one_shot else "stream"
+        self.__dict__["transport"] = transport
+        self.__dict__["one_shot"] = transport == "poll"
+        self.__dict__["shows_cursor"] = shows_cursor
 
     def encode(self, items: Sequence[Item], cursor: str) -> bytes:
         return pickle.dumps((list(items), cursor))
 
 
-STREAM, POLL = PlainFraming(one_shot=False), PlainFraming(one_shot=True)
+STREAM = PlainFraming("stream", shows_cursor=False)
+EVENTS = PlainFraming("sse", shows_cursor=True)
+POLL = PlainFraming("poll", shows_cursor=True)
 
 
 class RecordingSeats:
@@ -181,6 +188,9 @@ class RecordingSeats:
 
     def is_choked(self, seat: Seat) -> bool:
         return False
+
+    def get(self, fd: int) -> Seat | None:
+        return None
 
     def write(self, seat: Seat, data: bytes) -> None:
         stream = BytesIO(data)
@@ -200,36 +210,72 @@ class StrictLog:
 
 
 class Client:
-    """A subscriber that checks: each message follows the one before, or a reset stands between (I4, I6)."""
+    """A subscriber that checks: each message follows the one before, or a reset stands between (I4, I6).
 
-    def __init__(self, redis: Redis, channels: tuple[str, ...], *, polls: bool) -> None:
+    Its channels may change while it is seated: then a message comes only between a welcome and the acknowledgement of
+    the `unsub`. If it is an event source, each event's id must say where it stands on all of its channels.
+    """
+
+    def __init__(self, redis: Redis, channels: tuple[str, ...], framing: "PlainFraming") -> None:
         self.redis = redis
-        self.channels = channels
-        self.polls = polls
-        self.at: dict[str, Position] = {}  # where it stands on each channel
+        self.channels = channels  # those it has, or asks for when it comes
+        self.framing = framing
+        self.polls = framing is POLL
+        self.at: dict[str, Position] = {}  # where it stands on each channel it was welcomed to
+        self.left: dict[str, Position] = {}  # where it stood when it gave a channel up
+        self.asked: dict[str, Position | None] = {}  # what it waits for, and from where it goes on
         self.got: dict[str, list[str]] = {name: [] for name in channels}
         self.resets = 0
         self.cursor = ""
+        self.named = False
         self.seat: Seat | None = None
         self.edge: Edge | None = None
+        self._owed_a_reset: set[str] = set()
 
     def receive(self, items: list[Item], cursor: str) -> None:
         for item in items:
             getattr(self, f"_on_{item.kind}")(item)
+            if self.framing is EVENTS and item.seq:
+                self._check_cursor(item.cursor)
         if self.polls:
+            self._check_cursor(cursor)
             self.cursor = cursor
-            assert cursor == ",".join(str(self.at[name]) for name in self.channels), "told to go on from elsewhere"
+            self.channels = tuple(self.at)
 
-    def _on_welcome(self, item: Item) -> None:
-        start = _position(item.seq)
-        known = self.at.get(item.channel)
-        assert known is None or start == known or self._reset_follows, f"welcomed at {start}, stood at {known}"
-        self.at[item.channel] = start
+    def _check_cursor(self, cursor: str) -> None:
+        self.named = "=" in cursor
+        names = parse_named_positions(cursor) if self.named else self.channels
+        stands = {name: str(self.at[name]) for name in names}
+        assert set(stands) == set(self.at), "a cursor that leaves a channel out"
+        assert cursor == (named_positions(stands) if self.named else ",".join(stands.values())), "from elsewhere"
 
-    _reset_follows = False
+    def on_welcome(self, item: Item) -> None:
+        """It is welcomed at the position it went on from, or a reset must follow."""
+        start, name = _position(item.seq), item.channel
+        known = self.asked.pop(name, None) or self.at.get(name)
+        if known is not None and start != known:
+            self._owed_a_reset.add(name)
+        self.at[name] = start
+        if name not in self.channels:
+            self.channels += (name,)
+
+    _on_welcome = on_welcome
+
+    def _on_unsub(self, item: Item) -> None:
+        self.asked.pop(item.channel, None)
+        if item.channel in self.at:
+            self.left[item.channel] = self.at.pop(item.channel)
+        self.channels = tuple(name for name in self.channels if name != item.channel)
+
+    def _on_error(self, item: Item) -> None:
+        assert item.code in {409, 503}
+        assert item.channel not in self.at
+        self.asked.pop(item.channel, None)
 
     def _on_data(self, item: Item) -> None:
-        self.got[item.channel].append(item.content or "")
+        assert item.channel in self.at, f"a message of {item.channel}, where it is not welcome"
+        assert item.channel not in self._owed_a_reset, "welcomed from elsewhere without a reset"
+        self.got.setdefault(item.channel, []).append(item.content or "")
         if not item.seq:
             return
         position, before = _position(item.seq), self.at[item.channel]
@@ -239,7 +285,13 @@ class Client:
 
     def _on_reset(self, item: Item) -> None:
         self.resets += 1
+        self._owed_a_reset.discard(item.channel)
         self.at[item.channel] = _position(item.seq)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it was told of everything it was owed."""
+        return not self._owed_a_reset
 
 
 def _position(seq: str) -> Position:
@@ -278,6 +330,9 @@ class Edge:
         self.fanout = fanout
         fanout._log = StrictLog()  # type: ignore[assignment]
         self.counters = counters
+        sessions = Sessions("edge", self.seats)  # type: ignore[arg-type]
+        self.changes = Changes(self.hub, fanout, self.seats, sessions, counters, self.clock)  # type: ignore[arg-type]
+        self.changes.seat_wheel = Wheel(lambda seat: None, self.now)
         if self.adopter is not None:
             self.adopter.on_not_adopted = self.hub.on_not_adopted
         entrance.on_seated = self.on_seated
@@ -311,20 +366,17 @@ class Edge:
         seat, client = opening.seat, self.seats.clients[opening.seat]
         seat.opening, seat.framing = None, opening.framing
         seat.positions = standing(opening) if opening.framing.shows_cursor else None
+        starts = dict(zip(opening.request.channels, opening.starts, strict=True))
         if client.polls:
-            for name, start in zip(opening.request.channels, opening.starts, strict=True):
+            for name, start in starts.items():
                 assert start is not None
-                if not client.cursor:
-                    client.at[name] = start
+                client.at.setdefault(name, start)
             if opening.items:
                 self.fanout.deliver(seat, opening.items)
             return
-        client._reset_follows = any(item.kind == "reset" for item in opening.items)
-        welcomes = [
-            Item("welcome", name, seq=str(start))
-            for name, start in zip(opening.request.channels, opening.starts, strict=True)
-        ]
-        client.receive(welcomes + stamp(opening.items, seat.positions), "")
+        for name, start in starts.items():
+            client.on_welcome(Item("welcome", name, seq=str(start)))
+        client.receive(stamp(opening.items, seat.positions), "")
 
     # What the test does to it.
 
@@ -372,18 +424,34 @@ class Edge:
 
     def attach(self, client: Client) -> None:
         """Let a client subscribe here, from where it stands."""
-        request = SubscribeRequest("", client.channels, since=self._since(client))
+        client.asked.clear()
+        request = SubscribeRequest("", client.channels, since=self._since(client), named=client.named)
         seat = client.seat = client.seat or Seat(next(_FDS))
         client.edge = self
         self.seats.clients[seat] = client
-        self.hub.attach(seat, request, POLL if client.polls else STREAM)
+        self.hub.attach(seat, request, client.framing)
 
     def _since(self, client: Client) -> tuple[Position, ...] | None:
-        if client.polls and client.cursor:
-            return tuple(_position(each) for each in client.cursor.split(","))
-        if not client.polls and len(client.at) == len(client.channels):
+        if len(client.at) == len(client.channels):
             return tuple(client.at[name] for name in client.channels)
         return None
+
+    def change(self, client: Client, op: str, name: str, *, from_where_it_left: bool) -> None:
+        """Let a seated client change its channels."""
+        seat = client.seat
+        if seat is None or seat.framing is None:
+            return
+        since = client.left.get(name) if from_where_it_left else None
+        if op == "sub" and name not in client.at:
+            since = client.asked.setdefault(name, since)
+        elif client.polls and len(client.at) == 1:
+            return  # what has no channel left does not poll
+        self.changes.change(seat, [Operation(op, name, since)], lambda channels: None)
+
+    def pass_time(self) -> None:
+        """Let who waits for a channel give up."""
+        self.now += 4
+        self.changes.wheel.advance(self.now)
 
     def time_out(self, client: Client) -> None:
         """Answer a waiting poll with nothing."""
