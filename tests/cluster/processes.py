@@ -103,7 +103,12 @@ class Process:
     @property
     def log(self) -> str:
         """The end of what it wrote."""
-        return self._log.read_text(errors="replace")[-LOG_TAIL:] if self._log.exists() else ""
+        return self.whole_log[-LOG_TAIL:]
+
+    @property
+    def whole_log(self) -> str:
+        """All that it wrote."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def _end(self, *, graceful: bool) -> None:
         process, self._process = self._process, None
