@@ -8,6 +8,32 @@ export function install(cluster: FakeCluster): void {
   vi.stubGlobal("WebSocket", socketOf(cluster));
   vi.stubGlobal("EventSource", sourceOf(cluster));
   vi.stubGlobal("document", documentOf(cluster));
+  const page = new EventTarget();
+  vi.stubGlobal("addEventListener", page.addEventListener.bind(page));
+  vi.stubGlobal("removeEventListener", page.removeEventListener.bind(page));
+  vi.stubGlobal("dispatchEvent", page.dispatchEvent.bind(page));
+  vi.stubGlobal("navigator", { onLine: true, locks: new Locks() });
+  vi.stubGlobal("localStorage", new Storage());
+}
+
+/** Let something happen to the page: `offline`, `freeze`, `resume` and so on. */
+export const happen = (name: string): void => void dispatchEvent(new Event(name));
+
+class Storage {
+  private _items = new Map<string, string>();
+  getItem = (key: string): string | null => this._items.get(key) ?? null;
+  setItem = (key: string, value: string): void => void this._items.set(key, value);
+}
+
+/** Web Locks: each name has one holder, the others wait in line. */
+class Locks {
+  private _lines = new Map<string, Promise<unknown>>();
+
+  request(name: string, options: { signal: AbortSignal }, use: () => unknown): Promise<unknown> {
+    const turn = (this._lines.get(name) ?? Promise.resolve()).then(() => options.signal.aborted || use());
+    this._lines.set(name, turn.catch(() => {}));
+    return turn;
+  }
 }
 
 const http = (url: string): URL => new URL(url.replace(/^ws/, "http"));
@@ -21,7 +47,7 @@ function socketOf(cluster: FakeCluster): unknown {
     constructor(url: string) {
       queueMicrotask(() => {
         try {
-          cluster.reach("ws", http(url));
+          if (cluster.reach("ws", http(url)).mute) return;
           this._session = cluster.attach(http(url), this._tell, this._cut);
         } catch {
           this._cut();

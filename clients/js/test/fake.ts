@@ -19,6 +19,8 @@ interface Edge {
   url: string;
   alive: boolean;
   blocked: Set<TransportName>;
+  /** Takes WebSockets and never says a word. */
+  mute?: boolean;
   refuse?: () => Response | undefined;
 }
 
@@ -27,6 +29,8 @@ const KEPT = 5;
 export class FakeCluster implements World {
   edges: Edge[] = ["http://a.test", "http://b.test"].map((url) => ({ url, alive: true, blocked: new Set() }));
   requests: URL[] = [];
+  /** The only token that is good; "" is none needed. */
+  token = "";
   private _logs = new Map<string, Entry[]>();
   private _tag = 100;
   private _seats = new Map<string, Seat>();
@@ -120,6 +124,7 @@ export class FakeCluster implements World {
   /** Whether a request gets through, and to which edge; throws as a network does. */
   reach(transport: TransportName, url: URL): Edge {
     this.requests.push(url);
+    if (this.token && url.searchParams.get("token") !== this.token) throw new TypeError("network");
     const edge = this._edge(url);
     if (!edge.alive || edge.blocked.has(transport)) throw new TypeError("network");
     return edge;
@@ -129,6 +134,10 @@ export class FakeCluster implements World {
     await null;
     const url = new URL(input);
     const [, path, session] = url.pathname.split("/");
+    if (this.token && url.searchParams.get("token") !== this.token) {
+      this.requests.push(url);
+      return Response.json({ type: "error", code: 401, content: "token: it has expired" }, { status: 401 });
+    }
     const edge = this.reach(path as TransportName, url);
     const refusal = edge.refuse?.();
     if (refusal) return refusal;

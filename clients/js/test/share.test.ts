@@ -1,0 +1,149 @@
+/** Several clients on one page are to Web Locks and BroadcastChannel what several tabs are. */
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
+import type { Comet, Message, Options } from "../src/index.js";
+import { happen, install } from "./browser-parts.js";
+import { FakeCluster } from "./fake.js";
+import { channel, comet, contents, until } from "./suite.js";
+
+let cluster: FakeCluster;
+
+beforeEach(() => {
+  cluster = new FakeCluster();
+  install(cluster);
+});
+
+afterEach(() => {
+  vi.unstubAllGlobals();
+});
+
+async function tab(id: string, options: Options = {}): Promise<{ client: Comet; got: Message[] }> {
+  const client = comet(cluster.urls, { share: true, ...options });
+  const got: Message[] = [];
+  client.subscribe(id, (message) => got.push(message));
+  await until(() => client.state.state === "open" && client.positions[id]);
+  return { client, got };
+}
+
+test("tabs share one connection and each hears everything once", async () => {
+  const id = channel();
+  const tabs = [await tab(id), await tab(id), await tab(id)];
+  expect(cluster.held).toBe(1);
+  expect(tabs.map(({ client }) => !!client.state.shared)).toEqual([false, true, true]);
+  await cluster.publish(id, "1");
+  await cluster.publish(id, "2");
+  await until(() => tabs.every(({ got }) => got.length === 2));
+  for (const { got } of tabs) expect(contents(got)).toEqual(["1", "2"]);
+});
+
+test("when the leader goes another takes over from the positions", async () => {
+  const id = channel();
+  const [first, second, third] = [await tab(id), await tab(id), await tab(id)];
+  await cluster.publish(id, "1");
+  await until(() => third.got.length === 1);
+  first.client.close();
+  await cluster.publish(id, "2");
+  await until(() => second.got.length === 2 && third.got.length === 2);
+  await cluster.publish(id, "3");
+  await until(() => second.got.length === 3 && third.got.length === 3);
+  expect([contents(second.got), contents(third.got)]).toEqual([["1", "2", "3"], ["1", "2", "3"]]);
+  expect(cluster.held).toBe(1);
+  expect(!!second.client.state.shared).toBe(false);
+});
+
+test("a channel is held as long as any tab wants it, and hears only who does", async () => {
+  const [id, other] = [channel(), channel()];
+  const first = await tab(id);
+  const second = await tab(other);
+  await cluster.publish(other, "1");
+  await until(() => second.got.length === 1);
+  expect(first.got).toEqual([]);
+  const third = await tab(other);
+  second.client.unsubscribe(other);
+  await cluster.publish(other, "2");
+  await until(() => third.got.length === 1);
+  third.client.close(); // as a crash: it says nothing, but its lock is free
+  await until(() => cluster.requests.length);
+  await cluster.publish(id, "3");
+  await until(() => first.got.length === 1);
+  expect([contents(first.got), contents(second.got), contents(third.got)]).toEqual([["3"], ["1"], ["2"]]);
+});
+
+test("a tab that is gone is not served any longer", async () => {
+  const [id, other] = [channel(), channel()];
+  await tab(id);
+  const second = await tab(other);
+  const told = vi.spyOn(cluster, "change");
+  second.client.close();
+  await until(() => told.mock.calls.some(([, ops]) => ops.some(({ op, id }) => op === "unsub" && id === other)));
+});
+
+test("who joins with a history or a position gets it, and the others nothing twice", async () => {
+  const id = channel();
+  const first = await tab(id);
+  for (const content of ["1", "2", "3"]) await cluster.publish(id, content);
+  await until(() => first.got.length === 3);
+  const behind = await tab(id, { since: { [id]: first.got[0]!.seq! } });
+  await until(() => behind.got.length === 2);
+  await cluster.publish(id, "4");
+  await until(() => behind.got.length === 3 && first.got.length === 4);
+  expect([contents(first.got), contents(behind.got)]).toEqual([["1", "2", "3", "4"], ["2", "3", "4"]]);
+});
+
+test("a history is had by a tab that joins", async () => {
+  const id = channel();
+  const first = await tab(id, { history: 2 });
+  for (const content of ["1", "2", "3"]) await cluster.publish(id, content);
+  await until(() => first.got.length === 3);
+  const late = await tab(id, { history: 2 });
+  await until(() => late.got.length === 2);
+  expect([contents(first.got), contents(late.got)]).toEqual([["1", "2", "3"], ["2", "3"]]);
+});
+
+test("a frozen leader hands over, and joins again when it is back", async () => {
+  const id = channel();
+  const first = await tab(id);
+  happen("freeze"); // it is one page here, so all of it freezes
+  expect(cluster.held).toBe(0);
+  await cluster.publish(id, "1");
+  happen("resume");
+  await until(() => first.got.length === 1);
+});
+
+test("other tokens, other names and `false` do not share", async () => {
+  const id = channel();
+  await tab(id, { token: "ann" });
+  await tab(id, { token: "bob" });
+  await tab(id, { share: "mine" });
+  await tab(id, { share: false });
+  expect(cluster.held).toBe(4);
+});
+
+test("without Web Locks each tab has a connection of its own", async () => {
+  vi.stubGlobal("navigator", { onLine: true });
+  const id = channel();
+  await tab(id);
+  await tab(id);
+  expect(cluster.held).toBe(2);
+});
+
+test("a follower can have the connection renewed", async () => {
+  const id = channel();
+  const first = await tab(id);
+  const second = await tab(id);
+  const before = first.client.state.session;
+  second.client.reconnect();
+  await until(() => second.client.state.state === "open" && second.client.state.session !== before);
+  await cluster.publish(id, "1");
+  await until(() => second.got.length === 1 && first.got.length === 1);
+});
+
+test("a new leader asks the others what they want", async () => {
+  const [id, other] = [channel(), channel()];
+  const first = await tab(id);
+  await tab(id);
+  const third = await tab(other);
+  first.client.close();
+  await until(() => cluster.held === 1);
+  await cluster.publish(other, "1");
+  await until(() => third.got.length === 1);
+});
