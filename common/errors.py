@@ -12,6 +12,8 @@
 Every message is one sentence for a person: what is wrong, what was expected, what to do.
 """
 
+import errno
+
 
 class CometError(Exception):
     """The root of the project's errors."""
@@ -63,6 +65,12 @@ class SettingsError(CometError):
     """A setting cannot be used; the process must not start with it."""
 
 
-def port_taken(variable: str, port: int) -> SettingsError:
-    """Return the error for a port that another program listens on; `variable` is the setting's full name."""
-    return SettingsError(f"{variable}={port}: the port is taken; stop the other program or choose another port")
+def cannot_listen(variable: str, host: str, port: int, error: OSError | UnicodeError) -> SettingsError:
+    """Return the error for an address that cannot be listened on; `variable` is the full name of the port's setting."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.EADDRINUSE:
+        return SettingsError(f"{variable}={port}: the port is taken; stop the other program or choose another port")
+    if number == errno.EACCES:
+        return SettingsError(f"{variable}={port}: this user may not listen on it; choose a port from 1024 on")
+    where = "COMET_ADMIN_HOST" if "_ADMIN_" in variable else variable.removesuffix("PORT") + "HOST"
+    return SettingsError(f"{where}={host}: this is no address of this machine; 0.0.0.0 stands for all of them")

@@ -1,13 +1,12 @@
 """What our aiohttp services share: answers of one JSON line, errors too, and a listener that names its setting."""
 
-import errno
 import logging
 
 import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from common.errors import RequestError, UnauthorizedError, UnavailableError, port_taken
+from common.errors import RequestError, UnauthorizedError, UnavailableError, cannot_listen
 from common.logs import get_logger
 
 SHUTDOWN_TIMEOUT = 5.0  # seconds that requests in flight get at the end
@@ -54,17 +53,15 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 async def listen(app: web.Application, host: str, port: int, port_variable: str) -> web.AppRunner:
     """Serve `app` until `cleanup()` of the returned runner.
 
-    Raises `SettingsError` naming `port_variable` if the port is taken, OSError if it cannot be used otherwise.
+    Raises `SettingsError` naming `port_variable`, or the setting of its host, if that cannot be.
     """
     runner = web.AppRunner(app, access_log=None, logger=_server_logger, shutdown_timeout=SHUTDOWN_TIMEOUT)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: the host is no name that could be looked up
         await runner.cleanup()
-        if error.errno == errno.EADDRINUSE:
-            raise port_taken(port_variable, port) from None
-        raise
+        raise cannot_listen(port_variable, host, port, error) from None
     return runner
 
 

@@ -9,6 +9,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.connection import HiredisRespSerializer
 
+from common.errors import SettingsError
+
 CONNECT_TIMEOUT = 1.0
 COMMAND_TIMEOUT = 1.0  # "Redis down" must become a 503 within a second
 
@@ -38,14 +40,20 @@ class PackedByHiredis(AbstractConnection):
 
 
 def connect(url: str) -> Redis:
-    """Return a redis-py client; it connects at its first command and never retries by itself."""
-    client: Redis = Redis.from_url(
-        url,
-        socket_connect_timeout=CONNECT_TIMEOUT,
-        socket_timeout=COMMAND_TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
-    )
+    """Return a redis-py client; it connects at its first command and never retries by itself.
+
+    Raises `SettingsError` if the URL carries an option that redis-py cannot read.
+    """
+    try:
+        client: Redis = Redis.from_url(
+            url,
+            socket_connect_timeout=CONNECT_TIMEOUT,
+            socket_timeout=COMMAND_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+            protocol=2,
+        )
+    except ValueError as error:
+        raise SettingsError(f"COMET_REDIS_URL: {error}") from None
     pool = client.connection_pool
     pool.connection_class = type("Connection", (PackedByHiredis, pool.connection_class), {})
     return client

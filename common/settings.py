@@ -7,13 +7,18 @@ from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from common.allowed import advice
 from common.errors import SettingsError
 
 PREFIX = "COMET_"
 SECRET = frozenset({"publish_keys"})  # settings whose value is never shown
 SHORTEST_KEY = 16
+PASSWORD = re.compile(r":[^:@/]*@")
+_PREFIX = re.compile(r"[^\s{}!*]{1,64}")
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z0-9\-._~+/=]+")  # what a bearer token may hold (RFC 6750 section 2.1)
 REDIS_SCHEMES = ("redis", "rediss", "unix")
 
@@ -27,7 +32,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     redis_url: str = Field("redis://127.0.0.1:6379", description="Redis or Valkey: redis://, rediss:// or unix://")
-    prefix: str = Field("comet:", pattern=r"^[^\s{}!*]{1,64}$", description="what every name in Redis starts with")
+    prefix: str = Field("comet:", description="what every name in Redis starts with")
     history_size: int = Field(100, ge=0, le=100_000, description="messages kept per channel; 0 keeps none")
     history_ttl: int = Field(300, ge=1, le=2_592_000, description="seconds a channel's history is kept")
     adopt: bool = Field(True, description="give plain PUBLISH messages a position and history, too")
@@ -79,7 +84,14 @@ class Settings(BaseSettings):
     def _check_redis_url(cls, value: str) -> str:
         if urlsplit(value).scheme not in REDIS_SCHEMES:
             raise ValueError("must start with " + ", ".join(f"{scheme}://" for scheme in REDIS_SCHEMES))
-        urlsplit(value).port  # noqa: B018  # raises ValueError if it is not a port number
+        _check_port(value)
+        return value
+
+    @field_validator("prefix")
+    @classmethod
+    def _check_prefix(cls, value: str) -> str:
+        if not _PREFIX.fullmatch(value) or not value.isprintable():
+            raise ValueError("give 1 to 64 printable characters, none of them white space or one of { } ! *")
         return value
 
     @field_validator("edge_url", mode="before")
@@ -109,7 +121,11 @@ class Settings(BaseSettings):
     def _split_origins(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        return tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip() not in {"", "*"})
+        origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip() not in {"", "*"})
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"an origin looks like https://example.com or http://localhost:8000, not {origin!r}")
+        return origins
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -128,8 +144,15 @@ def _edge_url(text: str) -> str:
     parts = urlsplit(text)
     if text != "/" and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment):
         raise ValueError(f"{text!r} must be / or an address such as https://push.example or http://127.0.0.1:8080")
-    parts.port  # noqa: B018  # raises ValueError if it is not a port number
+    _check_port(text)
     return text if text == "/" else text.rstrip("/")
+
+
+def _check_port(url: str) -> None:
+    try:
+        urlsplit(url).port  # noqa: B018  # raises ValueError if it is none
+    except ValueError:
+        raise ValueError("the port in it must be a number from 0 to 65535") from None
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
@@ -145,10 +168,18 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     return warnings
 
 
-def _sentence(fault: Mapping[str, object]) -> str:
-    """Turn one pydantic fault into a line that names the variable."""
-    location = fault["loc"]
-    name = str(location[0]).upper() if isinstance(location, tuple) and location else "SETTINGS"
-    text = str(fault["msg"]).removeprefix("Value error, ")
-    given = "(not shown)" if name.lower() in SECRET else repr(fault["input"])
-    return f"{PREFIX}{name}={given}: {text[:1].lower()}{text[1:]}"
+def _sentence(fault: ErrorDetails) -> str:
+    """Turn one pydantic fault into a line that names the variable, what it got and what is allowed."""
+    name = str(fault["loc"][0])
+    if fault["type"] == "value_error":  # our own checks word it themselves
+        text = fault["msg"].removeprefix("Value error, ")
+    else:
+        text = advice(name, Settings.model_fields[name])
+    return f"{PREFIX}{name.upper()}={_shown(name, fault['input'])}: {text}"
+
+
+def _shown(name: str, value: object) -> str:
+    """Return a value as an error may show it: without what is secret in it."""
+    if name in SECRET:
+        return "(not shown)"
+    return repr(PASSWORD.sub(":***@", value) if isinstance(value, str) else value)

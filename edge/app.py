@@ -284,4 +284,6 @@ class Edge:
 def _most_connections(wanted: int) -> int:
     """Return how many connections may be held: what is wanted (0: as many as go), if the open-file limit allows it."""
     possible = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_FILES - MARGIN
+    if wanted > possible:
+        get_logger().warning("COMET_MAX_CONNECTIONS is more than the open files allow", wanted=wanted, limit=possible)
     return min(wanted or possible, possible)

@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 
-from common.errors import SettingsError
+from common.errors import cannot_listen
 from common.logs import get_logger
 from edge.front import Front
 from edge.poller import ERROR, HANGUP, READ, READ_HANGUP, WRITE, Poller
@@ -45,11 +45,8 @@ class Listener:
         """Bind, listen and begin to accept; raises SettingsError if the port cannot be had."""
         try:
             listening = _listen(host, port)
-        except OSError as error:
-            raise SettingsError(
-                f"COMET_EDGE_PORT={port}: cannot listen on {host}:{port} ({error.strerror}); "
-                "stop the program that uses it or choose another port"
-            ) from None
+        except (OSError, UnicodeError) as error:  # UnicodeError: the host is no name that could be looked up
+            raise cannot_listen("COMET_EDGE_PORT", host, port, error) from None
         self._socket, self._fd = listening, listening.fileno()
         self.port = listening.getsockname()[1]
         self._poller.register(self._fd, READ)
@@ -162,7 +159,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listening.setblocking(False)
         listening.bind((host, port))
         listening.listen(BACKLOG)
-    except OSError:
+    except BaseException:
         listening.close()
         raise
     return listening

@@ -141,6 +141,33 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(start: Start) -> None:
     assert errors.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("service", "variable", "value", "line"),
+    [
+        ("edge", "COMET_EDGE_PORT", "80800", "COMET_EDGE_PORT='80800': give a whole number (port, from 0 to 65535)"),
+        ("edge", "COMET_HEARTBEAT", "x", "COMET_HEARTBEAT='x': give a number (seconds, more than 0 to 86400)"),
+        ("edge", "COMET_SLOW_POLICY", "drop", "COMET_SLOW_POLICY='drop': give disconnect or latest"),
+        ("edge", "COMET_REDIS_URL", "amqp://h", "COMET_REDIS_URL='amqp://h': must start with redis://, "),
+        ("edge", "COMET_REDIS_URL", "redis://:pw@h:x", "COMET_REDIS_URL='redis://:***@h:x': the port in it must be"),
+        ("edge", "COMET_REDIS_URL", "redis://h?db=x", "COMET_REDIS_URL: Invalid value for 'db' in connection URL"),
+        ("edge", "COMET_EDGE_HOST", "203.0.113.7", "COMET_EDGE_HOST=203.0.113.7: this is no address of this machine"),
+        ("edge", "COMET_EDGE_HOST", "x" * 70, f"COMET_EDGE_HOST={'x' * 70}: this is no address of this machine"),
+        ("edge", "COMET_ADMIN_HOST", "203.0.113.7", "COMET_ADMIN_HOST=203.0.113.7: this is no address of this machine"),
+        ("publisher", "COMET_PUBLISHER_HOST", "no.invalid", "COMET_PUBLISHER_HOST=no.invalid: this is no address of"),
+        ("publisher", "COMET_PUBLISH_KEYS", "short", "COMET_PUBLISH_KEYS=(not shown): each key needs at least 16"),
+        ("publisher", "COMET_EDGE_URL", "ftp://x", "COMET_EDGE_URL='ftp://x': 'ftp://x' must be / or an address"),
+    ],
+)
+def test_a_wrong_setting_of_any_kind_stops_the_process(
+    start: Start, service: str, variable: str, value: str, line: str
+) -> None:
+    """One line that names the variable, what it got and what is allowed; exit code 2, and no traceback."""
+    ports = {f"COMET_{service.upper()}_PORT": "0", f"COMET_{service.upper()}_ADMIN_PORT": "0"}
+    code, errors = result(start("-m", service, **(ports | {variable: value})))
+    assert errors.startswith(f"comet {service}: {line}")
+    assert (code, errors.count("\n")) == (2, 1)
+
+
 @pytest.mark.parametrize("variable", ["COMET_PUBLISHER_PORT", "COMET_PUBLISHER_ADMIN_PORT"])
 def test_a_taken_port_is_one_line_that_names_the_setting(start: Start, variable: str) -> None:
     """Each port that somebody else has stops the process with a sentence that says what to do."""
