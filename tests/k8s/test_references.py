@@ -27,7 +27,8 @@ from tests.lb.paths import FOR_EDGES, FOR_NOBODY, FOR_THE_PUBLISHER
 pytestmark = pytest.mark.system
 
 SETTINGS = {PREFIX + name.upper() for name in Settings.model_fields}
-MADE_BY_HAND = {"comet"}  # the Secret that overlays/prod says how to make
+MADE_BY_HAND = {"comet"}  # the Secret that must be there, and that overlays/prod says how to make
+PAGE = ROOT / "docs/deploy-kubernetes.md"
 LATEST_EXIT = 5  # seconds after COMET_DRAIN_SECONDS at which an edge is gone, at the latest
 
 
@@ -71,12 +72,13 @@ def test_every_reference_to_a_map_or_a_secret_resolves(overlay: Rendered) -> Non
             assert known or by_hand or reference.get("optional"), (name, reference)
 
 
-def test_the_secret_made_by_hand_is_described() -> None:
-    """Whoever applies overlays/prod is told the Secret's name and its key, which is a setting."""
+def test_the_secrets_made_by_hand_are_described() -> None:
+    """Whoever applies overlays/prod is told each Secret's name and its key, which is a setting."""
     text = (ROOT / "k8s/overlays/prod/kustomization.yaml").read_text()
-    ((name, key),) = re.findall(r"create secret generic (\S+) --from-literal=(\w+)=", text)
-    assert ({name}, key) == (MADE_BY_HAND, "COMET_REDIS_URL")
-    assert key in SETTINGS
+    told = re.findall(r"create secret generic (\S+) --from-literal=(\w+)=", text)
+    assert told == [("comet", "COMET_REDIS_URL"), ("comet-publisher", "COMET_PUBLISH_KEYS")]
+    assert {key for _, key in told} <= SETTINGS
+    assert told == re.findall(r"create secret generic (\S+) --from-literal=(\w+)=", PAGE.read_text())
 
 
 def test_every_variable_is_a_setting(overlay: Rendered) -> None:
@@ -296,7 +298,7 @@ def test_pods_are_confined(overlay: Rendered) -> None:
 def test_the_image_is_the_one_that_the_dockerfile_makes(overlay: Rendered) -> None:
     """Pods run as the image's user, and the image has the name that Compose gives it."""
     (uid, gid) = re.findall(r"^USER (\d+):(\d+)$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)[-1]
-    (name,) = re.findall(r"image: \$\{COMET_IMAGE:-([\w-]+)\}", (ROOT / "compose.yaml").read_text())
+    (name,) = set(re.findall(r"image: \$\{COMET_IMAGE:-([\w-]+)\}", (ROOT / "compose.yaml").read_text()))
     for workload in overlay.of("Deployment"):
         context = pod_spec(workload)["securityContext"]
         assert (context["runAsUser"], context["runAsGroup"]) == (int(uid), int(gid))

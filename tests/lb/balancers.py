@@ -49,7 +49,7 @@ class Edge(Service):
 
 def edges_behind(folder: Path, **settings: str) -> Cluster:
     """Return a cluster whose two edges have the same ports on two addresses, as on two machines."""
-    cluster = Cluster(folder, edges="", **settings)
+    cluster = Cluster(folder, edges="", COMET_EDGE_URL="/", **settings)  # pages come from the balancer, too
     ports = free_ports(2)
     cluster.edges = [
         Edge(f"edge-{name}", host, (ports[0], ports[1]), cluster.valkey.url, folder, **settings)

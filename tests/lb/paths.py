@@ -1,7 +1,7 @@
 """Which paths are public, and whose they are: the same for every load balancer and every route of Kubernetes."""
 
 FOR_EDGES = ("/sub", "/stream", "/sse", "/poll", "/jsonp", "/iframe", "/ws", "/sub/3f2a.Xy_-9")
-FOR_THE_PUBLISHER = ("/", "/chat", "/static/comet.js", "/static/img/logo.v2.svg", "/demo/pub")
+FOR_THE_PUBLISHER = ("/", "/chat", "/static/comet.js", "/static/img/logo.v2.svg", "/demo/pub", "/demo/config.json")
 FOR_NOBODY = (
     "/pub",
     "/pub/",

@@ -10,9 +10,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from tests.cluster.clients import PollClient, StreamClient, get
-from tests.cluster.processes import START, Cluster
+from tests.cluster.processes import Cluster
 from tests.cluster.running import running
-from tests.cluster.waiting import until
+from tests.cluster.waiting import STARTING, until
 from tests.lb.balancers import Balancer, Haproxy, edges_behind
 from tests.lb.conftest import EACH, balancing
 from tests.lb.talking import Backend, WebSocketClient, ask
@@ -57,7 +57,7 @@ def test_every_edge_is_restarted(kind: type[Balancer], tmp_path: Path, channel: 
         for edge in cluster.edges:
             edge.stop()
             edge.start()
-            until(lambda edge=edge: edge.ready, START)
+            until(lambda edge=edge: edge.ready, STARTING)
         assert [stream.next_object()["type"] for stream in streams] == ["close", "close"]
         assert [close_code(one) for one in sockets] == [SERVICE_RESTART] * 2
         cluster.publish(channel, "after")

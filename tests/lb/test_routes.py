@@ -1,7 +1,9 @@
 """What a load balancer lets through, where it takes it, and what it says about the client."""
 
+import re
 import socket
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
@@ -59,6 +61,16 @@ def test_the_public_cannot_publish(balancer: Balancer, edges: Cluster, channel: 
         assert get(balancer.port, "/pub", id=channel, content="from outside").status == 404
         edges.publish(channel, "from inside")
         assert subscriber.receive() == "from inside"
+
+
+@pytest.mark.parametrize("page", ["/", "/chat"])
+def test_pages_get_all_they_need(balancer: Balancer, page: str) -> None:
+    """Every file that a real page names comes through the balancer, too, and so does its configuration."""
+    answer = get(balancer.port, page)
+    assert answer.status == 200
+    named = {urljoin(page, path) for path in re.findall(r'(?:src|href)="([^"#:]+)"', answer.text)} - {"/admin"}
+    for path in named | {"/static/comet.js", "/static/comet.mjs", "/demo/config.json"}:
+        assert get(balancer.port, path).status == 200, path
 
 
 def test_the_clients_real_address_is_passed_on(before_backends) -> None:
