@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cluster.clients import JsonpClient, PollClient, SseClient, StreamClient, get
+from tests.cluster.clients import Connection, JsonpClient, PollClient, SseClient, StreamClient, get
 from tests.cluster.processes import Cluster
 from tests.cluster.waiting import until
 from tests.lb.balancers import Balancer
@@ -53,6 +53,19 @@ def test_a_websocket_talks_both_ways(balancer: Balancer, edges: Cluster, channel
         assert subscriber.next_object()["id"] == f"{channel}-more"
         edges.publish(f"{channel}-more", "hi")
         assert subscriber.receive() == "hi"
+
+
+def test_channels_change_by_requests_that_any_edge_gets(balancer: Balancer, edges: Cluster, channel: str) -> None:
+    """A POST to the session's path is taken to some edge, and the held connection gets the new channel."""
+    with StreamClient(balancer.port, channel) as subscriber, StreamClient(balancer.port, channel):
+        session = subscriber.welcomes[0]["session"]
+        for more in (f"{channel}-b", f"{channel}-c"):
+            with Connection(balancer.port) as connection:
+                answer = connection.post(f"/sub/{session}", {"op": "sub", "id": more})
+            assert (answer.status, answer.json["type"]) == (200, "ack"), answer
+            assert subscriber.next_object()["id"] == more
+            edges.publish(more, "hi")
+            assert subscriber.receive() == "hi"
 
 
 @pytest.mark.parametrize("client", [PollClient, JsonpClient])
