@@ -38,7 +38,7 @@ def prefix() -> str:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show the numbers that the tests measured."""
-    for report in (one for kind in ("passed", "failed") for one in terminalreporter.getreports(kind)):
+    for report in (one for kind in ("passed", "failed", "skipped") for one in terminalreporter.getreports(kind)):
         if report.when == "call" and report.user_properties:
             numbers = ", ".join(f"{name}={value}" for name, value in report.user_properties)
             terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {numbers}")

@@ -21,7 +21,7 @@ from tests.faults.numbers import Record, note
 from tests.faults.trial import Trial
 from tests.faults.writer import Posting
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 COLD = 90  # seconds that the start of everything may take, the build of the image included
 LB_PORT = 8080
