@@ -91,9 +91,10 @@ def test_what_was_sent_is_not_sent_again(kind: type[Balancer], tmp_path: Path) -
 def test_a_subscribe_is_sent_again(kind: type[Balancer], tmp_path: Path) -> None:
     """An edge dies over a GET: another one gets it, because to subscribe twice does no harm."""
     with backends(hanging_up=(True, False)) as (one, other), balancing(kind(tmp_path, [one, other], one)) as balancer:
-        assert [ask("127.0.0.1", balancer.port, "/sub?id=1").text for _ in range(4)] == ["ok\n"] * 4
-        assert one.requests
-        assert len(other.requests) == 4
+        answers: list[str] = []
+        until(lambda: answers.append(ask("127.0.0.1", balancer.port, "/sub?id=1").text) or one.requests)
+        assert set(answers) == {"ok\n"}
+        assert len(other.requests) == len(answers)
 
 
 @pytest.mark.parametrize("kind", EACH)
@@ -101,8 +102,8 @@ def test_a_connect_that_failed_is_tried_elsewhere(kind: type[Balancer], tmp_path
     """Nobody listens where an edge should be: even a POST goes to another one, once."""
     with backends() as (one, other), balancing(kind(tmp_path, [one, other], other)) as balancer:
         one.close()
-        assert [ask("127.0.0.1", balancer.port, "/sub/a.b", "POST").text for _ in range(4)] == ["ok\n"] * 4
-        assert len(other.requests) == 4
+        assert [ask("127.0.0.1", balancer.port, "/sub/a.b", "POST").text for _ in range(10)] == ["ok\n"] * 10
+        assert len(other.requests) == 10
 
 
 def close_code(client: WebSocketClient) -> int:
