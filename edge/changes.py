@@ -107,8 +107,9 @@ class Changes:
     def forget(self, seat: Seat) -> None:
         """Let a seat wait for nothing any more; its session ends."""
         self._sessions.forget(seat)
-        for joining in self._joining.pop(seat, {}).values():
-            self._hub.give_up(joining)
+        if seat in self._joining:
+            for joining in self._joining.pop(seat).values():
+                self._hub.give_up(joining)
         for done in self._done.pop(seat, ()):
             done(None)
 

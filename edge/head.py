@@ -70,8 +70,14 @@ def parse_request(head: bytes) -> Request:
     plain = _PLAIN_LINE.match(head)
     if plain is None:
         return _parse(head)
-    headers, keep_alive = _plain_headers(head[plain.end() :])
-    path, query = _split_target(plain[1])
+    return _plain_request(plain[1], head[plain.end() :])
+
+
+@lru_cache(maxsize=256)
+def _plain_request(target: bytes, block: bytes) -> Request:
+    """Put a plain GET together; remembered, because those who poll a channel together ask for the same."""
+    headers, keep_alive = _plain_headers(block)
+    path, query = _split_target(target)
     return Request("GET", path, query, headers, False, keep_alive)
 
 
