@@ -5,6 +5,8 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.browser.ts"],
+    testTimeout: 60_000, // a loaded machine must not make a test red: killed edges start again between two tests
+    hookTimeout: 60_000,
     browser: {
       enabled: true,
       headless: true,

@@ -10,7 +10,6 @@ from typing import Any
 
 from tests.cluster.clients import Connection
 from tests.cluster.processes import HOST, Cluster
-from tests.cluster.waiting import until
 
 
 class Control:
@@ -34,7 +33,7 @@ class Control:
         for edge in self._cluster.edges:
             if not edge.alive:
                 edge.start()
-        until(lambda: all(edge.ready for edge in self._cluster.edges))
+        self._cluster.wait_ready()
 
     def forget(self) -> None:
         """Lose all that Valkey keeps; the edges find out by their audit."""

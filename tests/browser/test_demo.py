@@ -9,7 +9,7 @@ from tests.browser.conftest import NO_PLAYWRIGHT, Tab
 from tests.browser.control import Control
 from tests.cluster.clients import get
 from tests.cluster.processes import Cluster
-from tests.cluster.waiting import until
+from tests.cluster.waiting import STARTING, until
 
 pytest.importorskip("playwright", reason=NO_PLAYWRIGHT)
 from playwright.sync_api import BrowserContext, Locator, Page, expect  # of the extra `system`
@@ -107,7 +107,7 @@ def test_a_dead_edge_loses_nothing(whole: Cluster, open_tab: OpenTab) -> None:
         for pane in both:
             expect(pane.locator("tbody")).to_contain_text(sent[-1])
         edge.start()
-        until(lambda edge=edge: edge.ready)
+        until(lambda edge=edge: edge.ready, STARTING)
     assert [shown(pane) for pane in both] == [sent, sent]
     tab.forgive_lost_connections()
 

@@ -7,7 +7,7 @@ import { available } from "./transports/index.js";
 import type { Options, State } from "./types.js";
 import type { Sink, Source, TransportName, Why, Wire } from "./wire.js";
 
-const STEADY = 2000; // milliseconds; a connection that held so long was a good one
+const STEADY = 1000; // milliseconds; a connection that held so long was a good one
 const FAITH = 3; // rounds that a transport which has worked here may fail before another is tried
 const LONGEST_PROBE = 3_600_000;
 

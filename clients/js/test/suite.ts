@@ -23,7 +23,7 @@ export function comet(urls: string | string[], options: Options): Comet {
 }
 
 export const until = (look: () => unknown): Promise<unknown> =>
-  vi.waitFor(() => expect(look()).toBeTruthy(), { timeout: 9000, interval: 5 });
+  vi.waitFor(() => expect(look()).toBeTruthy(), { timeout: 20_000, interval: 5 });
 
 export const contents = (messages: Message[]): string[] => messages.map(({ content }) => content);
 
