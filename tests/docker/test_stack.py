@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 COLD = 90  # seconds that the start of everything may take, the build of the image included
 LB_PORT = 8080
-CHANNELS = 400
+CHANNELS = 600  # each with a stream, an EventSource and a WebSocket, some with polls
 AUDIENCE = {"stream": 600, "sse": 600, "ws": 600, "poll": 100, "jsonp": 100}
 HELD = 1800  # of them are not polls
 PER_SECOND = 1000  # messages
@@ -72,6 +72,16 @@ def test_a_message_goes_through(running: Stack) -> None:
 
         assert answer.text == "ok\n"
         assert client.receive() == "hi"
+
+
+def test_the_demo_page_has_something_to_show(running: Stack) -> None:
+    """Through the one public port come the page, where its edges are, and a message of the ticker every second."""
+    port = running.doors.lb.port
+
+    assert "<title>" in get(port, "/").text
+    assert get(port, "/demo/config.json").json == {"edges": ["/"]}
+    with StreamClient(port, "demo") as client:
+        assert client.receive().startswith("It is ")
 
 
 HIDDEN = ["/pub?id=a&content=b", "/admin", "/broadcast", "/close", "/info", "/check", "/metrics", "/healthz", "/drain"]
