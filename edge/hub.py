@@ -6,8 +6,8 @@ from the event loop: between two calls the state is consistent, and no call wait
 
 H1  A subscriber enters a channel only when it is LIVE: after the welcome nothing published is missed.
 H2  An acknowledgement or a sync result counts only for the attempt it was made for (I8).
-H3  A message that chains goes out; one seen before is dropped; anything else starts one repair for all
-    subscribers of the channel, who get what was missing, or a reset (I3, I4, I6).
+H3  A message that chains goes out, even before the channel is LIVE again; one seen before is dropped; anything else
+    starts one repair for all subscribers of the channel, who get what was missing, or a reset (I3, I4, I6).
 H4  Nobody joins a channel between the taking of a message and the beginning of its fan-out, so a newcomer never
     gets a message from before its start.
 H5  The edge is subscribed to exactly the channels somebody here listens to or left less than a linger ago (I9).
@@ -195,12 +195,8 @@ class Hub:
         self.bus.subscribe(self._names.channel(channel.name), channel.attempt)
 
     def _take_or_hold(self, channel: Channel, message: Message | Join) -> None:
-        """Take a message of a live channel; keep any other back until it is live.
-
-        Once we have joined, bare messages are counted at once even during a repair: their order among themselves is
-        what counts, and join frames must find it as every other edge does.
-        """
-        if channel.state is State.LIVE or (channel.joined and (isinstance(message, Join) or message.bare)):
+        """Take a message, or keep it back until its channel is live."""
+        if channel.state is State.LIVE or _goes_ahead(channel, message):
             self._take(channel, message)
         elif not channel.hold(message):
             self._subscribe(channel)
@@ -249,25 +245,32 @@ class Hub:
         """Read where the log stands, and what it holds after our place in it."""
         channel.state = State.SYNCING
         wanted = Wanted(channel.name, channel.last.offset if channel.last else None, join)
-        self._synchronizer.ask(Wish(wanted, partial(self._on_synced, channel, channel.attempt)))
+        self._synchronizer.ask(Wish(wanted, partial(self._on_synced, channel, channel.attempt, channel.last)))
 
-    def _on_synced(self, channel: Channel, attempt: int, synced: Synced) -> None:
+    def _on_synced(self, channel: Channel, attempt: int, stood: Position | None, synced: Synced) -> None:
+        """Bring a channel up to its log; it `stood` there when the log was asked, and may have gone on since."""
         if channel.attempt != attempt or channel.state is not State.SYNCING:
             return
         channel.joined = synced.epoch or channel.joined
-        if channel.last is None:
-            channel.restart(synced.top)
-        elif channel.last != synced.top:
-            self._repair(channel, channel.last, synced)
+        last, top = channel.last, synced.top
+        if last is None:
+            channel.restart(top)
+        elif last != stood and top.offset < last.offset:  # read before the messages that chained since
+            if channel.tail(top) is None:
+                self._sync(channel)  # they are more than the ring holds
+                return
+        elif last != top:
+            self._repair(channel, last, synced)
         self._go_live(channel)
 
     def _repair(self, channel: Channel, last: Position, synced: Synced) -> None:
         """Give every subscriber what the channel missed, or tell them that it cannot be known."""
-        if proven(last, synced.top, synced.messages):
-            self._counters.repairs_total["repaired"] += bool(synced.messages)
-            for message in synced.messages:
+        missed = [message for message in synced.messages if message.offset > last.offset]
+        if proven(last, synced.top, missed):
+            self._counters.repairs_total["repaired"] += bool(missed)
+            for message in missed:
                 channel.advance(message)
-            for item in missed_items(channel, synced.messages):
+            for item in missed_items(channel, missed):
                 self._fanout.add(channel, item)
         else:
             self._counters.repairs_total["reset"] += 1
@@ -294,6 +297,18 @@ class Hub:
             for opening, index in waiting.items():
                 if opening.alive:  # letting one in may cost another its connection
                     self._entrance.enter(channel, opening, index)
+
+
+def _goes_ahead(channel: Channel, message: Message | Join) -> bool:
+    """Say whether a message need not wait for the sync of its channel.
+
+    Once we have joined, bare messages are counted at once: their order among themselves is what counts, and join frames
+    must find it as every other edge does. A stored message that chains is itself the proof that none is missing before
+    it: after an outage it does not wait until all channels are synced.
+    """
+    if isinstance(message, Join) or message.bare:
+        return channel.joined > 0
+    return not channel.held and channel.chains(message)
 
 
 def _is_behind(message: Message | Join, last: Position | None) -> bool:

@@ -1,59 +1,66 @@
 """Fifty thousand channels on one edge survive a crash of Redis within seconds."""
 
 import random
-import socket
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 
 import pytest
 
-from tests.cluster.clients import HOST
-from tests.cluster.processes import Process, Valkey
+from tests.cluster.clients import StreamClient
+from tests.cluster.processes import Process, Valkey, accepts
 from tests.cluster.waiting import until
-from tests.faults.conftest import AOF, StartTrial
-from tests.faults.crowd import Crowd
+from tests.faults.conftest import StartTrial
+from tests.faults.crowd import MOST_CHANNELS, Crowd
 from tests.faults.numbers import Record, note
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
 
 CHANNELS = 50_000
 SAMPLE = 1000
-LIVE = 3.0  # seconds
+LIVE = 3.0  # seconds from the opening of Redis' port; it loads its file first
 
 
 def test_fifty_thousand_channels_are_live_again_in_time(
     start: StartTrial, stack: ExitStack, record_property: Record
 ) -> None:
-    """Killed and restarted with AOF: 3 s after Redis serves again every channel is live; nothing is lost or doubled."""
-    trial = start(valkey_options=AOF, COMET_AUDIT="10")
+    """Killed and restarted with AOF: 3 s after Redis' port opens every channel is live; nothing is lost or doubled.
+
+    Redis and the edge are set as docs/operations.md says. A newcomer waits for the sync of its channels: a little more.
+    """
+    trial = start(valkey_options=("--appendonly", "yes"), COMET_AUDIT="25", COMET_HEARTBEAT="25")
     names = [f"c{number}" for number in range(CHANNELS)]
     crowd = stack.enter_context(closing(Crowd(trial.cluster.a.port, names)))
     connections = crowd.connections
     publish_to_all(trial.cluster.valkey, names, "before")
     crowd.read_until(CHANNELS, 40)
+    until(lambda: has_written(trial.cluster.valkey))  # with `everysec` that is a promise within two seconds
 
     trial.cluster.valkey.kill()
     time.sleep(3)  # the outage
     Process.start(trial.cluster.valkey)  # Valkey.start would wait too long: it first loads its file
     until(lambda: accepts(trial.cluster.valkey.port))
-    accepted = time.monotonic()
-    until(trial.cluster.valkey.answers)
     opened = time.monotonic()
+    until(trial.cluster.valkey.answers)
+    loaded = time.monotonic()
     sample = random.sample(names, SAMPLE)
     trial.publish(sample[0], "first probe")
     publish_to_all(trial.cluster.valkey, sample[1:], "probe")
     crowd.read_until(CHANNELS + SAMPLE, 30)
     live = time.monotonic() - opened
+    with StreamClient(trial.cluster.a.port, *random.sample(names, MOST_CHANNELS)):  # welcomed on all
+        open_to_newcomers = time.monotonic() - opened
     publish_to_all(trial.cluster.valkey, names, "after")
     crowd.read_until(2 * CHANNELS + SAMPLE, 40)
 
-    note(record_property, connections=connections, loading=opened - accepted, live_after=live)
+    note(record_property, connections=connections, loaded_after=loaded - opened, live_after=live)
+    note(record_property, newcomers_after=open_to_newcomers)
     assert trial.cluster.a.metric("comet_channels") == CHANNELS
     assert (crowd.connections, crowd.resets) == (connections, 0)
     assert {tuple(crowd.contents[name]) for name in set(names) - set(sample)} == {("before", "after")}
     assert {tuple(crowd.contents[name]) for name in sample[1:]} == {("before", "probe", "after")}
     assert live <= LIVE
+    assert open_to_newcomers <= 2 * LIVE
 
 
 def publish_to_all(valkey: Valkey, names: Sequence[str], content: str) -> None:
@@ -66,10 +73,8 @@ def publish_to_all(valkey: Valkey, names: Sequence[str], content: str) -> None:
             pipeline.execute()
 
 
-def accepts(port: int) -> bool:
-    """Say whether somebody listens there."""
-    try:
-        socket.create_connection((HOST, port), 1).close()
-    except OSError:
-        return False
-    return True
+def has_written(valkey: Valkey) -> bool:
+    """Say whether all that Redis did is in its append-only file, where its own end does no harm."""
+    with valkey.client() as redis:
+        state: dict[str, int] = redis.info("persistence")  # type: ignore[assignment]
+    return state["aof_buffer_length"] == state["aof_pending_bio_fsync"] == 0

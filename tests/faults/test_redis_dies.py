@@ -57,7 +57,7 @@ def test_kill_without_persistence(start: StartTrial, record_property: Record) ->
 
     note(record_property, summary, all_told_after=told)
     assert {follower.resets for follower in trial.followers} == {1}
-    assert told <= 3.0  # a second to connect again, and COMET_AUDIT
+    assert told <= 3.0  # half a second to connect again, and COMET_AUDIT
     assert summary.drops == 0
 
 

@@ -1,0 +1,106 @@
+"""Messages that come while a channel is being synced: those that prove themselves go out, the others wait."""
+
+import pytest
+
+from edge.channel import RING_MESSAGES, State
+from tests.edge.world import Client, Edge, Redis
+
+NAME = "room"
+
+
+@pytest.fixture
+def redis() -> Redis:
+    """Return a Redis that keeps everything."""
+    return Redis(history=10_000)
+
+
+@pytest.fixture
+def edge(redis: Redis) -> Edge:
+    """Return an edge that is connected."""
+    edge = Edge(redis)
+    edge.connect()
+    return edge
+
+
+@pytest.fixture
+def client(redis: Redis, edge: Edge) -> Client:
+    """Return a client that has one message, and whose channel is being synced again after an outage."""
+    client = Client(redis, (NAME,), polls=False)
+    edge.attach(client)
+    settle(edge)
+    redis.publish(NAME, b"before")
+    edge.deliver(10)
+    edge.disconnect()
+    edge.connect()
+    edge.deliver(10)
+    assert edge.hub.channels[NAME].state is State.SYNCING
+    return client
+
+
+def settle(edge: Edge) -> None:
+    """Let everything that is under way arrive."""
+    for _ in range(4):
+        edge.deliver(10_000)
+        edge.pass_turn()
+        edge.execute_reads()
+        edge.answer_reads()
+
+
+def test_a_message_that_chains_does_not_wait_for_the_sync(redis: Redis, edge: Edge, client: Client) -> None:
+    """Nothing was missed in the outage: the first message after it says so itself."""
+    redis.publish(NAME, b"after")
+    edge.deliver(10)
+    assert client.got[NAME] == ["before", "after"]
+    settle(edge)
+    assert (client.got[NAME], client.resets) == (["before", "after"], 0)
+
+
+def test_a_message_after_a_hole_waits_for_the_sync(redis: Redis, edge: Edge, client: Client) -> None:
+    """What does not chain, and what follows it, goes out when the log has filled the hole."""
+    redis.publish(NAME, b"lost")
+    edge.deliver(1, lose=True)
+    redis.publish(NAME, b"second")
+    redis.publish(NAME, b"third")
+    edge.deliver(10)
+    assert client.got[NAME] == ["before"]
+    settle(edge)
+    assert (client.got[NAME], client.resets) == (["before", "lost", "second", "third"], 0)
+
+
+@pytest.mark.parametrize("count", [1, RING_MESSAGES, 3 * RING_MESSAGES])
+def test_messages_that_come_while_the_log_is_read(redis: Redis, edge: Edge, client: Client, count: int) -> None:
+    """The log was read before them: they are no reason for a reset, however many they are."""
+    edge.execute_reads()
+    for number in range(count):
+        redis.publish(NAME, b"%d" % number)
+    edge.deliver(10_000)
+    edge.answer_reads()
+    settle(edge)
+    assert client.got[NAME] == ["before", *map(str, range(count))]
+    assert client.resets == 0
+    assert edge.hub.channels[NAME].state is State.LIVE
+
+
+def test_the_log_is_read_after_some_of_the_messages_and_before_others(redis: Redis, edge: Edge, client: Client) -> None:
+    """What the log and pub/sub both bring goes out once."""
+    redis.publish(NAME, b"1")
+    edge.deliver(10)
+    redis.publish(NAME, b"2")
+    edge.execute_reads()
+    redis.publish(NAME, b"3")
+    edge.answer_reads()
+    settle(edge)
+    assert (client.got[NAME], client.resets) == (["before", "1", "2", "3"], 0)
+
+
+def test_a_log_that_fell_back_is_a_reset(redis: Redis, edge: Edge, client: Client) -> None:
+    """An older state of the log, also one whose messages the ring holds, is no proof of anything."""
+    kept = redis.snapshot()
+    redis.publish(NAME, b"taken")
+    edge.deliver(10)
+    redis.restore(kept)
+    settle(edge)
+    redis.publish(NAME, b"on another branch")
+    settle(edge)
+    assert client.resets == 1
+    assert client.at[NAME] == redis.log(NAME).top
