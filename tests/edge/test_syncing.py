@@ -3,7 +3,7 @@
 import pytest
 
 from edge.channel import RING_MESSAGES, State
-from tests.edge.world import Client, Edge, Redis
+from tests.edge.world import STREAM, Client, Edge, Redis
 
 NAME = "room"
 
@@ -25,7 +25,7 @@ def edge(redis: Redis) -> Edge:
 @pytest.fixture
 def client(redis: Redis, edge: Edge) -> Client:
     """Return a client that has one message, and whose channel is being synced again after an outage."""
-    client = Client(redis, (NAME,), polls=False)
+    client = Client(redis, (NAME,), STREAM)
     edge.attach(client)
     settle(edge)
     redis.publish(NAME, b"before")
