@@ -3,12 +3,19 @@
 import re
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.browser.site import SETTINGS as SITE_SETTINGS
+from tests.browser.site import Site
 from tests.cluster.processes import ROOT, Cluster
 from tests.cluster.running import running
+from tests.lb.balancers import Balancer, edges_behind
+from tests.lb.conftest import EACH, balancing, pytest_runtest_makereport
+
+__all__ = ["pytest_runtest_makereport"]  # shows the processes' logs: here, too
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
@@ -26,6 +33,7 @@ CHROMIUM_FLAGS = [
 NO_PLAYWRIGHT = "no playwright: pip install -e '.[system]' (as make test-system does)"
 SCREENSHOTS = ROOT / ".screenshots"
 SETTINGS = {"COMET_AUDIT": "1"}
+FRONTS = EACH[:2]  # nginx and HAProxy
 LOST = re.compile(r"net::ERR_|WebSocket connection to .* failed")
 
 
@@ -36,16 +44,27 @@ class Tab:
         self.page = page
         self.errors: list[str] = []
         self.asked: list[str] = []
+        self._forgiven: list[re.Pattern[str]] = []
         page.on("console", self._on_console)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", self._on_request)
 
+    @property
+    def faults(self) -> list[str]:
+        """The errors that were not forgiven."""
+        return [error for error in self.errors if not any(pattern.search(error) for pattern in self._forgiven)]
+
+    def forgive(self, pattern: re.Pattern[str]) -> None:
+        """Let errors pass that the test has brought about; the browser may log them a little later."""
+        self._forgiven.append(pattern)
+
     def forgive_lost_connections(self) -> None:
-        """Forget that connections were lost: the browser logs each one, also those that a test has cut."""
-        self.errors = [error for error in self.errors if not LOST.search(error)]
+        """Let pass that connections were lost: the browser logs each one, also those that a test has cut."""
+        self.forgive(LOST)
 
     def _on_console(self, message: "ConsoleMessage") -> None:
-        if message.type in {"error", "warning"}:
+        asked_by_itself = message.location["url"].endswith("/favicon.ico")  # where a file is opened that is no page
+        if message.type in {"error", "warning"} and not asked_by_itself:
             self.errors.append(message.text)
 
     def _on_request(self, request: "Request") -> None:
@@ -55,8 +74,9 @@ class Tab:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator["Browser"]:
     """Yield Debian's Chromium, without a window."""
-    from playwright.sync_api import sync_playwright  # noqa: PLC0415  # of the extra `system`
-
+    if not Path(CHROMIUM).exists():
+        pytest.skip("Chromium is missing: apt-get install chromium")
+    sync_playwright = pytest.importorskip("playwright.sync_api", reason=NO_PLAYWRIGHT).sync_playwright
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=CHROMIUM_FLAGS)
         yield browser
@@ -99,7 +119,7 @@ def open_tab(
     for number, tab in enumerate(tabs):
         if not tab.page.is_closed():
             tab.page.screenshot(path=SCREENSHOTS / f"{name}-{number}.png")
-    assert [error for tab in tabs for error in tab.errors] == []
+    assert [fault for tab in tabs for fault in tab.faults] == []
 
 
 @pytest.fixture(scope="module")
@@ -107,3 +127,29 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Yield a cluster whose edges a test may kill, if it starts them again."""
     with running(Cluster(tmp_path_factory.mktemp("cluster"), **SETTINGS)) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def edges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Yield the edges and the publisher that all sites have behind them."""
+    with running(edges_behind(tmp_path_factory.mktemp("edges"), **SITE_SETTINGS)) as cluster:
+        yield cluster
+        for service in cluster.services:
+            service.kill()  # nobody is left to be sent away
+
+
+@pytest.fixture(scope="session", params=FRONTS)
+def balancer(
+    request: pytest.FixtureRequest, edges: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Balancer]:
+    """Yield nginx and HAProxy, each with its shipped configuration."""
+    with balancing(request.param(tmp_path_factory.mktemp("lb"), edges.edges, edges.publisher)) as balancer:
+        yield balancer
+
+
+@pytest.fixture
+def site(edges: Cluster, balancer: Balancer) -> Site:
+    """Return a site whose edges a test may end; whatever an earlier test did to it is mended."""
+    site = Site(edges, balancer)
+    site.restore()
+    return site
