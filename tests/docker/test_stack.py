@@ -32,7 +32,7 @@ PER_SECOND = 1000  # messages
 WRITERS, BATCH = 2, 20
 STARTING = 30.0  # seconds; a deadline
 MOST_BYTES = 100_000_000  # on top of the base image
-TO_SPARE = 5 + 5  # seconds after its drain within which an edge must be gone, and its container
+TO_SPARE = 5  # seconds after its drain within which an edge must be gone
 
 
 @pytest.fixture(scope="module")
@@ -192,9 +192,9 @@ def test_all_edges_are_replaced_under_load(running: Stack, tmp_path: Path, recor
     assert account.notified >= HELD  # everybody who is held was moved once, at least
     assert not before & {one.id for one in running.containers("edge")}
     assert {one.code for one in ended} == {0}
-    assert max(one.seconds for one in ended) <= DRAIN + TO_SPARE
     if rate < 0.9 * PER_SECOND:
         pytest.skip(f"all of it held, but only at {rate:.0f} messages/s: this machine is too slow, or busy otherwise")
+    assert max(one.seconds for one in ended) <= DRAIN + TO_SPARE
 
 
 def end_channels(port: int, channels: Sequence[str], ledger: Ledger) -> None:
