@@ -55,7 +55,7 @@ class Publisher:
         fleet = Fleet(Peers(names, self._inbox, self._redis.publish), Announcements(self._redis, names))
         self._fleet_api = FleetApi(fleet, settings.max_message_bytes, metrics.count)
         self._tails = Tails(self._redis, names, keeps_history=settings.history_size > 0)
-        self._pages = Pages(settings.edge_url)
+        self._pages = Pages(settings.edge_url, settings.publisher_url)
         self._bus.on_proved = metrics.probe.observe
         self._admin = AdminServer(
             settings.admin_host,

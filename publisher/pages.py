@@ -41,10 +41,14 @@ class File(NamedTuple):
 
 
 class Pages:
-    """Serves the pages; `edge_urls` are where browsers find the edges (`COMET_EDGE_URL`)."""
+    """Serves the pages; `edge_urls` are where browsers find the edges, `publisher_url` where backends publish.
 
-    def __init__(self, edge_urls: Sequence[str]) -> None:
+    The second matters only where a load balancer serves the pages: it does not let anybody publish.
+    """
+
+    def __init__(self, edge_urls: Sequence[str], publisher_url: str) -> None:
         self._edge_urls = edge_urls
+        self._publisher_url = publisher_url if OWN_ORIGIN in edge_urls else ""
         self._files = {path.name: _read(path) for path in STATIC.iterdir() if path.is_file()}
 
     def add_to(self, router: web.UrlDispatcher) -> None:
@@ -66,7 +70,8 @@ class Pages:
         return _answer(request, file, HEADERS)
 
     async def _config(self, request: web.Request) -> web.Response:
-        return json_answer({"edges": browser_edges(self._edge_urls, request.host)}, headers=HEADERS)
+        edges = browser_edges(self._edge_urls, request.host)
+        return json_answer({"edges": edges, "publisher": self._publisher_url}, headers=HEADERS)
 
 
 def browser_edges(edge_urls: Sequence[str], host: str) -> list[str]:

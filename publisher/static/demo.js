@@ -113,8 +113,8 @@ setInterval(() => {
   if (form.tick.checked && !document.hidden && form.reportValidity()) void publish(`tick ${++ticks} ${mark}`);
 }, 1000);
 
-const { edges } = await (await fetch("/demo/config.json")).json();
-find(document, "#curl").textContent = `curl '${location.origin}/pub?id=demo&content=hello'`;
+const { edges, publisher } = await (await fetch("/demo/config.json")).json();
+find(document, "#curl").textContent = `curl '${publisher || location.origin}/pub?id=demo&content=hello'`;
 for (const name of ["First connection", "Second connection"]) {
   new Pane([...edges], name);
   edges.push(edges.shift()); // the second one begins with another edge

@@ -79,7 +79,7 @@ def test_the_demo_page_has_something_to_show(running: Stack) -> None:
     port = running.doors.lb.port
 
     assert "<title>" in get(port, "/").text
-    assert get(port, "/demo/config.json").json == {"edges": ["/"]}
+    assert get(port, "/demo/config.json").json == {"edges": ["/"], "publisher": "http://127.0.0.1:8081"}
     with StreamClient(port, "demo") as client:
         assert client.receive().startswith("It is ")
 

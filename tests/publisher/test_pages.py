@@ -50,7 +50,7 @@ async def test_what_is_not_a_page_is_a_404(client: Client, path: str) -> None:
 async def test_the_configuration_names_the_edges(client: Client) -> None:
     """A page learns the edges' addresses under the name by which it was opened."""
     answer, text = await client.request("GET", "/demo/config.json", headers={"Host": "box.example:8081"})
-    assert (answer.status, text) == (200, '{"edges":["http://box.example:8080"]}\n')
+    assert (answer.status, text) == (200, '{"edges":["http://box.example:8080"],"publisher":""}\n')
 
 
 @pytest.mark.parametrize(
