@@ -68,9 +68,12 @@ static inline void send_head(int fd, const char *path, const char *accept, const
     if (write(fd, request, size) != size) fail("a request was not taken: %s", strerror(errno));
 }
 
-static inline void expect_ok(const char *bytes) {
-    if (strncmp(bytes, "HTTP/1.1 200 ", 13) != 0) fail("expected a 200, got: %.60s", bytes);
+static inline void expect_status(const char *bytes, const char *status) {
+    if (strncmp(bytes, "HTTP/1.1 ", 9) != 0 || strncmp(bytes + 9, status, 3) != 0)
+        fail("expected a %s, got: %.60s", status, bytes);
 }
+
+static inline void expect_ok(const char *bytes) { expect_status(bytes, "200"); }
 
 /* Obey lines from stdin; `turn` handles one batch of events and returns whether a line can be read. */
 static inline int obey_lines(int (*turn)(void), void (*obey)(char *line)) {

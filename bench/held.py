@@ -3,7 +3,7 @@
 Each round starts every server fresh, one after the other, and puts the same load on them; only the server's own CPU
 and memory are counted, never Redis, the load generator or this driver. A noisy machine disturbs all alike, so the
 ratios, taken within a round, are what to compare; the medians of the rounds are shown. `--peers` adds Nchan with its
-memory store and with Redis, and a plain aiohttp server.
+memory store and with Redis, and a plain aiohttp server; `--websocket` adds an edge whose streams are WebSockets.
 """
 
 import argparse
@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 
 from bench.load import Load
-from bench.peers import Meter, Server, Serving, peers, serving_edge, serving_reference
+from bench.peers import Meter, Server, Serving, peers, serving_edge, serving_reference, serving_websocket
 from bench.publishing import CHANNEL, payload
 from bench.report import BARS, Costs, Round, chart, judge, medians, show
 from bench.results_file import save
 
 STREAM_PATH = f"/sse?id={CHANNEL}"
+WEBSOCKET_PATH = f"/ws?id={CHANNEL}"
 POLL_PATH = f"/poll?id={CHANNEL}"
 
 
@@ -38,10 +39,15 @@ class Plan:
 Measurement = Callable[[Server, Plan], Costs]
 
 
+def stream_path(server: Server) -> str:
+    """Return where a server's streams are."""
+    return WEBSOCKET_PATH if server.by_websocket else STREAM_PATH
+
+
 def warm_up(server: Server) -> None:
     """Let a server do everything once, so that what it loads or allocates only once is not counted."""
     with server.running_load() as load:
-        load.open_streams(1, STREAM_PATH)
+        load.open_streams(1, stream_path(server))
         server.settle()
         server.publisher.publish([payload(10)])
         load.wait_for_messages(1)
@@ -52,7 +58,7 @@ def measure_streams(server: Server, plan: Plan) -> Costs:
     """Hold all subscribers on one channel and publish to them, one message at a time and in a burst."""
     warm_up(server)
     with server.running_load() as load:
-        memory, subscribe = open_streams(server, load, plan.subscribers, STREAM_PATH)
+        memory, subscribe = open_streams(server, load, plan.subscribers, stream_path(server))
         delivery, burst = deliver(server, load, plan)
     return {"memory_one": memory, "subscribe": subscribe, "delivery": delivery, "burst": burst}
 
@@ -61,7 +67,7 @@ def measure_channels(server: Server, plan: Plan) -> Costs:
     """Hold every subscriber on a channel of its own."""
     warm_up(server)
     with server.running_load() as load:
-        memory, subscribe = open_streams(server, load, plan.subscribers, STREAM_PATH + "#")
+        memory, subscribe = open_streams(server, load, plan.subscribers, stream_path(server) + "#")
     return {"memory_each": memory, "subscribe_each": subscribe}
 
 
@@ -90,6 +96,8 @@ def deliver(server: Server, load: Load, plan: Plan) -> tuple[float, float]:
 
 def measure_polls(server: Server, plan: Plan) -> Costs:
     """Let kept-alive connections poll, be held, and be answered by a message, again and again."""
+    if server.by_websocket:
+        return {}
     message = [payload(plan.payload_bytes)]
     with server.running_load() as load:
         load.open_polls(plan.pollers)
@@ -139,6 +147,7 @@ def parse_options(words: list[str], purpose: str | None, default: Plan) -> tuple
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(default, name), metavar="N")
     parser.add_argument("--plain", action="store_true", help="plain PUBLISH instead of the publish script")
     parser.add_argument("--peers", action="store_true", help="Nchan and aiohttp as well")
+    parser.add_argument("--websocket", action="store_true", help="an edge by WebSocket as well")
     parser.add_argument("--quick", action="store_true", help="500 subscribers, one round: does it run at all?")
     parser.add_argument("--strict", action="store_true", help="exit with 1 if a bar is missed")
     options = parser.parse_args(words)
@@ -159,7 +168,10 @@ def main() -> int:
     """Measure everything about held connections."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exit ends the servers, too
     plan, options = parse_options(sys.argv[1:], __doc__, Plan())
-    rounds = run(plan, peers() if options.peers else {}, (measure_streams, measure_channels, measure_polls))
+    others: dict[str, Serving] = peers() if options.peers else {}
+    if options.websocket:
+        others["websocket"] = lambda: serving_websocket(plain=plan.plain)
+    rounds = run(plan, others, (measure_streams, measure_channels, measure_polls))
     title = f"{plan.subscribers} SSE subscribers, {plan.pollers} pollers, median of {plan.rounds}"
     return finish("held", title, plan, rounds, strict=options.strict)
 

@@ -4,6 +4,7 @@
  *
  *     sse COUNT PATH     open COUNT streams, a few at a time, and wait for every welcome; a trailing `#` in PATH
  *                        becomes the number of the connection
+ *     upgrade            from now on a stream is a WebSocket
  *     head               from now on a stream is ready when the head of its answer is there, welcome or not
  *     wait COUNT         wait until every stream has had COUNT messages; answers with the sum over all streams
  *     polls COUNT        open COUNT kept-alive connections
@@ -18,6 +19,10 @@
 #include "client.h"
 
 #define WELCOME "welcome" /* like MARKER it must not repeat its first letter: see count_matches */
+
+#define UPGRADE \
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" \
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 
 enum { ANSWER_SIZE = 4096, SEQ_SIZE = 48, HEADERS_SIZE = 256 };
 
@@ -43,6 +48,7 @@ static int count; /* connections in use */
 static int streams, welcomed, satisfied, unanswered;
 static long wanted; /* messages each stream waits for; `satisfied` streams have them */
 static int head_is_welcome; /* a stream is ready when the head of the answer is there */
+static int upgrades;        /* a stream is a WebSocket: the server's frames are not masked, so MARKER shows in them, too */
 static char buffer[READ_SIZE];
 
 static struct connection *open_connection(void) {
@@ -76,7 +82,8 @@ static int is_welcome(struct connection *connection, size_t size) {
 
 static void on_stream_bytes(struct connection *connection, size_t size) {
     if (!connection->welcomed) {
-        if (connection->matched == 0 && strncmp(buffer, "HTTP", 4) == 0) expect_ok(buffer);
+        if (connection->matched == 0 && strncmp(buffer, "HTTP", 4) == 0)
+            expect_status(buffer, upgrades ? "101" : "200");
         if (!is_welcome(connection, size)) return;
         connection->welcomed = 1;
         connection->matched = 0;
@@ -155,7 +162,7 @@ static void open_streams(int how_many, char *path) {
     if (number) *number = 0;
     for (int i = 0; i < how_many; i++) {
         snprintf(numbered, sizeof numbered, number ? "%s%d" : "%s", path, i);
-        send_head(open_connection()->fd, numbered, "text/event-stream", "");
+        send_head(open_connection()->fd, numbered, "text/event-stream", upgrades ? UPGRADE : "");
         streams++;
         while (streams - welcomed >= WINDOW) turn();
     }
@@ -202,6 +209,7 @@ static long number_for(char *line) {
     if (sscanf(line, "polls %d", &number) == 1) return open_polls(number), number;
     if (sscanf(line, "poll %511s", path) == 1) return send_polls(path), unanswered;
     if (strncmp(line, "head", 4) == 0) return head_is_welcome = 1;
+    if (strncmp(line, "upgrade", 7) == 0) return upgrades = 1;
     if (strncmp(line, "answers", 7) == 0) {
         while (unanswered) turn();
         return 0;

@@ -33,6 +33,10 @@ class Load(Commanded):
         """Open SSE streams and return when each was welcomed; `#` at the end of the path numbers them."""
         self.ask(f"sse {count} {path}")
 
+    def speak_websocket(self) -> None:
+        """From now on a stream is a WebSocket."""
+        self.ask("upgrade")
+
     def take_head_for_welcome(self) -> None:
         """From now on a stream is ready when the head of its answer is there."""
         self.ask("head")

@@ -81,6 +81,7 @@ class Server(NamedTuple):
     publisher: Publisher
     connect: Callable[[], AbstractContextManager[Publisher]]  # for one more publisher, in a thread of its own
     says_welcome: bool = True
+    by_websocket: bool = False  # its streams are WebSockets
 
     @property
     def pids(self) -> list[int]:
@@ -105,6 +106,8 @@ class Server(NamedTuple):
     def running_load(self) -> Iterator[Load]:
         """Run the load generator against it while the block runs."""
         with running_load(compile_c("load"), self.port) as load:
+            if self.by_websocket:
+                load.speak_websocket()
             if not self.says_welcome:
                 load.take_head_for_welcome()
             yield load
@@ -138,6 +141,13 @@ def serving_edge(*, plain: bool = False, environment: Mapping[str, str] | None =
         pid, port = stack.enter_context(running_edge(url, environment))
         connect = partial(publishing_to_redis, url, plain=plain)
         yield Server("edge", pid, port, stack.enter_context(connect()), connect)
+
+
+@contextmanager
+def serving_websocket(*, plain: bool = False) -> Iterator[Server]:
+    """Run an edge whose streams are WebSockets."""
+    with serving_edge(plain=plain) as edge:
+        yield edge._replace(name="websocket", by_websocket=True)
 
 
 @contextmanager

@@ -24,11 +24,12 @@ ROWS = {
 
 
 class Bar(NamedTuple):
-    """A limit on one cost: on the edge's own number, or on its ratio to another server's in the same round."""
+    """A limit on one cost: on a server's own number, or on its ratio to another server's in the same round."""
 
     key: str
     limit: float
     over: str = ""
+    of: str = "edge"
 
 
 BARS = (
@@ -42,6 +43,8 @@ BARS = (
     Bar("burst", 0.20, "nchan"),
     Bar("subscribe", 1.3, "nchan"),
     Bar("poll", 1.2, "nchan"),
+    Bar("memory_one", 500, of="websocket"),
+    Bar("delivery", 1.15, "edge", of="websocket"),
 )
 
 
@@ -59,26 +62,28 @@ def medians(rounds: Sequence[Round]) -> Round:
     }
 
 
-def ratios(rounds: Iterable[Round], key: str, over: str) -> list[float]:
-    """Return what a cost of the edge was in each round, as a multiple of another server's."""
-    return sorted(one["edge"][key] / (one[over][key] or 1) for one in rounds)
+def ratios(rounds: Iterable[Round], key: str, over: str, of: str = "edge") -> list[float]:
+    """Return what a cost of one server was in each round, as a multiple of another's."""
+    return sorted(one[of][key] / (one[over][key] or 1) for one in rounds)
 
 
 def judge(bars: Iterable[Bar], rounds: Sequence[Round]) -> list[Verdict]:
     """Hold every bar against the medians, if what it is about was measured."""
     measured = rounds[0]
-    return [_judge(bar, rounds) for bar in bars if bar.key in measured["edge"] and (bar.over or "edge") in measured]
+    known = [bar for bar in bars if {bar.of, bar.over or bar.of} <= measured.keys()]
+    return [_judge(bar, rounds) for bar in known if bar.key in measured[bar.of]]
 
 
 def _judge(bar: Bar, rounds: Sequence[Round]) -> Verdict:
     title, unit = ROWS[bar.key]
     if bar.over:
-        value = median(ratios(rounds, bar.key, bar.over))
+        value = median(ratios(rounds, bar.key, bar.over, bar.of))
         shown = f"{value:.2f} times {bar.over}, at most {bar.limit:.2f}"
     else:
-        value = medians(rounds)["edge"][bar.key]
+        value = medians(rounds)[bar.of][bar.key]
         shown = f"{value:.0f} {unit}, at most {bar.limit:.0f} {unit}"
-    return verdict(value <= bar.limit, f"{title}: {shown}")
+    whose = "" if bar.of == "edge" else f" by {bar.of}"
+    return verdict(value <= bar.limit, f"{title}{whose}: {shown}")
 
 
 def verdict(ok: bool, line: str) -> Verdict:
@@ -96,7 +101,7 @@ def show(title: str, rounds: Sequence[Round], verdicts: Iterable[Verdict]) -> No
     for key in middle["edge"]:
         label, unit = ROWS[key]
         shares = [_share(ratios(rounds, key, server)) for server in compared] if unit == "µs" else []
-        table.add_row(f"{label}, {unit}", *(f"{costs[key]:,.1f}" for costs in middle.values()), *shares)
+        table.add_row(f"{label}, {unit}", *(_cost(costs, key) for costs in middle.values()), *shares)
     print_with_verdicts(table, verdicts)
 
 
@@ -111,7 +116,13 @@ def chart(rounds: Sequence[Round]) -> Mapping[str, Mapping[str, float]]:
     """Return the medians as rows for `results_file.save`."""
     middle = medians(rounds)
     labels = {key: ", ".join(ROWS[key]) for key in middle["edge"]}
-    return {label: {server: costs[key] for server, costs in middle.items()} for key, label in labels.items()}
+    return {
+        label: {server: costs[key] for server, costs in middle.items() if key in costs} for key, label in labels.items()
+    }
+
+
+def _cost(costs: Costs, key: str) -> str:
+    return f"{costs[key]:,.1f}" if key in costs else "-"
 
 
 def _share(values: Sequence[float]) -> str:

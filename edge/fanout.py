@@ -79,6 +79,7 @@ class FanOut:
         self.on_answered: Callable[[Seat], None]  # set by the app: a poll was answered, its connection is free
         self.sign: Callable[[Seat, bytes], bytes] = lambda seat, answer: answer  # set by the app: with its session
         self.on_begun: Callable[[Channel], None]  # set by the hub: newcomers may enter the channel
+        self.jobs_begun = 0
         self._seats = seats
         self._counters = counters
         self._clock = clock
@@ -90,7 +91,6 @@ class FanOut:
         self._dirty: list[Channel] = []
         self._jobs: deque[Job] = deque()
         self._joint: dict[Seat, list[Job]] = {}
-        self._number = 0
         self._is_due = False
         self._log = get_logger()
 
@@ -115,11 +115,6 @@ class FanOut:
             while self._jobs:
                 self._step()
             self._deliver_joint()
-
-    def next_number(self) -> int:
-        """Return a number for what happens now: a job's beginning or a seat's attachment; later is greater."""
-        self._number += 1
-        return self._number
 
     def settle(self, seat: Seat) -> None:
         """Write to one seat now what is on its way to it (F5); it may not survive that, as after any write."""
@@ -176,8 +171,9 @@ class FanOut:
     def _begin(self, channel: Channel) -> None:
         items, channel.fresh = channel.fresh, NOTHING
         channel.sent_at = self._clock()
+        self.jobs_begun += 1
         if channel.seats:
-            channel.job = Job(channel, items, self.next_number())
+            channel.job = Job(channel, items, self.jobs_begun)
             self._jobs.append(channel.job)
         self.on_begun(channel)
 

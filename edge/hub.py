@@ -92,7 +92,7 @@ class Hub:
     def open(self, opening: Opening) -> None:
         """Lead an opening's subscriber to its channels."""
         seat = opening.seat
-        seat.opening, seat.born = opening, self._fanout.next_number()
+        seat.opening, seat.born = opening, self._fanout.jobs_begun
         seat.channels = tuple(map(self.channel, opening.request.channels))
         for index, channel in enumerate(seat.channels):
             self._entrance.enter(channel, opening, index)

@@ -23,6 +23,7 @@ S5  Parked bytes are bounded three ways: per seat in bytes (one that has too muc
 import os
 import socket
 import time
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -70,7 +71,7 @@ class Seat:
         self.direct = False  # sharing, and nothing is parked: the fast path
         self.inbox = b""  # received, not yet served
         self.outbox: bytearray | None = None  # given to us, not yet taken by the kernel
-        self.born = 0  # the number of its attachment: no other attachment or fan-out job has it
+        self.born = 0  # how many fan-out jobs had begun when it was attached
         self.expires = NEVER  # when its connection is old enough to be closed, at its next deadline
         self.ending = False  # our side is done; only the outbox and the peer's goodbye are outstanding
         self.deadline = 0.0
@@ -135,6 +136,7 @@ class Seats:
         self._clock = clock
         self._limits = limits
         self._by_fd: dict[int, Seat] = {}  # in the order of their coming
+        self._generations = array("Q")  # how many connections each descriptor number has had
         self._parked: dict[Seat, Parked] = {}  # in the order of their falling behind
 
     def __len__(self) -> int:
@@ -148,9 +150,16 @@ class Seats:
         """Return the seat of a descriptor that the poller reported."""
         return self._by_fd.get(fd)
 
+    def generation(self, fd: int) -> int:
+        """Return how many connections a descriptor number has had: number and generation are never used again."""
+        return self._generations[fd]
+
     def add(self, fd: int) -> Seat:
         """Seat a newly accepted, non-blocking descriptor."""
         seat = self._by_fd[fd] = Seat(fd)
+        if fd >= len(self._generations):
+            self._generations.extend([0] * (fd + 1 - len(self._generations)))
+        self._generations[fd] += 1
         self._poller.register(fd, WATCHED)
         return seat
 

@@ -6,9 +6,8 @@ to ask. A poll, which has no welcome, may name a session of its own making; that
 See docs/decisions/0006-sessions.md.
 """
 
-import struct
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import Error
+from base64 import urlsafe_b64decode
+from binascii import Error, b2a_base64
 from hashlib import blake2b
 from hmac import compare_digest
 from secrets import token_bytes
@@ -17,6 +16,7 @@ from edge.seats import Seat, Seats
 
 PROOF_BYTES = 15  # with the descriptor's three a multiple of three: base64 needs no padding
 FD_BYTES = 3
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 BLANK = "*"  # stands for each character of a session in bytes that are shared; it cannot occur in a channel's name
 
 
@@ -26,7 +26,7 @@ class Sessions:
     def __init__(self, edge_id: str, seats: Seats, key: bytes | None = None) -> None:
         self.edge_id = edge_id
         self._seats = seats
-        self._key = key or token_bytes(32)
+        self._proof = blake2b(key=key or token_bytes(32), digest_size=PROOF_BYTES)
         self._start = f"{edge_id}.".encode()
         self._own: dict[str, Seat] = {}  # those of the clients' own making
         self._names: dict[Seat, str] = {}
@@ -76,10 +76,12 @@ class Sessions:
                 del self._own[session]
 
     def _derive(self, seat: Seat) -> bytes:
-        """Prove descriptor and attachment; only together they are never used again (S3)."""
-        fd = seat.fd.to_bytes(FD_BYTES)
-        proof = blake2b(struct.pack("=iQ", seat.fd, seat.born), key=self._key, digest_size=PROOF_BYTES).digest()
-        return self._start + urlsafe_b64encode(fd + proof)
+        """Prove descriptor and generation; only together they are never used again (S3)."""
+        fd = seat.fd
+        about = fd.to_bytes(FD_BYTES) + self._seats.generation(fd).to_bytes(8)
+        proof = self._proof.copy()
+        proof.update(about)
+        return self._start + b2a_base64(about[:FD_BYTES] + proof.digest(), newline=False).translate(_URL_SAFE)
 
 
 def _descriptor(text: str) -> int:

@@ -76,15 +76,21 @@ class Descriptors:
 
     def __init__(self) -> None:
         self.seats: dict[int, Seat] = {}
+        self.generations: dict[int, int] = {}
+
+    def generation(self, fd: int) -> int:
+        """Return how many connections a descriptor has had."""
+        return self.generations[fd]
 
     def get(self, fd: int) -> Seat | None:
         """Return the seat of a descriptor."""
         return self.seats.get(fd)
 
-    def seat(self, fd: int, born: int, framing: Framing | None = None) -> Seat:
+    def seat(self, fd: int, generation: int, framing: Framing | None = None) -> Seat:
         """Seat somebody."""
         seat = self.seats[fd] = Seat(fd)
-        seat.born, seat.framing = born, framing or framing_for("stream", Variant())
+        self.generations[fd] = generation
+        seat.framing = framing or framing_for("stream", Variant())
         return seat
 
 
@@ -102,8 +108,8 @@ def sessions(descriptors: Descriptors) -> Sessions:
 
 def test_a_session_begins_with_its_edge_and_has_one_length(sessions: Sessions, descriptors: Descriptors) -> None:
     """The blank that stands for it is as long, whatever the descriptor."""
-    for fd, born in ((3, 1), (19_999, 7), (2**24 - 1, 2**63)):
-        session = sessions.of(descriptors.seat(fd, born))
+    for fd, generation in ((3, 1), (19_999, 7), (2**24 - 1, 2**63)):
+        session = sessions.of(descriptors.seat(fd, generation))
         assert re.fullmatch(r"0a1b2c3d\.[A-Za-z0-9_-]{24}", session)
         assert len(session) == len(sessions.blank)
 
@@ -116,7 +122,7 @@ def test_a_session_leads_to_its_seat(sessions: Sessions, descriptors: Descriptor
 
 
 def test_the_next_connection_has_another_session(sessions: Sessions, descriptors: Descriptors) -> None:
-    """The same descriptor with a later attachment is somebody else: the old session leads nowhere."""
+    """The same descriptor in its next generation is somebody else: the old session leads nowhere."""
     old = sessions.of(descriptors.seat(5, 1))
     descriptors.seat(5, 2)
     assert sessions.find(old) is None

@@ -192,6 +192,9 @@ class RecordingSeats:
     def get(self, fd: int) -> Seat | None:
         return None
 
+    def generation(self, fd: int) -> int:
+        return 1
+
     def write(self, seat: Seat, data: bytes) -> None:
         stream = BytesIO(data)
         while stream.tell() < len(data):
