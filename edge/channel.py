@@ -148,6 +148,23 @@ class Channel:
         last = self.last
         return last is not None and message.prev == last.tag and message.offset == last.offset + 1
 
+    def takes_now(self, message: Message | Join) -> bool:
+        """Say whether a message need not wait until the channel is live.
+
+        Once we have joined, bare messages are counted at once: their order among themselves is what counts, and join
+        frames must find it as every other edge does. A stored message that chains is itself the proof that none is
+        missing before it: after an outage it does not wait until all channels are synced.
+        """
+        if self.state is State.LIVE:
+            return True
+        if isinstance(message, Join) or message.bare:
+            return self.joined > 0
+        return not self.held and self.chains(message)
+
+    def is_past(self, message: Message | Join) -> bool:
+        """Say whether a message that was held back is covered by the sync already."""
+        return isinstance(message, Message) and self.last is not None and 0 < message.offset <= self.last.offset
+
     def advance(self, message: Message) -> None:
         """Step to the very next stored message and remember it."""
         self.last = Position(message.offset, message.tag)

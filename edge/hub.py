@@ -196,7 +196,7 @@ class Hub:
 
     def _take_or_hold(self, channel: Channel, message: Message | Join) -> None:
         """Take a message, or keep it back until its channel is live."""
-        if channel.state is State.LIVE or _goes_ahead(channel, message):
+        if channel.takes_now(message):
             self._take(channel, message)
         elif not channel.hold(message):
             self._subscribe(channel)
@@ -284,7 +284,7 @@ class Hub:
         for message in held:
             if channel.state is not State.LIVE and isinstance(message, Message) and message.offset:
                 continue  # a hole was found just now: the sync that was asked for will read this one, too
-            if not _is_behind(message, channel.last):
+            if not channel.is_past(message):
                 self._take_or_hold(channel, message)
         if channel.fresh:
             self._fanout.flush()
@@ -297,20 +297,3 @@ class Hub:
             for opening, index in waiting.items():
                 if opening.alive:  # letting one in may cost another its connection
                     self._entrance.enter(channel, opening, index)
-
-
-def _goes_ahead(channel: Channel, message: Message | Join) -> bool:
-    """Say whether a message need not wait for the sync of its channel.
-
-    Once we have joined, bare messages are counted at once: their order among themselves is what counts, and join frames
-    must find it as every other edge does. A stored message that chains is itself the proof that none is missing before
-    it: after an outage it does not wait until all channels are synced.
-    """
-    if isinstance(message, Join) or message.bare:
-        return channel.joined > 0
-    return not channel.held and channel.chains(message)
-
-
-def _is_behind(message: Message | Join, last: Position | None) -> bool:
-    """Say whether a message that was held back is covered by the sync already."""
-    return isinstance(message, Message) and last is not None and 0 < message.offset <= last.offset
