@@ -50,7 +50,7 @@ class ByIframe {
 
   // Chromium tells nobody when such a page is cut off. But each heartbeat is a newline more in it.
   watch() {
-    const length = this.frame.contentDocument?.documentElement.textContent.length;
+    const length = this.frame.contentDocument?.documentElement?.textContent.length;
     if (length !== this.length) [this.length, this.grown] = [length, performance.now()];
     else if (performance.now() - this.grown > SILENCE) this.open();
   }
