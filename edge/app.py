@@ -47,8 +47,8 @@ from edge.report import Report
 from edge.seats import Limits, Seats
 from edge.sessions import Sessions
 from edge.shedding import Shedder
+from edge.turning import turn
 
-WHEEL_PERIOD = 0.25
 GOODBYE = 1.0  # seconds that the last bytes get at the end
 MOST_CONTROL_BYTES = 65_536  # of a request, without the message it may carry
 ESCAPED = 6  # bytes that one byte of a message may take in JSON: \u0000
@@ -94,6 +94,7 @@ class Edge:
             synchronizer,
             counters,
             clock,
+            self._loop.call_soon,
             adopter=adopter,
             linger=settings.linger,
             max_message_bytes=settings.max_message_bytes,
@@ -201,7 +202,7 @@ class Edge:
             raise
         self._report.ports = {"port": self.port, "admin_port": self.admin_port}
         lag = measure_lag(self._counters.loop_lag.observe)
-        running = [self._bus.run(), self._turn_wheels(), self._redis_clock.run(), self._announcer.run(), lag]
+        running = [self._bus.run(), turn(self._deadlines()), self._redis_clock.run(), self._announcer.run(), lag]
         if self._settings.history_size:
             running.append(self._auditor.run())
         else:
@@ -237,20 +238,16 @@ class Edge:
         await self._redis.aclose()
         await self._admin.stop()
 
+    def _deadlines(self) -> list[Callable[[], bool]]:
+        """Return what has to be called again and again for deadlines to be kept."""
+        clock, wheels = time.monotonic, (self._front.wheel, self._hub.wheel, self._changes.wheel)
+        return [self._seats.cut_stuck, *(lambda wheel=wheel: wheel.advance(clock()) for wheel in wheels)]
+
     async def _wait_for_goodbyes(self) -> None:
         """Give the kernel and the clients a moment to take the last bytes."""
         deadline = self._loop.time() + GOODBYE
         while len(self._seats) and self._loop.time() < deadline:  # noqa: ASYNC110  # ends at the deadline anyway
             await asyncio.sleep(0.01)
-
-    async def _turn_wheels(self) -> None:
-        while True:
-            await asyncio.sleep(WHEEL_PERIOD)
-            now = time.monotonic()
-            self._front.wheel.advance(now)
-            self._seats.cut_stuck()
-            self._hub.wheel.advance(now)
-            self._changes.wheel.advance(now)
 
     async def _publish_all(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         pipeline = self._redis.pipeline(transaction=False)

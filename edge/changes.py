@@ -198,9 +198,10 @@ class Changes:
         seat.sharing = framing is not None and seat.positions is None and len(seat.channels) == 1
         seat.direct = seat.sharing and seat.outbox is None
 
-    def _on_due(self, joining: Joining) -> None:
-        if joining.alive:
-            self._give_up(joining, 503, NO_REDIS)
+    def _on_due(self, joinings: Sequence[Joining]) -> None:
+        for joining in joinings:
+            if joining.alive:
+                self._give_up(joining, 503, NO_REDIS)
 
     def _give_up(self, joining: Joining, code: int, sentence: str) -> None:
         self._drop(joining)

@@ -125,10 +125,12 @@ class Channel:
         """Count who gets a message here; one from before our start, that comes late, is nobody's."""
         return 0 if 0 < message.offset <= self.began else self.subscribers(now)
 
-    def poller_left(self, until: float) -> None:
+    def poller_left(self, now: float, until: float) -> None:
         """A poll was answered; its client counts as connected until it is overdue."""
         if self.away is None:
             self.away = deque()
+        while self.away and self.away[0] <= now:
+            self.away.popleft()
         self.away.append(until)
 
     def poller_came_back(self) -> None:

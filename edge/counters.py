@@ -20,6 +20,7 @@ class Counters:
         self.opened_total: Counter[str] = Counter()
         self.closed_total: Counter[tuple[str, str]] = Counter()  # by transport and reason
         self.delivered_total: Counter[str] = Counter()
+        self.bytes_total: Counter[str] = Counter()
         # Messages that reached us and nobody else, by reason.
         self.dropped_total = from_zero("too_large", "malformed", "receipt")
         self.repairs_total = from_zero("repaired", "reset")  # chain breaks, by result
@@ -29,6 +30,7 @@ class Counters:
         self.not_adopted_total = from_zero("refused", "unreachable", "lost", "too_many", "skipped")
         self.control_total: Counter[str] = Counter()  # requests of publishers and other edges, by operation
         self.skipped_total = 0  # slow readers that were taken forward to the newest message
+        self.cut_total = from_zero("bytes", "seconds", "total")  # slow readers that were let go, by the limit crossed
         self.receipts_total = 0
         self.latency = Histogram()  # from a message's tag to the end of its fan-out
         self.fanout = Histogram()  # from the beginning of a fan-out job to its end
@@ -48,6 +50,7 @@ class Counters:
         """A subscriber left or was answered."""
         self.closed_total[transport, reason] += 1
 
-    def delivered(self, transport: str, messages: int) -> None:
-        """So many messages were handed to the kernel."""
+    def delivered(self, transport: str, messages: int, size: int) -> None:
+        """So many messages, with all that is around them so many bytes, were written to subscribers."""
         self.delivered_total[transport] += messages
+        self.bytes_total[transport] += size

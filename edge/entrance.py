@@ -103,6 +103,8 @@ class Entrance:
     ) -> None:
         """Let a subscriber join at `start` with the messages it missed; None stands for "cannot be told": a reset."""
         channel.add(opening.seat)
+        if channel.job is not None:
+            channel.job.pass_by(opening.seat)
         opening.starts[index] = start
         if missed is None:
             self._counters.replays_total["reset"] += 1

@@ -15,10 +15,13 @@ F3  A poll is not answered "nothing new" while its channel has a job or collecte
 F4  A seat that left and came back during a job is not the one the job meant: its `born` is later than the job.
 F5  Before a seat's channels change it is settled: what runs towards it is written now, and the job, which may still
     have it on its list, passes it by. So it stands on each channel where that channel's job ends.
+F6  The first job that comes to a seat of several channels takes the messages of its other channels along, and those
+    jobs pass it by. A job owes such a seat its messages if it is younger than the seat and has not settled it.
 """
 
 from collections import deque
 from collections.abc import Callable
+from operator import attrgetter
 from typing import Literal
 
 from common.logs import get_logger
@@ -50,8 +53,18 @@ class Job:
         self.settled: set[Seat] = set()  # need no more of it, though they may be on the list
 
     def owes(self, seat: Seat) -> bool:
-        """Say whether a seat will still be written to."""
-        return seat.born < self.number and seat not in self.settled and seat in self.seats[self.next :]
+        """Say whether a seat of several channels will still be written to."""
+        return seat.born < self.number and seat not in self.settled
+
+    def pass_by(self, seat: Seat) -> None:
+        """Leave out a seat that entered the channel after this began."""
+        if seat.born < self.number:
+            self.settled.add(seat)
+
+    def settle(self, seat: Seat) -> None:
+        """Note of a seat that had one channel until now whether it was written to already."""
+        if seat not in self.seats[self.next :]:
+            self.settled.add(seat)
 
     def encode(self, framing: Framing) -> bytes:
         """Return the messages in one framing, made once."""
@@ -90,7 +103,6 @@ class FanOut:
         self._policy = policy
         self._dirty: list[Channel] = []
         self._jobs: deque[Job] = deque()
-        self._joint: dict[Seat, list[Job]] = {}
         self._is_due = False
         self._log = get_logger()
 
@@ -114,16 +126,14 @@ class FanOut:
             self._begin_jobs()
             while self._jobs:
                 self._step()
-            self._deliver_joint()
 
     def settle(self, seat: Seat) -> None:
         """Write to one seat now what is on its way to it (F5); it may not survive that, as after any write."""
         for channel in seat.channels:
             job = self._running(channel)
-            if job is not None and job.owes(seat):
-                job.settled.add(seat)
-                self._write_aside(job, seat)
-        self._deliver_joint()
+            if job is not None:
+                job.settle(seat)
+        self._write_joint(seat)
 
     def _running(self, channel: Channel) -> Job | None:
         """Return a channel's job; messages that only wait to be sent become one."""
@@ -157,7 +167,6 @@ class FanOut:
                 self._measure(job, now)
             if now >= ends_at:
                 break
-        self._deliver_joint()
         if self._jobs or self._dirty:
             self._go_on_after(0)
 
@@ -188,7 +197,9 @@ class FanOut:
             for seat in self._seats.broadcast(seats, job.encode, len(job.items), job.number):
                 self._write_aside(job, seat)
         except Exception:
-            self._log.exception("messages could not be written to some subscribers", channel=job.channel.name)
+            self._log.exception("messages could not be written; their subscribers go", channel=job.channel.name)
+            for seat in seats:  # rather than on with a hole: who comes back with its position misses nothing
+                self._seats.remove(seat, "error")
         if job.next < len(job.seats):
             self._jobs.append(job)
             return None
@@ -211,21 +222,26 @@ class FanOut:
         if seat.born >= job.number or job.channel not in seat.channels:
             return
         if seat.opening is not None:
+            job.settled.add(seat)
             seat.opening.items += job.items
         elif len(seat.channels) > 1 or seat.positions is not None:
-            self._joint.setdefault(seat, []).append(job)
+            self._write_joint(seat)
         elif seat.framing is not None:
             self._send(seat, seat.framing, job.encode(seat.framing), job.items)
 
-    def _deliver_joint(self) -> None:
-        """Write to those who have several channels what all of them brought."""
-        joint, self._joint = self._joint, {}
-        for seat, jobs in joint.items():
-            items = [item for job in jobs for item in job.items]
-            if seat.positions is not None:
-                self.deliver(seat, items)
-            elif seat.framing is not None:
-                self._send(seat, seat.framing, b"".join([job.encode(seat.framing) for job in jobs]), items)
+    def _write_joint(self, seat: Seat) -> None:
+        """Write to a seat in one go what is on its way to it on all of its channels (F6)."""
+        jobs = [channel.job for channel in seat.channels if channel.job is not None and channel.job.owes(seat)]
+        jobs.sort(key=attrgetter("number"))
+        for job in jobs:
+            job.settled.add(seat)
+        items = [item for job in jobs for item in job.items]
+        if not items or seat.framing is None:
+            return
+        if seat.positions is not None:
+            self.deliver(seat, items)
+        else:
+            self._send(seat, seat.framing, b"".join([job.encode(seat.framing) for job in jobs]), items)
 
     def deliver(self, seat: Seat, items: list[Item]) -> None:
         """Write items to one seat, each with the cursor that holds after it."""
@@ -235,7 +251,7 @@ class FanOut:
             self._send(seat, framing, framing.encode(stamped, seat.cursor), stamped)
 
     def _send(self, seat: Seat, framing: Framing, data: bytes, items: list[Item]) -> None:
-        self._counters.delivered(framing.transport, len(items))
+        self._counters.delivered(framing.transport, len(items), len(data))
         if framing.one_shot:
             self.answer(seat, data)
         elif self._policy == "latest" and self._seats.is_choked(seat):
@@ -265,9 +281,9 @@ class FanOut:
         """Answer a poll: its client is away now, and expected back."""
         framing = seat.framing
         data = self.sign(seat, data)
-        until = self._clock() + self._away
+        now = self._clock()
         for channel in seat.channels:
-            channel.poller_left(until)
+            channel.poller_left(now, now + self._away)
         if framing is not None and framing.variant.closing:
             self._seats.end(seat, data, "answered")
             return

@@ -1,7 +1,7 @@
 """The front desk of the public port: takes requests, answers what is wrong with them, and leads subscribers in."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from common.errors import RequestError, UnavailableError
@@ -35,7 +35,8 @@ from edge.seats import Seat, Seats
 from edge.wheel import Wheel
 
 IDLE_TIMEOUT = 75.0  # seconds a connection may rest between two requests
-RETRY_AFTER = (1, 5)  # seconds; each client gets its own, so that they do not come back together
+RETRY_AFTER = (1.0, 5.0)  # seconds; each client gets its own, so that they do not come back together
+SURPLUS_TIMEOUT = 2.0  # seconds that one too many may take to send its request
 FULL = "this edge is full; try again, here or on another edge"
 NO_REDIS = "this edge has no connection to Redis; try again, here or on another edge"
 ALLOWED_METHODS = "GET, OPTIONS"
@@ -82,13 +83,9 @@ class Front:
 
     def on_connection(self, seat: Seat) -> None:
         """A connection was accepted: its first request head has a deadline."""
-        self.wheel.schedule(seat, self._clock() + self._header_timeout)
-
-    def refuse_full(self, seat: Seat) -> None:
-        """Send a connection away that is one too many; whoever is seated stays."""
-        retry = retry_headers(random.randint(*RETRY_AFTER))
-        self._counters.refused_total[503] += 1
-        self._holding.end(seat, error_response(503, FULL, Variant(closing=True), retry), "refused")
+        surplus = len(self._seats) > self._most
+        timeout = min(self._header_timeout, SURPLUS_TIMEOUT) if surplus else self._header_timeout
+        self.wheel.schedule(seat, self._clock() + timeout)
 
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """A client sent something."""
@@ -110,8 +107,13 @@ class Front:
             return
         self.wheel.schedule(seat, self._clock() + IDLE_TIMEOUT)
         if seat.inbox:
-            self._seats.watch(seat, reading=True)
-            self._call_soon(self.on_bytes, seat, b"")
+            self._seats.watch(seat, reading=False)  # until these have been served: one request in a turn
+            self._call_soon(self._go_on, seat)
+
+    def _go_on(self, seat: Seat) -> None:
+        """Serve what came before it could be, and read on."""
+        self._seats.watch(seat, reading=True)
+        self.on_bytes(seat, b"")
 
     def _on_bug(self, seat: Seat) -> None:
         """The last resort: a bug shows in the log and costs one client its connection, nobody else anything."""
@@ -149,8 +151,7 @@ class Front:
     def _on_early_bytes(self, seat: Seat) -> None:
         """Bytes came before the subscriber was welcomed: a WebSocket's are heard now."""
         if seat.framing is not None and seat.framing.two_way:
-            self._seats.watch(seat, reading=True)
-            self._call_soon(self.on_bytes, seat, b"")
+            self._call_soon(self._go_on, seat)
         else:
             self._on_unexpected(seat, b"")
 
@@ -191,10 +192,11 @@ class Front:
 
     def _subscribe(self, seat: Seat, request: Request, origin: str) -> None:
         asked = parse_subscribe(request)
-        framing = framing_for(asked.transport, self._variant(seat, request, asked, origin))
-        if len(self._seats) > self._most:
-            self._send_away(seat, framing, FULL)
+        variant = self._variant(seat, request, asked, origin)
+        if self._is_surplus(seat):
+            self._send_away(seat, framing_for(asked.transport, variant._replace(closing=True)), FULL)
             return
+        framing = framing_for(asked.transport, variant)
         if self.leaving:
             if not framing.one_shot:
                 self._send_away(seat, framing, GOING_AWAY)
@@ -203,6 +205,10 @@ class Front:
         self._hub.attach(seat, asked, framing)
         if seat.opening is not None:
             self.wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
+
+    def _is_surplus(self, seat: Seat) -> bool:
+        """Say whether a connection is one too many: the room belongs to those that came first."""
+        return self._seats.came_last(seat, len(self._seats) - self._most)
 
     def _change(self, seat: Seat, request: Request, origin: str, body: bytes) -> None:
         """Change the channels of a session, wherever it is held; what comes meanwhile on this connection waits."""
@@ -260,13 +266,14 @@ class Front:
 
     # Time passes.
 
-    def _on_due(self, seat: Seat) -> None:
-        """A seat's deadline has passed."""
-        try:
-            if seat.fd >= 0:
-                self._end_wait(seat)
-        except Exception:
-            self._on_bug(seat)
+    def _on_due(self, seats: Sequence[Seat]) -> None:
+        """The deadlines of some seats have passed; those that only rest get their heartbeats together."""
+        for seat in self._holding.beat(seats):
+            try:
+                if seat.fd >= 0:
+                    self._end_wait(seat)
+            except Exception:
+                self._on_bug(seat)
 
     def _end_wait(self, seat: Seat) -> None:
         """Do what the deadline was for, which shows in the seat's state."""
@@ -288,7 +295,7 @@ class Front:
     def _send_away(self, seat: Seat, framing: Framing, sentence: str) -> None:
         """Turn a subscriber away who did nothing wrong; each is told another time to come back."""
         self._counters.refused_total[503] += 1
-        data = framing.refusal(503, sentence, random.randint(*RETRY_AFTER))
+        data = framing.refusal(503, sentence, random.uniform(*RETRY_AFTER))
         if framing.variant.closing or not framing.one_shot:
             self._holding.end(seat, data, "unavailable")
         else:

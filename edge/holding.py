@@ -2,8 +2,10 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from itertools import islice
+from operator import attrgetter
 
 from common.position import START, NamedStanding, Position, Standing
 from edge.counters import Counters
@@ -61,6 +63,21 @@ class Holding:
         else:
             self._hold_open(seat, opening, framing)
 
+    def beat(self, seats: Sequence[Seat]) -> list[Seat]:
+        """Send heartbeats to seats that are due and get no data; return those for which it is not that simple."""
+        now, resting, others = self._clock(), [], []
+        for seat in seats:
+            if not seat.direct or now >= seat.expires:
+                others.append(seat)
+                continue
+            last = seat.channels[0].sent_at
+            if last + self._heartbeat <= now:
+                resting.append(seat)
+                last = now
+            self.wheel.schedule(seat, min(last + self._heartbeat, seat.expires))
+        self._seats.broadcast(resting, attrgetter("heartbeat"))
+        return others
+
     def on_due(self, seat: Seat, framing: Framing) -> None:
         """A seated subscriber's deadline has passed."""
         if not framing.one_shot:
@@ -101,7 +118,7 @@ class Holding:
 
     def send_away(self, count: int, reason: str) -> int:
         """Say goodbye to the oldest subscribers, and return to how many."""
-        going = [seat for seat in self._seats if self._may_go(seat)][:count]
+        going = list(islice(filter(self._may_go, self._seats), count))
         for seat in going:
             self.say_goodbye(seat, reason)
         return len(going)
@@ -146,20 +163,21 @@ class Holding:
         data += self._sessions.fill(seat, shared)
         if opening.items:
             data += framing.encode(stamp(opening.items, seat.positions), "")
+        self._counters.delivered(framing.transport, len(opening.items), len(data))
         self._seats.write(seat, data)
         if seat.inbox:
             self.on_early_bytes(seat)
 
     def _beat(self, seat: Seat, framing: Framing) -> None:
         """Send a heartbeat, unless data went out meanwhile or still waits to go; or the connection is old enough."""
-        now, channels = self._clock(), seat.channels
+        now = self._clock()
         if now >= seat.expires:
             if self._fanout.is_busy(seat):
                 self.wheel.schedule(seat, now)
             else:
                 self.say_goodbye(seat, "max_age")
             return
-        last = channels[0].sent_at if seat.sharing else max((each.sent_at for each in channels), default=0.0)
+        last = max((channel.sent_at for channel in seat.channels), default=0.0)
         if last + self._heartbeat <= now:
             last = now
             if seat.outbox is None:

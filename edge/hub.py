@@ -14,9 +14,9 @@ H5  The edge is subscribed to exactly the channels somebody here listens to or l
 H6  Who is seated may `join` one channel more, like everybody else (H1, H4), or `part` from one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from itertools import count
+from itertools import count, islice
 from typing import Protocol
 
 from common.channels import Names
@@ -35,6 +35,8 @@ from edge.recovery import Synchronizer, Wish
 from edge.request import SubscribeRequest
 from edge.seats import Seat
 from edge.wheel import Wheel
+
+AT_ONCE = 64  # of those who waited for a channel, let in before the loop may do something else
 
 
 class Subscriptions(Protocol):
@@ -58,6 +60,7 @@ class Hub:
         synchronizer: Synchronizer,
         counters: Counters,
         clock: Callable[[], float],
+        call_soon: Callable[..., object],
         *,
         adopter: Adopter | None = None,
         linger: float,
@@ -77,6 +80,7 @@ class Hub:
         self._synchronizer = synchronizer
         self._counters = counters
         self._clock = clock
+        self._call_soon = call_soon
         self._adopter = adopter
         self._linger = linger
         self._max_message_bytes = max_message_bytes
@@ -139,13 +143,14 @@ class Hub:
         if not channel.occupied:
             self.wheel.schedule(channel, self._clock() + self._linger)
 
-    def _on_linger_over(self, channel: Channel) -> None:
-        if self._entrance.is_reading(channel.name):
-            self._linger_if_empty(channel)
-        elif not channel.occupied and self.channels.get(channel.name) is channel:
-            del self.channels[channel.name]
-            channel.attempt = 0
-            self.bus.unsubscribe(self._names.channel(channel.name))
+    def _on_linger_over(self, channels: Sequence[Channel]) -> None:
+        for channel in channels:
+            if self._entrance.is_reading(channel.name):
+                self._linger_if_empty(channel)
+            elif not channel.occupied and self.channels.get(channel.name) is channel:
+                del self.channels[channel.name]
+                channel.attempt = 0
+                self.bus.unsubscribe(self._names.channel(channel.name))
 
     # Redis speaks: the bus' consumer.
 
@@ -291,9 +296,14 @@ class Hub:
         self._admit(channel)
 
     def _admit(self, channel: Channel) -> None:
-        """Let in who waited, unless messages were taken that are not on their way yet (H4)."""
-        if channel.waiting and channel.state is State.LIVE and not channel.fresh:
-            waiting, channel.waiting = channel.waiting, NOBODY
-            for opening, index in waiting.items():
-                if opening.alive:  # letting one in may cost another its connection
-                    self._entrance.enter(channel, opening, index)
+        """Let in who waited, some in a turn, unless messages were taken that are not on their way yet (H4)."""
+        if not channel.waiting or channel.state is not State.LIVE or channel.fresh:
+            return
+        for opening, index in list(islice(channel.waiting.items(), AT_ONCE)):
+            del channel.waiting[opening]
+            if opening.alive:  # letting one in may cost another its connection
+                self._entrance.enter(channel, opening, index)
+        if channel.waiting:
+            self._call_soon(self._admit, channel)
+        else:
+            channel.waiting = NOBODY

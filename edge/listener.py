@@ -24,7 +24,9 @@ USER_TIMEOUT_MS = 30_000  # a peer that acknowledges nothing for so long is gone
 SEND_BUFFER = 65_536  # bounds what the kernel keeps for one slow client (it doubles the figure)
 RESERVED_FILES = 64  # descriptors that are never given to clients: Redis, the internal port, logs
 MARGIN = 128  # connections over the mark that are still accepted, to be told properly that the edge is full
-FULL_PAUSE = 1.0
+FULL_PAUSE = 1.0  # seconds without accepting when there are no descriptors left
+MARGIN_PAUSE = 0.05  # the same when the margin is used up: those in it are on their way out
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC}  # the last: epoll's watches
 
 
 class Listener:
@@ -103,33 +105,36 @@ class Listener:
         self._front.on_bytes(seat, data)
 
     def _accept(self) -> None:
-        if self._socket is None:
+        if self._socket is None or self._paused:
             return
         for _ in range(ACCEPTS):
+            if len(self._seats) >= self._most + MARGIN:
+                self._pause(MARGIN_PAUSE)
+                return
             try:
                 # The C half of socket.accept(): the other half wraps each descriptor in an object that we would
                 # only unwrap, for a tenth of what seating a subscriber costs.
                 fd, _ = self._socket._accept()  # type: ignore[attr-defined]
+                os.set_blocking(fd, False)
+                self._front.on_connection(self._seats.add(fd))
             except BlockingIOError:
                 return
             except OSError as error:
                 self._on_accept_error(error)
                 return
-            os.set_blocking(fd, False)
-            seat = self._seats.add(fd)
-            self._front.on_connection(seat)
-            if len(self._seats) > self._most + MARGIN:
-                self._front.refuse_full(seat)
 
     def _on_accept_error(self, error: OSError) -> None:
         """Out of descriptors: pause, or the loop would spin on a connection it cannot take."""
-        if error.errno not in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+        if error.errno not in EXHAUSTED:
             return  # the client went away before we came to it
         self._log.error("no more connections can be accepted; pausing", error=error.strerror)
-        if not self._paused:
-            self._paused = True
-            self._poller.unregister(self._fd)
-            asyncio.get_running_loop().call_later(FULL_PAUSE, self._accept_again)
+        self._pause(FULL_PAUSE)
+
+    def _pause(self, seconds: float) -> None:
+        """Leave who comes next in the kernel's queue for a while."""
+        self._paused = True
+        self._poller.unregister(self._fd)
+        asyncio.get_running_loop().call_later(seconds, self._accept_again)
 
     def _accept_again(self) -> None:
         self._paused = False

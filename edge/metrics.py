@@ -54,6 +54,8 @@ def _counted(counters: Counters) -> Iterator[Metric]:
     yield _counter("comet_connections_opened", "Subscribers seated.", ["transport"], counters.opened_total)
     yield _counter("comet_connections_closed", "Subscribers gone.", ["transport", "reason"], counters.closed_total)
     yield _counter("comet_messages_delivered", "Messages written.", ["transport"], counters.delivered_total)
+    yield _counter("comet_bytes_sent", "Bytes written to subscribers.", ["transport"], counters.bytes_total)
+    yield _counter("comet_slow_readers_cut", "Slow readers let go, by the limit.", ["limit"], counters.cut_total)
     yield _counter("comet_messages_dropped", "Messages from Redis not passed on.", ["reason"], counters.dropped_total)
     yield _counter("comet_repairs", "Holes found in a channel.", ["result"], counters.repairs_total)
     yield _counter("comet_replay", "Subscribers that went on from a position.", ["result"], counters.replays_total)

@@ -26,6 +26,7 @@ import time
 from array import array
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from common.position import Standing
@@ -39,6 +40,7 @@ WATCHED = READ | READ_HANGUP
 NEVER = float("inf")
 OUTBOX_OVERHEAD = 1.25  # bytes of memory for each byte parked: a growing bytearray takes more than it holds
 SWEEP_PERIOD = 0.5  # seconds between two calls of `cut_stuck`, at most
+CUTS = 64  # seats removed in one call of it: closing a connection with unsent bytes takes the kernel some time
 
 
 class Seat:
@@ -138,6 +140,7 @@ class Seats:
         self._by_fd: dict[int, Seat] = {}  # in the order of their coming
         self._generations = array("Q")  # how many connections each descriptor number has had
         self._parked: dict[Seat, Parked] = {}  # in the order of their falling behind
+        self._unread: set[Seat] = set()  # whose bytes stay in the kernel for now
 
     def __len__(self) -> int:
         return len(self._by_fd)
@@ -145,6 +148,10 @@ class Seats:
     def __iter__(self) -> Iterator[Seat]:
         """Go through all seats, those that came first first; they may come and go meanwhile."""
         return iter(list(self._by_fd.values()))
+
+    def came_last(self, seat: Seat, count: int) -> bool:
+        """Say whether a seat is one of the so many that came last."""
+        return count > 0 and seat in islice(reversed(self._by_fd.values()), count)
 
     def get(self, fd: int) -> Seat | None:
         """Return the seat of a descriptor that the poller reported."""
@@ -155,12 +162,16 @@ class Seats:
         return self._generations[fd]
 
     def add(self, fd: int) -> Seat:
-        """Seat a newly accepted, non-blocking descriptor."""
+        """Seat a newly accepted, non-blocking descriptor; raises OSError, and closes it, if it cannot be watched."""
+        try:
+            self._poller.register(fd, WATCHED)
+        except OSError:
+            os.close(fd)
+            raise
         seat = self._by_fd[fd] = Seat(fd)
         if fd >= len(self._generations):
             self._generations.extend([0] * (fd + 1 - len(self._generations)))
         self._generations[fd] += 1
-        self._poller.register(fd, WATCHED)
         return seat
 
     def remove(self, seat: Seat, reason: str) -> None:
@@ -169,19 +180,22 @@ class Seats:
         if fd < 0:
             return
         seat.fd = -1
+        seat.deadline = 0.0  # so that the wheel lets go of it at its next look
         self.free(seat, reason)
         self._forget_parked(seat)
+        self._unread.discard(seat)
         del self._by_fd[fd]
         self._poller.unregister(fd)
         os.close(fd)
 
     def broadcast(
-        self, seats: Iterable[Seat], encode: Callable[[Framing], bytes], messages: int, number: int
+        self, seats: Iterable[Seat], encode: Callable[[Framing], bytes], messages: int = 0, number: float = NEVER
     ) -> list[Seat]:
-        """Write the same messages to many seats; return those that are not on the fast path, untouched.
+        """Write the same bytes to many seats; return those that are not on the fast path, untouched.
 
-        `encode` is called for each change of framing along the way and should remember its answers. `number` is that
-        of the fan-out job: a seat that was attached since is on another errand.
+        `encode` is called for each change of framing along the way and should remember its answers; what it returns
+        holds so many messages. `number` is that of the fan-out job: a seat that was attached since is on another
+        errand.
         """
         write = os.write
         framing, data, size, sent_to = None, b"", 0, 0
@@ -193,7 +207,7 @@ class Seats:
                 continue
             if seat.framing is not framing:
                 if framing is not None:
-                    self._counters.delivered(framing.transport, sent_to * messages)
+                    self._counters.delivered(framing.transport, sent_to * messages, sent_to * size)
                 framing, sent_to = seat.framing, 0
                 data = encode(framing)  # type: ignore[arg-type]  # a direct seat has a framing
                 size = len(data)
@@ -208,7 +222,7 @@ class Seats:
             if taken != size:
                 self._park(seat, data[taken:])
         if framing is not None:
-            self._counters.delivered(framing.transport, sent_to * messages)
+            self._counters.delivered(framing.transport, sent_to * messages, sent_to * size)
         for seat in broken:
             self.remove(seat, "client")
         return aside
@@ -240,6 +254,7 @@ class Seats:
     def _cut(self, seat: Seat) -> None:
         """Let go of a seat that has too much parked; who can be told why hears it if it reads on soon."""
         last_words = seat.framing.too_slow if seat.framing is not None else b""
+        self._count_cut(seat, "bytes")
         if not last_words:
             self.remove(seat, "slow")
             return
@@ -259,20 +274,20 @@ class Seats:
             del seat.outbox[kept:]
             self._append(seat, data)
 
-    def cut_stuck(self) -> None:
-        """Remove the seats that have been behind for too long."""
+    def cut_stuck(self) -> bool:
+        """Remove some of the seats that have been behind for too long, and say whether there may be more."""
         before = self._clock() - max(self._limits.seat_seconds - SWEEP_PERIOD, 0)
-        while self._parked:
-            seat, parked = next(iter(self._parked.items()))
-            if parked.since > before:
-                return
+        stuck = [seat for seat, parked in islice(self._parked.items(), CUTS) if parked.since <= before]
+        for seat in stuck:
+            self._count_cut(seat, "seconds")
             self.remove(seat, "slow")
+        return len(stuck) == CUTS
 
     def _park(self, seat: Seat, rest: bytes) -> None:
         seat.outbox = bytearray()
         seat.direct = False
         self._parked[seat] = Parked(self._clock())
-        self._poller.modify(seat.fd, WATCHED | WRITE)
+        self._watch(seat)
         self._append(seat, rest)
 
     def _append(self, seat: Seat, data: bytes) -> None:
@@ -280,9 +295,16 @@ class Seats:
         if seat.outbox is not None:
             seat.outbox += data
             self._parked[seat].sizes.append(len(data))
-        self.parked_bytes += len(data)
+            self.parked_bytes += len(data)
         while self.parked_bytes * OUTBOX_OVERHEAD > self._limits.total_bytes:
-            self.remove(next(iter(self._parked)), "slow")
+            longest = next(iter(self._parked))
+            self._count_cut(longest, "total")
+            self.remove(longest, "slow")
+
+    def _count_cut(self, seat: Seat, limit: str) -> None:
+        """Count a slow reader that is let go, once, by the limit that it crossed."""
+        if seat.framing is not None:
+            self._counters.cut_total[limit] += 1
 
     def _forget_parked(self, seat: Seat) -> None:
         if seat.outbox is not None:
@@ -307,7 +329,7 @@ class Seats:
         if not seat.outbox:
             self._forget_parked(seat)
             seat.direct = seat.sharing
-            self._poller.modify(seat.fd, WATCHED)
+            self._watch(seat)
             if seat.ending:
                 _shut_down(seat.fd)
 
@@ -333,8 +355,18 @@ class Seats:
 
     def watch(self, seat: Seat, *, reading: bool) -> None:
         """Stop or go on being told about bytes from a client (its hang-up is always told)."""
-        events = (WATCHED if reading else READ_HANGUP) | (WRITE if seat.outbox is not None else 0)
-        self._poller.modify(seat.fd, events)
+        if seat.fd < 0 or reading is (seat not in self._unread):
+            return
+        if reading:
+            self._unread.remove(seat)
+        else:
+            self._unread.add(seat)
+        self._watch(seat)
+
+    def _watch(self, seat: Seat) -> None:
+        """Have the poller watch a seat for what we want to know of it."""
+        reading = READ_HANGUP if seat in self._unread else WATCHED
+        self._poller.modify(seat.fd, reading | (WRITE if seat.outbox is not None else 0))
 
 
 def _shut_down(fd: int) -> None:

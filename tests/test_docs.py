@@ -68,7 +68,7 @@ def edge_series() -> Iterator[Metric]:
     counters = Counters()
     counters.opened("sse")
     counters.closed("sse", "client")
-    counters.delivered("sse", 1)
+    counters.delivered("sse", 1, 100)
     counted = (counters.dropped_total, counters.repairs_total, counters.replays_total, counters.not_adopted_total)
     for by_word in (*counted, counters.control_total):
         by_word["word"] += 1

@@ -1,6 +1,7 @@
 """What every framing has in common: the objects it carries, and the HTTP around them."""
 
 from collections.abc import Sequence
+from math import ceil
 from typing import ClassVar, NamedTuple
 
 import orjson
@@ -104,8 +105,8 @@ class Framing:
         """Return what a subscriber is told when the edge goes away."""
         raise NotImplementedError
 
-    def refusal(self, status: int, sentence: str, retry_after: int) -> bytes:
-        """Return the whole answer to a subscriber that cannot be seated."""
+    def refusal(self, status: int, sentence: str, retry_after: float) -> bytes:
+        """Return the whole answer to a subscriber that cannot be seated, but may come back after so many seconds."""
         extra = retry_headers(retry_after) if retry_after else ()
         variant = self.variant if self.one_shot else self.variant._replace(closing=True)
         return error_response(status, sentence, variant, extra)
@@ -140,9 +141,9 @@ def as_script(data: bytes) -> bytes:
     return data
 
 
-def retry_headers(seconds: int) -> tuple[str, str]:
+def retry_headers(seconds: float) -> tuple[str, str]:
     """Return what tells a client when to come back, and lets a script of a foreign origin read it (Fetch, 3.2.5)."""
-    return f"Retry-After: {seconds}", "Access-Control-Expose-Headers: Retry-After"
+    return f"Retry-After: {ceil(seconds)}", "Access-Control-Expose-Headers: Retry-After"
 
 
 def chunk(data: bytes) -> bytes:

@@ -100,10 +100,10 @@ class SseFraming(HeldFraming):
         """Return the end of the response: an EventSource reconnects by itself, after its `retry:`."""
         return self.end
 
-    def refusal(self, status: int, sentence: str, retry_after: int) -> bytes:
+    def refusal(self, status: int, sentence: str, retry_after: float) -> bytes:
         """Return a 200 that ends at once: after any other status a native EventSource gives up for ever."""
         comment = "".join(f": {line}\n" for line in _LINE_BREAK.split(sentence))
-        return self.head(max(retry_after, 1) * 1000) + self._wrap(comment.encode() + b"\n") + self.end
+        return self.head(int(max(retry_after, 1) * 1000)) + self._wrap(comment.encode() + b"\n") + self.end
 
 
 def sse_event(data: str, *, name: str = "", event_id: str = "") -> bytes:

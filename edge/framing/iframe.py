@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from edge.framing.base import GOING_AWAY, Item, Variant, as_script, full_response, json_object
+from edge.framing.base import GOING_AWAY, Item, Variant, as_script, full_response, json_object, retry_headers
 from edge.framing.held import HeldFraming
 
 # Some browsers show nothing, and run nothing, before they have a kilobyte.
@@ -43,8 +43,8 @@ class IframeFraming(HeldFraming):
         """Return a close object and the end of the page."""
         return self.encode([Item("close", content=GOING_AWAY)], cursor) + self.end
 
-    def refusal(self, status: int, sentence: str, retry_after: int) -> bytes:
+    def refusal(self, status: int, sentence: str, retry_after: float) -> bytes:
         """Return the error as a page that calls the function: a page cannot read the status of a frame."""
         body = _START + self.encode_item(Item("error", content=sentence, code=status))
-        extra = (f"Retry-After: {retry_after}", *self.more_headers())
+        extra = (*retry_headers(retry_after), *self.more_headers())
         return full_response(status, self.content_type, body, self.variant._replace(closing=True), extra)

@@ -64,6 +64,10 @@ class Process:
                 env=environment | self._settings,
             )
 
+    def limit_open_files(self, most: int) -> None:
+        """Let it have so many open files and no more, from its next start on."""
+        self._command = ["sh", "-c", f'ulimit -n {most} && exec "$0" "$@"', *self._command]
+
     def kill(self) -> None:
         """End it as a crash would."""
         self._end(graceful=False)
@@ -94,6 +98,19 @@ class Process:
                 return process.wait(deadline)
             finally:
                 process.kill()
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU time that it has used, all threads together; Linux only."""
+        assert self._process is not None
+        tasks = Path(f"/proc/{self._process.pid}/task").iterdir()
+        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+    @property
+    def open_files(self) -> int:
+        """How many files and sockets it has open; Linux only."""
+        assert self._process is not None
+        return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
 
     @property
     def alive(self) -> bool:

@@ -247,6 +247,7 @@ class SmallEdge:
             synchronizer,
             self.counters,
             self.clock,
+            self.loop.call_soon,
             linger=linger,
             max_message_bytes=1000,
             keeps_history=keeps_history,
@@ -311,9 +312,9 @@ class SmallEdge:
         end = self.clock.now + seconds
         while self.clock.now < end:
             self.clock.now = min(self.clock.now + 0.25, end)
-            self.front.wheel.advance(self.clock.now)
-            self.hub.wheel.advance(self.clock.now)
-            self.changes.wheel.advance(self.clock.now)
+            for wheel in (self.front.wheel, self.hub.wheel, self.changes.wheel):
+                while wheel.advance(self.clock.now):
+                    pass
 
     def publish(self, name: str, *payloads: bytes) -> None:
         """Store messages and let one read from Redis bring them."""

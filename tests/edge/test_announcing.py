@@ -123,6 +123,6 @@ async def test_rates_are_per_second(valkey_url: str, prefix: str, announcements:
         announcer = edge._announcer
         announcer._clock = lambda: 100.0
         announcer._before = (98.0, 0, 0)
-        edge._counters.delivered("sse", 50)
+        edge._counters.delivered("sse", 50, 5000)
         edge._counters.opened("sse")
         assert announcer._rates() == {"delivered": 25.0, "opened": 0.5}

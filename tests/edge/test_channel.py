@@ -158,17 +158,26 @@ def test_what_is_held_back_is_bounded() -> None:
 def test_pollers_away_count_until_they_are_overdue() -> None:
     """A client between two polls is connected until its time is over."""
     channel = channel_at(5)
-    channel.poller_left(until=130.0)
-    channel.poller_left(until=140.0)
+    channel.poller_left(100.0, until=130.0)
+    channel.poller_left(110.0, until=140.0)
     assert [channel.subscribers(now) for now in (100.0, 129.9, 130.0, 139.9, 140.0)] == [2, 2, 1, 1, 0]
+
+
+def test_pollers_that_never_come_back_are_not_remembered_for_ever() -> None:
+    """Who polls without a position is not recognised when it comes back; its place is given up when it is overdue."""
+    channel = channel_at(5)
+    for now in range(1000):
+        channel.poller_left(now, until=now + 30)
+    assert channel.away is not None
+    assert len(channel.away) == 30
 
 
 def test_a_poller_that_came_back_is_counted_once() -> None:
     """A client that polls again is no longer away; more returns than departures do no harm."""
     channel = channel_at(5)
     channel.poller_came_back()
-    channel.poller_left(until=130.0)
-    channel.poller_left(until=130.0)
+    channel.poller_left(100.0, until=130.0)
+    channel.poller_left(100.0, until=130.0)
     channel.poller_came_back()
     assert channel.subscribers(100.0) == 1
     channel.poller_came_back()

@@ -1,15 +1,18 @@
 """The front desk on real connections: requests, answers, and deadlines; Redis is fake and time is moved by hand."""
 
+import asyncio
 import json
 from unittest.mock import Mock
 
 import pytest
 
 from edge import front as front_module
-from edge.framing import TRANSPORTS
+from edge.framing import TRANSPORTS, Variant, framing_for
 from edge.head import Request, parse_request
 from edge.seats import Limits
+from edge.wheel import STEP
 from tests.edge.building import GENESIS, Answer, SmallEdge, head, small_edge
+from tests.edge.speaking import HANDSHAKE
 
 POLL = "/poll?id=room"
 
@@ -398,6 +401,32 @@ async def test_a_wiped_log_keeps_nobody_waiting(edge: SmallEdge) -> None:
     assert edge.counters.opened_total["poll"] == 1
 
 
+async def test_requests_sent_ahead_are_served_one_a_turn(edge: SmallEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever sends thousands at once waits for them, and nobody waits for it; not all of them are even read."""
+    served: list[int] = []
+    count = 0
+    parse = front_module.parse_request
+
+    def counted(data: bytes) -> Request:
+        nonlocal count
+        count += 1
+        return parse(data)
+
+    monkeypatch.setattr(front_module, "parse_request", counted)
+    client, request = await edge.connect(), head("/poll?id=room&timeout=0")
+    (seat,) = edge.seats
+    sending = asyncio.create_task(client.send(request * 3000))
+    while count < 50:
+        before = count
+        await asyncio.sleep(0)
+        served.append(count - before)
+        assert len(seat.inbox) < 16_384
+    assert max(served) == 1
+    for _ in range(3000):
+        assert (await client.answer()).status == 200
+    await sending
+
+
 @pytest.mark.parametrize("transport", ["stream", "sse"])
 async def test_a_second_request_ends_a_stream(edge: SmallEdge, transport: str) -> None:
     """A stream never ends by itself, so nothing can follow: it says why, and ends properly."""
@@ -586,6 +615,25 @@ async def test_data_is_a_heartbeat(edge: SmallEdge) -> None:
     assert client.received == b""
     edge.pass_time(1.0)
     assert await client.until(b"\n\r\n") == b"1\r\n\n\r\n"
+
+
+@pytest.mark.parametrize("transport", ["stream", "sse", "ws"])
+async def test_heartbeats_that_are_due_together_are_sent_in_steps(transport: str) -> None:
+    """After a message all subscribers are due at the same time: what else there is has its turn in between."""
+    async with small_edge() as edge:
+        headers = HANDSHAKE if transport == "ws" else ()
+        count = 2 * STEP + 1
+        for _ in range(count):
+            await edge.held(f"/{transport}?id=room", *headers, transport=transport)
+        edge.publish("room", b"hi")
+        sent = edge.counters.bytes_total[transport]
+        beat = len(framing_for(transport, Variant()).heartbeat)
+        steps, edge.clock.now = 1, edge.clock.now + 20.5
+        while edge.front.wheel.advance(edge.clock.now):
+            steps += 1
+            assert edge.counters.bytes_total[transport] - sent <= steps * STEP * beat
+        assert edge.counters.bytes_total[transport] - sent == count * beat
+        assert steps >= 3
 
 
 async def test_a_slow_client_gets_no_heartbeats(edge: SmallEdge) -> None:

@@ -8,9 +8,9 @@ from unittest.mock import Mock
 import pytest
 
 from common.errors import SettingsError
+from edge import front as front_module
 from edge import listener as listener_module
-from edge.listener import MARGIN
-from tests.edge.building import SmallEdge, head, small_edge
+from tests.edge.building import PATIENCE, SmallEdge, head, small_edge
 
 
 async def test_a_taken_port_is_named_with_its_setting(edge: SmallEdge) -> None:
@@ -88,15 +88,67 @@ async def test_a_full_edge_lets_an_event_source_come_back() -> None:
         assert rest.endswith(b"0\r\n\r\n")
 
 
-async def test_an_edge_that_is_more_than_full_does_not_even_listen() -> None:
-    """Beyond a margin for proper answers a connection gets its 503 before it has said a word."""
-    async with small_edge(max_connections=0) as edge:
-        for _ in range(MARGIN):
-            await edge.connect()
-        newcomer = await edge.connect()
-        answer = await newcomer.answer()
+async def test_at_a_full_edge_the_first_that_came_have_the_room() -> None:
+    """Strangers that came later take nobody's place: a poller's next poll is served, the stranger's is not."""
+    async with small_edge(max_connections=1) as edge:
+        poller = await edge.connect()
+        assert (await poller.ask(head("/poll?id=room&timeout=0"))).status == 200
+        stranger = await edge.connect()
+        assert (await poller.ask(head("/poll?id=room&timeout=0"))).status == 200
+        answer = await stranger.ask(head("/poll?id=room&timeout=0"))
         assert (answer.status, answer.headers["connection"]) == (503, "close")
-        assert await newcomer.rest() == b""
+        assert await stranger.rest() == b""
+
+
+async def test_who_is_one_too_many_and_says_nothing_goes_soon() -> None:
+    """Two seconds are enough for a request; the room in front of a full edge is small."""
+    async with small_edge(max_connections=0) as edge:
+        silent = await edge.connect()
+        edge.pass_time(front_module.SURPLUS_TIMEOUT + 0.5)
+        assert await silent.rest() == b""
+
+
+async def test_at_a_more_than_full_edge_newcomers_wait_and_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a margin they stay in the kernel's queue until those in it are gone; an EventSource never sees a 503."""
+    monkeypatch.setattr(listener_module, "MARGIN", 2)
+    monkeypatch.setattr(listener_module, "MARGIN_PAUSE", 0)
+    async with small_edge(max_connections=0) as edge:
+        for _ in range(2):
+            await edge.connect()
+        with socket.create_connection(("127.0.0.1", edge.listener.port)) as newcomer:
+            newcomer.sendall(head("/sse?id=room"))
+            await edge.turns()
+            assert len(edge.seats) == 2
+            edge.pass_time(front_module.SURPLUS_TIMEOUT + 0.5)
+            await edge.until(lambda: edge.counters.refused_total[503])
+            newcomer.settimeout(PATIENCE)
+            assert newcomer.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+async def test_newcomers_are_told_different_times() -> None:
+    """Clients that were sent away together do not come back together."""
+    async with small_edge(max_connections=0) as edge:
+        newcomers = [await edge.connect() for _ in range(20)]
+        for newcomer in newcomers:
+            await newcomer.send(head("/sse?id=room"))
+        answers = [await newcomer.rest() for newcomer in newcomers]
+        retries = {int(answer.partition(b"retry: ")[2].split()[0]) for answer in answers}
+        assert len(retries) > 10
+        assert all(1000 <= milliseconds <= 5000 for milliseconds in retries)
+
+
+async def test_a_connection_that_cannot_be_watched_is_let_go(edge: SmallEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of epoll watches the edge pauses as it does out of descriptors, and leaks none."""
+    log, real = Mock(), edge.poller
+    monkeypatch.setattr(listener_module, "FULL_PAUSE", 0)
+    monkeypatch.setattr(edge.listener, "_log", log)
+    full = Mock(register=Mock(side_effect=OSError(errno.ENOSPC, "no space")))
+    monkeypatch.setattr(edge.seats, "_poller", full)
+    with socket.create_connection(("127.0.0.1", edge.listener.port)) as client:
+        await edge.until(lambda: log.error.called)
+        assert client.recv(1) == b""
+    monkeypatch.setattr(edge.seats, "_poller", real)
+    await edge.held("/sub?id=room")
 
 
 async def test_a_full_edge_has_room_again() -> None:

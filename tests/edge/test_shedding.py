@@ -1,11 +1,13 @@
 """Rebalancing: shedding the oldest connections, and the greatest age of a connection."""
 
+import asyncio
+
 import pytest
 from aiohttp import ClientSession, web
 from prometheus_client import CollectorRegistry
 
 from common.admin import AdminServer
-from edge.shedding import Shedder
+from edge.shedding import Shedder, send_away
 from tests.edge.building import head, small_edge
 
 
@@ -37,6 +39,32 @@ async def test_the_oldest_go_until_the_goal_is_reached() -> None:
         await shedder.stop()
 
 
+class Crowd:
+    """Stands in for the holding: so many who may go, and when how many were sent."""
+
+    def __init__(self, count: int) -> None:
+        self.held = count
+        self.sent: list[tuple[float, int]] = []
+
+    def send_away(self, count: int, reason: str) -> int:
+        """Note it."""
+        going = min(count, self.held)
+        self.held -= going
+        self.sent.append((asyncio.get_running_loop().time(), going))
+        return going
+
+
+async def test_the_pace_is_kept() -> None:
+    """At 200 a second nobody goes sooner than that allows: the edges they go to have time."""
+    crowd, began = Crowd(60), asyncio.get_running_loop().time()
+    await send_away(crowd, 10, lambda over: 200.0, "shed")  # type: ignore[arg-type]
+    assert crowd.held == 10
+    gone = 0
+    for when, count in crowd.sent:
+        gone += count
+        assert gone <= 1 + 200 * (when - began)
+
+
 async def test_between_two_requests_nobody_is_sent_away() -> None:
     """A request may be on its way, and would get no answer."""
     async with small_edge() as edge:
@@ -58,6 +86,16 @@ async def test_a_stream_ends_when_it_is_old_enough() -> None:
         edge.pass_time(42.0)
         assert b'"type":"close"' in await client.rest()
         assert edge.counters.closed_total["stream", "max_age"] == 1
+
+
+async def test_connections_that_came_together_do_not_end_together() -> None:
+    """Their greatest ages differ by up to a fifth of it, either way."""
+    async with small_edge(max_age=100.0) as edge:
+        for _ in range(60):
+            await edge.held("/sub?id=room")
+        ages = [seat.expires - edge.clock.now for seat in edge.seats]
+        assert 80 <= min(ages) < 90
+        assert 110 < max(ages) <= 120
 
 
 async def test_an_old_pollers_next_answer_is_its_connections_last() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from edge.counters import Counters
+from edge.framing import Variant, framing_for
 from edge.poller import make_poller
 from edge.seats import Limits, Seat, Seats
 from tests.edge.building import Clock, small_edge
@@ -56,7 +57,7 @@ def test_who_is_behind_for_too_long_is_removed(room: Room) -> None:
     room.clock.now += 6
     second = room.stuck(10)
     room.clock.now += 5
-    room.seats.cut_stuck()
+    assert not room.seats.cut_stuck()
     assert (first.fd, second.fd >= 0) == (-1, True)
 
 
@@ -74,6 +75,41 @@ def test_what_is_gone_is_not_counted(room: Room) -> None:
     assert room.seats.parked_bytes > 0
     room.seats.remove(seat, "client")
     assert room.seats.parked_bytes == 0
+
+
+@pytest.fixture
+def wide_room() -> Iterator[Room]:
+    """Yield a room with limits of ten seconds, eight million bytes for each and forty million in all."""
+    room = Room(Limits(seat_bytes=8_000_000, seat_seconds=10, total_bytes=40_000_000))
+    yield room
+    room.close()
+
+
+def test_who_was_cut_is_counted_by_the_limit(wide_room: Room) -> None:
+    """Operators see which of the three limits their readers cross."""
+    seats = [wide_room.stuck(10) for _ in range(4)]
+    for seat in seats:
+        seat.framing = framing_for("stream", Variant())
+    wide_room.seats.write(seats[0], b"p" * 9_000_000)
+    wide_room.seats.write(seats[0], b"one too many")
+    assert wide_room.counters.cut_total == {"bytes": 1, "seconds": 0, "total": 0}
+    wide_room.seats.write(seats[1], b"p" * 40_000_000)
+    assert wide_room.counters.cut_total == {"bytes": 1, "seconds": 0, "total": 1}
+    wide_room.clock.now += 20
+    assert not wide_room.seats.cut_stuck()
+    assert wide_room.counters.cut_total == {"bytes": 1, "seconds": 2, "total": 1}
+
+
+def test_many_stuck_readers_are_cut_a_few_at_a_time(wide_room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing a connection with unsent bytes takes the kernel some time: others have their turn in between."""
+    monkeypatch.setattr("edge.seats.CUTS", 2)
+    for _ in range(3):
+        wide_room.stuck(10)
+    wide_room.clock.now += 20
+    assert wide_room.seats.cut_stuck()
+    assert len(wide_room.seats) == 1
+    assert not wide_room.seats.cut_stuck()
+    assert len(wide_room.seats) == 0
 
 
 async def test_by_default_a_slow_reader_is_disconnected() -> None:

@@ -1,5 +1,6 @@
 """The WebSocket on real connections: handshakes, frames, close codes, floods; Redis is fake, time is moved by hand."""
 
+import asyncio
 import json
 import random
 from unittest.mock import Mock
@@ -9,6 +10,7 @@ from websockets.frames import Opcode
 
 from edge.frames import MAX_MESSAGE_BYTES
 from edge.framing import TRANSPORTS
+from edge.listener import MORE_BYTES, READ_BYTES
 from tests.edge.building import GENESIS, SmallEdge, head, small_edge
 from tests.edge.speaking import ACCEPT, HANDSHAKE, Speaker, closing, frame, shake, speaker, text
 
@@ -110,6 +112,18 @@ async def test_frames_sent_ahead_are_heard_after_the_welcome(edge: SmallEdge) ->
     assert [each["type"] for each in await one.objects(3)] == ["welcome", "pong", "pong"]
     await one.say({"op": "ping", "ref": 3})
     assert await one.next_object() == {"type": "pong", "ref": 3}
+
+
+async def test_a_flood_is_not_read_on_while_its_sender_reads_nothing(edge: SmallEdge) -> None:
+    """What waits for a client that does not read does not make the edge read more from it."""
+    one = await speaker(edge, "room")
+    (seat,) = edge.seats
+    flood = asyncio.create_task(one.client.send(text({"op": "none"}) * 50_000))
+    await edge.until(lambda: seat.outbox is not None)
+    for _ in range(500):
+        await edge.turns(1)
+        assert len(seat.inbox) <= 2 * (READ_BYTES + MORE_BYTES)
+    flood.cancel()
 
 
 # Messages go out.

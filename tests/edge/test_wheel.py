@@ -1,10 +1,12 @@
 """The timing wheel, with literal times."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.wheel import TICKS_PER_SECOND, Wheel
+from edge.wheel import STEP, TICKS_PER_SECOND, Wheel
 
 QUARTER = 1 / TICKS_PER_SECOND
 
@@ -25,15 +27,24 @@ class Turned:
         self.now = now
         self.wheel: Wheel[Thing] = Wheel(self._on_due, now)
 
-    def _on_due(self, thing: Thing) -> None:
-        if not thing.cancelled:
-            thing.called.append(self.now)
+    def _on_due(self, things: Sequence[Thing]) -> None:
+        for thing in things:
+            if not thing.cancelled:
+                thing.called.append(self.now)
 
     def to(self, now: float) -> None:
         """Turn to a time in steps of a quarter second."""
         while self.now < now:
             self.now = min(self.now + QUARTER, now)
-            self.wheel.advance(self.now)
+            turn(self.wheel, self.now)
+
+
+def turn(wheel: Wheel[Thing], now: float) -> int:
+    """Turn a wheel as far as it goes and return how many steps it took."""
+    steps = 1
+    while wheel.advance(now):
+        steps += 1
+    return steps
 
 
 @pytest.mark.parametrize("deadline", [100.0, 100.1, 100.25, 100.26, 101.0, 107.9, 175.0, 99.0, 0.0])
@@ -101,7 +112,7 @@ def test_a_late_turn_calls_everything_that_is_due() -> None:
     for thing, deadline in zip(things, (101.0, 103.0, 150.0), strict=True):
         turned.wheel.schedule(thing, deadline)
     turned.now = 120.0
-    turned.wheel.advance(120.0)
+    turn(turned.wheel, 120.0)
     assert [thing.called for thing in things] == [[120.0], [120.0], []]
 
 
@@ -109,14 +120,15 @@ def test_a_thing_may_schedule_itself_when_it_is_called() -> None:
     """A heartbeat comes back every second, also when a turn is late."""
     called: list[float] = []
 
-    def on_due(thing: Thing) -> None:
-        called.append(thing.deadline)
-        wheel.schedule(thing, thing.deadline + 1.0)
+    def on_due(things: Sequence[Thing]) -> None:
+        for thing in things:
+            called.append(thing.deadline)
+            wheel.schedule(thing, thing.deadline + 1.0)
 
     wheel: Wheel[Thing] = Wheel(on_due, 100.0)
     wheel.schedule(Thing(), 101.0)
-    wheel.advance(102.0)
-    wheel.advance(110.0)
+    turn(wheel, 102.0)
+    turn(wheel, 110.0)
     assert called == [101.0, 102.0, 103.0, 104.0, 105.0, 106.0, 107.0, 108.0, 109.0]
 
 
@@ -124,8 +136,8 @@ def test_a_clock_that_stands_still_calls_nobody() -> None:
     """The same time twice, or an earlier one, turns nothing."""
     turned, thing = Turned(), Thing()
     turned.wheel.schedule(thing, 100.0)
-    turned.wheel.advance(100.0)
-    turned.wheel.advance(99.0)
+    turn(turned.wheel, 100.0)
+    turn(turned.wheel, 99.0)
     assert thing.called == []
 
 
@@ -135,6 +147,29 @@ def test_the_same_deadline_again_costs_nothing() -> None:
     for _ in range(1000):
         turned.wheel.schedule(thing, 110.1)
     assert sum(map(len, turned.wheel._slots.values())) == 1
+
+
+def test_many_things_are_called_a_few_at_a_time() -> None:
+    """All subscribers of a channel are due together; between two steps others have their turn."""
+    called: list[int] = []
+    wheel: Wheel[Thing] = Wheel(lambda things: called.append(len(things)), 100.0)
+    for _ in range(2 * STEP + 1):
+        wheel.schedule(Thing(), 101.0)
+    turn(wheel, 101.5)
+    assert called == [STEP, STEP, 1]
+
+
+def test_what_is_scheduled_between_two_steps_is_called_once() -> None:
+    """A thing whose turn has not come yet may get another deadline meanwhile."""
+    turned, things = Turned(), [Thing() for _ in range(STEP + 1)]
+    for thing in things:
+        turned.wheel.schedule(thing, 101.0)
+    turned.now = 102.0
+    assert turned.wheel.advance(102.0)
+    (left,) = [thing for thing in things if not thing.called]
+    turned.wheel.schedule(left, 105.0)
+    turned.to(110.0)
+    assert left.called == [105.25]
 
 
 STEPS = st.lists(
@@ -167,7 +202,7 @@ def test_the_wheel_does_what_a_plain_list_does(steps: list[tuple[str, int, int]]
             due.pop(thing, None)
         else:
             turned.now += tenths / 10
-            turned.wheel.advance(turned.now)
+            turn(turned.wheel, turned.now)
             for called in [thing for thing in things if thing.called]:
                 assert due.pop(called) <= turned.now
                 assert called.called == [turned.now]

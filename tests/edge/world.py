@@ -10,6 +10,7 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from functools import partial
 from io import BytesIO
 from itertools import count
 from typing import Any
@@ -324,6 +325,7 @@ class Edge:
             self,  # type: ignore[arg-type]
             counters,
             self.clock,
+            lambda action, channel: self.do_later(0, partial(action, channel)),
             adopter=self.adopter,
             linger=30,
             max_message_bytes=1000,
