@@ -139,7 +139,7 @@ class Edge:
         if adopter is not None:
             adopter.on_not_adopted = self._hub.on_not_adopted
         self._hub.bus = self._bus
-        entrance.on_seated = self._holding.seat
+        self._hub.on_ready = self._holding.seat
         self._listen_to_control(names, fanout, counters)
 
         registry = CollectorRegistry()

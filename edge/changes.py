@@ -107,11 +107,12 @@ class Changes:
     def forget(self, seat: Seat) -> None:
         """Let a seat wait for nothing any more; its session ends."""
         self._sessions.forget(seat)
-        if seat in self._joining:
-            for joining in self._joining.pop(seat).values():
+        if self._joining:
+            for joining in self._joining.pop(seat, {}).values():
                 self._hub.give_up(joining)
-        for done in self._done.pop(seat, ()):
-            done(None)
+        if self._done:
+            for done in self._done.pop(seat, ()):
+                done(None)
 
     def _change_held(self, seat: Seat, operations: Sequence[Operation], done: Done) -> None:
         with self.together(seat):
@@ -251,7 +252,7 @@ class Changes:
         """All channels of a changed poll are ready: answer it."""
         seat = reopening.seat
         seat.opening, seat.framing = None, reopening.framing
-        seat.positions = standing(reopening)
+        seat.positions = standing(reopening.request, reopening.starts)
         self._counters.opened(reopening.framing.transport)
         self._sessions.name(seat, reopening.request.session)
         channels, waiting = _names(seat), self._done.pop(seat)

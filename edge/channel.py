@@ -125,6 +125,10 @@ class Channel:
         """Count who gets a message here; one from before our start, that comes late, is nobody's."""
         return 0 if 0 < message.offset <= self.began else self.subscribers(now)
 
+    def is_open_at(self, since: Position | None) -> bool:
+        """Say whether a subscriber that goes on from there (None: from now on) may join at once, and misses nothing."""
+        return self.state is State.LIVE and not self.fresh and (since is None or since == self.last)
+
     def poller_left(self, now: float, until: float) -> None:
         """A poll was answered; its client counts as connected until it is overdue."""
         if self.away is None:

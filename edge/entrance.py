@@ -26,7 +26,6 @@ class Entrance:
     """Lets subscribers into channels."""
 
     def __init__(self, synchronizer: Synchronizer, counters: Counters, *, keeps_history: bool) -> None:
-        self.on_seated: Callable[[Opening], None]  # set by the app: the opening's subscriber has all its channels
         self.repair: Callable[[Channel], None]  # set by the hub: bring a channel up to its log
         self._synchronizer = synchronizer
         self._counters = counters
@@ -63,8 +62,8 @@ class Entrance:
 
     def _since(self, channel: Channel, opening: Opening, index: int) -> Position | None:
         """Return the place to go on from: as sent by the client, or so many messages back; None is "from now on"."""
-        since, history = opening.since(index), opening.history(index)
-        if since is None and history and channel.last is not None:
+        since = opening.since(index)
+        if since is None and channel.last is not None and (history := opening.history(index)):
             return unproven(max(channel.last.offset - history, 0))
         return since
 

@@ -279,9 +279,9 @@ class FanOut:
 
     def answer(self, seat: Seat, data: bytes) -> None:
         """Answer a poll: its client is away now, and expected back."""
-        framing = seat.framing
-        data = self.sign(seat, data)
-        now = self._clock()
+        framing, now = seat.framing, self._clock()
+        if framing is not None and framing.variant.session_size:
+            data = self.sign(seat, data)
         for channel in seat.channels:
             channel.poller_left(now, now + self._away)
         if framing is not None and framing.variant.closing:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from common.errors import RequestError, UnavailableError
@@ -30,7 +31,8 @@ from edge.hub import Hub
 from edge.opening import Opening
 from edge.operations import load_operations, parse_operation
 from edge.origins import Origins
-from edge.request import SubscribeRequest, parse_subscribe
+from edge.plan import plan_for
+from edge.request import SubscribeRequest
 from edge.seats import Seat, Seats
 from edge.wheel import Wheel
 
@@ -90,14 +92,14 @@ class Front:
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """A client sent something."""
         try:
-            if seat.framing is not None and seat.framing.two_way:
+            if seat.framing is None and seat.opening is None:
+                if not seat.ending:
+                    seat.inbox += data
+                    self._next_request(seat)
+            elif seat.framing is not None and seat.framing.two_way:
                 self._conversation.on_bytes(seat, data)
-            elif seat.framing is not None or seat.opening is not None:
-                if data:
-                    self._on_unexpected(seat, data)
-            elif not seat.ending:
-                seat.inbox += data
-                self._next_request(seat)
+            elif data:
+                self._on_unexpected(seat, data)
         except Exception:
             self._on_bug(seat)
 
@@ -112,8 +114,9 @@ class Front:
 
     def _go_on(self, seat: Seat) -> None:
         """Serve what came before it could be, and read on."""
-        self._seats.watch(seat, reading=True)
-        self.on_bytes(seat, b"")
+        if seat.fd >= 0:
+            self._seats.watch(seat, reading=True)
+            self.on_bytes(seat, b"")
 
     def _on_bug(self, seat: Seat) -> None:
         """The last resort: a bug shows in the log and costs one client its connection, nobody else anything."""
@@ -122,8 +125,6 @@ class Front:
 
     def _next_request(self, seat: Seat) -> None:
         """Serve the request at the head of a seat's inbox, if it is complete."""
-        if seat.fd < 0 or seat.framing is not None or seat.opening is not None:
-            return
         data = seat.inbox.lstrip(b"\r\n")  # empty lines before a request are ignored (RFC 9112 section 2.2)
         end = data.find(HEAD_END) + len(HEAD_END)
         try:
@@ -175,28 +176,28 @@ class Front:
     # A request is answered.
 
     def _serve(self, seat: Seat, request: Request, body: bytes) -> None:
-        if self.closing:
-            request = request._replace(keep_alive=False)
+        if self.closing and request.keep_alive:
+            request = replace(request, keep_alive=False)
         try:
-            origin = self._origins.admit(request.headers.get("origin", ""))
             if request.method == "GET":
-                self._subscribe(seat, request, origin)
+                self._subscribe(seat, request)
             elif request.method == "POST" and request.path.startswith(CHANGE_PATH):
-                self._change(seat, request, origin, body)
+                self._change(seat, request, body)
             elif request.method == "OPTIONS":
-                self._answer(seat, preflight(_plain(request, origin)), request.keep_alive)
+                self._answer(seat, preflight(self._plain(request)), request.keep_alive)
             else:
                 raise RequestError(f"{request.method} is not allowed here; subscribe with GET", 405)
         except RequestError as error:
             self._refuse(seat, request, error)
 
-    def _subscribe(self, seat: Seat, request: Request, origin: str) -> None:
-        asked = parse_subscribe(request)
-        variant = self._variant(seat, request, asked, origin)
-        if self._is_surplus(seat):
-            self._send_away(seat, framing_for(asked.transport, variant._replace(closing=True)), FULL)
+    def _subscribe(self, seat: Seat, request: Request) -> None:
+        surplus = len(self._seats) - self._most
+        is_surplus = surplus > 0 and self._seats.came_last(seat, surplus)
+        closing = is_surplus or self._clock() >= seat.expires
+        asked, framing = plan_for(request, self._origins, closing=closing)
+        if is_surplus:
+            self._send_away(seat, framing, FULL)
             return
-        framing = framing_for(asked.transport, variant)
         if self.leaving:
             if not framing.one_shot:
                 self._send_away(seat, framing, GOING_AWAY)
@@ -206,15 +207,11 @@ class Front:
         if seat.opening is not None:
             self.wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
 
-    def _is_surplus(self, seat: Seat) -> bool:
-        """Say whether a connection is one too many: the room belongs to those that came first."""
-        return self._seats.came_last(seat, len(self._seats) - self._most)
-
-    def _change(self, seat: Seat, request: Request, origin: str, body: bytes) -> None:
+    def _change(self, seat: Seat, request: Request, body: bytes) -> None:
         """Change the channels of a session, wherever it is held; what comes meanwhile on this connection waits."""
+        framing = framing_for("poll", self._plain(request))
         values = load_operations(body)
         operations = [parse_operation(value) for value in values]
-        framing = framing_for("poll", _plain(request, origin))
         opening = seat.opening = Opening(seat, SubscribeRequest("poll", ()), framing, lambda opening: None)
         self.wheel.schedule(seat, self._clock() + PATIENCE + ATTACH_TIMEOUT)
         on_end = partial(self._on_changed, opening, request)
@@ -229,15 +226,9 @@ class Front:
         else:
             self._answer(seat, change_response(outcome, opening.framing.variant), request.keep_alive)
 
-    def _variant(self, seat: Seat, request: Request, asked: SubscribeRequest, origin: str) -> Variant:
-        """Return the variant of a subscriber's bytes; all WebSockets have the same."""
-        if asked.transport == "ws":
-            return Variant()
-        envelope = asked.envelope or asked.named or len(asked.channels) > 1
-        closing = not request.keep_alive or self._clock() >= seat.expires
-        ancestors = self._origins.ancestors if asked.transport == "iframe" else "*"
-        chunked, size = not request.http10, len(asked.session)
-        return Variant(chunked, closing, origin, asked.callback, envelope, ancestors, size, nameless=asked.envelope)
+    def _plain(self, request: Request) -> Variant:
+        """Return the variant of a complete answer to a request; raises `RequestError` 403 for a foreign origin."""
+        return Variant(closing=not request.keep_alive, origin=self._origins.admit(request.headers.get("origin", "")))
 
     def _refuse(self, seat: Seat, request: Request, error: RequestError) -> None:
         """Answer a request that was read well and asks for something wrong; the next one may be better."""
@@ -246,9 +237,8 @@ class Front:
         if isinstance(error, UnavailableError):
             extra = retry_headers(error.retry_after)
         origin = "" if error.status == 403 else request.headers.get("origin", "*")
-        data = error_response(
-            error.status, error.sentence, _plain(request, origin), extra, body=request.method != "HEAD"
-        )
+        variant = Variant(closing=not request.keep_alive, origin=origin)
+        data = error_response(error.status, error.sentence, variant, extra, body=request.method != "HEAD")
         self._answer(seat, data, request.keep_alive)
 
     def _answer(self, seat: Seat, data: bytes, keep_alive: bool) -> None:
@@ -302,8 +292,3 @@ class Front:
             self._seats.free(seat, "unavailable")
             self._seats.write(seat, data)
             self.on_answered(seat)
-
-
-def _plain(request: Request, origin: str) -> Variant:
-    """Return the variant of a complete answer to a request."""
-    return Variant(closing=not request.keep_alive, origin=origin)

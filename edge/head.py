@@ -1,8 +1,8 @@
 """From the bytes of a request head to a Request, or to an error that names what is wrong (RFC 9112). Pure."""
 
 import re
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 from urllib.parse import unquote
 
 import httptools
@@ -16,11 +16,16 @@ MAX_BODY_BYTES = 16384
 
 CHANGE_PATH = "/sub/"  # and a session: POST changes its channels
 HEAD_END = b"\r\n\r\n"
-_PLAIN_LINE = re.compile(rb"GET (/[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*) HTTP/1\.1\r\n")
+_PLAIN_LINE = re.compile(rb"GET (/[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*) HTTP/1\.1")
 
 
-class Request(NamedTuple):
-    """One parsed request head; header names are lower-case."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Request:
+    """One parsed request head; header names are lower-case.
+
+    The same bytes give the same object, and others give another: so it is compared by identity, and costs nothing to
+    look up.
+    """
 
     method: str
     path: str
@@ -60,28 +65,24 @@ def check_unfinished(data: bytes) -> None:
         raise BadRequestError("this is not an HTTP request; TLS ends at the load balancer, this port speaks HTTP/1.1")
 
 
+@lru_cache(maxsize=256)
 def parse_request(head: bytes) -> Request:
     """Parse one complete request head (it ends with an empty line).
 
     Raises `RequestError`: 400 malformed (RFC 9112), 411 and 413 for the body, 414 and 431 too long, 505 foreign
-    version.
+    version. Remembered, because those who poll a channel together ask for the same.
     """
     check_unfinished(head)
-    plain = _PLAIN_LINE.match(head)
+    line, _, block = head.partition(b"\r\n")
+    plain = _PLAIN_LINE.fullmatch(line)
     if plain is None:
         return _parse(head)
-    return _plain_request(plain[1], head[plain.end() :])
-
-
-@lru_cache(maxsize=256)
-def _plain_request(target: bytes, block: bytes) -> Request:
-    """Put a plain GET together; remembered, because those who poll a channel together ask for the same."""
+    path, query = _split_target(plain[1])
     headers, keep_alive = _plain_headers(block)
-    path, query = _split_target(target)
     return Request("GET", path, query, headers, False, keep_alive)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def _plain_headers(block: bytes) -> tuple[dict[str, str], bool]:
     """Parse the headers of a plain GET; remembered, because a poller sends the same ones with each poll."""
     request = _parse(b"GET / HTTP/1.1\r\n" + block)

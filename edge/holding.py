@@ -12,7 +12,7 @@ from edge.counters import Counters
 from edge.entrance import WELCOME
 from edge.fanout import FanOut, stamp
 from edge.framing import GOING_AWAY, Framing, Item, framing_for
-from edge.opening import Opening
+from edge.request import SubscribeRequest
 from edge.seats import NEVER, Seat, Seats
 from edge.sessions import Sessions
 from edge.wheel import Wheel
@@ -49,19 +49,25 @@ class Holding:
         self._poll_timeout = poll_timeout
         self._max_age = max_age
 
-    def seat(self, opening: Opening) -> None:
+    def seat(
+        self,
+        seat: Seat,
+        request: SubscribeRequest,
+        framing: Framing,
+        starts: Sequence[Position | None],
+        items: list[Item],
+    ) -> None:
         """All channels of a subscriber are ready: give it what it asked for."""
-        seat, framing = opening.seat, opening.framing
         seat.opening, seat.framing = None, framing
         self._counters.opened(framing.transport)
         if self._max_age and seat.expires == NEVER:
             seat.expires = self._clock() + self._max_age * random.uniform(1 - AGE_JITTER, 1 + AGE_JITTER)
-        if framing.shows_cursor:
-            seat.positions = standing(opening)
+        if framing.shows_cursor and (len(starts) > 1 or request.named):
+            seat.positions = standing(request, starts)
         if framing.one_shot:
-            self._hold_poll(seat, opening)
+            self._hold_poll(seat, request, items)
         else:
-            self._hold_open(seat, opening, framing)
+            self._hold_open(seat, request, framing, starts, items)
 
     def beat(self, seats: Sequence[Seat]) -> list[Seat]:
         """Send heartbeats to seats that are due and get no data; return those for which it is not that simple."""
@@ -138,32 +144,37 @@ class Holding:
         """
         return seat.framing is not None and not (seat.framing.one_shot and self._fanout.is_busy(seat))
 
-    def _hold_poll(self, seat: Seat, opening: Opening) -> None:
+    def _hold_poll(self, seat: Seat, request: SubscribeRequest, items: list[Item]) -> None:
         """Answer a poll now if there is anything to tell; else let it wait."""
-        request = opening.request
         if request.session:
             self._sessions.name(seat, request.session)
         if request.since is not None:
             for channel in seat.channels:
                 channel.poller_came_back()
         timeout = self._poll_timeout if request.timeout is None else request.timeout
-        if opening.items or timeout == 0:
-            self._fanout.deliver(seat, opening.items)
+        if items or timeout == 0:
+            self._fanout.deliver(seat, items)
         else:
             self.wheel.schedule(seat, self._clock() + timeout)
 
-    def _hold_open(self, seat: Seat, opening: Opening, framing: Framing) -> None:
+    def _hold_open(
+        self,
+        seat: Seat,
+        request: SubscribeRequest,
+        framing: Framing,
+        starts: Sequence[Position | None],
+        items: list[Item],
+    ) -> None:
         """Send the head, a welcome for each channel and what was missed, in one write."""
         seat.sharing = seat.direct = seat.positions is None and len(seat.channels) == 1
         spread = random.random()  # of clients that came together: their heartbeats, and when they reconnect
         self.wheel.schedule(seat, min(self._clock() + self._heartbeat * (1 + spread) / 2, seat.expires))
-        data = framing.head(1000 + int(4000 * spread), opening.request.key)
         cursor = seat.positions.cursor if seat.positions is not None else None
-        shared = welcome(framing, opening.request.channels, cursor, self._sessions.blank, *opening.starts)
-        data += self._sessions.fill(seat, shared)
-        if opening.items:
-            data += framing.encode(stamp(opening.items, seat.positions), "")
-        self._counters.delivered(framing.transport, len(opening.items), len(data))
+        shared = welcome(framing, request.channels, cursor, self._sessions.blank, *starts)
+        data = framing.head(1000 + 50 * int(80 * spread), request.key) + self._sessions.fill(seat, shared)
+        if items:
+            data += framing.encode(stamp(items, seat.positions), "")
+        self._counters.delivered(framing.transport, len(items), len(data))
         self._seats.write(seat, data)
         if seat.inbox:
             self.on_early_bytes(seat)
@@ -186,13 +197,10 @@ class Holding:
             self.wheel.schedule(seat, min(last + self._heartbeat, seat.expires))
 
 
-def standing(opening: Opening) -> Standing | None:
-    """Return where a newly seated subscriber stands, if it has several channels or named them in its position."""
-    channels = opening.request.channels
-    if len(channels) == 1 and not opening.request.named:
-        return None
-    kind = NamedStanding if opening.request.named else Standing
-    return kind(zip(channels, (str(start or START) for start in opening.starts), strict=True))
+def standing(request: SubscribeRequest, starts: Sequence[Position | None]) -> Standing:
+    """Return where a newly seated subscriber stands that has several channels or named them in its position."""
+    kind = NamedStanding if request.named else Standing
+    return kind(zip(request.channels, (str(start or START) for start in starts), strict=True))
 
 
 @lru_cache(maxsize=256)

@@ -49,6 +49,20 @@ class Subscriptions(Protocol):
         """Give a channel up."""
 
 
+class OnReady(Protocol):
+    """Seats a subscriber that has all its channels, and begins with `items`."""
+
+    def __call__(
+        self,
+        seat: Seat,
+        request: SubscribeRequest,
+        framing: Framing,
+        starts: Sequence[Position | None],
+        items: list[Item],
+    ) -> None:
+        """Seat it; on its channels it stands at `starts`."""
+
+
 class Hub:
     """All channels of an edge; the consumer of its bus."""
 
@@ -71,6 +85,7 @@ class Hub:
         self.bus: Subscriptions  # set by the app: bus and hub know each other
         self.on_leave: Callable[[Seat], None] = lambda seat: None  # set by the changes: it waits for nothing more
         self.on_receipt: Callable[[str, int], None] = lambda inbox, subscribers: None
+        self.on_ready: OnReady  # set by the app: a subscriber has all its channels
         self.wheel: Wheel[Channel] = Wheel(self._on_linger_over, clock())
         self._names = names
         self._fanout = fanout
@@ -90,8 +105,25 @@ class Hub:
     # A subscriber comes and goes.
 
     def attach(self, seat: Seat, request: SubscribeRequest, framing: Framing) -> None:
-        """Lead a subscriber to its channels; the entrance seats it when all of them are ready, maybe at once."""
-        self.open(Opening(seat, request, framing, self._entrance.on_seated))
+        """Lead a subscriber to its channels; it is seated when all of them are ready, in the usual case at once."""
+        channel = self._open_channel(request)
+        if channel is None:
+            self.open(Opening(seat, request, framing, self._on_opened))
+            return
+        seat.channels, seat.born = (channel,), self._fanout.jobs_begun
+        channel.add(seat)
+        self.on_ready(seat, request, framing, (channel.last,), [])
+
+    def _open_channel(self, request: SubscribeRequest) -> Channel | None:
+        """Return the one channel of a subscriber that may join at once, because it misses nothing of it."""
+        if len(request.channels) != 1 or request.history:
+            return None
+        channel = self.channels.get(request.channels[0])
+        since = request.since[0] if request.since is not None else None
+        return channel if channel is not None and channel.is_open_at(since) else None
+
+    def _on_opened(self, opening: Opening) -> None:
+        self.on_ready(opening.seat, opening.request, opening.framing, opening.starts, opening.items)
 
     def open(self, opening: Opening) -> None:
         """Lead an opening's subscriber to its channels."""
@@ -134,7 +166,8 @@ class Hub:
             channel.discard(seat)
             if seat.opening is not None:
                 channel.waiting.pop(seat.opening, None)
-            self._linger_if_empty(channel)
+            if not channel.seats:
+                self._linger_if_empty(channel)
         seat.channels = ()
         seat.opening = seat.positions = None
         seat.sharing = seat.direct = False

@@ -73,7 +73,10 @@ class Listener:
         for fd, events in self._poller.poll(0, BATCH):
             seat = self._seats.get(fd)
             if seat is not None:
-                self._on_event(seat, events)
+                if events == READ:
+                    self._read(seat)
+                else:
+                    self._on_event(seat, events)
             elif fd == self._fd:
                 accept = True
         if accept:

@@ -355,7 +355,7 @@ class Seats:
 
     def watch(self, seat: Seat, *, reading: bool) -> None:
         """Stop or go on being told about bytes from a client (its hang-up is always told)."""
-        if seat.fd < 0 or reading is (seat not in self._unread):
+        if reading is (seat not in self._unread):
             return
         if reading:
             self._unread.remove(seat)

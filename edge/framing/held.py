@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import ClassVar
 
 from edge.framing.base import (
@@ -87,7 +88,7 @@ class SseFraming(HeldFraming):
 
     def pause(self, retry_ms: int) -> bytes:
         """Return the pause after which the browser shall reconnect."""
-        return self._wrap(b"retry: %d\n\n" % retry_ms)
+        return _pause(retry_ms, self.variant.chunked)
 
     def encode_item(self, item: Item) -> bytes:
         """Return one event; control objects are events of their own name, with the object as data."""
@@ -104,6 +105,13 @@ class SseFraming(HeldFraming):
         """Return a 200 that ends at once: after any other status a native EventSource gives up for ever."""
         comment = "".join(f": {line}\n" for line in _LINE_BREAK.split(sentence))
         return self.head(int(max(retry_after, 1) * 1000)) + self._wrap(comment.encode() + b"\n") + self.end
+
+
+@lru_cache(maxsize=256)
+def _pause(retry_ms: int, chunked: bool) -> bytes:
+    """Return a `retry:`; remembered, because newcomers are told one of a few."""
+    data = b"retry: %d\n\n" % retry_ms
+    return chunk(data) if chunked else data
 
 
 def sse_event(data: str, *, name: str = "", event_id: str = "") -> bytes:

@@ -283,7 +283,7 @@ class SmallEdge:
         self.seats.on_leave = self.hub.leave
         fanout.on_answered = self.front.on_answered
         self.hub.bus = self.bus
-        entrance.on_seated = self.holding.seat
+        self.hub.on_ready = self.holding.seat
         self._clients: list[Client] = []
 
     async def connect(self) -> Client:

@@ -28,7 +28,6 @@ from edge.fanout import FanOut, stamp
 from edge.framing import Framing, Item, Variant
 from edge.holding import standing
 from edge.hub import Hub
-from edge.opening import Opening
 from edge.operations import Operation
 from edge.recovery import Wish
 from edge.request import SubscribeRequest
@@ -340,7 +339,7 @@ class Edge:
         self.changes.seat_wheel = Wheel(lambda seat: None, self.now)
         if self.adopter is not None:
             self.adopter.on_not_adopted = self.hub.on_not_adopted
-        entrance.on_seated = self.on_seated
+        self.hub.on_ready = self.on_ready
         self.seats.on_leave = self.hub.leave
         fanout.on_answered = lambda seat: None
 
@@ -366,22 +365,30 @@ class Edge:
     async def adopt(self, name: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
         return self.redis.adopt(name, first_epoch, messages)
 
-    def on_seated(self, opening: Opening) -> None:
-        """Do what the front desk does, without bytes."""
-        seat, client = opening.seat, self.seats.clients[opening.seat]
-        seat.opening, seat.framing = None, opening.framing
-        seat.positions = standing(opening) if opening.framing.shows_cursor else None
-        starts = dict(zip(opening.request.channels, opening.starts, strict=True))
+    def on_ready(
+        self,
+        seat: Seat,
+        request: SubscribeRequest,
+        framing: Framing,
+        positions: Sequence[Position | None],
+        items: list[Item],
+    ) -> None:
+        """Do what the holding does, without bytes."""
+        client = self.seats.clients[seat]
+        seat.opening, seat.framing = None, framing
+        if framing.shows_cursor and (len(positions) > 1 or request.named):
+            seat.positions = standing(request, positions)
+        starts = dict(zip(request.channels, positions, strict=True))
         if client.polls:
             for name, start in starts.items():
                 assert start is not None
                 client.at.setdefault(name, start)
-            if opening.items:
-                self.fanout.deliver(seat, opening.items)
+            if items:
+                self.fanout.deliver(seat, items)
             return
         for name, start in starts.items():
             client.on_welcome(Item("welcome", name, seq=str(start)))
-        client.receive(stamp(opening.items, seat.positions), "")
+        client.receive(stamp(items, seat.positions), "")
 
     # What the test does to it.
 
