@@ -9,8 +9,8 @@ B1  Redis answers SUBSCRIBE and UNSUBSCRIBE in the order they were sent, so one 
 B2  A `Link` lives as long as its socket. What was queued or expected on it dies with it; the consumer hears
     `on_down`, and on `on_up` it asks again for everything it wants.
 B3  An open socket proves nothing: after a failover it can stay healthily connected to a demoted server for ever.
-    Every `PROBE_EVERY` seconds a probe goes out by the publish path and must come back on this connection within
-    `PROBE_DEADLINE`, or the connection is replaced. "Ready" means a probe came back lately.
+    Every five seconds a probe goes out by the publish path and must come back on this connection within two, or the
+    connection is replaced. "Ready" means a probe came back lately (common/probe.py).
 B4  A process's own channels (`keep`) are subscribed on every connection before the consumer hears of it, and their
     messages and acknowledgements never reach the consumer.
 B5  Any error reply or protocol error ends the connection; nothing is retried in place.
@@ -18,44 +18,23 @@ B5  Any error reply or protocol error ends the connection; nothing is retried in
 
 import asyncio
 import random
-import socket
-from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
-from itertools import count
-from types import MappingProxyType
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
-import hiredis
 from redis import RedisError, ResponseError
 from redis.exceptions import BusyLoadingError
 
+from common import probe as probing
+from common.link import SUBSCRIBE, UNSUBSCRIBE, Link, Receiver, Take
 from common.logs import get_logger
+from common.probe import Probe
 from common.redis import CONNECT_TIMEOUT, Endpoint
 
-BATCH = 512  # names in one SUBSCRIBE: large enough to be cheap, small enough not to hold Redis up
-PROBE_EVERY = 5.0
-PROBE_DEADLINE = 2.0
-PROOF_LASTS = 10.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
-USER_TIMEOUT_MS = 5000
-
-SUBSCRIBE, UNSUBSCRIBE, MESSAGE, OK = b"subscribe", b"unsubscribe", b"message", b"OK"
-_INCOMPLETE = object()
-
-Take = Callable[[bytes], None]  # what gets each message of one of a process's own channels
 
 
-class Consumer(Protocol):
-    """What the bus tells the one who uses it; every call is made from the event loop and must not block."""
-
-    def on_message(self, name: bytes, payload: bytes) -> None:
-        """A message arrived on the pub/sub channel `name`."""
-
-    def on_read_end(self) -> None:
-        """Everything that one read from the socket brought has been handed over."""
-
-    def on_subscribed(self, name: bytes, attempt: int) -> None:
-        """Redis acknowledged the subscription that was asked for with this attempt number."""
+class Consumer(Receiver, Protocol):
+    """What the bus tells the one who uses it, besides what comes on its connection."""
 
     def on_up(self) -> None:
         """A connection stands; nothing is subscribed on it yet."""
@@ -102,8 +81,9 @@ class Bus:
         self._kept: dict[bytes, Take] = {}
         self._on_heard: list[Callable[[bool], None]] = []
         self._link: Link | None = None
-        self._proved_at = float("-inf")
-        self._probe_sent_at = 0.0
+        self._probe = Probe()
+        self._probe_seen = asyncio.Event()
+        self._now = asyncio.get_running_loop().time
         self._log = get_logger(redis=str(endpoint))
         self._said_down = False
 
@@ -115,12 +95,12 @@ class Bus:
     @property
     def proof_age(self) -> float:
         """Seconds since a probe last came back."""
-        return asyncio.get_running_loop().time() - self._proved_at
+        return self._probe.age(self._now())
 
     @property
     def ready(self) -> bool:
         """Whether the connection delivers, as far as anybody can know (I12)."""
-        return self.up and self.proof_age <= PROOF_LASTS
+        return self.up and self._probe.is_proved(self._now())
 
     def keep(self, name: bytes, take: Take, heard: Callable[[bool], None] | None = None) -> None:
         """Listen to a channel of this process's own as long as the bus runs; call this before it runs.
@@ -161,7 +141,7 @@ class Bus:
                 await link.ready.wait()
             if link.lost.is_set():
                 raise ConnectionError(str(link.error or "closed at once"))
-            self._link = link
+            self._link, link.on_lost = link, self._probe_seen.set
             self._say_up()
             self._tell_heard(True)
             self._consumer.on_up()
@@ -172,7 +152,7 @@ class Bus:
             link.close()
             if self._link is link:
                 self._link = None
-                self._proved_at = float("-inf")  # the next connection has to prove itself
+                self._probe.forget()
                 self._consumer.on_down()
                 self._tell_heard(False)
 
@@ -185,7 +165,7 @@ class Bus:
         where = self._endpoint
 
         def make_link() -> Link:
-            return Link(self._consumer, where, self._probe_name, self._on_probe, self._kept)
+            return Link(self._consumer, where, {**self._kept, self._probe_name: self._on_probe})
 
         if where.path:
             opening: Any = loop.create_unix_connection(make_link, where.path)
@@ -197,14 +177,14 @@ class Bus:
 
     async def _prove_until_lost(self, link: "Link") -> None:
         """Send a probe every few seconds; return when the connection is lost or a probe does not come back."""
-        for number in count(1):
-            link.probe_seen.clear()
-            self._probe_sent_at = asyncio.get_running_loop().time()
-            deadline = self._probe_sent_at + PROBE_DEADLINE
-            if not await self._was_refused(b"%d" % number) and not await _happens(link.probe_seen, until=deadline):
-                link.error = TimeoutError("a probe did not come back")
+        while True:
+            self._probe_seen.clear()
+            sent_at = self._now()
+            refused = await self._was_refused(self._probe.send(sent_at))
+            if not refused and not await _happens(self._probe_seen, until=sent_at + probing.DEADLINE):
+                link.error = link.error or TimeoutError("a probe did not come back")
                 return
-            if await _happens(link.lost, until=asyncio.get_running_loop().time() + PROBE_EVERY):
+            if await _happens(link.lost, until=self._now() + probing.EVERY):
                 return
 
     async def _was_refused(self, payload: bytes) -> bool:
@@ -220,9 +200,11 @@ class Bus:
             pass
         return False
 
-    def _on_probe(self) -> None:
-        self._proved_at = asyncio.get_running_loop().time()
-        self.on_proved(self._proved_at - self._probe_sent_at)
+    def _on_probe(self, payload: bytes) -> None:
+        seconds = self._probe.take(payload, self._now())
+        if seconds is not None:
+            self._probe_seen.set()
+            self.on_proved(seconds)
 
     def _say_down(self, error: BaseException | None) -> None:
         if not self._said_down:
@@ -235,122 +217,6 @@ class Bus:
         self._log.info("redis is up")
 
 
-class Link(asyncio.Protocol):
-    """One subscribe connection: requests out in batches, replies in; see the rules above."""
-
-    def __init__(
-        self,
-        consumer: Consumer,
-        endpoint: Endpoint,
-        probe_name: bytes,
-        on_probe: Callable[[], None],
-        kept: Mapping[bytes, Take] = MappingProxyType({}),
-    ) -> None:
-        self.ready = asyncio.Event()  # the probe channel is subscribed: the server talks to us
-        self.lost = asyncio.Event()
-        self.probe_seen = asyncio.Event()
-        self.error: BaseException | None = None
-        self._consumer = consumer
-        self._endpoint = endpoint
-        self._probe_name = probe_name
-        self._on_probe = on_probe
-        self._own = {**kept, probe_name: self._take_probe}
-        self._loop = asyncio.get_running_loop()
-        self._reader = hiredis.Reader(notEnoughData=_INCOMPLETE)
-        self._transport: asyncio.Transport | None = None
-        self._asked: list[tuple[bytes, bytes, int]] = []
-        self._expected: deque[tuple[bytes, bytes, int]] = deque()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Introduce ourselves and subscribe to our own channels; the probe's answer, the last, says all are heard."""
-        self._transport = transport  # type: ignore[assignment]  # a TCP or UNIX transport reads and writes
-        _set_keepalive(transport.get_extra_info("socket"))
-        if self._endpoint.password:
-            user = (self._endpoint.username,) if self._endpoint.username else ()
-            self._command("AUTH", *user, self._endpoint.password)
-        for name in self._own:
-            self.ask(SUBSCRIBE, name, 0)
-
-    def connection_lost(self, error: BaseException | None) -> None:
-        """Remember why, and let the bus go on."""
-        self.error = self.error or error
-        self.ready.set()
-        self.lost.set()
-        self.probe_seen.set()
-
-    def data_received(self, data: bytes) -> None:
-        """Hand over every complete reply of one read."""
-        reader, on_message, own = self._reader, self._consumer.on_message, self._own
-        try:
-            reader.feed(data)
-            while (reply := reader.gets()) is not _INCOMPLETE:
-                if type(reply) is not list or reply[0] != MESSAGE:
-                    self._on_control(reply)
-                elif (take := own.get(reply[1])) is None:
-                    on_message(reply[1], reply[2])
-                else:
-                    take(reply[2])
-        except hiredis.HiredisError as error:
-            self.fail(error)
-        self._consumer.on_read_end()
-
-    def ask(self, verb: bytes, name: bytes, attempt: int) -> None:
-        """Queue a SUBSCRIBE or UNSUBSCRIBE; all of one loop turn go out together."""
-        if not self._asked:
-            self._loop.call_soon(self._send_asked)
-        self._asked.append((verb, name, attempt))
-
-    def close(self) -> None:
-        """Drop the connection at once."""
-        if self._transport is not None:
-            self._transport.abort()
-
-    def fail(self, error: BaseException) -> None:
-        """End the connection because of what it sent."""
-        self.error = self.error or error
-        self.close()
-
-    def _send_asked(self) -> None:
-        """Send what was asked for in this turn: runs of one verb, at most BATCH names each."""
-        asked, self._asked = self._asked, []
-        start = 0
-        for end in range(1, len(asked) + 1):
-            if end == len(asked) or asked[end][0] != asked[start][0] or end - start == BATCH:
-                self._send(asked[start][0].upper(), *[name for _, name, _ in asked[start:end]])
-                start = end
-        self._expected.extend(asked)
-
-    def _command(self, *words: str) -> None:
-        self._expected.append((OK, b"", 0))
-        self._send(*words)
-
-    def _send(self, *words: Any) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(hiredis.pack_command(words))
-
-    def _on_control(self, reply: Any) -> None:
-        """Take anything but a message: an acknowledgement, an error."""
-        if isinstance(reply, Exception):
-            self.fail(reply)
-        else:
-            self._on_acknowledgement(reply)
-
-    def _take_probe(self, payload: bytes) -> None:
-        self._on_probe()
-        self.probe_seen.set()
-
-    def _on_acknowledgement(self, reply: Any) -> None:
-        verb, name = (reply[0], reply[1]) if type(reply) is list else (reply, b"")
-        if not self._expected or self._expected[0][:2] != (verb, name):
-            self.fail(ConnectionError(f"redis sent an unexpected reply: {reply!r:.200}"))
-            return
-        _, _, attempt = self._expected.popleft()
-        if name == self._probe_name:
-            self.ready.set()
-        elif verb == SUBSCRIBE and name not in self._own:
-            self._consumer.on_subscribed(name, attempt)
-
-
 async def _happens(event: asyncio.Event, *, until: float) -> bool:
     """Wait for an event, at most until then by the loop's clock, and say whether it happened."""
     try:
@@ -359,10 +225,3 @@ async def _happens(event: asyncio.Event, *, until: float) -> bool:
     except TimeoutError:
         return False
     return True
-
-
-def _set_keepalive(sock: socket.socket) -> None:
-    """Let the kernel find out about a peer that vanished."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)

