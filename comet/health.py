@@ -13,7 +13,7 @@ from common.errors import CometError
 TIMEOUT = 3.0  # seconds; a loop that does not turn answers never
 SHOWN_ANSWER = 200  # characters of a refusal that are repeated
 SERVICES = ("edge", "publisher")
-EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}
+EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
 
 
 class Verdict(NamedTuple):

@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
+from difflib import SequenceMatcher
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
@@ -12,15 +11,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from common.allowed import advice
 from common.errors import SettingsError
+from common.redis_url import check_redis_url
+from common.url import BLANK, check_port, culprit, masked, split_url
 
 PREFIX = "COMET_"
 SECRET = frozenset({"publish_keys"})  # settings whose value is never shown
 SHORTEST_KEY = 16
-PASSWORD = re.compile(r":[^:@/]*@")
 _PREFIX = re.compile(r"[^\s{}!*]{1,64}")
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+", re.IGNORECASE)
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z0-9\-._~+/=]+")  # what a bearer token may hold (RFC 6750 section 2.1)
-REDIS_SCHEMES = ("redis", "rediss", "unix")
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -31,7 +30,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    redis_url: str = Field("redis://127.0.0.1:6379", description="Redis or Valkey: redis://, rediss:// or unix://")
+    redis_url: str = Field(
+        "redis://127.0.0.1:6379", repr=False, description="Redis or Valkey: redis://, rediss:// or unix://"
+    )
     prefix: str = Field("comet:", description="what every name in Redis starts with")
     history_size: int = Field(100, ge=0, le=100_000, description="messages kept per channel; 0 keeps none")
     history_ttl: int = Field(300, ge=1, le=2_592_000, description="seconds a channel's history is kept")
@@ -82,9 +83,14 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _check_redis_url(cls, value: str) -> str:
-        if urlsplit(value).scheme not in REDIS_SCHEMES:
-            raise ValueError("must start with " + ", ".join(f"{scheme}://" for scheme in REDIS_SCHEMES))
-        _check_port(value)
+        check_redis_url(value)
+        return value
+
+    @field_validator("edge_host", "publisher_host", "admin_host")
+    @classmethod
+    def _check_host(cls, value: str) -> str:
+        if not value.strip():  # which would listen on all of them
+            raise ValueError("give an address of this machine; 0.0.0.0 stands for all of them")
         return value
 
     @field_validator("prefix")
@@ -99,10 +105,18 @@ class Settings(BaseSettings):
     def _split_edges(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        urls = tuple(_edge_url(part.strip()) for part in value.split(",") if part.strip())
+        urls = tuple(_edge_url(part.strip(), value) for part in value.split(",") if part.strip())
         if not urls:
             raise ValueError("give at least one address such as http://127.0.0.1:8080")
         return urls
+
+    @field_validator("publisher_url")
+    @classmethod
+    def _check_publisher_url(cls, value: str) -> str:
+        if not _is_address(value):
+            raise ValueError("must be an address such as http://127.0.0.1:8081")
+        check_port(value)
+        return value.rstrip("/")
 
     @field_validator("publish_keys", mode="before")
     @classmethod
@@ -124,7 +138,8 @@ class Settings(BaseSettings):
         origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip() not in {"", "*"})
         for origin in origins:
             if not _ORIGIN.fullmatch(origin):
-                raise ValueError(f"an origin looks like https://example.com or http://localhost:8000, not {origin!r}")
+                wrong = culprit(origin, value)
+                raise ValueError(f"an origin looks like https://example.com or http://localhost:8000, not {wrong}")
         return origins
 
 
@@ -139,20 +154,24 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError("; ".join(_sentence(fault) for fault in error.errors())) from None
 
 
-def _edge_url(text: str) -> str:
+def _edge_url(text: str, whole: str) -> str:
     """Return one address of an edge without a slash at its end; `/` alone is the page's own origin."""
-    parts = urlsplit(text)
-    if text != "/" and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment):
-        raise ValueError(f"{text!r} must be / or an address such as https://push.example or http://127.0.0.1:8080")
-    _check_port(text)
-    return text if text == "/" else text.rstrip("/")
+    if text == "/":
+        return text
+    if not _is_address(text):
+        wrong = culprit(text, whole)
+        raise ValueError(f"{wrong} must be / or an address such as https://push.example or http://127.0.0.1:8080")
+    check_port(text)
+    return text.rstrip("/")
 
 
-def _check_port(url: str) -> None:
-    try:
-        urlsplit(url).port  # noqa: B018  # raises ValueError if it is none
-    except ValueError:
-        raise ValueError("the port in it must be a number from 0 to 65535") from None
+def _is_address(text: str) -> bool:
+    """Say whether a browser could ask there, but for the port; browsers refuse addresses with a password in them."""
+    if BLANK.search(text):
+        return False
+    parts = split_url(text)
+    extra = parts.query or parts.fragment or "@" in parts.netloc
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not extra
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
@@ -162,10 +181,14 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     for variable in sorted(environment):
         name = variable.removeprefix(PREFIX)  # compared without what all have in common
         if variable.startswith(PREFIX) and name not in known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"; did you mean {PREFIX}{near[0]}?" if near else ""
-            warnings.append(f"{variable} is not a setting of this version{hint}")
+            near = max(known, key=lambda each: _nearness(name, each))
+            warnings.append(f"{variable} is not a setting of this version; did you mean {PREFIX}{near}?")
     return warnings
+
+
+def _nearness(name: str, known: str) -> tuple[bool, float]:
+    """Say how near two names are: one that is a part of the other is nearer than one that only looks like it."""
+    return name in known or known in name, SequenceMatcher(None, name, known).ratio()
 
 
 def _sentence(fault: ErrorDetails) -> str:
@@ -182,4 +205,4 @@ def _shown(name: str, value: object) -> str:
     """Return a value as an error may show it: without what is secret in it."""
     if name in SECRET:
         return "(not shown)"
-    return repr(PASSWORD.sub(":***@", value) if isinstance(value, str) else value)
+    return repr(masked(value) if isinstance(value, str) else value)

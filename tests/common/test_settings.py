@@ -1,4 +1,6 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common.errors import SettingsError
 from common.settings import PREFIX, Settings, load_settings, unknown_variables
@@ -7,7 +9,17 @@ PORT = "give a whole number (port, from 0 to 65535)"
 SECONDS = "give a number (seconds, more than 0 to 86400)"
 PATTERN = "give 1 to 64 printable characters, none of them white space or one of { } ! *"
 SIZE = "give a whole number (messages, from 0 to 100000)"
-BAD_PORT = "the port in it must be a number from 0 to 65535"
+BAD_PORT = "the port in it must be a number from 1 to 65535"
+OPTIONS = "the options behind the ? are db, username, password"
+TLS_OPTIONS = (
+    f"{OPTIONS}, ssl_ca_certs, ssl_ca_path, ssl_cert_reqs, ssl_certfile, ssl_check_hostname, ssl_keyfile, ssl_password"
+)
+ESCAPES = "in user and password write / ? # @ : [ ] as %2F %3F %23 %40 %3A %5B %5D"
+NO_URL = f"this is no URL; an IPv6 address looks like [::1], and {ESCAPES}"
+DATABASE = "the database behind the host must be a number, as in redis://host:6379/0"
+SOCKET = "a socket is given by its whole path, as in unix:///run/redis.sock"
+PUBLISHER = "must be an address such as http://127.0.0.1:8081"
+HOST = "give an address of this machine; 0.0.0.0 stands for all of them"
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +36,31 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("COMET_REDIS_URL", "", "must start with redis://, rediss://, unix://"),
         ("COMET_REDIS_URL", "redis://h:99999", BAD_PORT),
         ("COMET_REDIS_URL", "redis://h:x", BAD_PORT),
-        ("COMET_REDIS_URL", "redis://[::1", "Invalid IPv6 URL"),
+        ("COMET_REDIS_URL", "redis://h:0", BAD_PORT),
+        ("COMET_REDIS_URL", "redis://[::1", NO_URL),
+        ("COMET_REDIS_URL", "redis:h", "must start with redis://, rediss://, unix://"),
+        ("COMET_REDIS_URL", "redis://h /0", "there is white space in it; write a blank as %20"),
+        ("COMET_REDIS_URL", "redis://h:6379/abc", DATABASE),
+        ("COMET_REDIS_URL", "redis://h/1/2", DATABASE),
+        ("COMET_REDIS_URL", "redis://h?db=x", "db must be a number, as in ?db=0"),
+        ("COMET_REDIS_URL", "redis://h?foo=bar", OPTIONS),
+        ("COMET_REDIS_URL", "redis://h?protocol=9", OPTIONS),
+        ("COMET_REDIS_URL", "redis://h?socket_timeout=60", OPTIONS),
+        ("COMET_REDIS_URL", "redis://h?ssl_cert_reqs=none", f"{OPTIONS}; those for TLS want rediss://"),
+        ("COMET_REDIS_URL", "rediss://h?tls=1", TLS_OPTIONS),
+        ("COMET_REDIS_URL", "rediss://h?ssl_cert_reqs=bogus", "ssl_cert_reqs must be required, optional or none"),
+        ("COMET_REDIS_URL", "rediss://h?ssl_check_hostname=no", "ssl_check_hostname must be true or false"),
+        ("COMET_REDIS_URL", "rediss://h?ssl_ca_certs=", "ssl_ca_certs must be given a value"),
+        ("COMET_REDIS_URL", "redis://h#1", ESCAPES),
+        ("COMET_REDIS_URL", "unix://", SOCKET),
+        ("COMET_REDIS_URL", "unix://run/redis.sock", SOCKET),
+        ("COMET_PUBLISHER_URL", "foo bar", PUBLISHER),
+        ("COMET_PUBLISHER_URL", "http://foo bar", PUBLISHER),
+        ("COMET_PUBLISHER_URL", "", PUBLISHER),
+        ("COMET_PUBLISHER_URL", "http://h:x", BAD_PORT),
+        ("COMET_EDGE_HOST", "", HOST),
+        ("COMET_PUBLISHER_HOST", "", HOST),
+        ("COMET_ADMIN_HOST", " ", HOST),
         ("COMET_PREFIX", "a b", PATTERN),
         ("COMET_PREFIX", "a\n", PATTERN),
         ("COMET_PREFIX", "{a}", PATTERN),
@@ -70,12 +106,67 @@ def test_a_wrong_value_is_one_line(monkeypatch: pytest.MonkeyPatch, variable: st
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("variable", "value", "line"),
+    [
+        ("COMET_REDIS_URL", "redis://user:secret@host:x", f"'redis://***@host:x': {BAD_PORT}"),
+        ("COMET_REDIS_URL", "redis://user:se/cret@host:6379", f"'redis://***@host:6379': {ESCAPES}"),
+        ("COMET_REDIS_URL", "redis://user:se?cret@host:6379", f"'redis://***@host:6379': {ESCAPES}"),
+        ("COMET_REDIS_URL", "redis://user:12/cret@host", f"'redis://***@host': {ESCAPES}"),
+        ("COMET_REDIS_URL", "redis://:s@cret:word@h:x", f"'redis://***@h:x': {BAD_PORT}"),
+        ("COMET_REDIS_URL", "redis://:s]e[cret@h", f"'redis://***@h': {NO_URL}"),
+        (
+            "COMET_REDIS_URL",
+            "reds://user:se:cr/t@h",
+            "'reds://***@h': must start with redis://, rediss://, unix://",
+        ),
+        (
+            "COMET_REDIS_URL",
+            "unix:///r?db=x&password=cret",
+            "'unix:///r?db=x&password=***': db must be a number, as in ?db=0",
+        ),
+        (
+            "COMET_EDGE_URL",
+            "http://u:cret@a, http://b",
+            "'http://***@a, http://b': one of them must be / or an address such as https://push.example or "
+            "http://127.0.0.1:8080",
+        ),
+        (
+            "COMET_ALLOWED_ORIGINS",
+            "https://user:cret@a",
+            "'https://***@a': an origin looks like https://example.com or http://localhost:8000, not one of them",
+        ),
+        ("COMET_PUBLISHER_URL", "http://user:cret@a", f"'http://***@a': {PUBLISHER}"),
+        ("COMET_HISTORY_SIZE", "user:cret@a", f"'***@a': {SIZE}"),
+    ],
+)
+def test_a_password_is_not_shown(monkeypatch: pytest.MonkeyPatch, variable: str, value: str, line: str) -> None:
     """What goes wrong at start is read by many."""
-    monkeypatch.setenv("COMET_REDIS_URL", "redis://user:secret@host:x")
+    monkeypatch.setenv(variable, value)
     with pytest.raises(SettingsError) as caught:
         load_settings()
-    assert str(caught.value) == f"COMET_REDIS_URL='redis://user:***@host:x': {BAD_PORT}"
+    assert str(caught.value) == f"{variable}={line}"
+
+
+PASSWORDS = st.text("/?#@:,;= %&[]'\"\\\n\t*aä0℀", max_size=12).map(lambda middle: f"SECRET{middle}SECRET")
+
+
+@given(
+    st.sampled_from(["redis_url", "edge_url", "publisher_url", "allowed_origins"]),
+    st.sampled_from(["redis", "reds", "unix", "rediss", "http", "ftp", ""]),
+    st.sampled_from(["", "user"]),
+    PASSWORDS,
+    st.sampled_from(["h", "h:x", "h:6379/abc", "h?foo=bar", "h,http://b", "/run/r"]),
+)
+def test_no_password_is_shown_whatever_is_in_it(name: str, scheme: str, user: str, password: str, rest: str) -> None:
+    """An unescaped character in a password is often the very fault, and moves the parts of a URL about."""
+    shown = ""
+    try:
+        load_settings(**{name: f"{scheme}://{user}:{password}@{rest}"})
+    except SettingsError as error:
+        shown = str(error)
+    assert "SECRET" not in shown
+    assert len(shown.splitlines()) <= 1
 
 
 def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,11 +242,24 @@ def test_a_bad_key_stops_the_process_and_is_not_shown(monkeypatch: pytest.Monkey
 
 
 def test_keys_are_not_in_what_is_printed_of_the_settings() -> None:
-    """A traceback or a debug line shows no key."""
-    assert KEY not in repr(load_settings(publish_keys=KEY))
+    """A traceback or a debug line shows no key and no password."""
+    shown = repr(load_settings(publish_keys=KEY, redis_url="redis://user:secret@host"))
+    assert KEY not in shown
+    assert "secret" not in shown
 
 
-@pytest.mark.parametrize("url", ["redis://", "redis://u:p@h:1/2", "rediss://h", "unix:///run/redis.sock"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://",
+        "redis://u:p@h:1/2",
+        "redis://h:6379/",
+        "rediss://h",
+        "rediss://h?ssl_cert_reqs=none&ssl_check_hostname=false&ssl_ca_certs=/ca.pem&db=3",
+        "unix:///run/redis.sock",
+        "unix:///run/redis.sock?db=1&password=p",
+    ],
+)
 def test_the_redis_urls_that_we_can_follow_pass(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
     """TCP, TLS and UNIX sockets are spoken."""
     monkeypatch.setenv("COMET_REDIS_URL", url)
@@ -164,11 +268,27 @@ def test_the_redis_urls_that_we_can_follow_pass(monkeypatch: pytest.MonkeyPatch,
 
 def test_unknown_variables_are_told_with_the_nearest_name() -> None:
     """A slip of the pen is named, and what was probably meant; other programs' variables are not our business."""
-    environment = {"COMET_EDGEPORT": "1", "COMET_ZZZ": "", "COMET_LINGER": "5", "HOME": "/", "comet_x": "1"}
+    environment = {"COMET_EDGEPORT": "1", "COMET_LINGER": "5", "HOME": "/", "comet_x": "1"}
     assert unknown_variables(environment) == [
         "COMET_EDGEPORT is not a setting of this version; did you mean COMET_EDGE_PORT?",
-        "COMET_ZZZ is not a setting of this version",
     ]
+
+
+@pytest.mark.parametrize(
+    ("slip", "meant"),
+    [
+        ("COMET_DRAIN", "COMET_DRAIN_SECONDS"),
+        ("COMET_DRAIN_SECOND", "COMET_DRAIN_SECONDS"),
+        ("COMET_MAX", "COMET_MAX_CONNECTIONS"),
+        ("COMET_KEYS", "COMET_PUBLISH_KEYS"),
+        ("COMET_REDIS", "COMET_REDIS_URL"),
+        ("COMET_HISTROY_SIZE", "COMET_HISTORY_SIZE"),
+        ("COMET_EDGE_PORT_NUMBER", "COMET_EDGE_PORT"),
+    ],
+)
+def test_the_nearest_name_is_always_told(slip: str, meant: str) -> None:
+    """A name that is a part of another is nearer than one that only looks like it."""
+    assert unknown_variables({slip: ""}) == [f"{slip} is not a setting of this version; did you mean {meant}?"]
 
 
 def test_every_setting_is_a_known_variable_and_described() -> None:

@@ -1,0 +1,63 @@
+"""What `COMET_REDIS_URL` may say.
+
+redis-py takes nearly anything, and finds out at its first command or never: a database that is no number is database
+0, an option that it does not know fails each command.
+"""
+
+import re
+from urllib.parse import SplitResult, parse_qsl
+
+from common.url import BLANK, ESCAPES, check_port, split_url
+
+SCHEMES = ("redis", "rediss", "unix")
+OPTIONS = ("db", "username", "password")
+TLS_OPTIONS = (
+    "ssl_ca_certs",
+    "ssl_ca_path",
+    "ssl_cert_reqs",
+    "ssl_certfile",
+    "ssl_check_hostname",
+    "ssl_keyfile",
+    "ssl_password",
+)
+SOMETHING = (".+", "given a value")
+VALUES = {
+    "db": ("[0-9]+", "a number, as in ?db=0"),
+    "ssl_cert_reqs": ("required|optional|none", "required, optional or none"),
+    "ssl_check_hostname": ("true|false", "true or false"),
+}
+
+
+def check_redis_url(url: str) -> None:
+    """Raise ValueError with a sentence that says what is allowed, and that repeats nothing of the URL."""
+    if BLANK.search(url):
+        raise ValueError("there is white space in it; write a blank as %20")
+    parts = split_url(url)
+    if parts.scheme not in SCHEMES or "//" not in url:
+        raise ValueError("must start with " + ", ".join(f"{scheme}://" for scheme in SCHEMES))
+    if "#" in url or "@" in parts.path + parts.query:
+        raise ValueError(ESCAPES)
+    check_port(url)
+    (_check_unix if parts.scheme == "unix" else _check_database)(parts)
+    _check_options(parts)
+
+
+def _check_unix(parts: SplitResult) -> None:
+    if parts.hostname or parts.path in {"", "/"}:
+        raise ValueError("a socket is given by its whole path, as in unix:///run/redis.sock")
+
+
+def _check_database(parts: SplitResult) -> None:
+    if not re.fullmatch(r"/?|/[0-9]+", parts.path):
+        raise ValueError("the database behind the host must be a number, as in redis://host:6379/0")
+
+
+def _check_options(parts: SplitResult) -> None:
+    known = OPTIONS + TLS_OPTIONS if parts.scheme == "rediss" else OPTIONS
+    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+        if name not in known:
+            tls = "; those for TLS want rediss://" if name in TLS_OPTIONS else ""
+            raise ValueError(f"the options behind the ? are {', '.join(known)}{tls}")
+        fits, wanted = VALUES.get(name, SOMETHING)
+        if not re.fullmatch(fits, value):
+            raise ValueError(f"{name} must be {wanted}")
