@@ -1,16 +1,21 @@
 """How to reach Redis: a redis-py client for commands, an endpoint for our own subscribe connection."""
 
+import os
 import ssl
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from redis import RedisError
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection, parse_url
+from redis.asyncio.connection import AbstractConnection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.connection import HiredisRespSerializer
 
 from common.errors import SettingsError
+from common.url import masked
 
+TLS_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 CONNECT_TIMEOUT = 1.0
 COMMAND_TIMEOUT = 1.0  # "Redis down" must become a 503 within a second
 
@@ -40,33 +45,49 @@ class PackedByHiredis(AbstractConnection):
 
 
 def connect(url: str) -> Redis:
-    """Return a redis-py client; it connects at its first command and never retries by itself.
-
-    Raises `SettingsError` if the URL carries an option that redis-py cannot read.
-    """
-    try:
-        client: Redis = Redis.from_url(
-            url,
-            socket_connect_timeout=CONNECT_TIMEOUT,
-            socket_timeout=COMMAND_TIMEOUT,
-            retry=Retry(NoBackoff(), 0),
-            protocol=2,
-        )
-    except ValueError as error:
-        raise SettingsError(f"COMET_REDIS_URL: {error}") from None
+    """Return a redis-py client; it connects at its first command and never retries by itself."""
+    client: Redis = Redis.from_url(
+        url,
+        socket_connect_timeout=CONNECT_TIMEOUT,
+        socket_timeout=COMMAND_TIMEOUT,
+        retry=Retry(NoBackoff(), 0),
+        protocol=2,
+    )
     pool = client.connection_pool
     pool.connection_class = type("Connection", (PackedByHiredis, pool.connection_class), {})
     return client
 
 
 def endpoint(url: str) -> Endpoint:
-    """Return where the subscribe connection of this URL goes."""
+    """Return where the subscribe connection of this URL goes.
+
+    Raises `SettingsError` if the files that it names for TLS cannot be used.
+    """
     parts = parse_url(url)
+    try:
+        tls = _tls_context(parts) if parts.get("connection_class") is SSLConnection else None
+    except (OSError, RedisError, ValueError) as error:
+        raise SettingsError(f"COMET_REDIS_URL={masked(url)!r}: {error}") from None
     return Endpoint(
         host=parts.get("host", "localhost"),
         port=int(parts.get("port", 6379)),
         path=parts.get("path", ""),
-        tls=ssl.create_default_context() if url.startswith("rediss:") else None,
+        tls=tls,
         username=parts.get("username") or "",
         password=parts.get("password") or "",
     )
+
+
+def _tls_context(parts: Mapping[str, Any]) -> ssl.SSLContext:
+    """Return what redis-py itself makes of the options of a URL; raises OSError, RedisError or ValueError."""
+    for name in TLS_FILES:
+        if name in parts and not os.access(parts[name], os.R_OK):
+            raise ValueError(f"{name} must name a file that this process can read")
+    if "ssl_keyfile" in parts and "ssl_certfile" not in parts:
+        raise ValueError("ssl_keyfile is of no use without ssl_certfile")
+    options = {name: value for name, value in parts.items() if name.startswith("ssl_")}
+    try:
+        return SSLConnection(**options).ssl_context.get()
+    except ssl.SSLError as error:
+        given = ", ".join(name for name in TLS_FILES if name in parts)
+        raise ValueError(f"{given} cannot be used: {error.reason or error}") from None

@@ -1,4 +1,5 @@
 import asyncio
+import ssl
 import time
 from collections.abc import AsyncIterator
 
@@ -9,6 +10,7 @@ from redis.asyncio import Connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from common.errors import SettingsError
 from common.redis import COMMAND_TIMEOUT, Endpoint, connect, endpoint
 
 
@@ -69,6 +71,33 @@ def test_only_rediss_means_tls() -> None:
     assert tls is not None
     assert tls.check_hostname
     assert endpoint("redis://h").tls is None
+
+
+def test_the_subscribe_connection_follows_the_options_for_tls() -> None:
+    """What redis-py does with them for commands holds for our own connection, too."""
+    tls = endpoint("rediss://h?ssl_cert_reqs=none").tls
+    assert tls is not None
+    assert (tls.verify_mode, tls.check_hostname) == (ssl.CERT_NONE, False)
+    tls = endpoint("rediss://h?ssl_check_hostname=false").tls
+    assert tls is not None
+    assert (tls.verify_mode, tls.check_hostname) == (ssl.CERT_REQUIRED, False)
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ("ssl_ca_certs=/no/ca.pem", "ssl_ca_certs must name a file that this process can read"),
+        (f"ssl_certfile={__file__}", "ssl_certfile cannot be used: "),
+        (f"ssl_ca_certs={__file__}", "ssl_ca_certs cannot be used: "),
+        ("ssl_keyfile=/dev/null", "ssl_keyfile is of no use without ssl_certfile"),
+    ],
+)
+def test_what_tls_cannot_use_is_a_sentence(options: str, sentence: str) -> None:
+    """A file that is not there or holds something else stops the process, and the password is not in the line."""
+    with pytest.raises(SettingsError) as caught:
+        endpoint(f"rediss://user:secret@h?{options}")
+    assert str(caught.value).startswith(f"COMET_REDIS_URL='rediss://***@h?{options}': {sentence}")
+    assert len(str(caught.value).splitlines()) == 1
 
 
 async def test_a_client_speaks_to_a_real_server(valkey_url: str, prefix: str) -> None:

@@ -150,6 +150,18 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(start: Start) -> None:
         ("edge", "COMET_REDIS_URL", "amqp://h", "COMET_REDIS_URL='amqp://h': must start with redis://, "),
         ("edge", "COMET_REDIS_URL", "redis://:pw@h:x", "COMET_REDIS_URL='redis://***@h:x': the port in it must be"),
         ("edge", "COMET_REDIS_URL", "redis://h?db=x", "COMET_REDIS_URL='redis://h?db=x': db must be a number"),
+        (
+            "edge",
+            "COMET_REDIS_URL",
+            "rediss://h?ssl_ca_certs=/x",
+            "COMET_REDIS_URL='rediss://h?ssl_ca_certs=/x': ssl_ca",
+        ),
+        (
+            "publisher",
+            "COMET_REDIS_URL",
+            "rediss://h?ssl_certfile=/x",
+            "COMET_REDIS_URL='rediss://h?ssl_certfile=/x': ",
+        ),
         ("publisher", "COMET_REDIS_URL", "unix://", "COMET_REDIS_URL='unix://': a socket is given by its whole path"),
         ("publisher", "COMET_PUBLISHER_URL", "foo bar", "COMET_PUBLISHER_URL='foo bar': must be an address such as"),
         ("publisher", "COMET_PUBLISHER_HOST", "", "COMET_PUBLISHER_HOST='': give an address of this machine"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -25,8 +26,9 @@ class Hole(NamedTuple):
 class Proxy:
     """Forwards connections to `target`; runs in a thread of its own between `start` and `stop`."""
 
-    def __init__(self, target: int, seed: int = 0) -> None:
+    def __init__(self, target: int, seed: int = 0, tls: ssl.SSLContext | None = None) -> None:
         self.target = target
+        self._tls = tls
         self.port = 0
         self.lose = self.double = self.swallow = 0.0  # probabilities: per message, per message, per answer
         self.lost = self.doubled = self.swallowed = 0
@@ -73,7 +75,7 @@ class Proxy:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)  # type: ignore[arg-type]
 
     async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, HOST, self.port)
+        self._server = await asyncio.start_server(self._serve, HOST, self.port, ssl=self._tls)
         self.port = int(self._server.sockets[0].getsockname()[1])
 
     async def _close(self) -> None:
