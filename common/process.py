@@ -1,10 +1,12 @@
-"""What every process says of itself: its version, how late its loop is, what it takes of the machine."""
+"""What every process takes of the machine, and what it says of itself: its version, how late its loop is."""
 
 import asyncio
 import os
 import platform
+import resource
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
@@ -16,6 +18,23 @@ from common.version import our_version
 LAG_PERIOD = 0.5
 STATM = Path("/proc/self/statm")
 STARTED_AT = time.time()
+UNLIMITED_FILES = 1_048_576  # what "unlimited" is taken for: the bound that Linux has for one process
+MACOS_FILES = 10_240  # what macOS grants where it calls its limit infinite
+
+
+def raise_open_files() -> None:
+    """Take as many open files as the system lets this process have: most give it 1024 of many more, by old custom."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for wanted in (hard, max(soft, MACOS_FILES)):
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+            return
+
+
+def most_open_files() -> int:
+    """Return how many files this process may open."""
+    soft = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return UNLIMITED_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def register_process(registry: CollectorRegistry) -> None:

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from common.errors import SettingsError
 from common.logs import configure_logging, get_logger
+from common.process import raise_open_files
 from common.settings import Settings, load_settings, unknown_variables
 
 MOST_NOTICE = 5.0
@@ -72,6 +73,7 @@ def run_service(
     try:
         settings = load_settings(**overrides)
         configure_logging(name)
+        raise_open_files()
         for warning in unknown_variables(os.environ):
             get_logger().warning(warning)
         with asyncio.Runner(loop_factory=loop_factory) as runner:

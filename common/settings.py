@@ -52,7 +52,9 @@ class Settings(BaseSettings):
     poll_timeout: Seconds = Field(25, description="seconds a long-poll waits for a message")
     header_timeout: Seconds = Field(10, description="seconds a client has to send a complete request head")
     linger: float = Field(30, ge=0, le=3600, description="seconds a channel stays subscribed after its last seat left")
-    max_connections: int = Field(0, ge=0, description="connections one edge holds; 0: what the open-file limit allows")
+    max_connections: int = Field(
+        0, ge=0, description="connections one edge holds; 0: what the hard limit of open files allows"
+    )
     max_connection_age: float = Field(
         0, ge=0, le=2_592_000, description="seconds, give or take a fifth, after which a connection is closed; 0: never"
     )

@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import resource
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +16,7 @@ from common.channels import Names
 from common.inbox import Inbox
 from common.logs import get_logger
 from common.peers import Peers
-from common.process import measure_lag, register_process
+from common.process import measure_lag, most_open_files, register_process
 from common.redis import connect, endpoint
 from common.scripts import Scripts
 from common.service import notice_of_drain
@@ -280,7 +279,7 @@ class Edge:
 
 def _most_connections(wanted: int) -> int:
     """Return how many connections may be held: what is wanted (0: as many as go), if the open-file limit allows it."""
-    possible = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - RESERVED_FILES - MARGIN
+    possible = most_open_files() - RESERVED_FILES - MARGIN
     if wanted > possible:
         get_logger().warning("COMET_MAX_CONNECTIONS is more than the open files allow", wanted=wanted, limit=possible)
     return min(wanted or possible, possible)

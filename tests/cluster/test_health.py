@@ -1,13 +1,16 @@
 """Health and readiness of real processes: what each check says when something is wrong, and that nothing else does."""
 
+import resource
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from edge.listener import MARGIN, RESERVED_FILES
 from tests.cluster.clients import Json, StreamClient, get
 from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
-from tests.cluster.waiting import until
+from tests.cluster.waiting import STARTING, until
 
 LIMIT = 2
 
@@ -83,3 +86,19 @@ def test_a_draining_service_is_healthy_and_not_ready(cluster: Cluster) -> None:
     for service in cluster.services:
         service.signal(15)
         until(lambda service=service: failing(service) == ["drain"])
+
+
+LITTLE = 'ulimit -Sn 300 && exec "$@"'  # as a login shell gives it: a soft limit far below the hard one
+
+
+def test_an_edge_holds_as_many_as_the_hard_limit_allows(tmp_path: Path) -> None:
+    """A soft limit of open files, which nobody has chosen, does not bound it."""
+    edge = Service("edge", "edge", "redis://127.0.0.1:1", {}, tmp_path)
+    edge._command = ["sh", "-c", LITTLE, "sh", *edge._command]
+    edge.start()
+    try:
+        until(lambda: edge.status("/healthz") == 200, STARTING)
+        limit = get(edge.admin_port, "/readyz").json["room"]["limit"]
+    finally:
+        edge.kill()
+    assert limit == resource.getrlimit(resource.RLIMIT_NOFILE)[1] - RESERVED_FILES - MARGIN

@@ -1,9 +1,77 @@
 import asyncio
+import resource
+import subprocess
+import sys
 import time
 
+import pytest
 from prometheus_client import CollectorRegistry
 
-from common.process import measure_lag, register_process
+from common.process import (
+    MACOS_FILES,
+    UNLIMITED_FILES,
+    measure_lag,
+    most_open_files,
+    raise_open_files,
+    register_process,
+)
+
+RAISE = """
+import resource
+from common.process import most_open_files, raise_open_files
+_, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+raise_open_files()
+print(most_open_files() > 256, resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard))
+"""
+
+
+def test_a_process_takes_all_open_files_that_it_may_have() -> None:
+    """The soft limit becomes the hard one, which stays."""
+    answer = subprocess.run([sys.executable, "-c", RAISE], capture_output=True, text=True, check=True)
+    assert answer.stdout == "True True\n"
+
+
+class Limits:
+    """A system with these limits, which grants no more than `most`."""
+
+    def __init__(self, soft: int, hard: int, most: int) -> None:
+        self.now, self._most = (soft, hard), most
+
+    def getrlimit(self, _: int) -> tuple[int, int]:
+        """Tell the limits."""
+        return self.now
+
+    def setrlimit(self, _: int, wanted: tuple[int, int]) -> None:
+        """Set them, or refuse as macOS does."""
+        if wanted[0] > self._most:
+            raise ValueError("current limit exceeds maximum limit")
+        self.now = wanted
+
+
+INFINITY = 2**63 - 1  # what macOS calls it
+
+
+@pytest.mark.parametrize(
+    ("limits", "soft"),
+    [
+        (Limits(256, INFINITY, MACOS_FILES), MACOS_FILES),
+        (Limits(20_000, INFINITY, 24_000), 20_000),
+        (Limits(256, INFINITY, 8_000), 256),
+        (Limits(INFINITY, INFINITY, INFINITY), INFINITY),
+    ],
+    ids=["macOS", "more already", "not even that", "no limit"],
+)
+def test_a_hard_limit_that_cannot_be_had_is_no_trouble(
+    monkeypatch: pytest.MonkeyPatch, limits: Limits, soft: int
+) -> None:
+    """What is called infinite may not be granted; then it is as much as goes, and never less than before."""
+    monkeypatch.setattr(resource, "RLIM_INFINITY", INFINITY)
+    monkeypatch.setattr(resource, "getrlimit", limits.getrlimit)
+    monkeypatch.setattr(resource, "setrlimit", limits.setrlimit)
+    raise_open_files()
+    assert limits.now == (soft, INFINITY)
+    assert most_open_files() == (UNLIMITED_FILES if soft == INFINITY else soft)
 
 
 def test_a_process_tells_what_it_takes() -> None:
