@@ -5,6 +5,7 @@ import gc
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -21,7 +22,7 @@ from common.redis import connect, endpoint
 from common.scripts import Scripts
 from common.service import notice_of_drain
 from common.settings import Settings
-from common.tasks import end
+from common.tasks import Work, end, for_ever
 from edge.adoption import Adopter
 from edge.announcing import Announcer
 from edge.answers import Answers
@@ -200,13 +201,14 @@ class Edge:
             await self.stop()
             raise
         self._report.ports = {"port": self.port, "admin_port": self.admin_port}
-        lag = measure_lag(self._counters.loop_lag.observe)
-        running = [self._bus.run(), turn(self._deadlines()), self._redis_clock.run(), self._announcer.run(), lag]
+        lag = partial(measure_lag, self._counters.loop_lag.observe)
+        wheels = partial(turn, self._deadlines())
+        running: list[Work] = [self._bus.run, wheels, self._redis_clock.run, self._announcer.run, lag]
         if self._settings.history_size:
-            running.append(self._auditor.run())
+            running.append(self._auditor.run)
         else:
             get_logger().warning("COMET_HISTORY_SIZE=0: messages have no positions; who is away misses them unnoticed")
-        self._tasks = [asyncio.create_task(part) for part in running]
+        self._tasks = [asyncio.create_task(for_ever(work)) for work in running]
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)

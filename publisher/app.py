@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Callable
+from functools import partial
 
 from aiohttp import web
 from redis import RedisError
@@ -20,7 +21,7 @@ from common.redis import connect, endpoint
 from common.scripts import Scripts
 from common.service import notice_of_drain
 from common.settings import Settings
-from common.tasks import end
+from common.tasks import end, for_ever
 from publisher.api import Api
 from publisher.delivery import Delivery
 from publisher.fleet import Fleet
@@ -94,8 +95,8 @@ class Publisher:
         except BaseException:
             await self.stop()
             raise
-        running = (self._bus.run(), measure_lag(self._metrics.loop_lag.observe))
-        self._tasks = [asyncio.create_task(part) for part in running]
+        running = (self._bus.run, partial(measure_lag, self._metrics.loop_lag.observe))
+        self._tasks = [asyncio.create_task(for_ever(work)) for work in running]
 
     async def drain(self) -> None:
         """Be not ready, and serve until load balancers have noticed it; every answer is its connection's last."""

@@ -1,7 +1,11 @@
 import asyncio
 from contextlib import suppress
 
-from common.tasks import end
+import pytest
+from structlog.testing import capture_logs
+
+from common import tasks
+from common.tasks import end, for_ever
 
 
 async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same() -> None:
@@ -32,3 +36,23 @@ async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same() -> No
 async def test_nothing_to_end_is_no_trouble() -> None:
     """No tasks, no waiting."""
     await end()
+
+
+async def test_work_that_fails_begins_anew_and_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever went wrong, it goes on; the same failure is one line in the log, another one is a second line."""
+    monkeypatch.setattr(tasks, "ANEW", 0)
+    failures = [ValueError("a"), ValueError("a"), KeyError("b"), ValueError("a")]
+    done = asyncio.Event()
+
+    async def work() -> None:
+        if failures:
+            raise failures.pop()
+        done.set()
+        await asyncio.sleep(60)
+
+    with capture_logs() as log:
+        task = asyncio.create_task(for_ever(work))
+        async with asyncio.timeout(10):
+            await done.wait()
+            await end(task)
+    assert [line["event"] for line in log] == ["work that should never end has failed; it begins anew"] * 3

