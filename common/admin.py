@@ -11,6 +11,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from common.bus import Bus
 from common.http import errors_as_json, json_answer, listen, port_of
 
+FINISHING = 0.5  # seconds for what operators and load balancers have asked at the end, and as many when cancelled
+
 
 class Check(NamedTuple):
     """One thing that a service needs for its work: whether it is so, and the figures it was judged by (JSON values)."""
@@ -50,7 +52,7 @@ class AdminServer:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
-        self._runner = await listen(app, *self._where)
+        self._runner = await listen(app, *self._where, finishing=FINISHING)
 
     async def stop(self) -> None:
         """Stop listening; harmless if it never started."""

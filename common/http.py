@@ -9,7 +9,7 @@ from aiohttp.typedefs import Handler
 from common.errors import RequestError, UnauthorizedError, UnavailableError, cannot_listen
 from common.logs import get_logger
 
-SHUTDOWN_TIMEOUT = 5.0  # seconds that requests in flight get at the end
+FINISHING = 1.5  # seconds that requests in flight get at the end, and as many once they were cancelled
 SHOWN_PATH = 100  # characters of a wrong path that the answer repeats
 
 # aiohttp writes a traceback for every request that is not HTTP; the client gets a 400, and that is enough.
@@ -50,12 +50,14 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return json_answer(error_object(RequestError("the server failed; its log says why", 500)), 500)
 
 
-async def listen(app: web.Application, host: str, port: int, port_variable: str) -> web.AppRunner:
-    """Serve `app` until `cleanup()` of the returned runner.
+async def listen(
+    app: web.Application, host: str, port: int, port_variable: str, *, finishing: float = FINISHING
+) -> web.AppRunner:
+    """Serve `app` until `cleanup()` of the returned runner, which gives requests in flight `finishing` seconds, twice.
 
     Raises `SettingsError` naming `port_variable`, or the setting of its host, if that cannot be.
     """
-    runner = web.AppRunner(app, access_log=None, logger=_server_logger, shutdown_timeout=SHUTDOWN_TIMEOUT)
+    runner = web.AppRunner(app, access_log=None, logger=_server_logger, shutdown_timeout=finishing)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()

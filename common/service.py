@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
@@ -14,6 +15,7 @@ from common.process import raise_open_files
 from common.settings import Settings, load_settings, unknown_variables
 
 MOST_NOTICE = 5.0
+LATEST_END = 4.7  # seconds after the end of the drain: 5, less what the last log line and the exit itself take
 
 
 def notice_of_drain(seconds: float) -> float:
@@ -33,7 +35,7 @@ class Service(Protocol):
         """Send everybody away in their own time; returns when nobody is left or the time is up."""
 
     async def stop(self) -> None:
-        """End what was started, at once."""
+        """End what was started, at once; after LATEST_END seconds the process is ended."""
 
 
 class Ending:
@@ -96,9 +98,25 @@ async def _serve(make: Callable[[Settings], Service], settings: Settings) -> Non
         if settings.drain_seconds and not ending.at_once.is_set():
             await _drain(service, ending.at_once)
     finally:
+        _end_at_the_latest()
         get_logger().info("stopping")
         await service.stop()
         get_logger().info("stopped")
+
+
+def _end_at_the_latest() -> None:
+    """End this process in time even if something hangs: each part of `stop` has its deadline, a thread may have none.
+
+    A name server that does not answer holds the thread that looks a name up for ten seconds, and Python waits for it.
+    """
+    timer = threading.Timer(LATEST_END, _give_up)
+    timer.daemon = True
+    timer.start()
+
+
+def _give_up() -> None:
+    get_logger().error("something did not stop in time; the process ends all the same")
+    os._exit(1)
 
 
 async def _drain(service: Service, at_once: asyncio.Event) -> None:

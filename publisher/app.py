@@ -12,6 +12,7 @@ from common.admin import AdminServer, Check, redis_check
 from common.announcements import Announcements
 from common.bus import Bus, Idle
 from common.channels import Names
+from common.closing import stop_accepting
 from common.http import listen, port_of
 from common.inbox import Inbox
 from common.logs import get_logger
@@ -24,6 +25,7 @@ from common.settings import Settings
 from common.tasks import end, for_ever
 from publisher.api import Api
 from publisher.delivery import Delivery
+from publisher.drain import Drain
 from publisher.fleet import Fleet
 from publisher.fleet_api import FleetApi
 from publisher.metrics import Gauges, Metrics
@@ -58,14 +60,16 @@ class Publisher:
         self._tails = Tails(self._redis, names, keeps_history=settings.history_size > 0)
         self._pages = Pages(settings.edge_url, settings.publisher_url)
         self._bus.on_proved = metrics.probe.observe
+        self._drain = Drain(settings.drain_seconds, notice_of_drain(settings.drain_seconds))
+        self._drain.ask = self._ask_to_drain
         self._admin = AdminServer(
             settings.admin_host,
             settings.publisher_admin_port,
             "COMET_PUBLISHER_ADMIN_PORT",
             self._readiness,
             metrics.registry,
+            [web.post("/drain", self._drain.on_request)],
         )
-        self._draining = False
         self._runner: web.AppRunner | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._installing: asyncio.Task[None] | None = None
@@ -87,9 +91,8 @@ class Publisher:
             app = self._api.application()
             self._fleet_api.add_to(app.router)
             app.router.add_get("/admin/tail", self._tails.on_request)
-            app.on_shutdown.append(self._tails.on_shutdown)
             self._pages.add_to(app.router)
-            app.on_response_prepare.append(self._close_while_draining)
+            app.on_response_prepare.append(self._drain.close_after)
             self._runner = await listen(app, settings.publisher_host, settings.publisher_port, "COMET_PUBLISHER_PORT")
             await self._admin.start()
         except BaseException:
@@ -100,18 +103,17 @@ class Publisher:
 
     async def drain(self) -> None:
         """Be not ready, and serve until load balancers have noticed it; every answer is its connection's last."""
-        self._draining = True
-        get_logger().info("draining", seconds=self._settings.drain_seconds)
-        await asyncio.sleep(notice_of_drain(self._settings.drain_seconds))
+        await self._drain.run()
 
-    async def _close_while_draining(self, request: web.Request, response: web.StreamResponse) -> None:
-        if self._draining:
-            response.force_close()
-            response.headers["Connection"] = "close"
+    def _ask_to_drain(self) -> None:
+        self.on_drain()
 
     async def stop(self) -> None:
-        """Answer the requests in flight, then let go of everything."""
+        """Answer the requests in flight and those that the kernel has accepted, then let go of everything."""
+        self._drain.began = True
+        self._tails.stop()
         if self._runner is not None:
+            await stop_accepting(self._runner)
             await self._runner.cleanup()
             self._runner = None
         await end(*self._tasks, *([self._installing] if self._installing else []))
@@ -131,12 +133,12 @@ class Publisher:
             get_logger().info("FCALL comet_publish cannot be offered; nothing else needs it", error=str(error))
 
     def _gauges(self) -> Gauges:
-        return Gauges(self._bus.ready, self._bus.reconnects, self._inbox.ignored, self._tails.open, self._draining)
+        return Gauges(self._bus.ready, self._bus.reconnects, self._inbox.ignored, self._tails.open, self._drain.began)
 
     def _readiness(self) -> list[Check]:
         """Ready means that a message would be taken and its receipts heard, and that nobody has told us to stop."""
         return [
             redis_check(self._bus),
             Check("receipts", self._inbox.heard),
-            Check("drain", not self._draining and self._runner is not None),
+            Check("drain", not self._drain.began),
         ]

@@ -56,7 +56,7 @@ class Tails:
         finally:
             self.open -= 1
 
-    async def on_shutdown(self, app: web.Application) -> None:
+    def stop(self) -> None:
         """Let every tail end."""
         self._is_stopping = True
 

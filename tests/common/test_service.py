@@ -11,9 +11,10 @@ import pytest
 
 WAIT = 20.0
 DRAINING = """
-import asyncio, os, sys
+import asyncio, os, sys, time
+from common import service
 from common.logs import get_logger
-from common.service import run_service
+service.LATEST_END = float(os.environ.get("LATEST_END", "60"))
 class Draining:
     def __init__(self, settings): pass
     async def start(self):
@@ -22,10 +23,12 @@ class Draining:
         if os.environ.get("FAIL"): raise LookupError("a bug")
         get_logger().info("draining")
         await asyncio.Event().wait()
-    async def stop(self): pass
-sys.exit(run_service("test", Draining))
+    async def stop(self):
+        hang = os.environ.get("HANG")
+        if hang == "stop": await asyncio.Event().wait()
+        if hang == "thread": asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)
+sys.exit(service.run_service("test", Draining))
 """
-HANGING = DRAINING.replace("async def stop(self): pass", "async def stop(self): await asyncio.Event().wait()")
 FAILING = """
 import sys
 from common.service import run_service
@@ -98,12 +101,22 @@ def test_a_signal_ends_a_service_in_order(start: Start, number: signal.Signals) 
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_at_once(start: Start, first: signal.Signals, second: signal.Signals) -> None:
     """A service that hangs while it drains or stops can still be ended by hand."""
-    process = start("-c", HANGING)
+    process = start("-c", DRAINING, HANG="stop")
     read_until(process, '"started"')
     process.send_signal(first)
     read_until(process, '"draining"' if first == signal.SIGTERM else '"stopping"')
     process.send_signal(second)
     assert result(process)[0] == 128 + second
+
+
+@pytest.mark.parametrize("what", ["stop", "thread"])
+def test_whatever_hangs_the_process_ends_in_time(start: Start, what: str) -> None:
+    """A part that does not stop, or a thread that looks up a name, is left behind; log and exit code tell of it."""
+    process = start("-c", DRAINING, HANG=what, LATEST_END="0.2")
+    read_until(process, '"started"')
+    process.send_signal(signal.SIGINT)
+    code, errors = result(process)
+    assert (code, "something did not stop in time" in errors) == (1, True)
 
 
 def test_sigint_stops_without_a_drain(start: Start) -> None:
