@@ -80,7 +80,9 @@ class Settings(BaseSettings):
         ("http://127.0.0.1:8080",),
         description="where clients find the edges, separated by commas; `/` is the page's own origin",
     )
-    publisher_url: str = Field("http://127.0.0.1:8081", description="where the command line finds the publisher")
+    publisher_url: str = Field(
+        "http://127.0.0.1:8081", description="where backends and the command line find the publisher"
+    )
 
     @field_validator("redis_url")
     @classmethod

@@ -13,7 +13,7 @@ from tests.docker import bases
 from tests.docker.daemon import Engine, EngineError, engine
 from tests.docker.stack import COMPOSE, Stack
 
-DRAIN = 10  # seconds
+DRAIN = 8  # seconds
 SETTINGS = {"COMET_DRAIN_SECONDS": str(DRAIN), "COMET_STOP_GRACE": "30s"}
 NO_COMPOSE = f"no {COMPOSE}: pip install -e '.[system]' (as make test-system does)"
 
@@ -53,7 +53,8 @@ def stack(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     archive = Path(kept) if kept else tmp_path_factory.mktemp("bases") / "debian.tar"
     if not archive.exists():
         bases.make_base(archive)
-    bases.provide(docker, bases.images_of(stack("config", "--format=json")), archive)
+    config = ("--profile=*", "config", "--format=json")
+    bases.provide(docker, bases.images_of(stack(*config), stack.with_nginx(*config)), archive)
     if not kept:
         archive.unlink()
     yield stack

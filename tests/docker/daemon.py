@@ -1,5 +1,6 @@
 """A Docker engine of our own in one folder: started for the tests, then gone with all it did to the machine."""
 
+import json
 import os
 import shutil
 import signal
@@ -7,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from tests.cluster.waiting import until
 
@@ -42,6 +44,20 @@ class Engine:
     def __call__(self, *arguments: str, stdin: bytes | None = None, check: bool = True) -> str:
         """Run the docker client to its end and return what it printed; raises with its output if it failed."""
         return run([client(), *arguments], self.environment, stdin=stdin, check=check)
+
+    @contextmanager
+    def events(self, *actions: str) -> Iterator[list[dict[str, Any]]]:
+        """Collect what happens to containers while the block runs; the list is filled when it has ended."""
+        found: list[dict[str, Any]] = []
+        wanted = [f"--filter=event={action}" for action in actions]
+        command = [client(), "events", "--filter=type=container", *wanted, "--format={{json .}}"]
+        with subprocess.Popen(command, env=self.environment, stdout=subprocess.PIPE) as following:
+            assert following.stdout is not None
+            try:
+                yield found
+            finally:
+                following.terminate()
+                found += map(json.loads, following.stdout)
 
     def answers(self) -> bool:
         """Say whether the engine serves; raises `EngineError` if it has ended."""

@@ -16,7 +16,8 @@ COMPOSE = Path(sys.executable).parent / "docker-compose"  # of the wheel compose
 OPEN_FILES = "20000"  # a test machine may not allow more
 SHOWN = "{{.Id}} {{.State.Pid}} {{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
 ADMIN_PORTS = {"edge": 9080, "publisher": 9081}
-ROLLED = re.compile(r"^\S+ ended with (\d+) after (\d+) s$", re.MULTILINE)
+ROLLED = re.compile(r"^\S+ ended with (\d+) after \d+ s$", re.MULTILINE)
+SIGTERM = str(int(signal.SIGTERM))
 
 
 class Container(NamedTuple):
@@ -63,30 +64,37 @@ class Doors(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How an edge ended that was told to."""
+    """How an edge ended that was told to: its exit code, and the seconds since SIGTERM by the engine's own clock."""
 
     code: int
-    seconds: int
+    seconds: float
 
 
 class Stack:
     """The services of compose.yaml; `doors` are its ports on this machine."""
 
     def __init__(self, engine: Engine, **settings: str) -> None:
-        lb, publisher = free_ports(2)
+        lb, publisher, prometheus = free_ports(3)
         self._engine = engine
         self._environment = engine.environment | settings
         self._environment |= {
             "COMET_LB_PORT": str(lb),
             "COMET_PUBLISH_PORT": str(publisher),
+            "COMET_PROMETHEUS_PORT": str(prometheus),
             "COMET_NOFILE": OPEN_FILES,
             "COMPOSE": str(COMPOSE),
         }
+        self.prometheus = Door(prometheus)
         self.doors = Doors(Door(lb), Door(publisher))
 
     def __call__(self, *arguments: str, check: bool = True) -> str:
         """Run Compose to its end and return what it printed; raises with its output if it failed."""
         return run([str(COMPOSE), "--project-directory", str(ROOT), *arguments], self._environment, check=check)
+
+    def with_nginx(self, *arguments: str) -> str:
+        """Run Compose with nginx as the load balancer."""
+        files = ["--file", str(ROOT / "compose.yaml"), "--file", str(ROOT / "deploy/compose.nginx.yaml")]
+        return self(*files, *arguments)
 
     def up(self, *options: str) -> None:
         """Start what does not run yet, and wait until everything is healthy."""
@@ -97,6 +105,10 @@ class Stack:
         found = self("ps", "--quiet", "--status=running", service).split()
         told = self._engine("inspect", f"--format={SHOWN}", *found).splitlines() if found else []
         return [Container(one, int(pid), address) for one, pid, address in (line.split()[:3] for line in told)]
+
+    def healthy(self, container: Container) -> bool:
+        """Say whether its health check says so."""
+        return self._engine("inspect", "--format={{.State.Health.Status}}", container.id).strip() == "healthy"
 
     def are_ready(self, service: str, count: int) -> bool:
         """Say whether so many containers of a service run and are ready, by what they say themselves."""
@@ -110,8 +122,18 @@ class Stack:
 
     def roll_edges(self) -> list[Ended]:
         """Replace all edges by the shipped script; return how the old ones ended."""
-        output = run([str(ROOT / "deploy/roll-edges.sh")], self._environment)
-        return [Ended(int(code), int(seconds)) for code, seconds in ROLLED.findall(output)]
+        with self._engine.events("kill", "die") as events:
+            output = run([str(ROOT / "deploy/roll-edges.sh")], self._environment)
+        killed: dict[str, int] = {}
+        ended: dict[str, Ended] = {}
+        for event in events:
+            name, attributes = event["id"], event["Actor"]["Attributes"]
+            if event["Action"] == "kill" and attributes["signal"] == SIGTERM:
+                killed[name] = event["timeNano"]
+            elif event["Action"] == "die" and name in killed:
+                ended[name] = Ended(int(attributes["exitCode"]), (event["timeNano"] - killed[name]) / 1e9)
+        assert [int(code) for code in ROLLED.findall(output)] == [one.code for one in ended.values()], output
+        return list(ended.values())
 
     def logs(self) -> str:
         """Return the ends of the logs of all containers."""

@@ -1,12 +1,17 @@
 """The shipped files, read by the programs they are for; no engine is needed."""
 
 import json
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from common.settings import PREFIX, Settings
 from tests.cluster.processes import ROOT
 from tests.docker.stack import COMPOSE
 
@@ -28,6 +33,15 @@ def test_the_dockerfile_is_clean(file: str) -> None:
     answer = run(HADOLINT, file)
 
     assert (answer.returncode, answer.stdout) == (0, "")
+
+
+def test_the_image_is_made_of_a_slim_one() -> None:
+    """The base may be chosen, and is a slim Python if it is not; every stage is made of it."""
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    (base,) = [line.removeprefix("ARG PYTHON=") for line in lines if line.startswith("ARG ")]
+    assert re.fullmatch(r"python:3\.\d+-slim", base)
+    stages = [line.split() for line in lines if line.startswith("FROM ")]
+    assert [stage[1] for stage in stages] == ["${PYTHON}", "dependencies", "${PYTHON}"]
 
 
 def test_the_dockerfile_needs_nothing_new() -> None:
@@ -60,6 +74,74 @@ def test_only_the_load_balancer_is_public() -> None:
     assert {name for name, where in doors if where == "everywhere"} == {"lb"}
     assert ("publisher", "127.0.0.1") in doors
     assert {where for _, where in doors} == {"everywhere", "127.0.0.1"}
+
+
+FIXED = {"COMET_EDGE_PORT", "COMET_EDGE_ADMIN_PORT", "COMET_PUBLISHER_PORT", "COMET_PUBLISHER_ADMIN_PORT"}
+
+
+@needs_programs
+def test_every_setting_can_be_set_in_comet_env(tmp_path: Path) -> None:
+    """What stands there wins over what compose.yaml says itself, for edges and publisher alike."""
+    settings = {PREFIX + name.upper(): f"mine-{name}" for name in Settings.model_fields}
+    (tmp_path / "comet.env").write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+    (tmp_path / "deploy").symlink_to(ROOT / "deploy")
+    where = ("--project-directory", tmp_path, "--file", ROOT / "compose.yaml")
+    services = json.loads(run(COMPOSE, *where, "config", "--format", "json").stdout)["services"]
+
+    for service in ("edge", "publisher"):
+        assert services[service]["environment"] == settings
+
+
+def test_the_settings_that_compose_cannot_change_are_named() -> None:
+    """Ports are known to the load balancer and the health checks: the page says so."""
+    section = (ROOT / "docs/deploy-compose.md").read_text().partition("## Settings\n")[2].partition("\n## ")[0]
+    assert all(f"`{name}`" in section for name in FIXED)
+
+
+@needs_programs
+def test_pages_name_the_door_that_backends_have() -> None:
+    """Another port for backends is another address on the demo page."""
+    answer = subprocess.run(
+        [COMPOSE, "config", "--format", "json"],
+        cwd=ROOT,
+        env=os.environ | {"COMET_PUBLISH_PORT": "9999"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    publisher = json.loads(answer.stdout)["services"]["publisher"]
+    (door,) = publisher["ports"]
+    assert publisher["environment"]["COMET_PUBLISHER_URL"] == f"http://127.0.0.1:{door['published']}"
+    assert door["published"] == "9999"
+
+
+@needs_programs
+def test_nginx_takes_the_place_of_haproxy_and_of_nothing_else() -> None:
+    """The override changes the load balancer only: its port, its files, and that Prometheus does not look for it."""
+    files = ("--file", "compose.yaml", "--file", "deploy/compose.nginx.yaml")
+    before = json.loads(run(COMPOSE, "--profile", "*", "config", "--format", "json").stdout)["services"]
+    answer = run(COMPOSE, *files, "--profile", "*", "config", "--format", "json")
+    after = json.loads(answer.stdout)["services"]
+
+    assert answer.stderr == ""
+    assert {name for name in before if before[name] != after[name]} == {"lb"}
+    assert [(port["target"], port["published"]) for port in after["lb"]["ports"]] == [(8000, "8080")]
+    mounted = {Path(volume["source"]).relative_to(ROOT): volume["target"] for volume in after["lb"]["volumes"]}
+    assert {path.name: target for path, target in mounted.items()} == {
+        "nginx.conf": "/etc/comet/nginx.conf",
+        "routes.conf": "/etc/comet/routes.conf",
+        "edges.compose.conf": "/etc/comet/edges.conf",
+    }
+    assert all((ROOT / path).is_file() for path in mounted)
+    (by_name,) = [job for job in scrape_configs() if job["job_name"] == "comet-lb"]
+    (alias,) = by_name["dns_sd_configs"][0]["names"]
+    assert before["lb"]["networks"]["front"]["aliases"] == [alias]
+    assert after["lb"]["networks"] == {"front": None}
+
+
+def scrape_configs() -> list[dict[str, Any]]:
+    """Return what Prometheus looks for."""
+    return list(yaml.safe_load((ROOT / "deploy/prometheus/prometheus.yml").read_text())["scrape_configs"])
 
 
 @needs_programs

@@ -53,8 +53,12 @@ def provide(engine: Engine, images: Mapping[str, str], archive: Path) -> None:
         built.result()
 
 
-def images_of(config: str) -> dict[str, str]:
-    """Return the images that a Compose configuration (as JSON) names, by service, and the base of our own."""
+def images_of(config: str, with_nginx: str) -> dict[str, str]:
+    """Return the images that two Compose configurations (as JSON) name, by service; the second has nginx as its `lb`.
+
+    `python` is the base of our own.
+    """
     services = json.loads(config)["services"]
     images = {name: service["image"] for name, service in services.items() if "build" not in service}
-    return images | {"python": services["edge"]["build"]["args"]["PYTHON"]}
+    nginx = json.loads(with_nginx)["services"]["lb"]["image"]
+    return images | {"nginx": nginx, "python": services["edge"]["build"]["args"]["PYTHON"]}
