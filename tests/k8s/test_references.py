@@ -2,6 +2,7 @@
 
 import base64
 import re
+import textwrap
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from common.settings import PREFIX, Settings
 from edge.counters import Counters
 from edge.metrics import EdgeCollector, Gauges
+from edge.request import LONGEST_POLL
 from tests.cluster.processes import ROOT
 from tests.k8s.rendering import (
     Manifest,
@@ -23,6 +25,7 @@ from tests.k8s.rendering import (
     selected,
 )
 from tests.lb.paths import FOR_EDGES, FOR_NOBODY, FOR_THE_PUBLISHER
+from tests.monitoring.reading import rules as alert_rules
 
 pytestmark = pytest.mark.system
 
@@ -155,13 +158,83 @@ def scaled_by(scaler: Manifest) -> tuple[str, int]:
     return found[1], int(asked["threshold"])
 
 
-def test_prometheus_finds_all_pods() -> None:
-    """The PodMonitor selects edges and publishers, by a port that both have."""
+@pytest.mark.parametrize("name", ["comet-edge", "comet-publisher"])
+def test_prometheus_finds_all_pods(name: str) -> None:
+    """One headless Service leads it to every pod, ready or not, often enough, and the job is called like everywhere."""
     overlay = rendered("prod")
-    (monitor,) = overlay.of("PodMonitor")
-    assert selected(overlay, monitor["spec"]["selector"]["matchLabels"]) == ["comet-edge", "comet-publisher"]
-    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
-    assert all(endpoint["port"] in ports_of(workload) for workload in overlay.workloads)
+    spec = overlay.named("ServiceMonitor", name)["spec"]
+    (endpoint,) = spec["endpoints"]
+    labels = spec["selector"]["matchLabels"].items()
+    services = [one for one in overlay.of("Service") if labels <= one["metadata"]["labels"].items()]
+    (service,) = [
+        one["spec"] for one in services if endpoint["port"] in {port["name"] for port in one["spec"]["ports"]}
+    ]
+    assert (service["clusterIP"], service["publishNotReadyAddresses"]) == ("None", True)
+    assert selected(overlay, service["selector"]) == [name]
+    assert endpoint["relabelings"] == [{"targetLabel": "job", "replacement": name}]
+    assert (endpoint["port"], endpoint["path"]) == ("internal", "/metrics")
+    assert (endpoint["interval"], endpoint["scrapeTimeout"]) == ("15s", "5s")
+
+
+def test_the_operator_gets_the_rules_of_everybody() -> None:
+    """When this fails, make rules.yaml anew, as docs/deploy-kubernetes.md says."""
+    text = (ROOT / "k8s/components/monitoring/rules.yaml").read_text()
+    rules = (ROOT / "deploy/prometheus/alerts.yml").read_text().partition("groups:\n")[2]
+    assert text.partition("spec:\n  groups:\n")[2] == textwrap.indent(rules, "  ")
+    (rule,) = rendered("prod").of("PrometheusRule")
+    assert [alert for group in rule["spec"]["groups"] for alert in group["rules"]] == alert_rules()
+
+
+def test_disruptions_take_one_pod_at_a_time(overlay: Rendered) -> None:
+    """Nodes can be drained, one edge after the other, and even if none is ready."""
+    for budget in overlay.of("PodDisruptionBudget"):
+        del budget["spec"]["selector"]
+        assert budget["spec"] == {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow"}
+    assert len(overlay.of("PodDisruptionBudget")) == 2
+
+
+UP, DOWN = {"type": "Percent", "value": 100, "periodSeconds": 30}, {"type": "Pods", "value": 1, "periodSeconds": 120}
+
+
+@pytest.mark.parametrize("name", ["prod", "prod-ingress", "prod-keda"])
+def test_edges_are_scaled_by_connections_and_cpu(name: str) -> None:
+    """Either is reason enough for another edge; many come at once, and they go slowly, one after the other."""
+    (scaler,) = rendered(name).of("HorizontalPodAutoscaler", "ScaledObject")
+    spec = scaler["spec"]
+    if scaler["kind"] == "ScaledObject":
+        asked = {one["type"]: one["metadata"] for one in spec["triggers"]}
+        assert asked == {"prometheus": asked["prometheus"], "cpu": {"value": "600m"}}
+        assert (spec["minReplicaCount"], spec["maxReplicaCount"]) == (3, 20)
+        behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    else:
+        pods, cpu = spec["metrics"]
+        assert (pods["type"], pods["pods"]["target"]["type"]) == ("Pods", "AverageValue")
+        assert cpu["resource"] == {"name": "cpu", "target": {"type": "AverageValue", "averageValue": "600m"}}
+        assert (spec["minReplicas"], spec["maxReplicas"]) == (3, 20)
+        behavior = spec["behavior"]
+    assert scaled_by(scaler) == ("comet_connections", 20_000)
+    assert behavior == {
+        "scaleUp": {"stabilizationWindowSeconds": 0, "policies": [UP]},
+        "scaleDown": {"stabilizationWindowSeconds": 600, "policies": [DOWN]},
+    }
+
+
+def test_no_gateway_ends_a_stream() -> None:
+    """The rule of the edges has no limit of time, for the request and for the backend."""
+    (route,) = rendered("prod").of("HTTPRoute")
+    limits = {rule["backendRefs"][0]["name"]: rule.get("timeouts") for rule in route["spec"]["rules"]}
+    assert limits == {"comet-edge": {"request": "0s", "backendRequest": "0s"}, "comet-publisher": None}
+
+
+def test_no_ingress_holds_a_stream_up() -> None:
+    """Nothing is buffered on its way to the client, and no time-out is shorter than the longest poll."""
+    (ingress,) = rendered("prod-ingress").of("Ingress")
+    found = {name.rpartition("/")[2]: value for name, value in ingress["metadata"]["annotations"].items()}
+    assert all(name.startswith("nginx.ingress.kubernetes.io/") for name in ingress["metadata"]["annotations"])
+    assert found["proxy-buffering"] == "off"
+    assert int(found["proxy-read-timeout"]) > LONGEST_POLL
+    assert int(found["proxy-send-timeout"]) > LONGEST_POLL
+    assert (found["proxy-connect-timeout"], found["load-balance"]) == ("2", "ewma")
 
 
 @pytest.mark.parametrize("name", ["prod", "prod-ingress"])

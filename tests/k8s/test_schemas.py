@@ -1,6 +1,6 @@
 """Every manifest fits the schema of its kind.
 
-Kinds of Kubernetes are held against the API's own schemas, strictly: a field that does not exist is a fault. The three
+Kinds of Kubernetes are held against the API's own schemas, strictly: a field that does not exist is a fault. The four
 kinds that others define have no schema in that package; for them the schemas here say which fields we may use and how.
 """
 
@@ -72,17 +72,26 @@ SCALED_OBJECT = closed(
     maxReplicaCount=COUNT,
     advanced=closed({}, horizontalPodAutoscalerConfig=closed({}, behavior=closed({}, scaleUp=RULES, scaleDown=RULES))),
 )
-POD_MONITOR = closed(
+SERVICE_MONITOR = closed(
     {
         "selector": closed({"matchLabels": LABELS}),
-        "podMetricsEndpoints": many(closed({"port": TEXT, "path": TEXT}, interval=DURATION, scrapeTimeout=DURATION)),
-    },
-    podTargetLabels=many(TEXT),
+        "endpoints": many(
+            closed(
+                {"port": TEXT, "path": TEXT},
+                interval=DURATION,
+                scrapeTimeout=DURATION,
+                relabelings=many(closed({"targetLabel": TEXT, "replacement": TEXT})),
+            )
+        ),
+    }
 )
+RULE = closed({"alert": TEXT, "expr": TEXT, "labels": LABELS, "annotations": LABELS}, **{"for": DURATION})
+PROMETHEUS_RULE = closed({"groups": many(closed({"name": TEXT, "rules": many(RULE)}))})
 FOREIGN = {
     ("gateway.networking.k8s.io/v1", "HTTPRoute"): ROUTE,
     ("keda.sh/v1alpha1", "ScaledObject"): SCALED_OBJECT,
-    ("monitoring.coreos.com/v1", "PodMonitor"): POD_MONITOR,
+    ("monitoring.coreos.com/v1", "ServiceMonitor"): SERVICE_MONITOR,
+    ("monitoring.coreos.com/v1", "PrometheusRule"): PROMETHEUS_RULE,
 }
 
 
@@ -113,7 +122,8 @@ FAULTS = {
     "a misspelt scaler": ("HorizontalPodAutoscaler", ("spec", "maxReplica"), 3),
     "a misspelt policy": ("NetworkPolicy", ("spec", "ingres"), []),
     "a misspelt route": ("HTTPRoute", ("spec", "hostnmes"), ["x"]),
-    "a misspelt monitor": ("PodMonitor", ("spec", "podMetricsEndpoint"), []),
+    "a misspelt monitor": ("ServiceMonitor", ("spec", "endpoint"), []),
+    "a misspelt rule": ("PrometheusRule", ("spec", "group"), []),
 }
 
 

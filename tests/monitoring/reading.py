@@ -21,6 +21,7 @@ NOT_SERIES = (
     r"\b\d[\w.]*",  # numbers
 )
 SELECTOR = re.compile(r"\b([a-zA-Z_:][\w:]*)\s*(?:\{([^}]*)\})?")
+JOB = re.compile(r'\bjob\s*(=~|=)\s*"([^"]*)"')
 MATCHED = re.compile(r"(\w+)\s*(?:=~|!~|!=|=)")
 
 
@@ -60,3 +61,21 @@ def panel_expressions() -> Iterator[tuple[str, str]]:
         for target in panel.get("targets", ()):
             expression = target["expr"].replace("$__rate_interval", "1m")
             yield panel["title"], re.sub(r"\$(job|instance)", ".*", expression)
+
+
+def jobs_of_compose() -> set[str]:
+    """Return the jobs that Prometheus has beside compose.yaml."""
+    config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())
+    return {job["job_name"] for job in config["scrape_configs"]}
+
+
+def jobs_of_kubernetes() -> set[str]:
+    """Return the jobs that the ServiceMonitors make."""
+    monitors = yaml.safe_load_all((ROOT / "k8s/components/monitoring/service-monitors.yaml").read_text())
+    found = [rule for monitor in monitors for one in monitor["spec"]["endpoints"] for rule in one["relabelings"]]
+    return {rule["replacement"] for rule in found if rule["targetLabel"] == "job"}
+
+
+def job_matchers(expression: str) -> list[re.Pattern[str]]:
+    """Return what an expression wants a job to be called."""
+    return [re.compile(text if how == "=~" else re.escape(text)) for how, text in JOB.findall(expression)]

@@ -12,6 +12,9 @@ from tests.monitoring.reading import (
     Selector,
     compose,
     dashboard,
+    job_matchers,
+    jobs_of_compose,
+    jobs_of_kubernetes,
     panel_expressions,
     rules,
     selectors,
@@ -42,6 +45,19 @@ def test_an_expression_reads_what_there_is(expression: str, shown: dict[str, fro
     for name, labels in selectors(expression):
         assert name in shown, name
         assert labels <= shown[name] | OF_PROMETHEUS, (name, labels)
+
+
+@pytest.mark.parametrize("jobs", [jobs_of_compose(), jobs_of_kubernetes()], ids=["compose", "kubernetes"])
+def test_an_expression_looks_for_jobs_that_there_are(jobs: set[str]) -> None:
+    """Another name of a job would make an alert silent for ever; each job is watched for processes that are gone."""
+    assert {"comet-edge", "comet-publisher"} <= jobs
+    texts = [rule["expr"] for rule in rules()] + [each for _, each in panel_expressions()]
+    texts += [variable["query"]["query"] for variable in dashboard()["templating"]["list"][1:]]
+    matchers = [matcher for text in texts for matcher in job_matchers(text.replace("$job", ".*"))]
+    assert matchers
+    assert all(any(map(matcher.fullmatch, jobs)) for matcher in matchers)
+    (watched,) = [one for rule in rules() if rule["alert"] == "CometProcessDown" for one in job_matchers(rule["expr"])]
+    assert all(map(watched.fullmatch, jobs))
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
