@@ -15,7 +15,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-config = typer.Typer(help="Look at the settings.", no_args_is_help=True)
+config = typer.Typer(help="Look at the settings and the metrics.", no_args_is_help=True)
 app.add_typer(config, name="config")
 
 
@@ -82,6 +82,14 @@ def config_docs() -> None:
     from comet.settings_table import settings_table  # noqa: PLC0415
 
     print(settings_table(), end="")
+
+
+@config.command("metrics")
+def config_metrics() -> None:
+    """Print every metric as the Markdown tables of docs/metrics.md."""
+    from comet.metrics_table import metrics_tables  # noqa: PLC0415
+
+    print(metrics_tables(), end="")
 
 
 def main() -> None:

@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Gauge, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client import CollectorRegistry, disable_created_metrics
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from common import series
 from common.version import our_version
 
 LAG_PERIOD = 0.5
 STATM = Path("/proc/self/statm")
+FILES = Path("/proc/self/fd")
 STARTED_AT = time.time()
 UNLIMITED_FILES = 1_048_576  # what "unlimited" is taken for: the bound that Linux has for one process
 MACOS_FILES = 10_240  # what macOS grants where it calls its limit infinite
@@ -40,8 +42,6 @@ def most_open_files() -> int:
 def register_process(registry: CollectorRegistry) -> None:
     """Add `comet_build_info`, and the `process_` series that cost nothing to look up."""
     disable_created_metrics()  # type: ignore[no-untyped-call]  # a series more for each counter, that nobody asks for
-    build = Gauge("comet_build_info", "Always 1.", ("version", "python"), registry=registry)
-    build.labels(our_version(), platform.python_version()).set(1)
     registry.register(_Process())
 
 
@@ -58,8 +58,15 @@ class _Process(Collector):
     """prometheus-client has one of these, which lists all open files: 50 ms of an edge with 15,000 of them."""
 
     def collect(self) -> Iterator[Metric]:
-        yield CounterMetricFamily("process_cpu_seconds", "CPU time, user and system.", value=time.process_time())
-        yield GaugeMetricFamily("process_start_time_seconds", "When it started, in Unix time.", value=STARTED_AT)
+        yield series.BUILD_INFO.values({(our_version(), platform.python_version()): 1})
+        yield series.CPU.value(time.process_time())
+        yield series.STARTED.value(STARTED_AT)
+        yield series.MOST_FILES.value(most_open_files())
         if STATM.exists():
-            resident = int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-            yield GaugeMetricFamily("process_resident_memory_bytes", "Memory in RAM.", value=resident)
+            yield series.MEMORY.value(int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGESIZE"))
+            yield series.OPEN_FILES.value(_open_files())
+
+
+def _open_files() -> int:
+    """Return how many files are open; Linux before 6.2 does not tell the number, and has to list them."""
+    return FILES.stat().st_size or len(os.listdir(FILES))

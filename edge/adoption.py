@@ -95,6 +95,7 @@ class Adopter:
             adopted = await self._adopt(name, first_epoch, batch)
         except (RedisError, OSError) as error:
             return await self._on_failure(name, len(batch), error)
+        self._counters.adopted_total += adopted.done
         for _ in range(adopted.done):
             queue.popleft()
         if adopted.state == "lost":

@@ -26,6 +26,7 @@ class Counters:
         self.repairs_total = from_zero("repaired", "reset")  # chain breaks, by result
         self.replays_total = from_zero("hit", "read", "reset")  # subscribers that went on from a position
         self.refused_total = from_zero(503)  # requests answered with an error, by status
+        self.adopted_total = 0  # bare messages that we handed in and that are in the log, whoever was first
         # Bare messages that went out without a position, by reason.
         self.not_adopted_total = from_zero("refused", "unreachable", "lost", "too_many", "skipped")
         self.control_total: Counter[str] = Counter()  # requests of publishers and other edges, by operation

@@ -1,15 +1,17 @@
-"""What the publisher counts, for Prometheus."""
+"""What the publisher counts, for Prometheus; what each series means is said in `publisher.series`."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
+from common import series as common_series
 from common.histogram import Histogram
 from common.process import register_process
+from publisher import series
 
 
 class Gauges(NamedTuple):
@@ -39,20 +41,13 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yield every series."""
-        text = "Messages that were to be published, by the HTTP status of each one's result."
-        published = CounterMetricFamily("comet_publish", text, labels=["source", "code"])
-        for code, count in sorted(self._published.items()):
-            published.add_metric(["http", str(code)], count)
-        yield published
         gauges = self._gauges()
-        yield GaugeMetricFamily("comet_redis_up", "1 if a probe came back lately.", value=gauges.redis_up)
-        lost = "Connections to Redis lost."
-        yield CounterMetricFamily("comet_redis_reconnects", lost, value=gauges.redis_reconnects)
-        ignored = "Late or bad answers of edges."
-        yield CounterMetricFamily("comet_receipts_ignored", ignored, value=gauges.receipts_ignored)
-        yield GaugeMetricFamily("comet_tails", "Pages that follow a channel.", value=gauges.tails)
-        yield GaugeMetricFamily("comet_draining", "1 while it waits for its end.", value=gauges.draining)
-        duration = "Seconds of one call of the publish script, without the wait for receipts."
-        yield self.duration.series("comet_publish_duration_seconds", duration)
-        yield self.loop_lag.series("comet_event_loop_lag_seconds", "Seconds that a timer was late.")
-        yield self.probe.series("comet_redis_probe_seconds", "Seconds from a probe's publish to its coming back.")
+        yield series.DURATION.times(self.duration)
+        yield series.PUBLISHED.values({("http", code): count for code, count in self._published.items()})
+        yield series.IGNORED.value(gauges.receipts_ignored)
+        yield series.TAILS.value(gauges.tails)
+        yield common_series.REDIS_UP.value(gauges.redis_up)
+        yield common_series.REDIS_RECONNECTS.value(gauges.redis_reconnects)
+        yield common_series.LOOP_LAG.times(self.loop_lag)
+        yield common_series.REDIS_PROBE.times(self.probe)
+        yield common_series.DRAINING.value(gauges.draining)

@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
+from comet.metrics_table import metrics_tables
 from comet.settings_table import settings_table
 from common.process import register_process
 from common.settings import PREFIX, Settings
@@ -103,10 +104,17 @@ def documented(section: str) -> set[Series]:
     return {(name, kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in METRIC_ROW.findall(text)}
 
 
+def test_the_metrics_page_holds_the_tables_that_the_series_make() -> None:
+    """When this fails, put what `comet config metrics` prints into docs/metrics.md."""
+    assert f"\n\n{metrics_tables()}\n" in (DOCS / "metrics.md").read_text()
+
+
 @pytest.mark.parametrize(("section", "series"), [("Edge", edge_series), ("Publisher", publisher_series)])
 def test_the_metrics_page_lists_exactly_what_is_exposed(section: str, series: Callable[[], Iterator[Metric]]) -> None:
-    """Every series is on the page with its type and labels, and nothing else is."""
+    """Every series is on the page with its type, its labels and its HELP text, and nothing else is."""
     assert documented(section) == exposed(series())
+    page = (DOCS / "metrics.md").read_text()
+    assert [metric.name for metric in series() if f"| {metric.documentation} |" not in page] == []
 
 
 def test_every_log_line_of_the_operations_page_is_in_the_code() -> None:

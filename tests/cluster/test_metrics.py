@@ -58,3 +58,13 @@ def test_a_poll_is_a_fan_out_too(cluster: Cluster, channel: str) -> None:
         cluster.publish_heard(poller, channel, "hi")
         assert poller.receive() == "hi"
     assert edge.metric("comet_delivery_latency_seconds_count") >= before + 1
+
+
+def test_a_plain_publish_is_counted_by_each_edge_that_hears_it(cluster: Cluster, channel: str) -> None:
+    """Whoever was first to hand it in: it has a position now."""
+    before = [edge.metric("comet_adopted_total") for edge in (cluster.a, cluster.b)]
+    with StreamClient(cluster.a.port, channel) as one, StreamClient(cluster.b.port, channel) as two:
+        cluster.valkey.publish(channel, "hi")
+        assert (one.receive(), two.receive()) == ("hi", "hi")
+        for edge, count in zip((cluster.a, cluster.b), before, strict=True):
+            until(lambda edge=edge, count=count: edge.metric("comet_adopted_total") == count + 1)

@@ -3,6 +3,8 @@ import resource
 import subprocess
 import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -87,6 +89,34 @@ def test_a_process_tells_what_it_takes() -> None:
     assert time.time() - 86400 < started <= time.time()
     memory = registry.get_sample_value("process_resident_memory_bytes")
     assert memory is None or 1 << 20 < memory < 1 << 36
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("tells", [True, False], ids=["Linux from 6.2 on", "Linux before"])
+def test_open_files_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tells: bool) -> None:
+    """As many as there are, whether the system tells the number or lists them; and how many there may be."""
+    if not tells:
+        monkeypatch.setattr("common.process.FILES", Untold())
+    registry = CollectorRegistry()
+    register_process(registry)
+    before = registry.get_sample_value("process_open_fds") or 0
+    held = [(tmp_path / "file").open("w") for _ in range(50)]
+    after = registry.get_sample_value("process_open_fds") or 0
+    for one in held:
+        one.close()
+    assert (before > 2, after - before) == (True, 50)
+    assert registry.get_sample_value("process_max_fds") == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+class Untold:
+    """The folder of open files on a system that does not tell its size."""
+
+    def stat(self) -> SimpleNamespace:
+        """Tell no size."""
+        return SimpleNamespace(st_size=0)
+
+    def __fspath__(self) -> str:
+        return "/proc/self/fd"
 
 
 async def test_a_loop_that_is_held_up_shows() -> None:

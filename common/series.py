@@ -1,0 +1,106 @@
+"""A series that a process shows to Prometheus, with all that the metrics page says of it: it is made of these.
+
+What every process shows is here; what only edges or publishers show is in their own `series` modules.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, NamedTuple
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from common.histogram import Histogram
+
+
+class Series(NamedTuple):
+    """One metric as Prometheus shows it: its meaning is its HELP text, `worry` says when somebody should look."""
+
+    name: str
+    kind: Literal["gauge", "counter", "histogram"]
+    meaning: str
+    worry: str = ""
+    labels: tuple[str, ...] = ()
+
+    def value(self, value: float) -> Metric:
+        """Return it with one value, for a series without labels."""
+        family = self._family()
+        family.add_metric([], value)
+        return family
+
+    def values(self, values: Mapping[Any, float]) -> Metric:
+        """Return it with a value for each label, or for each tuple of labels, in order."""
+        family = self._family()
+        for key, value in sorted(values.items(), key=str):
+            family.add_metric([str(part) for part in _parts(key)], value)
+        return family
+
+    def times(self, histogram: Histogram) -> Metric:
+        """Return it as a histogram."""
+        return histogram.series(self.name, self.meaning)
+
+    def _family(self) -> CounterMetricFamily | GaugeMetricFamily:
+        kind = CounterMetricFamily if self.kind == "counter" else GaugeMetricFamily
+        return kind(self.name.removesuffix("_total"), self.meaning, labels=self.labels)
+
+
+def _parts(key: object) -> Iterable[object]:
+    return key if isinstance(key, tuple) else (key,)
+
+
+REDIS_UP = Series(
+    "comet_redis_up",
+    "gauge",
+    "1 if a probe came back through Redis in the last 10 seconds",
+    "0 for more than 10 seconds",
+)
+REDIS_RECONNECTS = Series(
+    "comet_redis_reconnects_total",
+    "counter",
+    "subscribe connections to Redis that were lost",
+    "rises while Redis was not restarted",
+)
+LOOP_LAG = Series(
+    "comet_event_loop_lag_seconds",
+    "histogram",
+    "seconds that a timer was late, measured twice a second",
+    "p99 above 0.1: everything waits so long; the process has too much to do, or its machine",
+)
+REDIS_PROBE = Series(
+    "comet_redis_probe_seconds",
+    "histogram",
+    "seconds from the publish of a probe to its coming back by the subscribe connection, every 5 seconds",
+    "p99 above 0.1: Redis or the way to it is slow",
+)
+DRAINING = Series(
+    "comet_draining", "gauge", "1 from the order to end until the end", "longer than `COMET_DRAIN_SECONDS` + 5"
+)
+BUILD_INFO = Series(
+    "comet_build_info", "gauge", "always 1", "two versions for longer than a roll-out", ("version", "python")
+)
+CPU = Series(
+    "process_cpu_seconds_total",
+    "counter",
+    "CPU time, of the user and the system",
+    "rate near 1: one core is full, and a process uses no second one",
+)
+MEMORY = Series("process_resident_memory_bytes", "gauge", "memory in RAM (Linux)", "near the container's limit")
+STARTED = Series(
+    "process_start_time_seconds", "gauge", "when it started, in Unix time", "changes while nobody restarted it"
+)
+OPEN_FILES = Series("process_open_fds", "gauge", "open files, connections among them (Linux)", "near `process_max_fds`")
+MOST_FILES = Series(
+    "process_max_fds", "gauge", "files it may open: the hard limit, which it has made its own", "too few for your plans"
+)
+
+OF_EVERY_PROCESS = (
+    REDIS_UP,
+    REDIS_RECONNECTS,
+    LOOP_LAG,
+    REDIS_PROBE,
+    DRAINING,
+    BUILD_INFO,
+    CPU,
+    MEMORY,
+    STARTED,
+    OPEN_FILES,
+    MOST_FILES,
+)
