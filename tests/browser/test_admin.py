@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from common.version import our_version
 from tests.browser.conftest import CHROMIUM, NO_PLAYWRIGHT, SCREENSHOTS
 from tests.cluster.clients import PollClient, SseClient, StreamClient
 from tests.cluster.processes import Cluster
@@ -103,6 +104,29 @@ def test_it_shows_edges_connections_and_channels(cluster: Cluster, open_page: Op
         assert re.match(r"Connections: 3 now, at most 3 in the last 5 minutes", label), label
         assert (page.locator("#connections-chart .trace").get_attribute("d") or "").startswith("M")
     sees(page, "#connection-count", r"^0$")
+
+
+def test_it_shows_how_each_edge_fares(cluster: Cluster, open_page: Open) -> None:
+    """Messages a second, channels, version and uptime of each edge, under their headings."""
+    with StreamClient(cluster.a.port, "rate"), StreamClient(cluster.a.port, "rate"):
+        page = open_page()
+        headings = ["Edge", "State", "Connections", "Messages / s", "Channels", "Version", "Up"]
+        assert page.locator("table:has(#edges) thead th").all_inner_texts() == headings
+
+        def column(name: str) -> list[str]:
+            number = headings.index(name) + 1
+            return [text.strip() for text in page.locator(f"#edges tr > :nth-child({number})").all_inner_texts()]
+
+        def a_message_a_turn() -> bool:
+            cluster.valkey.publish("rate", "hi")
+            return any(re.fullmatch(r"[1-9][\d.,]*|0[.,]\d*[1-9]\d*", text) for text in column("Messages / s"))
+
+        until(a_message_a_turn, SLOW)
+        assert column("Version") == [our_version()] * 2
+        assert all(re.fullmatch(r"\d+ (s|min|min \d+ s)", text) for text in column("Up")), column("Up")
+        before = column("Up")
+        until(lambda: column("Up") != before, SLOW)
+        assert "0" not in [column("Channels")[row] for row, rate in enumerate(column("Messages / s")) if rate != "0"]
 
 
 def test_a_channel_is_watched_published_to_and_closed(cluster: Cluster, open_page: Open) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from common.service import notice_of_drain
+
 WAIT = 20.0
 DRAINING = """
 import asyncio, os, sys, time
@@ -38,6 +40,15 @@ class Failing:
     async def stop(self): pass
 sys.exit(run_service("failing", Failing, edge_port=1234))
 """
+
+NOTICES = {0: 0, 0.4: 0.2, 6: 3, 10: 5, 30: 5, 3600: 5}  # seconds of a drain: those in which it serves as ever
+
+
+@pytest.mark.parametrize(("seconds", "notice"), NOTICES.items())
+def test_load_balancers_get_five_seconds_to_notice(seconds: float, notice: float) -> None:
+    """Or half of a drain that is shorter than ten: HAProxy needs two, Kubernetes four, an ALB more."""
+    assert notice_of_drain(seconds) == notice
+
 
 Process = subprocess.Popen[bytes]
 Start = Callable[..., Process]

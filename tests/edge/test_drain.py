@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import pytest
@@ -59,6 +60,36 @@ async def test_at_first_everything_is_served_as_ever() -> None:
         assert (answer.status, answer.headers["connection"]) == (200, "close")
         assert b"news" in answer.body
         assert await poll.rest() == b""
+
+
+async def test_it_listens_as_long_as_load_balancers_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a long drain it accepts for the whole notice, by its own clock, and not a moment more."""
+    slept: list[float] = []
+    async with draining_edge(60, 5) as one:
+
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            assert one.edge.listener.port and one.edge.listener._socket is not None  # noqa: PT018  # it listens
+            raise asyncio.CancelledError
+
+        monkeypatch.setattr(
+            "edge.drain.asyncio", SimpleNamespace(sleep=sleep, get_running_loop=asyncio.get_running_loop)
+        )
+        with pytest.raises(asyncio.CancelledError):
+            await one.drain.run()
+    assert slept == [5]
+
+
+async def test_each_event_source_gets_a_time_of_its_own_to_come_back() -> None:
+    """The same time for all of them would be a herd at the next edge."""
+    async with draining_edge(0.4, 0.2) as one:
+        crowd = [await one.edge.held("/sub?id=room", SSE, transport="sse") for _ in range(12)]
+        async with one.running(leaving=False):
+            goodbyes = [await client.rest() for client in crowd]
+    times = [int(goodbye.rpartition(b"retry: ")[2].partition(b"\n")[0]) for goodbye in goodbyes]
+    assert all(500 <= time <= 2500 for time in times)
+    assert len(set(times)) > 6
+    assert max(times) - min(times) > 400
 
 
 async def test_every_transport_has_its_own_goodbye() -> None:
