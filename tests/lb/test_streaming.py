@@ -2,6 +2,8 @@
 
 import json
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -15,13 +17,14 @@ from tests.lb.talking import CurlStream, WebSocketClient
 pytestmark = pytest.mark.system
 
 BAR = 0.1  # seconds from the publisher's call to the subscriber's line
-EVENTS = 20  # in a row, each of them within the bar
-QUIET = 40.0  # seconds in which a busy machine must find a moment for them; a balancer that buffers never does
+EVENTS = 50  # in a row, each of them within the bar
+WELCOMES = 10
+RUNS = 2  # the whole once more if the machine was busy for a moment: a balancer that buffers is late every time
 
 
 def test_the_first_byte_comes_at_once(balancer: Balancer, channel: str) -> None:
-    """From the connect to the welcome it takes less than 100 ms."""
-    until(lambda: max(welcome_delay(balancer, channel) for _ in range(EVENTS)) < BAR, QUIET)
+    """From the connect to the first byte it takes less than 100 ms, and to the welcome as well."""
+    all_in_time(lambda: [welcome_delay(balancer, channel) for _ in range(WELCOMES)])
 
 
 @pytest.mark.parametrize("client", [StreamClient, SseClient, WebSocketClient])
@@ -30,20 +33,20 @@ def test_every_event_comes_at_once(
 ) -> None:
     """Nothing waits for a buffer to fill or for the next chunk: each event is there within 100 ms."""
     with client(balancer.port, channel) as subscriber:
-        until(lambda: max(delays(edges, channel, subscriber)) < BAR, QUIET)
+        all_in_time(lambda: delays(edges, channel, subscriber))
 
 
 def test_every_event_comes_at_once_by_http2(tls_balancer: Balancer, edges: Cluster, channel: str) -> None:
     """TLS and HTTP/2 end at the balancer, and events are as quick."""
     with CurlStream(tls_balancer.tls_port, channel) as subscriber:
         assert subscriber.head[0].startswith("HTTP/2 200")
-        until(lambda: max(delays(edges, channel, subscriber)) < BAR, QUIET)
+        all_in_time(lambda: delays(edges, channel, subscriber))
 
 
 def test_a_websocket_comes_by_tls_too(tls_balancer: Balancer, edges: Cluster, channel: str) -> None:
     """Where HTTP/2 is offered, a WebSocket still gets HTTP/1.1, and its events are as quick."""
     with WebSocketClient(tls_balancer.tls_port, channel, tls=True) as subscriber:
-        until(lambda: max(delays(edges, channel, subscriber)) < BAR, QUIET)
+        all_in_time(lambda: delays(edges, channel, subscriber))
 
 
 def test_a_websocket_talks_both_ways(balancer: Balancer, edges: Cluster, channel: str) -> None:
@@ -78,16 +81,15 @@ def test_polls_are_held_and_answered(
         assert subscriber.receive() == "hi"
 
 
-@pytest.mark.parametrize("client", [StreamClient, SseClient, WebSocketClient])
-def test_a_quiet_connection_outlives_the_time_out(
-    hasty_balancer: Balancer, edges: Cluster, channel: str, client: type[StreamClient]
-) -> None:
-    """Heartbeats keep a held connection through more than twice the balancer's time-out."""
-    with client(hasty_balancer.port, channel) as subscriber:
+def test_a_quiet_connection_outlives_the_time_out(hasty_balancer: Balancer, edges: Cluster, channel: str) -> None:
+    """Heartbeats keep each kind of held connection through more than twice the balancer's time-out."""
+    with ExitStack() as stack:
+        kinds = (StreamClient, SseClient, WebSocketClient)
+        held = [stack.enter_context(kind(hasty_balancer.port, channel)) for kind in kinds]
         ends = time.monotonic() + 2.5
         until(lambda: time.monotonic() > ends)
         edges.publish(channel, "still here")
-        assert subscriber.receive() == "still here"
+        assert [one.receive() for one in held] == ["still here"] * len(kinds)
 
 
 def test_the_shortened_time_out_is_real(hasty_balancer: Balancer, channel: str) -> None:
@@ -105,6 +107,16 @@ def test_who_leaves_is_gone_at_the_edge(
     with client(balancer.port, channel):
         until(lambda: held(edges) == 1)
     until(lambda: held(edges) == 0, 3)
+
+
+def all_in_time(measure: Callable[[], list[float]]) -> None:
+    """Check that everything in a run took less than the bar; one run may be repeated."""
+    slowest = []
+    for _ in range(RUNS):
+        slowest.append(max(measure()))
+        if slowest[-1] < BAR:
+            return
+    raise AssertionError(f"the slowest of each run took {slowest} s")
 
 
 def welcome_delay(balancer: Balancer, channel: str) -> float:
