@@ -102,3 +102,15 @@ def test_an_edge_holds_as_many_as_the_hard_limit_allows(tmp_path: Path) -> None:
     finally:
         edge.kill()
     assert limit == resource.getrlimit(resource.RLIMIT_NOFILE)[1] - RESERVED_FILES - MARGIN
+
+
+def test_a_process_shows_no_password(tmp_path: Path) -> None:
+    """Neither its log, when Redis cannot be reached, nor a page of its internal port holds what the URL holds."""
+    edge = Service("edge", "edge", "redis://somebody:se%40cret@127.0.0.1:1/3", {}, tmp_path)
+    edge.start()
+    try:
+        until(lambda: "redis is down" in edge.whole_log and "cannot announce itself" in edge.whole_log, STARTING)
+        pages = [get(edge.admin_port, path).text for path in ("/readyz", "/metrics")]
+    finally:
+        edge.kill()
+    assert not [text for text in (edge.whole_log, *pages) if "cret" in text or "somebody" in text]

@@ -45,13 +45,25 @@ def test_an_exception_is_told_without_the_values_of_variables() -> None:
     assert b"secret" not in done.stderr
 
 
-def test_on_a_terminal_lines_are_for_people() -> None:
-    """A person reads words, not JSON."""
+def on_a_terminal(command: str) -> str:
+    """Run Python with a terminal as its standard error, and return what came there."""
     ours, theirs = pty.openpty()
-    command = 'from common.logs import *; configure_logging("edge"); get_logger().info("hello", room="x")'
     subprocess.run([sys.executable, "-c", command], stderr=theirs, check=True)
     os.close(theirs)
-    text = os.read(ours, 4096).decode()
+    text = os.read(ours, 65536).decode()
     os.close(ours)
+    return text
+
+
+def test_on_a_terminal_lines_are_for_people() -> None:
+    """A person reads words, not JSON."""
+    text = on_a_terminal('from common.logs import *; configure_logging("edge"); get_logger().info("hello", room="x")')
     assert "hello" in text
     assert "{" not in text
+
+
+def test_a_terminal_shows_no_values_of_variables_either() -> None:
+    """Not even where rich, which would show them, is there already."""
+    text = on_a_terminal(f"import rich.traceback\n{LINES}")
+    assert "LookupError" in text
+    assert "secret" not in text
