@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from common.closing import HANDSHAKE
 from common.errors import BadRequestError
 from common.http import json_answer
 from common.logs import get_logger
@@ -42,7 +43,10 @@ class Drain:
         self.began = self._front.closing = True
         await self._shedder.stop()
         get_logger().info("draining", connections=self._holding.held, seconds=self._seconds)
-        await asyncio.sleep(self._notice)
+        last_handshakes = min(HANDSHAKE, self._notice)
+        await asyncio.sleep(self._notice - last_handshakes)
+        self._listener.hold_off()
+        await asyncio.sleep(last_handshakes)
         self._listener.close()
         self._front.leaving = True
         last_word = min(LAST_WORD, (self._seconds - self._notice) / 2)

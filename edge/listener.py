@@ -9,6 +9,7 @@ import errno
 import os
 import socket
 
+from common.closing import hold_off
 from common.errors import cannot_listen
 from common.logs import get_logger
 from edge.front import Front
@@ -53,6 +54,11 @@ class Listener:
         self.port = listening.getsockname()[1]
         self._poller.register(self._fd, READ)
         asyncio.get_running_loop().add_reader(self._poller.fileno(), self.on_ready)
+
+    def hold_off(self) -> None:
+        """Take no new connection but those whose handshake has begun: the listener will close soon."""
+        if self._socket is not None:
+            hold_off(self._socket)
 
     def close(self) -> None:
         """Stop listening; the connections stay, and those the kernel has accepted for us already are taken."""

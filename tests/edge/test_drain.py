@@ -70,14 +70,15 @@ async def test_it_listens_as_long_as_load_balancers_need(monkeypatch: pytest.Mon
         async def sleep(seconds: float) -> None:
             slept.append(seconds)
             assert one.edge.listener.port and one.edge.listener._socket is not None  # noqa: PT018  # it listens
-            raise asyncio.CancelledError
+            if len(slept) == 2:  # the second is for handshakes that have begun
+                raise asyncio.CancelledError
 
         monkeypatch.setattr(
             "edge.drain.asyncio", SimpleNamespace(sleep=sleep, get_running_loop=asyncio.get_running_loop)
         )
         with pytest.raises(asyncio.CancelledError):
             await one.drain.run()
-    assert slept == [5]
+    assert sum(slept) == 5
 
 
 async def test_each_event_source_gets_a_time_of_its_own_to_come_back() -> None:
