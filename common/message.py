@@ -13,6 +13,7 @@ from common.position import Position
 
 FRAME_START = b"\x01C1 "
 JOIN_START = b"\x01J1 "
+MOST_DIGITS = 20  # of a number: the parts of a Redis stream id are below 2**64
 _POSITION_FIELDS = 3
 
 
@@ -82,14 +83,23 @@ def _decode_framed(data: bytes) -> Message:
             return Message(payload, offset, tag, prev)
         fields = dict(part.decode().split("=", 1) for part in parts[_POSITION_FIELDS:])
         event, inbox = unquote(fields.get("event", "")), unquote(fields.get("inbox", ""))
-        expires = _number(fields.get("expires", "0").encode())
+        expires = expiry(fields.get("expires", "").encode())
     except ValueError as error:
         raise FrameError(f"a framed message has a broken header: {error}") from None
     return Message(payload, offset, tag, prev, event, inbox, expires)
 
 
+def is_number(text: bytes) -> bool:
+    """Say whether this is an unsigned decimal number and nothing else (int() alone would take ' 1', '+1' and '1_0')."""
+    return text.isdigit() and len(text) <= MOST_DIGITS
+
+
+def expiry(text: bytes) -> int:
+    """Read when a message expires; what is no time in milliseconds is never, as one that is missing."""
+    return int(text) if is_number(text) else 0
+
+
 def _number(text: bytes) -> int:
-    """Read an unsigned decimal number and nothing else (int() alone would take ' 1', '+1' and '1_0')."""
-    if not text.isdigit():
+    if not is_number(text):
         raise ValueError(f"{text[:20]!r} is not a number")
     return int(text)

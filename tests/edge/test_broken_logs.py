@@ -1,0 +1,73 @@
+"""What somebody else wrote into a channel's keys, on a real Valkey: that channel alone suffers, and not for long."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from common.channels import Names
+from common.redis import connect
+from common.scripts import script_text
+from edge.app import Edge
+from tests.edge.real import running, subscribers
+
+
+@pytest.fixture
+async def edge(valkey_url: str, prefix: str) -> AsyncIterator[Edge]:
+    """Yield an edge on a real Valkey."""
+    async with running(valkey_url, prefix, count=1) as (edge,):
+        yield edge
+
+
+@pytest.fixture
+async def redis(valkey_url: str) -> AsyncIterator[Redis]:
+    """Yield a client of that Valkey."""
+    async with connect(valkey_url) as client:
+        yield client
+
+
+@pytest.fixture
+def names(prefix: str) -> Names:
+    """Return the names of that deployment."""
+    return Names(prefix)
+
+
+async def publish(redis: Redis, name: bytes, *arguments: str | bytes) -> str:
+    """Publish as a backend does that runs the text with EVAL; return the position."""
+    seq, _ = await redis.eval(script_text("publish"), 1, name, *arguments)  # type: ignore[misc]
+    return seq.decode()  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("expires", "1795540228796.5"), ("expires", "tomorrow"), ("expires", ""), ("event", b"caf\xe9")],
+    ids=["a fraction", "a word", "nothing", "an event that is not UTF-8"],
+)
+async def test_an_odd_option_keeps_nobody_out(
+    edge: Edge, redis: Redis, names: Names, options: tuple[str | bytes, ...]
+) -> None:
+    """Who reads such a message from the log gets it like any other, and so does who comes later."""
+    name = names.channel("stuck")
+    async with subscribers() as subscribe:
+        await publish(redis, name, "one")
+        await publish(redis, name, "two", *options)
+        for _ in range(2):
+            reader = await subscribe(edge, "id=stuck&since=0")
+            assert [(await reader.object())["content"] for _ in range(2)] == ["one", "two"]
+        await publish(redis, name, "three")
+        assert (await reader.object())["content"] == "three"
+
+
+@pytest.mark.parametrize("fields", [{"p": "1"}, {"d": "x"}, {"?": "x"}, {"p": "x", "d": "x"}], ids=str)
+async def test_a_broken_entry_is_a_reset(edge: Edge, redis: Redis, names: Names, fields: dict[str, str]) -> None:
+    """Who would need an entry that was written by hand is reset, and then goes on; nobody waits."""
+    async with subscribers() as subscribe:
+        await publish(redis, names.channel("stuck"), "one")
+        top = await publish(redis, names.channel("stuck"), "two")
+        await redis.delete(names.log("stuck"))
+        await redis.xadd(names.log("stuck"), fields, id=top)  # type: ignore[arg-type]
+        for since in ("0", "1-1"):
+            reader = await subscribe(edge, f"id=stuck&since={since}")
+            assert await reader.object() == {"type": "reset", "id": "stuck", "seq": top}
+        await publish(redis, names.channel("stuck"), "three")
+        assert (await reader.object())["content"] == "three"
