@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from redis import RedisError
 
-from common.scripts import Synced, Wanted
+from common.scripts import Reading, Synced, Wanted
 from edge.channel import Channel, State
 from edge.hub import Hub
 
@@ -25,7 +25,7 @@ class Auditor:
     def __init__(
         self,
         hub: Hub,
-        sync: Callable[[Sequence[Wanted]], Awaitable[list[Synced]]],
+        sync: Callable[[Sequence[Wanted]], Awaitable[Sequence[Reading]]],
         clock: Callable[[], float],
         period: float,
     ) -> None:
@@ -57,10 +57,11 @@ class Auditor:
         return [channel for channel in self._hub.channels.values() if channel.sent_at < before]
 
     async def _differing(self, channels: list[Channel]) -> list[Channel]:
-        """Return those of the channels that stand elsewhere than their logs, as far as Redis can be asked."""
+        """Return those of the channels that stand elsewhere than their logs, as far as these can be read."""
         live = [channel for channel in channels if channel.state is State.LIVE]
         try:
-            answers = await self._sync([Wanted(channel.name) for channel in live])
+            readings = await self._sync([Wanted(channel.name) for channel in live])
         except (RedisError, OSError):
             return []
-        return [channel for channel, synced in zip(live, answers, strict=True) if synced.top != channel.last]
+        pairs = zip(live, readings, strict=True)
+        return [channel for channel, read in pairs if isinstance(read, Synced) and read.top != channel.last]

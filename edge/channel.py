@@ -149,6 +149,10 @@ class Channel:
             self.away.popleft()
         return len(self.away)
 
+    def is_syncing(self, attempt: int) -> bool:
+        """Say whether the sync of this attempt is still under way."""
+        return self.attempt == attempt and self.state is State.SYNCING
+
     def chains(self, message: Message) -> bool:
         """Say whether a stored message is the very next one."""
         last = self.last

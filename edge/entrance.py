@@ -78,7 +78,18 @@ class Entrance:
         readers.append((channel, opening, index))
         if len(readers) == 1:
             wanted = Wanted(channel.name, since.offset)
-            self._synchronizer.ask(Wish(wanted, partial(self._on_read, channel.name, since)))
+            done, is_awaited = (
+                partial(self._on_read, channel.name, since),
+                partial(self._is_awaited, channel.name, since),
+            )
+            self._synchronizer.ask(Wish(wanted, done, is_awaited))
+
+    def _is_awaited(self, name: str, since: Position) -> bool:
+        """Say whether somebody still waits for a read; if not, it is forgotten."""
+        if any(opening.alive for _, opening, _ in self._reads.get((name, since), ())):
+            return True
+        self._reads.pop((name, since), None)
+        return False
 
     def _on_read(self, name: str, since: Position, synced: Synced) -> None:
         for channel, opening, index in self._reads.pop((name, since), ()):

@@ -283,11 +283,12 @@ class Hub:
         """Read where the log stands, and what it holds after our place in it."""
         channel.state = State.SYNCING
         wanted = Wanted(channel.name, channel.last.offset if channel.last else None, join)
-        self._synchronizer.ask(Wish(wanted, partial(self._on_synced, channel, channel.attempt, channel.last)))
+        done = partial(self._on_synced, channel, channel.attempt, channel.last)
+        self._synchronizer.ask(Wish(wanted, done, partial(channel.is_syncing, channel.attempt)))
 
     def _on_synced(self, channel: Channel, attempt: int, stood: Position | None, synced: Synced) -> None:
         """Bring a channel up to its log; it `stood` there when the log was asked, and may have gone on since."""
-        if channel.attempt != attempt or channel.state is not State.SYNCING:
+        if not channel.is_syncing(attempt):
             return
         channel.joined = synced.epoch or channel.joined
         last, top = channel.last, synced.top

@@ -6,17 +6,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from redis import RedisError
+from redis import RedisError, ResponseError
 
 from common.logs import get_logger
 from common.message import Message
 from common.position import Position
-from common.scripts import Synced, Wanted
+from common.scripts import Reading, Synced, Wanted
 from edge.channel import Channel, proven
 
 BATCH = 128  # channels in one script call: a millisecond of Redis' time if each is joined, else much less
 AT_ONCE = 4  # calls under way; where Redis syncs its file after each round (appendfsync always), they share one sync
 RETRY_PAUSE = 0.05
+LONGEST_PAUSE = 5.0  # seconds until a channel that cannot be read is tried again
 
 
 class Gap(Enum):
@@ -48,20 +49,23 @@ def catch_up(since: Position, synced: Synced, channel: Channel) -> list[Message]
 
 
 class Wish(NamedTuple):
-    """One read of a channel's log, and who gets the answer."""
+    """One read of a channel's log, who gets the answer, and whether somebody still waits for it."""
 
     wanted: Wanted
     done: Callable[[Synced], None]
+    is_awaited: Callable[[], bool] = lambda: True
+    tries: int = 0  # that were in vain, because of this channel
 
 
 class Synchronizer:
     """Asks Redis for many channels at once; each wish is answered unless the connection is lost first.
 
     While one batch is read the next wishes gather. If they are a batch of their own, it is read at the same time: so
-    Redis works on one while we take in the answers of another.
+    Redis works on one while we take in the answers of another. A channel that cannot be read is tried again later, and
+    keeps no other waiting.
     """
 
-    def __init__(self, sync: Callable[[Sequence[Wanted]], Awaitable[list[Synced]]]) -> None:
+    def __init__(self, sync: Callable[[Sequence[Wanted]], Awaitable[Sequence[Reading]]]) -> None:
         self._sync = sync
         self._wishes: deque[Wish] = deque()
         self._readers: set[asyncio.Task[None]] = set()
@@ -87,19 +91,55 @@ class Synchronizer:
 
     async def _read(self, wishes: deque[Wish]) -> None:
         """Read a batch; when Redis fails, put it back and wait a little: Redis is away, or loads its data."""
-        batch = [wishes.popleft() for _ in range(min(BATCH, len(wishes)))]
+        batch = _next_batch(wishes)
+        if not batch:
+            return
         try:
-            answers = await self._sync([wish.wanted for wish in batch])
+            readings = await self._sync([wish.wanted for wish in batch])
         except (RedisError, OSError) as error:
             wishes.extendleft(reversed(batch))
             self._say_failing(error)
             await asyncio.sleep(RETRY_PAUSE)
             return
         self._said_failing = False
-        for wish, synced in zip(batch, answers, strict=True):
-            wish.done(synced)
+        for wish, reading in zip(batch, readings, strict=True):
+            self._answer(wishes, wish, reading)
+
+    def _answer(self, wishes: deque[Wish], wish: Wish, reading: Reading) -> None:
+        """Answer one wish; whatever goes wrong is that wish's own trouble, and it comes again."""
+        try:
+            if isinstance(reading, ResponseError):
+                raise reading
+            wish.done(reading)
+        except Exception as error:
+            if not wish.tries:
+                broken = None if error is reading else error  # an error of ours: where it was raised helps
+                self._log.warning(
+                    "a channel cannot be read; its subscribers wait",
+                    channel=wish.wanted.channel,
+                    error=str(error),
+                    exc_info=broken,
+                )
+            pause = min(RETRY_PAUSE * 2**wish.tries, LONGEST_PAUSE)
+            again = wish._replace(tries=min(wish.tries + 1, 10))
+            asyncio.get_running_loop().call_later(pause, self._ask_again, wishes, again)
+
+    def _ask_again(self, wishes: deque[Wish], wish: Wish) -> None:
+        """Queue a wish that was put off, unless it was forgotten meanwhile."""
+        if wishes is self._wishes:
+            self.ask(wish)
 
     def _say_failing(self, error: Exception) -> None:
         if not self._said_failing:
             self._log.warning("the log cannot be read; subscribers wait", error=str(error))
         self._said_failing = True
+
+
+def _next_batch(wishes: deque[Wish]) -> list[Wish]:
+    """Take out the next wishes that somebody waits for."""
+    batch: list[Wish] = []
+    while wishes and len(batch) < BATCH:
+        wish = wishes.popleft()
+        if wish.is_awaited():
+            batch.append(wish)
+    return batch

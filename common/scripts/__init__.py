@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any, NamedTuple, cast
 
+from redis import ResponseError
 from redis.asyncio import Redis
 
 from common.channels import Names
@@ -38,6 +39,10 @@ class Synced(NamedTuple):
     top: Position
     messages: list[Message]
     epoch: int = 0
+
+
+#: What was read of one channel, or why nothing can be: a key of it holds something that is not ours.
+Reading = Synced | ResponseError
 
 
 class Bare(NamedTuple):
@@ -108,14 +113,17 @@ class Scripts:
         seq, edges = await self._publish(keys=[self._names.channel(channel)], args=arguments)
         return Published(_position(seq), int(edges))
 
-    async def sync(self, wanted: Sequence[Wanted]) -> list[Synced]:
-        """Read several channels at once; joining begins a new bare epoch of the channel (see adopt.lua)."""
+    async def sync(self, wanted: Sequence[Wanted]) -> list[Reading]:
+        """Read several channels at once; joining begins a new bare epoch of the channel (see adopt.lua).
+
+        A channel that cannot be read has its error in its place.
+        """
         keys = [self._names.channel(channel) for channel, _, _ in wanted]
         arguments: list[Any] = [self._most_entries, max(DAY, 10 * self._history_ttl)]
         for _, offset, join in wanted:
             arguments += ("" if offset is None else offset, "1" if join else "")
         answers = await self._sync(keys=keys, args=arguments)
-        return [_synced(*answer) for answer in cast(list[Any], answers)]
+        return [_reading(answer) for answer in cast(list[Any], answers)]
 
     async def adopt(self, channel: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
         """Hand in bare messages, in order, as an edge that counts since `first_epoch`."""
@@ -136,7 +144,12 @@ def _position(seq: bytes) -> Position:
     return Position(int(offset), int(tag))
 
 
-def _synced(offset: bytes, tag: bytes, entries: list[Any], epoch: int) -> Synced:
+def _reading(answer: list[Any] | ResponseError) -> Reading:
+    if isinstance(answer, ResponseError):
+        return answer
+    offset, tag, entries, epoch = answer
+    if not (is_number(offset) and is_number(tag or b"")):
+        return ResponseError(f"its top position is broken: offset {offset!r}, tag {tag!r}")
     return Synced(Position(int(offset), int(tag)), [_stored_message(*entry) for entry in entries], epoch)
 
 

@@ -1,6 +1,7 @@
 -- Read where channels stand and the newest of what they hold after a given offset; give a channel that was never written its
 -- genesis, so that an empty log has a position that can be proved, too. With `join`, begin a new bare epoch (see
--- adopt.lua) and tell every edge. Returns {offset, tag, entries, epoch} for each channel.
+-- adopt.lua) and tell every edge. Returns {offset, tag, entries, epoch} for each channel, or the error if a key of that
+-- one channel is none of ours: the others are read all the same.
 -- KEYS channels   ARGV most entries, seconds a position is kept, then for each channel: offset or '', '1' to join or ''
 --
 -- When Redis was away an edge joins all its channels again, fifty thousand perhaps. A call from a script costs more
@@ -9,11 +10,11 @@ local now = tag_after(nil)
 local milliseconds = string.sub(now, 1, -4)
 local listeners   -- channel, how many edges are subscribed to it, channel …
 
--- Before any write that Redis refuses when its memory is full comes one that it does not refuse (DEL, HDEL), which
--- lets the rest pass: a few bytes per channel, and subscribers are seated when nothing can be published.
+-- Before any write that Redis refuses when its memory is full comes one that it does not refuse (DEL), which lets the
+-- rest pass: a few bytes per channel, and subscribers are seated when nothing can be published.
 local function prepare_to_join()
   listeners = call('PUBSUB', 'NUMSUB', unpack(KEYS))
-  call('HDEL', keys_of(KEYS[1]), '')
+  call('DEL', '{' .. KEYS[1] .. '}:none')
 end
 
 -- Return what to write of a new epoch. An edge that is alone waits for nobody: nobody else saw what was published before.
@@ -24,15 +25,15 @@ local function new_epoch(top, epoch, alone)
   return {'b', epoch, 'j:' .. epoch, milliseconds}
 end
 
-local answers = {}
-for i, channel in ipairs(KEYS) do
+local function read(i, channel)
   local top, log = keys_of(channel)
   local since, joins = ARGV[2 * i + 1], ARGV[2 * i + 2] == '1'
-  local last, entries, fields, epoch = call('HMGET', top, 'o', 't', 'b'), {}, {}, 0
+  local last, entries, fields, epoch = redis.pcall('HMGET', top, 'o', 't', 'b'), {}, {}, 0
+  if last.err then return last end
   local is_new = not last[1]
   if joins then
     if not listeners then prepare_to_join() end
-    epoch = (last[3] or 0) + 1
+    epoch = (tonumber(last[3]) or 0) + 1
     fields = new_epoch(top, epoch, listeners[2 * i] <= 1)
   end
   if is_new then
@@ -45,9 +46,13 @@ for i, channel in ipairs(KEYS) do
   end
   if joins then call('PUBLISH', channel, '\1J1 ' .. epoch) end
   if not is_new and since ~= '' and since ~= last[1] then
-    local newest = call('XREVRANGE', log, '+', string.format('%.0f', since + 1) .. '-0', 'COUNT', ARGV[1])
+    -- A log that is no stream has no entries, and proves nothing.
+    local newest = redis.pcall('XREVRANGE', log, '+', string.format('%.0f', since + 1) .. '-0', 'COUNT', ARGV[1])
     for k = #newest, 1, -1 do entries[#entries + 1] = newest[k] end
   end
-  answers[i] = {last[1], last[2], entries, epoch}
+  return {last[1], last[2], entries, epoch}
 end
+
+local answers = {}
+for i, channel in ipairs(KEYS) do answers[i] = read(i, channel) end
 return answers

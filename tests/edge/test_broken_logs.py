@@ -32,6 +32,13 @@ def names(prefix: str) -> Names:
     return Names(prefix)
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Send subscribers away, and try broken channels again, sooner than usual."""
+    monkeypatch.setattr("edge.front.ATTACH_TIMEOUT", 0.7)
+    monkeypatch.setattr("edge.recovery.LONGEST_PAUSE", 0.1)
+
+
 async def publish(redis: Redis, name: bytes, *arguments: str | bytes) -> str:
     """Publish as a backend does that runs the text with EVAL; return the position."""
     seq, _ = await redis.eval(script_text("publish"), 1, name, *arguments)  # type: ignore[misc]
@@ -71,3 +78,36 @@ async def test_a_broken_entry_is_a_reset(edge: Edge, redis: Redis, names: Names,
             assert await reader.object() == {"type": "reset", "id": "stuck", "seq": top}
         await publish(redis, names.channel("stuck"), "three")
         assert (await reader.object())["content"] == "three"
+
+
+@pytest.mark.parametrize("damage", [("SET", "x"), ("HSET", "o", "many", "t", "x"), ("HSET", "o", "1")], ids=str)
+async def test_a_broken_key_is_its_channels_own_trouble(
+    edge: Edge, redis: Redis, names: Names, damage: tuple[str, ...]
+) -> None:
+    """Its subscribers get 503, everybody else gets in at once; when the key is gone, its own get in, too."""
+    command, *values = damage
+    await redis.execute_command(command, names.top("broken"), *values)
+    async with subscribers() as subscribe:
+        refused = await subscribe(edge, "id=broken", welcomes=0)
+        alright = [await subscribe(edge, f"id=room{number}") for number in range(3)]
+        answer = await refused.rest()
+        assert b" 503 " in answer.partition(b"\r\n")[0]
+        assert b"Retry-After" in answer
+        await publish(redis, names.channel("room0"), "hi")
+        assert (await alright[0].object())["content"] == "hi"
+        waiting = await subscribe(edge, "id=broken", welcomes=0)
+        await redis.delete(names.top("broken"))
+        assert (await waiting.object())["type"] == "welcome"
+        await publish(redis, names.channel("broken"), "hi")
+        assert (await waiting.object())["content"] == "hi"
+
+
+async def test_a_log_that_is_no_stream_is_a_reset(edge: Edge, redis: Redis, names: Names) -> None:
+    """Nothing in it can be proved; whoever wants what is new is welcome."""
+    top = await publish(redis, names.channel("room"), "one")
+    await redis.delete(names.log("room"))
+    await redis.set(names.log("room"), "x")
+    async with subscribers() as subscribe:
+        await subscribe(edge, "id=room")
+        reader = await subscribe(edge, "id=room&since=1-1")
+        assert await reader.object() == {"type": "reset", "id": "room", "seq": top}

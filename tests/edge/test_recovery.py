@@ -1,16 +1,16 @@
 """Bringing a position up to date from the log and the ring, and reading the log in batches."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from redis import RedisError
+from redis import RedisError, ResponseError
 
 from common.message import Message
 from common.position import START, Position
-from common.scripts import Synced, Wanted
+from common.scripts import Reading, Synced, Wanted
 from edge import recovery
 from edge.channel import Channel
 from edge.recovery import AT_ONCE, BATCH, Gap, Synchronizer, Wish, catch_up
@@ -79,14 +79,17 @@ def test_a_catch_up_is_exact_or_a_gap(since: int, read: int, last: int, ring: in
         assert answer == log(since + 1, last)
 
 
+BROKEN = ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
+
+
 class Redis:
     """A sync that waits until the test lets it go on; each call can be answered or failed."""
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
-        self._results: list[asyncio.Future[list[Synced]]] = []
+        self._results: list[asyncio.Future[list[Reading]]] = []
 
-    async def sync(self, wanted: Sequence[Wanted]) -> list[Synced]:
+    async def sync(self, wanted: Sequence[Wanted]) -> list[Reading]:
         """Note the call and wait."""
         self.calls.append(
             [wish.channel if wish.offset is None else f"{wish.channel} after {wish.offset}" for wish in wanted]
@@ -101,8 +104,9 @@ class Redis:
                 await asyncio.sleep(0)
 
     async def answer(self, call: int = -1) -> None:
-        """Answer a call, the last unless told: every log stands at offset 5."""
-        self._results[call].set_result([Synced(at(5), []) for _ in self.calls[call]])
+        """Answer a call, the last unless told: every log stands at offset 5, but one called `broken` cannot be read."""
+        readings = [BROKEN if name.startswith("broken") else Synced(at(5), []) for name in self.calls[call]]
+        self._results[call].set_result(readings)
         for _ in range(5):
             await asyncio.sleep(0)
 
@@ -242,3 +246,75 @@ async def test_what_is_forgotten_during_a_read_is_not_repeated(redis: Redis, ans
     await redis.answer()
     assert redis.calls == [["old"], ["new"]]
     assert answered == ["new at 5-105"]
+
+
+async def test_a_channel_that_cannot_be_read_keeps_no_other_waiting(redis: Redis, answered: list[str]) -> None:
+    """The others of its batch are answered at once; it is asked for again by itself."""
+    synchronizer = Synchronizer(redis.sync)
+    for name in ("a", "broken", "b"):
+        synchronizer.ask(wish(name, answered))
+    await redis.called(1)
+    await redis.answer()
+    assert answered == ["a at 5-105", "b at 5-105"]
+    await redis.called(2)
+    synchronizer.ask(wish("c", answered))
+    await redis.answer()
+    await redis.called(3)
+    await redis.answer()
+    assert redis.calls[:2] == [["a", "broken", "b"], ["broken"]]
+    assert answered == ["a at 5-105", "b at 5-105", "c at 5-105"]
+
+
+async def test_a_wish_that_cannot_be_answered_harms_no_other(redis: Redis, answered: list[str]) -> None:
+    """Whatever is raised while one is answered, the others of its batch are answered; it comes again itself."""
+    failures = iter([KeyError("d"), ValueError("1.5")])
+
+    def done(synced: Synced) -> None:
+        for failure in failures:
+            raise failure
+        answered.append("at last")
+
+    synchronizer = Synchronizer(redis.sync)
+    synchronizer.ask(Wish(Wanted("a"), done))
+    synchronizer.ask(wish("b", answered))
+    for call in range(1, 4):
+        await redis.called(call)
+        await redis.answer()
+    assert redis.calls == [["a", "b"], ["a"], ["a"]]
+    assert answered == ["b at 5-105", "at last"]
+
+
+async def test_a_broken_channel_that_nobody_waits_for_is_given_up(redis: Redis, answered: list[str]) -> None:
+    """Once its channel or its subscribers are gone, no read is repeated for them."""
+    waiting = [True]
+    synchronizer = Synchronizer(redis.sync)
+    synchronizer.ask(Wish(Wanted("broken"), lambda synced: None, lambda: bool(waiting)))
+    await redis.called(1)
+    waiting.clear()
+    await redis.answer()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    synchronizer.ask(wish("a", answered))
+    await redis.called(2)
+    assert redis.calls == [["broken"], ["a"]]
+
+
+async def test_a_channel_that_cannot_be_read_is_asked_for_less_and_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pauses double, up to five seconds: one broken key must not keep Redis busy."""
+    pauses: list[float] = []
+    monkeypatch.setattr(recovery, "RETRY_PAUSE", 0.05)
+    loop = asyncio.get_running_loop()
+
+    def call_soon(delay: float, callback: Callable[..., None], *arguments: object) -> None:
+        pauses.append(delay)
+        loop.call_soon(callback, *arguments)
+
+    async def sync(wanted: Sequence[Wanted]) -> list[Reading]:
+        return [BROKEN] * len(wanted)
+
+    monkeypatch.setattr(loop, "call_later", call_soon)
+    synchronizer = Synchronizer(sync)
+    synchronizer.ask(Wish(Wanted("broken"), lambda synced: None, lambda: len(pauses) < 10))
+    while len(pauses) < 10:  # noqa: ASYNC110  # a look at a list: there is no event to wait for
+        await asyncio.sleep(0)
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
