@@ -148,7 +148,7 @@ def _reading(answer: list[Any] | ResponseError) -> Reading:
     if isinstance(answer, ResponseError):
         return answer
     offset, tag, entries, epoch = answer
-    if not (is_number(offset) and is_number(tag or b"")):
+    if not (is_number(offset) and is_number(tag)):
         return ResponseError(f"its top position is broken: offset {offset!r}, tag {tag!r}")
     return Synced(Position(int(offset), int(tag)), [_stored_message(*entry) for entry in entries], epoch)
 

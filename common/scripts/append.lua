@@ -11,7 +11,7 @@ end
 -- have 16 digits until the year 2286, so they compare as strings.)
 local function tag_after(newest)
   local now = call('TIME')
-  local tag = string.format('%s%06d', now[1], now[2])
+  local tag = now[1] .. string.sub('00000' .. now[2], -6)
   if newest and tag <= newest then return string.format('%.0f', newest + 1) end
   return tag
 end
@@ -27,23 +27,33 @@ local function header(fields)
   return text
 end
 
+-- Where something else than we wrote to the log, so that it is no stream or its last entry lies ahead of us, it begins
+-- anew: whoever would need what was in it is reset.
+local function store(log, ...)
+  if type(redis.pcall('XADD', log, ...)) == 'table' then
+    call('DEL', log)
+    call('XADD', log, ...)
+  end
+end
+
 -- Store, number and send one message in one atomic step, so that the order of the log is the order of delivery (I1).
 -- A position must outlive the messages it points to by far, or every pause would look like a wipe; a day is long
 -- enough that a busy channel need not say so each time.
 local function append(channel, payload, size, ttl, fields)
   local top, log = keys_of(channel)
   local last = call('HMGET', top, 'o', 't')
-  local prev, offset = last[2], (last[1] or 0) + 1
+  local prev, number = last[2], (last[2] and last[1] or 0) + 1
+  local offset = string.format('%.0f', number)      -- converted once: it is needed as a text four times
   local tag = tag_after(prev)
   call('HSET', top, 'o', offset, 't', tag)          -- the first write: out of memory is noticed here or never
-  if offset == 1 then call('DEL', log) end          -- what a log that is gone has left behind
-  if offset % 100 < 2 or tag - prev > 6e7 then call('EXPIRE', top, math.max(86400, 10 * ttl)) end
+  if number == 1 then call('DEL', log) end          -- what a log that is gone has left behind
+  if number % 100 < 2 or tag - prev > 6e7 then call('EXPIRE', top, math.max(86400, 10 * ttl)) end
   prev = prev or string.format('%.0f', tag - 1)     -- a new log: its genesis is the microsecond before
   local seq = offset .. '-' .. tag
   if fields.event or fields.expires then
-    call('XADD', log, 'MAXLEN', '~', size, seq, 'p', prev, 'd', payload, 'e', fields.event or '', 'x', fields.expires or 0)
+    store(log, 'MAXLEN', '~', size, seq, 'p', prev, 'd', payload, 'e', fields.event or '', 'x', fields.expires or 0)
   else
-    call('XADD', log, 'MAXLEN', '~', size, seq, 'p', prev, 'd', payload)
+    store(log, 'MAXLEN', '~', size, seq, 'p', prev, 'd', payload)
   end
   call('EXPIRE', log, ttl)
   local fields_text = (fields.event or fields.expires or fields.inbox) and header(fields) or ''

@@ -30,7 +30,7 @@ local function read(i, channel)
   local since, joins = ARGV[2 * i + 1], ARGV[2 * i + 2] == '1'
   local last, entries, fields, epoch = redis.pcall('HMGET', top, 'o', 't', 'b'), {}, {}, 0
   if last.err then return last end
-  local is_new = not last[1]
+  local is_new = not (last[1] and last[2])
   if joins then
     if not listeners then prepare_to_join() end
     epoch = (tonumber(last[3]) or 0) + 1

@@ -63,3 +63,26 @@ async def test_an_entry_behind_the_newest_proves_nothing(log: Log) -> None:
     genesis, first = await log.top(), await log.publish(b"one")
     await log.client.xadd(log.log_key, {"p": first.tag, "d": "forged"}, id=str(Position(2, first.tag + 1)))
     assert [await log.recover(since) for since in (START, genesis)] == [None, None]
+
+
+@pytest.mark.parametrize("damage", [("SET", "x"), ("XADD", "*", "d", "by hand"), ("XADD", "9-9", "p", "1")], ids=str)
+async def test_a_log_that_was_written_to_by_hand_begins_anew(log: Log, damage: tuple[str, ...]) -> None:
+    """The next publish throws it away, no offset is lost, and whoever stands at the top goes on."""
+    first, top = await log.publish(b"one"), await log.publish(b"two")
+    command, *arguments = damage
+    if command == "SET":
+        await log.client.delete(log.log_key)
+    await log.client.execute_command(command, log.log_key, *arguments)
+    assert (await log.publish(b"three")).offset == 3
+    assert [await log.recover(since) for since in (START, first, top)] == [[b"three"], None, [b"three"]]
+
+
+@pytest.mark.parametrize("field", ["o", "t"])
+async def test_a_top_that_lost_a_field_is_none(log: Log, field: str) -> None:
+    """The channel begins anew, whoever comes first: a publish or a sync."""
+    before = await log.publish(b"one")
+    await log.client.hdel(log.top_key, field)
+    assert ((await log.top()).offset, await log.recover(before)) == (0, None)
+    await log.client.hdel(log.top_key, field)
+    assert (await log.publish(b"two")).offset == 1
+    assert [await log.recover(since) for since in (START, before)] == [[b"two"], None]

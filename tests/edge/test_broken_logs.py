@@ -80,7 +80,7 @@ async def test_a_broken_entry_is_a_reset(edge: Edge, redis: Redis, names: Names,
         assert (await reader.object())["content"] == "three"
 
 
-@pytest.mark.parametrize("damage", [("SET", "x"), ("HSET", "o", "many", "t", "x"), ("HSET", "o", "1")], ids=str)
+@pytest.mark.parametrize("damage", [("SET", "x"), ("HSET", "o", "many", "t", "x")], ids=str)
 async def test_a_broken_key_is_its_channels_own_trouble(
     edge: Edge, redis: Redis, names: Names, damage: tuple[str, ...]
 ) -> None:
