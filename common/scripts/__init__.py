@@ -1,7 +1,6 @@
 """The Redis scripts: their texts, and typed calls that run them."""
 
 from collections.abc import Sequence
-from importlib.resources import files
 from typing import Any, NamedTuple, cast
 
 from redis import ResponseError
@@ -10,12 +9,12 @@ from redis.asyncio import Redis
 from common.channels import Names
 from common.message import Message, encode_frame, expiry, is_number
 from common.position import Position
+from common.scripts.texts import LIBRARY, Deployment, deployments_in, functions_text, lua_string, script_text
 from common.settings import Settings
 
 ONCE_TTL = 300  # seconds a publish with an idempotency key is remembered
 DAY = 86400
 TRIM_SLACK = 128  # XADD MAXLEN ~ keeps up to a stream node (100 entries) more than it was told
-LIBRARY = "comet"  # the name of our library of Redis Functions
 
 
 class Published(NamedTuple):
@@ -60,26 +59,6 @@ class Adopted(NamedTuple):
     state: str
 
 
-def script_text(name: str, history_size: int = 100, history_ttl: int = 300) -> str:
-    """Return the Lua text of a script (`publish`, `sync` or `adopt`), as it may be given to EVAL.
-
-    `history_size` and `history_ttl` (seconds) are what a publish uses if it is not told otherwise.
-    """
-    text = _lua("append") + _lua(name)
-    return text.replace("{size = 100, ttl = 300}", f"{{size = {history_size}, ttl = {history_ttl}}}")
-
-
-def functions_text(history_size: int, history_ttl: int, max_message_bytes: int) -> str:
-    """Return the library of Redis Functions: `comet_publish`, with this deployment's history and limit."""
-    guard = _lua("guard").replace("MAX_MESSAGE_BYTES", str(max_message_bytes))
-    body = guard + script_text("publish", history_size, history_ttl)
-    return f"#!lua name={LIBRARY}\nredis.register_function('comet_publish', function(KEYS, ARGV)\n{body}\nend)\n"
-
-
-def _lua(name: str) -> str:
-    return files(__name__).joinpath(f"{name}.lua").read_text()
-
-
 class Scripts:
     """Runs the scripts of one deployment; every call may raise `redis.RedisError`."""
 
@@ -88,7 +67,7 @@ class Scripts:
         self._names = names
         self._history_size = settings.history_size
         self._history_ttl = settings.history_ttl
-        self._max_message_bytes = settings.max_message_bytes
+        self._deployment = Deployment(settings.max_message_bytes, settings.history_size, settings.history_ttl)
         self._most_entries = settings.history_size + TRIM_SLACK
         self._publish = redis.register_script(script_text("publish", self._history_size, self._history_ttl))
         self._sync = redis.register_script(script_text("sync"))
@@ -134,9 +113,15 @@ class Scripts:
         return Adopted(int(done), state.decode())
 
     async def install_functions(self) -> None:
-        """Offer `FCALL comet_publish 1 <channel> <payload>` to backends of any language (Redis 7, Valkey)."""
-        text = functions_text(self._history_size, self._history_ttl, self._max_message_bytes)
-        await self._redis.function_load(text, replace=True)  # type: ignore[no-untyped-call, unused-ignore]
+        """Offer `FCALL comet_publish 1 <channel> <payload>` to backends of any language (Redis 7, Valkey).
+
+        Other deployments that share this Redis have put themselves into the same library, and stay in it.
+        """
+        functions: Any = self._redis  # untyped in redis-py
+        installed = await functions.function_list(library=LIBRARY, withcode=True)
+        others = deployments_in(b"".join(library[-1] for library in installed).decode(errors="replace"))
+        text = functions_text(others | {lua_string(self._names.prefix): self._deployment})
+        await functions.function_load(text, replace=True)
 
 
 def _position(seq: bytes) -> Position:

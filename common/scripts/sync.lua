@@ -1,5 +1,5 @@
--- Read where channels stand and the newest of what they hold after a given offset; give a channel that was never written its
--- genesis, so that an empty log has a position that can be proved, too. With `join`, begin a new bare epoch (see
+-- Read where channels stand and the newest of what they hold after a given offset; give a channel that was never written
+-- its genesis, so that an empty log has a position that can be proved, too. With `join`, begin a new bare epoch (see
 -- adopt.lua) and tell every edge. Returns {offset, tag, entries, epoch} for each channel, or the error if a key of that
 -- one channel is none of ours: the others are read all the same.
 -- KEYS channels   ARGV most entries, seconds a position is kept, then for each channel: offset or '', '1' to join or ''
