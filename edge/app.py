@@ -100,7 +100,7 @@ class Edge:
             max_message_bytes=settings.max_message_bytes,
             keeps_history=keeps_history,
         )
-        self._auditor = Auditor(self._hub, scripts.sync, clock, settings.audit)
+        self._auditor = Auditor(self._hub, scripts.sync, settings.audit)
         sessions = Sessions(self.id, self._seats)
         fanout.sign = sessions.sign
         self._holding = Holding(

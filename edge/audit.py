@@ -1,7 +1,8 @@
 """The audit: quiet channels are compared with their logs, for the last message of a burst may be lost unseen.
 
-A message that pub/sub loses shows as a hole when the next one comes. If none comes, only this finds it. A difference
-must hold twice, half a second apart: the first look may catch a message between the log and our connection.
+A message that pub/sub loses shows as a hole when the next one comes. If none comes, only this finds it. Quiet is a
+channel without stored messages: live ones show no hole. A difference must hold twice, half a second apart: the first
+look may catch a message between the log and our connection.
 """
 
 import asyncio
@@ -26,23 +27,23 @@ class Auditor:
         self,
         hub: Hub,
         sync: Callable[[Sequence[Wanted]], Awaitable[Sequence[Reading]]],
-        clock: Callable[[], float],
         period: float,
     ) -> None:
         self._hub = hub
         self._sync = sync
-        self._clock = clock
         self._period = period
 
     async def run(self) -> None:
         """Audit for ever; edges drift apart, so that they do not ask together."""
         while True:
+            for channel in self._hub.channels.values():
+                channel.moved = False
             await asyncio.sleep(self._period * random.uniform(1 - JITTER, 1 + JITTER) / 2)
             await self.audit()
 
     async def audit(self) -> None:
         """Look at every channel that was quiet for half a period, spread over the other half."""
-        quiet = self._quiet()
+        quiet = [channel for channel in self._hub.channels.values() if not channel.moved]
         pause = self._period / 2 / (len(quiet) / BATCH + 1)
         for start in range(0, len(quiet), BATCH):
             suspects = await self._differing(quiet[start : start + BATCH])
@@ -51,10 +52,6 @@ class Auditor:
                 for channel in await self._differing(suspects):
                     self._hub.repair(channel)
             await asyncio.sleep(pause)
-
-    def _quiet(self) -> list[Channel]:
-        before = self._clock() - self._period / 2
-        return [channel for channel in self._hub.channels.values() if channel.sent_at < before]
 
     async def _differing(self, channels: list[Channel]) -> list[Channel]:
         """Return those of the channels that stand elsewhere than their logs, as far as these can be read."""

@@ -54,6 +54,7 @@ class Channel:
         "job",
         "joined",
         "last",
+        "moved",
         "name",
         "ring",
         "ring_bytes",
@@ -69,6 +70,7 @@ class Channel:
         self.state = State.STALE
         self.attempt = 0  # number of the SUBSCRIBE that counts; acknowledgements of others are void (I8)
         self.last: Position | None = None
+        self.moved = False  # along its chain, since the auditor last looked: then it need not be compared with its log
         self.began = (
             0  # the offset at which our log of the channel begins: nobody here got that message or an older one
         )
@@ -177,7 +179,7 @@ class Channel:
 
     def advance(self, message: Message) -> None:
         """Step to the very next stored message and remember it."""
-        self.last = Position(message.offset, message.tag)
+        self.last, self.moved = Position(message.offset, message.tag), True
         if self.ring is NOTHING:
             self.ring = []
         self.ring.append(message)
