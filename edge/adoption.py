@@ -13,7 +13,7 @@ A3  What cannot be stored (Redis refuses, or is away for too long) goes out live
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from redis import RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -34,13 +34,6 @@ Sleep = Callable[[float], Awaitable[object]]
 Adopt = Callable[[str, int, Sequence[Bare]], Awaitable[Adopted]]
 
 
-class OnNotAdopted(Protocol):
-    """Told of messages that could not be stored, in order; `lost` if the log has lost its count of them."""
-
-    def __call__(self, name: str, messages: list[bytes], *, lost: bool) -> None:
-        """Hand the messages on live."""
-
-
 class Handed(NamedTuple):
     """A bare message on its way into the log."""
 
@@ -55,7 +48,7 @@ class Adopter:
     def __init__(
         self, adopt: Adopt, counters: Counters, clock: Callable[[], float], *, sleep: Sleep = asyncio.sleep
     ) -> None:
-        self.on_not_adopted: OnNotAdopted  # set by the app
+        self.on_not_adopted: Callable[[str, list[bytes]], None]  # set by the app: hand messages of a channel on live
         self._adopt = adopt
         self._counters = counters
         self._clock = clock
@@ -98,9 +91,7 @@ class Adopter:
         self._counters.adopted_total += adopted.done
         for _ in range(adopted.done):
             queue.popleft()
-        if adopted.state == "lost":
-            self._give_up(name, len(queue), "lost", lost=True)
-        elif adopted.state == "skipped":
+        if adopted.state == "skipped":
             self._give_up(name, 1, "skipped")
         return adopted.state != "wait"
 
@@ -114,10 +105,10 @@ class Adopter:
         await self._sleep(FAILURE_PAUSE)
         return False
 
-    def _give_up(self, name: str, count: int, reason: str, *, lost: bool = False) -> None:
+    def _give_up(self, name: str, count: int, reason: str) -> None:
         queue = self._queues[name]
-        self._send_live(name, [queue.popleft().bare.payload for _ in range(count)], reason, lost=lost)
+        self._send_live(name, [queue.popleft().bare.payload for _ in range(count)], reason)
 
-    def _send_live(self, name: str, payloads: list[bytes], reason: str, *, lost: bool = False) -> None:
+    def _send_live(self, name: str, payloads: list[bytes], reason: str) -> None:
         self._counters.not_adopted_total[reason] += len(payloads)
-        self.on_not_adopted(name, payloads, lost=lost)
+        self.on_not_adopted(name, payloads)

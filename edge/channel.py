@@ -194,11 +194,17 @@ class Channel:
         self.held.append(message)
         return len(self.held) <= MOST_HELD
 
-    def on_join_frame(self, epoch: int) -> None:
-        """Begin to count from one; what was seen before our own join is left to the edges that joined earlier."""
+    def on_join_frame(self, epoch: int) -> bool:
+        """Begin to count from one; what was seen before our own join is left to the edges that joined earlier.
+
+        Return False if we must join again: the log has gone back, and others count from where we have been before.
+        """
+        if self.first_epoch and epoch <= self.epoch:
+            return False
         if self.joined and epoch >= self.joined:
             self.first_epoch = self.first_epoch or epoch
             self.epoch, self.counted = epoch, 0
+        return True
 
     def count_bare(self, payload: bytes) -> Bare | None:
         """Number a bare message, as every other edge that sees it does."""

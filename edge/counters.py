@@ -28,7 +28,7 @@ class Counters:
         self.refused_total = from_zero(503)  # requests answered with an error, by status
         self.adopted_total = 0  # bare messages that we handed in and that are in the log, whoever was first
         # Bare messages that went out without a position, by reason.
-        self.not_adopted_total = from_zero("refused", "unreachable", "lost", "too_many", "skipped")
+        self.not_adopted_total = from_zero("refused", "unreachable", "too_many", "skipped")
         self.control_total: Counter[str] = Counter()  # requests of publishers and other edges, by operation
         self.skipped_total = 0  # slow readers that were taken forward to the newest message
         self.cut_total = from_zero("bytes", "seconds", "total")  # slow readers that were let go, by the limit crossed

@@ -242,7 +242,8 @@ class Hub:
     def _take(self, channel: Channel, message: Message | Join) -> None:
         """Hand a message of a live channel on, drop it, or start a repair (H3)."""
         if isinstance(message, Join):
-            channel.on_join_frame(message.epoch)
+            if not channel.on_join_frame(message.epoch):
+                self._subscribe(channel)
         elif not message.offset:
             self._take_live(channel, message)
         elif channel.chains(message):
@@ -268,16 +269,14 @@ class Hub:
         if channel.state is State.LIVE and self._keeps_history:
             self._sync(channel)
 
-    def on_not_adopted(self, name: str, messages: list[bytes], *, lost: bool) -> None:
-        """Hand on live what could not be stored; join again if the log has lost its count."""
+    def on_not_adopted(self, name: str, messages: list[bytes]) -> None:
+        """Hand on live what could not be stored."""
         channel = self.channels.get(name)
         if channel is None:
             return
         for payload in messages:
             self._fanout.add(channel, data_item(name, Message(payload)))
         self._fanout.flush()
-        if lost and channel.state is State.LIVE:
-            self._subscribe(channel)
 
     def _sync(self, channel: Channel, *, join: bool = False) -> None:
         """Read where the log stands, and what it holds after our place in it."""

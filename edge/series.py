@@ -97,7 +97,7 @@ ADOPTED = Series(
 NOT_ADOPTED = Series(
     "comet_not_adopted_total",
     "counter",
-    "plain messages that went out without a position: `refused` by Redis, `unreachable`, `lost` (the log was wiped), "
+    "plain messages that went out without a position: `refused` by Redis, `unreachable`, "
     "`too_many`, `skipped` (another edge had to send it out so)",
     "any",
     ("reason",),

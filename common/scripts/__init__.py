@@ -53,7 +53,7 @@ class Bare(NamedTuple):
 
 
 class Adopted(NamedTuple):
-    """How many of the messages handed in are done, and why the next is not: `wait`, `lost`, `skipped` (else `done`)."""
+    """How many of the messages handed in are done, and why the next is not: `wait`, `skipped` (else `done`)."""
 
     done: int
     state: str

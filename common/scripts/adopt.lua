@@ -5,12 +5,12 @@
 -- An edge that joined later must wait until the epochs before its own are complete: older edges hand those in. Half a
 -- second after its join it no longer waits, they are gone; where several wait, the oldest goes first.
 -- KEYS channel   ARGV history size, history ttl, first epoch of this edge, then epoch, number, payload of each
--- Returns {how many are done, what is with the next one: 'done', 'wait' for an older edge, 'lost' is its epoch,
--- 'skipped' it was by another edge}
+-- Returns {how many are done, what is with the next one: 'done', 'wait' for an older edge, or 'skipped': whether it was
+-- stored is not known, or it was not on purpose, so that its edge sends it out live}
 local top = keys_of(KEYS[1])
-local state = call('HMGET', top, 'sealed', 'b')
-local sealed, newest, first = tonumber(state[1] or 0), tonumber(state[2] or 0), tonumber(ARGV[3])
-local count = 0
+local state = call('HMGET', top, 'sealed', 'b', 'u')
+local sealed, newest, unknown = tonumber(state[1] or 0), tonumber(state[2] or 0), tonumber(state[3] or 0)
+local first, count = tonumber(ARGV[3]), 0
 
 local function milliseconds()
   return math.floor(tag_after(nil) / 1000)
@@ -22,8 +22,25 @@ local function must_wait()
   return joined and milliseconds() < joined + 400 + 100 * math.min(between, 10)
 end
 
--- An edge hands in its messages in order. If it leaves some out, it has sent them out live, because Redis refused them
--- at the time; who hands them in later is told to do the same.
+-- A log that was wiped, or went back, has lost its epochs, but the edges count on in them. What was stored of those up to
+-- `u` it does not know; the next join begins one that nobody has used, as in sync.lua.
+local function begin_again(epoch)
+  newest = math.max(epoch, milliseconds())
+  unknown = newest
+  call('HSET', top, 'b', newest, 'u', newest)
+end
+
+-- Return how many messages of an epoch are stored; nothing if nobody knows any more. An edge hands in its messages in
+-- order, so where the log does not know, all before this one were stored, or are beyond help.
+local function stored_before(epoch, number)
+  local stored = call('HGET', top, 'k:' .. epoch)
+  if stored then return tonumber(stored) end
+  if epoch <= unknown then return number - 1 end
+  if epoch > newest - 256 then return 0 end
+end
+
+-- An edge that leaves some of its messages out has sent them out live, because Redis refused them at the time; who
+-- hands them in later is told to do the same.
 local function note_gap(epoch, from, to)
   local field = 'g:' .. epoch
   call('HSET', top, field, (call('HGET', top, field) or '') .. from .. '-' .. to .. ' ')
@@ -38,16 +55,14 @@ end
 
 for i = 4, #ARGV, 3 do
   local epoch, number = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
-  if epoch > newest then return {count, 'lost'} end         -- the log was wiped, and with it the count
   if must_wait() then return {count, 'wait'} end
-  local field = 'k:' .. epoch
-  local adopted = tonumber(call('HGET', top, field) or 0)
-  if epoch > newest - 32 and number > adopted then
+  if epoch > newest then begin_again(epoch) end
+  local stored = stored_before(epoch, number)
+  if not stored or number <= stored and in_gap(epoch, number) then return {count, 'skipped'} end
+  if number > stored then
     append(KEYS[1], ARGV[i + 2], ARGV[1], ARGV[2], {})      -- refused when memory is full, and then nothing is counted
-    call('HSET', top, field, number)
-    if number > adopted + 1 then note_gap(epoch, adopted + 1, number - 1) end
-  elseif in_gap(epoch, number) then
-    return {count, 'skipped'}
+    call('HSET', top, 'k:' .. epoch, number)
+    if number > stored + 1 and epoch > unknown then note_gap(epoch, stored + 1, number - 1) end
   end
   if sealed < epoch - 1 then
     sealed = epoch - 1

@@ -42,7 +42,7 @@ local function deployment_of(channel)
 end
 
 local function fault_of_name(name)
-  if not name then return 'the key must be a channel as it is named in Redis, such as ' .. next(deployments) .. 'room' end
+  if not name then return 'the key must be a channel as it is named in Redis, like ' .. next(deployments) .. 'room' end
   if name == '' then return 'the channel has no name; give one key, for example ' .. next(deployments) .. 'room' end
   if #name > 255 then return 'a channel name has at most 255 bytes, this one has ' .. #name end
   if string.find(name, '^[%w_.:/-]+$') then return end

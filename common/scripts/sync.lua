@@ -1,5 +1,5 @@
--- Read where channels stand and the newest of what they hold after a given offset; give a channel that was never written
--- its genesis, so that an empty log has a position that can be proved, too. With `join`, begin a new bare epoch (see
+-- Read where channels stand and the newest of what they hold after a given offset; give a channel that was never
+-- written its genesis, so that an empty log has a position that can be proved, too. With `join`, begin a new bare epoch (see
 -- adopt.lua) and tell every edge. Returns {offset, tag, entries, epoch} for each channel, or the error if a key of that
 -- one channel is none of ours: the others are read all the same.
 -- KEYS channels   ARGV most entries, seconds a position is kept, then for each channel: offset or '', '1' to join or ''
@@ -17,24 +17,36 @@ local function prepare_to_join()
   call('DEL', '{' .. KEYS[1] .. '}:none')
 end
 
--- Return what to write of a new epoch. An edge that is alone waits for nobody: nobody else saw what was published before.
--- Else the time of its joining says how long it waits.
-local function new_epoch(top, epoch, alone)
-  if epoch > 32 then call('HDEL', top, 'k:' .. (epoch - 32), 'j:' .. (epoch - 32), 'g:' .. (epoch - 32)) end
-  if alone then return {'b', epoch, 'sealed', epoch - 1} end
-  return {'b', epoch, 'j:' .. epoch, milliseconds}
+-- Return a new epoch, and what to write of it. A log that has none is new, or was wiped: then they go on from the
+-- clock, in milliseconds, for edges may still hold messages of epochs that the log has forgotten (`u`, see adopt.lua),
+-- and no number must mean two things.
+-- An edge that is alone waits for nobody: nobody else saw what was published before. Else the time of its joining says
+-- how long it waits; where there are no others, or they have been here for long, a tenth of a second is enough.
+local function new_epoch(top, newest, unknown, alone)
+  local fields, joined = {}, milliseconds
+  if not newest then
+    newest, joined = tonumber(milliseconds), milliseconds - 400
+    fields = {'u', newest, 'sealed', newest - 1}
+  end
+  local epoch = newest + 1
+  if epoch - 32 > unknown then    -- counts are needed longest, by an edge that was away; most epochs have none
+    call('HDEL', top, 'j:' .. (epoch - 32), 'k:' .. (epoch - 256), 'g:' .. (epoch - 256))
+  end
+  for _, each in ipairs({'b', epoch, alone and 'sealed' or 'j:' .. epoch, alone and newest or joined}) do
+    fields[#fields + 1] = each
+  end
+  return epoch, fields
 end
 
 local function read(i, channel)
   local top, log = keys_of(channel)
   local since, joins = ARGV[2 * i + 1], ARGV[2 * i + 2] == '1'
-  local last, entries, fields, epoch = redis.pcall('HMGET', top, 'o', 't', 'b'), {}, {}, 0
+  local last, entries, fields, epoch = redis.pcall('HMGET', top, 'o', 't', 'b', 'u'), {}, {}, 0
   if last.err then return last end
   local is_new = not (last[1] and last[2])
   if joins then
     if not listeners then prepare_to_join() end
-    epoch = (tonumber(last[3]) or 0) + 1
-    fields = new_epoch(top, epoch, listeners[2 * i] <= 1)
+    epoch, fields = new_epoch(top, tonumber(last[3]), tonumber(last[4]) or 0, listeners[2 * i] <= 1)
   end
   if is_new then
     last = {'0', now}

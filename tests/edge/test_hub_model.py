@@ -112,7 +112,7 @@ class World:
                 assert client.is_whole
                 assert not client.asked
                 for name in client.channels:
-                    assert client.at[name] == self.redis.log(name).top
+                    assert client.at[name] == self.redis.top(name)
 
     def check_subscriptions(self) -> None:
         """An edge is subscribed to exactly the channels it has (I9)."""

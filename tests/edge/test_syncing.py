@@ -103,7 +103,7 @@ def test_a_log_that_fell_back_is_a_reset(redis: Redis, edge: Edge, client: Clien
     redis.publish(NAME, b"on another branch")
     settle(edge)
     assert client.resets == 1
-    assert client.at[NAME] == redis.log(NAME).top
+    assert client.at[NAME] == redis.top(NAME)
 
 
 def test_who_waited_is_let_in_a_few_at_a_time(redis: Redis, edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,4 +124,4 @@ def test_who_waited_is_let_in_a_few_at_a_time(redis: Redis, edge: Edge, monkeypa
         settle(edge)
     assert [client.got[NAME] for client in crowd[:2]] == [["first", "second"]] * 2
     assert all(client.got[NAME] in (["first", "second"], ["second"], []) for client in crowd)
-    assert all(client.at[NAME] == redis.log(NAME).top for client in crowd)
+    assert all(client.at[NAME] == redis.top(NAME) for client in crowd)

@@ -36,91 +36,141 @@ from edge.sessions import Sessions
 from edge.wheel import Wheel
 
 NAMES = Names("comet:")
-RECENT_EPOCHS = 32
+RECENT_JOINS, RECENT_EPOCHS = 32, 256
 
 
 class Log:
-    """What Redis keeps of one channel."""
+    """What Redis keeps of one channel; nothing at first, and again after a wipe."""
 
-    def __init__(self, tag: int) -> None:
-        self.top = Position(0, tag)
+    def __init__(self) -> None:
+        self.top: Position | None = None
         self.entries: list[Message] = []
-        self.epoch = self.sealed = 0
-        self.adopted: dict[int, int] = {}
+        self.epoch: int | None = None
+        self.sealed = self.unknown = 0
+        self.stored: dict[int, int] = {}  # how many bare messages of each epoch
         self.gaps: set[tuple[int, int]] = set()
-        self.joined_at: dict[int, float] = {}
+        self.joined_at: dict[int, int] = {}
 
 
 class Redis:
-    """The log of each channel, and who is subscribed."""
+    """The log of each channel, and who is subscribed. Does what the Lua scripts do; a test compares the two."""
 
     def __init__(self, history: int = 20) -> None:
         self.logs: dict[str, Log] = {}
         self.ever: dict[tuple[str, Position], int] = {}  # every message that ever was -> its predecessor's tag
         self.subscribers: dict[str, list[Wire]] = {}
         self.history = history
-        self.now = 0.0
-        self._clock = count(1000)
+        self.microseconds = 1_800_000_000_000_000
+
+    def pass_time(self, seconds: float) -> None:
+        self.microseconds += round(seconds * 1e6)
 
     def log(self, name: str) -> Log:
         """Return a channel's log, with its genesis if it is new."""
-        if name not in self.logs:
-            self.logs[name] = Log(next(self._clock))
-        return self.logs[name]
+        log = self.logs.setdefault(name, Log())
+        if log.top is None:
+            log.top, log.entries = Position(0, self._tag_after(None)), []
+        return log
+
+    def top(self, name: str) -> Position:
+        top = self.log(name).top
+        assert top is not None
+        return top
 
     def send(self, name: str, payload: bytes) -> None:
         for wire in self.subscribers.get(name, []):
             wire.queue.append(("message", name, payload))
 
     def publish(self, name: str, payload: bytes) -> Position:
-        """Do what append.lua does."""
-        log = self.log(name)
-        message = Message(payload, log.top.offset + 1, max(next(self._clock), log.top.tag + 1), log.top.tag)
+        """Do what publish.lua does."""
+        self._tick()
+        return self._append(name, payload)
+
+    def sync(self, wanted: Wanted) -> Synced:
+        """Do what sync.lua does for one channel."""
+        self._tick()
+        log = self.logs.setdefault(wanted.channel, Log())
+        epoch = self._join(wanted.channel, log) if wanted.join else 0
+        top = self.top(wanted.channel)
+        entries = [] if wanted.offset is None else [each for each in log.entries if each.offset > wanted.offset]
+        return Synced(top, entries, epoch)
+
+    def adopt(self, name: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
+        """Do what adopt.lua does."""
+        self._tick()
+        log = self.logs.setdefault(name, Log())
+        for done, (epoch, number, payload) in enumerate(messages):
+            if self._must_wait(log, first_epoch):
+                return Adopted(done, "wait")
+            if epoch > (log.epoch or 0):
+                log.epoch = log.unknown = max(epoch, self.microseconds // 1000)
+            stored = self._stored_before(log, epoch, number)
+            if stored is None or (number <= stored and (epoch, number) in log.gaps):
+                return Adopted(done, "skipped")
+            if number > stored:
+                self._append(name, payload)
+                log.stored[epoch] = number
+                if epoch > log.unknown:
+                    log.gaps |= {(epoch, skipped) for skipped in range(stored + 1, number)}
+            log.sealed = max(log.sealed, epoch - 1)
+        return Adopted(len(messages), "done")
+
+    def _tick(self) -> None:
+        """Each script runs a little later than the one before."""
+        self.microseconds += 1
+
+    def _tag_after(self, newest: int | None) -> int:
+        return max(self.microseconds, (newest or 0) + 1)
+
+    def _append(self, name: str, payload: bytes) -> Position:
+        log = self.logs.setdefault(name, Log())
+        tag = self._tag_after(log.top.tag if log.top else None)
+        offset, prev = log.top or Position(0, tag - 1)
+        if log.top is None:
+            log.entries = []
+        message = Message(payload, offset + 1, tag, prev)
         log.top = Position(message.offset, message.tag)
         log.entries = [*log.entries, message][-self.history :]
         self.ever[name, log.top] = message.prev
         self.send(name, encode_frame(message))
         return log.top
 
-    def sync(self, wanted: Wanted) -> Synced:
-        """Do what sync.lua does for one channel."""
-        log = self.log(wanted.channel)
-        entries = [] if wanted.offset is None else [each for each in log.entries if each.offset > wanted.offset]
-        epoch = self._join(wanted.channel, log) if wanted.join else 0
-        return Synced(log.top, entries, epoch)
-
     def _join(self, name: str, log: Log) -> int:
+        joined = self.microseconds // 1000
+        if log.epoch is None:
+            log.epoch = log.unknown = joined
+            joined -= 400
+            log.sealed = log.epoch - 1
         log.epoch += 1
-        log.adopted.pop(log.epoch - RECENT_EPOCHS, None)
+        if log.epoch - RECENT_JOINS > log.unknown:
+            forgotten = log.epoch - RECENT_EPOCHS
+            log.joined_at.pop(log.epoch - RECENT_JOINS, None)
+            log.stored.pop(forgotten, None)
+            log.gaps = {(epoch, number) for epoch, number in log.gaps if epoch != forgotten}
         if len(self.subscribers.get(name, [])) <= 1:
             log.sealed = log.epoch - 1
         else:
-            log.joined_at[log.epoch] = self.now
+            log.joined_at[log.epoch] = joined
         self.send(name, b"\x01J1 %d" % log.epoch)
         return log.epoch
 
-    def adopt(self, name: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
-        """Do what adopt.lua does."""
-        log = self.log(name)
-        for done, (epoch, number, payload) in enumerate(messages):
-            if epoch > log.epoch:
-                return Adopted(done, "lost")
-            between = first_epoch - 1 - log.sealed
-            if between > 0 and self.now < log.joined_at[first_epoch] + 0.4 + 0.1 * min(between, 10):
-                return Adopted(done, "wait")
-            adopted = log.adopted.get(epoch, 0)
-            if epoch > log.epoch - RECENT_EPOCHS and number > adopted:
-                self.publish(name, payload)
-                log.adopted[epoch] = number
-                log.gaps |= {(epoch, skipped) for skipped in range(adopted + 1, number)}
-            elif (epoch, number) in log.gaps:
-                return Adopted(done, "skipped")
-            log.sealed = max(log.sealed, epoch - 1)
-        return Adopted(len(messages), "done")
+    def _must_wait(self, log: Log, first_epoch: int) -> bool:
+        between = first_epoch - 1 - log.sealed
+        joined = log.joined_at.get(first_epoch) if between > 0 else None
+        return joined is not None and self.microseconds // 1000 < joined + 400 + 100 * min(between, 10)
+
+    def _stored_before(self, log: Log, epoch: int, number: int) -> int | None:
+        assert log.epoch is not None
+        if epoch in log.stored:
+            return log.stored[epoch]
+        if epoch <= log.unknown:
+            return number - 1
+        return 0 if epoch > log.epoch - RECENT_EPOCHS else None
 
     def wipe(self) -> None:
-        """Lose everything, as a restart without persistence does."""
+        """Lose everything, as a restart without persistence does, or an eviction."""
         self.logs.clear()
+        self.pass_time(0.1)
 
     def snapshot(self) -> dict[str, Log]:
         return deepcopy(self.logs)
@@ -481,7 +531,7 @@ class Edge:
     def audit(self) -> None:
         """Do what the auditor does, with both looks at once."""
         for name, channel in list(self.hub.channels.items()):
-            if channel.state is State.LIVE and self.redis.log(name).top != channel.last:
+            if channel.state is State.LIVE and self.redis.top(name) != channel.last:
                 self.hub.repair(channel)
 
 

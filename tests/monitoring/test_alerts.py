@@ -58,7 +58,7 @@ HEALTHY: Series = {
     f'comet_replay_total{{{EDGE},result="reset"}}': "0+6x90",
     f'comet_messages_dropped_total{{{EDGE},reason="malformed"}}': "0x90",
     f'comet_messages_dropped_total{{{EDGE},reason="receipt"}}': "0+1x90",
-    f'comet_not_adopted_total{{{EDGE},reason="lost"}}': "0x90",
+    f'comet_not_adopted_total{{{EDGE},reason="refused"}}': "0x90",
     **timed("comet_delivery_latency_seconds", quick=True),
     **timed("comet_event_loop_lag_seconds", quick=True),
     **timed("comet_redis_probe_seconds", quick=True),
@@ -88,7 +88,7 @@ TROUBLE: dict[str, Series] = {
     "CometResets": {f'comet_repairs_total{{{EDGE},result="reset"}}': "0x85 1x5"},
     "CometHistoryTooShort": {f'comet_replay_total{{{EDGE},result="reset"}}': "0+60x90"},
     "CometMessagesDropped": {f'comet_messages_dropped_total{{{EDGE},reason="malformed"}}': "0x85 1x5"},
-    "CometNotAdopted": {f'comet_not_adopted_total{{{EDGE},reason="lost"}}': "0x85 3x5"},
+    "CometNotAdopted": {f'comet_not_adopted_total{{{EDGE},reason="refused"}}': "0x85 3x5"},
 }
 
 
