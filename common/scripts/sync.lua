@@ -38,6 +38,12 @@ local function new_epoch(top, newest, unknown, alone)
   return epoch, fields
 end
 
+-- A position is kept for as long as somebody asks for it, which edges do for each channel that is listened to.
+local function keep(top)
+  local left = call('TTL', top)
+  if 0 <= left and left < ARGV[2] / 2 then call('EXPIRE', top, ARGV[2]) end
+end
+
 local function read(i, channel)
   local top, log = keys_of(channel)
   local since, joins = ARGV[2 * i + 1], ARGV[2 * i + 2] == '1'
@@ -53,8 +59,9 @@ local function read(i, channel)
     call('DEL', log)
     call('HSET', top, 'o', last[1], 't', last[2], unpack(fields))
     call('EXPIRE', top, ARGV[2])
-  elseif joins then
-    call('HSET', top, unpack(fields))
+  else
+    if joins then call('HSET', top, unpack(fields)) end
+    if since == '' then keep(top) end
   end
   if joins then call('PUBLISH', channel, '\1J1 ' .. epoch) end
   if not is_new and since ~= '' and since ~= last[1] then

@@ -74,6 +74,15 @@ async def test_a_log_is_kept_for_its_time_and_its_place_for_longer(log: Log) -> 
     assert (DAY - 10) * 1000 < await log.client.pttl(log.top_key) <= DAY * 1000
 
 
+@pytest.mark.parametrize(("left", "kept"), [(DAY // 2 - 1, DAY), (DAY // 2 + 9, DAY // 2 + 9), (1, DAY)])
+async def test_a_place_is_kept_while_somebody_asks_for_it(log: Log, left: int, kept: int) -> None:
+    """An edge that compares a quiet channel with its log lets its position live on, and writes once in half a day."""
+    await log.top()
+    await log.client.expire(log.top_key, left)
+    await log.scripts.sync([Wanted("room")])
+    assert kept - 5 < await log.client.ttl(log.top_key) <= kept
+
+
 async def test_a_live_message_leaves_nothing_in_redis(log: Log) -> None:
     """It is sent without a position, and there is no key afterwards."""
     async with Listener(log) as listener:

@@ -64,3 +64,18 @@ async def test_live_messages_do_not_hide_that_a_stored_one_was_lost(edge: Edge, 
             if (content := (await reader.object())["content"]) != "ephemeral":
                 break
         assert content == "lost"
+
+
+async def test_a_quiet_channel_is_kept_for_as_long_as_somebody_listens(edge: Edge, redis: Redis, prefix: str) -> None:
+    """Its position would be gone after a day without a message, and everybody reset although nothing is lost."""
+    top = Names(prefix).top("room")
+    async with subscribers() as subscribe:
+        reader = await subscribe(edge, "id=room")
+        await redis.expire(top, 3)
+        for _ in range(50):
+            if await redis.ttl(top) > 3:
+                break
+            await asyncio.sleep(0.05)
+        assert await redis.ttl(top) > 3
+        await redis.publish(Names(prefix).channel("room"), "hi")
+        assert (await reader.object())["content"] == "hi"

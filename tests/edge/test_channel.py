@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from common.message import Message
 from common.position import START, Position, unproven
+from common.scripts import Bare
 from edge.channel import MOST_HELD, NOTHING, RING_BYTES, RING_MESSAGES, Channel, proven
 from tests.edge.building import at, channel_at, log, stored
 
@@ -301,3 +302,13 @@ def test_a_log_with_a_hole_proves_nothing(deeds: list[str], data: st.DataObject)
     else:
         messages.append(messages.pop(place))
     assert proven(since, life.top, messages) is (messages == life.after[since])
+
+
+def test_a_join_frame_of_a_log_that_went_back_asks_for_another_join() -> None:
+    """The frames before our own are not ours to judge; after it each is newer than the last, or the log went back."""
+    channel = Channel("room")
+    channel.joined = 12
+    assert [channel.on_join_frame(epoch) for epoch in (10, 11, 12, 13, 15)] == [True] * 5
+    assert channel.count_bare(b"hi") == Bare(15, 1, b"hi")
+    assert [channel.on_join_frame(epoch) for epoch in (15, 14, 3)] == [False] * 3
+    assert channel.count_bare(b"hi") == Bare(15, 2, b"hi")

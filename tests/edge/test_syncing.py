@@ -125,3 +125,25 @@ def test_who_waited_is_let_in_a_few_at_a_time(redis: Redis, edge: Edge, monkeypa
     assert [client.got[NAME] for client in crowd[:2]] == [["first", "second"]] * 2
     assert all(client.got[NAME] in (["first", "second"], ["second"], []) for client in crowd)
     assert all(client.at[NAME] == redis.top(NAME) for client in crowd)
+
+
+def test_a_log_that_went_back_under_a_standing_connection_is_joined_again() -> None:
+    """Others count in epochs that this edge has been in before; after its own join all count alike."""
+    redis = Redis(history=10_000)
+    edges = [Edge(redis, adopts=True), Edge(redis, adopts=True)]
+    for edge in edges:
+        edge.connect()
+    edges[0].attach(Client(redis, (NAME,), STREAM))
+    settle(edges[0])
+    kept = redis.snapshot()
+    for _ in range(3):
+        edges[0].hub._subscribe(edges[0].hub.channels[NAME])
+        settle(edges[0])
+    redis.restore(kept)
+    edges[1].attach(Client(redis, (NAME,), STREAM))
+    for _ in range(3):
+        for edge in edges:
+            settle(edge)
+    one, other = [edge.hub.channels[NAME] for edge in edges]
+    assert one.epoch == other.epoch == redis.log(NAME).epoch
+    assert one.count_bare(b"hi") == other.count_bare(b"hi")
