@@ -3,6 +3,7 @@ failing Redis looks like."""
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from time import perf_counter, time
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ from redis import RedisError
 
 from common.control import decode_receipt
 from common.errors import RequestError, UnavailableError
-from common.inbox import Gathering, Inbox
+from common.inbox import PATIENCE, Gathering, Inbox
 from common.logs import get_logger
 from common.message import Message
 from common.position import Position
@@ -26,24 +27,24 @@ MOST_WAITING = 1000  # requests that may wait for their turn; more are turned aw
 class Outcome(NamedTuple):
     """What became of a message.
 
-    `position` is None if it was not stored, `subscribers` if nobody asked or if answers could not be heard, and
-    `duplicate` says that its key was used before, so that nothing was sent.
+    `position` is None if it was not stored, `subscribers` if nobody asked or if answers could not be heard. If its key
+    was used before, all of it is what became of the first message.
     """
 
     position: Position | None
     edges: int
     subscribers: int | None
-    duplicate: bool
 
     @property
     def connected(self) -> bool:
-        """Whether somebody got it, as far as we can know; a duplicate counts as its original did."""
-        return self.duplicate or (self.edges > 0 if self.subscribers is None else self.subscribers > 0)
+        """Whether somebody got it, as far as we can know."""
+        return self.edges > 0 if self.subscribers is None else self.subscribers > 0
 
 
 class Sent(NamedTuple):
     """A message that is out, and the receipt that is still to come."""
 
+    request: PublishRequest
     published: Published
     receipt: Gathering[int] | None
 
@@ -70,7 +71,9 @@ class Delivery:
         try:
             sent = await self._send_all(entries)
             # Receipts are awaited after the last message is out, so that all wait at the same time.
-            return [await _outcome(one) if isinstance(one, Sent) else one for one in sent]
+            outcomes = [await _outcome(one) if isinstance(one, Sent) else one for one in sent]
+            await self._remember_all(sent, outcomes)
+            return outcomes
         finally:
             self._busy -= 1
 
@@ -93,9 +96,29 @@ class Delivery:
             self._say_refused(kind, error)
             return UnavailableError(UNAVAILABLE)
         self._say_taken(kind)
+        if published.again:
+            return Sent(request, published, None)
         if receipt:
-            receipt.sent_to(max(published.edges, 0))
-        return Sent(published, receipt)
+            receipt.sent_to(published.edges)
+        return Sent(request, published, receipt)
+
+    async def _remember_all(
+        self, sent: Sequence[Sent | RequestError], outcomes: Sequence[Outcome | RequestError]
+    ) -> None:
+        """Note with the keys how many got their messages, so that a retry is told the same."""
+        pairs = zip(sent, outcomes, strict=True)
+        keyed = [pair for pair in pairs if isinstance(pair[0], Sent) and pair[0].receipt and pair[0].request.key]
+        await asyncio.gather(*[self._remember(*pair) for pair in keyed])  # type: ignore[arg-type]
+
+    async def _remember(self, sent: Sent, outcome: Outcome) -> None:
+        """Note how many got a message; if that fails a retry is answered without it."""
+        if outcome.subscribers is None:
+            return
+        with suppress(RedisError, OSError):
+            async with asyncio.timeout(PATIENCE), self._turns:
+                await self._scripts.remember(
+                    sent.request.channel, sent.request.key, sent.published, outcome.subscribers
+                )
 
     async def _call_redis(self, request: PublishRequest, inbox: str) -> Published:
         """Run the publish script within `DEADLINE`; raises RedisError or OSError."""
@@ -122,7 +145,6 @@ class Delivery:
 
 
 async def _outcome(sent: Sent) -> Outcome:
-    position, edges = sent.published
+    position, edges, _, subscribers = sent.published
     receipts = await sent.receipt.answers() if sent.receipt else None
-    subscribers = None if receipts is None else sum(receipts)
-    return Outcome(position, max(edges, 0), subscribers, duplicate=edges < 0)
+    return Outcome(position, edges, subscribers if receipts is None else sum(receipts))

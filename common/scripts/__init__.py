@@ -18,10 +18,16 @@ TRIM_SLACK = 128  # XADD MAXLEN ~ keeps up to a stream node (100 entries) more t
 
 
 class Published(NamedTuple):
-    """What became of a publish: its position (None if live only), and how many edges Redis handed it to."""
+    """What became of a publish: its position (None if live only), and how many edges Redis handed it to.
+
+    `again`: its key was used before, nothing was sent, and this is what became of the first one; `subscribers` is how
+    many got that, if it was asked.
+    """
 
     position: Position | None
     edges: int
+    again: bool = False
+    subscribers: int | None = None
 
 
 class Wanted(NamedTuple):
@@ -76,8 +82,7 @@ class Scripts:
     async def publish(self, channel: str, message: Message, *, key: str = "", live: bool = False) -> Published:
         """Publish one message, with history unless `live` (or the deployment keeps none).
 
-        `key` makes a retry safe: the same key on the same channel gets the first answer for five minutes, with
-        edges -1.
+        `key` makes a retry safe: the same key on the same channel gets the first answer for five minutes.
         """
         if live or self._history_size == 0:
             edges = await self._redis.publish(self._names.channel(channel), encode_frame(message))
@@ -90,7 +95,20 @@ class Scripts:
         if key:
             arguments += ("once", ONCE_TTL)
         seq, edges = await self._publish(keys=[self._names.channel(channel)], args=arguments)
+        if int(edges) < 0:
+            return await self._first(channel, key, _position(seq))
         return Published(_position(seq), int(edges))
+
+    async def _first(self, channel: str, key: str, position: Position) -> Published:
+        """Return what became of the first publish with a key, as far as it is known."""
+        known = (await self._redis.get(self._names.once(channel, key)) or b"").split()[1:]
+        edges, subscribers = [int(number) for number in known] + [None] * (2 - len(known))
+        return Published(position, edges or 0, again=True, subscribers=subscribers)
+
+    async def remember(self, channel: str, key: str, published: Published, subscribers: int) -> None:
+        """Note with a key how many got its message, which is known later than the rest."""
+        first = f"{published.position} {published.edges} {subscribers}"
+        await self._redis.set(self._names.once(channel, key), first, xx=True, keepttl=True)
 
     async def sync(self, wanted: Sequence[Wanted]) -> list[Reading]:
         """Read several channels at once; joining begins a new bare epoch of the channel (see adopt.lua).

@@ -8,7 +8,7 @@ for i = 2, #ARGV, 2 do option[ARGV[i]] = ARGV[i + 1] end
 
 local once = option.key and '{' .. KEYS[1] .. '}:once:' .. option.key
 local earlier = once and call('GET', once)
-if earlier then return {earlier, -1} end
+if earlier then return {string.match(earlier, '^%S+'), -1} end
 local seq, edges = append(KEYS[1], ARGV[1], option.size, option.ttl, option)
-if once then call('SET', once, seq, 'EX', option.once or 300) end
+if once then call('SET', once, seq .. ' ' .. edges, 'EX', option.once or 300) end
 return {seq, edges}

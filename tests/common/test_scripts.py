@@ -117,10 +117,27 @@ async def test_the_same_key_gets_the_same_answer_and_does_nothing(log: Log) -> N
     async with Listener(log) as listener:
         first = await log.scripts.publish("room", Message(b"paid"), key="order 7")
         again = await log.scripts.publish("room", Message(b"other"), key="order 7")
-        assert (again.position, first.edges, again.edges) == (first.position, 1, -1)
+        assert (first.edges, again) == (1, Published(first.position, 1, again=True))
         assert len(await listener.heard()) == 1
     assert [message.payload for message in await log.stored()] == [b"paid"]
     assert await log.top() == first.position
+
+
+async def test_a_key_remembers_how_many_got_its_message(log: Log) -> None:
+    """Whoever asked the subscribers notes it; it lives no longer than the key, and does not bring it back."""
+    first = await log.scripts.publish("room", Message(b"paid"), key="a")
+    await log.scripts.remember("room", "a", first, 7)
+    assert await log.scripts.publish("room", Message(b"paid"), key="a") == first._replace(again=True, subscribers=7)
+    assert ONCE_TTL - 10 < await log.client.ttl(log.names.once("room", "a")) <= ONCE_TTL
+    await log.scripts.remember("room", "gone", first, 7)
+    assert not await log.client.exists(log.names.once("room", "gone"))
+
+
+async def test_a_key_of_an_older_version_is_known(log: Log) -> None:
+    """It holds the position and nothing else."""
+    await log.client.set(log.names.once("room", "a"), "3-1795540228796123")
+    published = await log.scripts.publish("room", Message(b"paid"), key="a")
+    assert published == Published(Position(3, 1795540228796123), 0, again=True)
 
 
 async def test_other_keys_and_other_channels_are_their_own(log: Log) -> None:

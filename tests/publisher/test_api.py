@@ -76,14 +76,50 @@ async def test_a_slow_edge_is_not_waited_for(client: Client, edge: Edges) -> Non
         assert [(answer["edges"], answer["subscribers"]) for answer in answers] == [(2, 3)] * 5
 
 
-async def test_a_key_makes_a_retry_safe(client: Client, edge: Edges) -> None:
-    """The second publish with a key gets the first one's position, reaches nobody, and is `ok` for the seed."""
-    async with edge("room", subscribers=1) as it:
+async def test_a_retry_with_a_key_gets_the_first_answer(client: Client, edge: Edges) -> None:
+    """Nothing is sent again, and all that the first was told is told again, also when other edges listen by now."""
+    async with edge("room", subscribers=3) as it:
+        for receipt in ({}, {"receipt": True}):
+            message = {"id": "room", "content": "hi", "key": f"order-{len(receipt)}", **receipt}
+            first = await client.post(message)
+            assert first[1]["edges"] == 1
+            assert first[1].get("subscribers") == (3 if receipt else None)
+            async with edge("room", subscribers=2):
+                assert await client.post(message) == first
+                assert await client.post({**message, "content": "something else"}) == first
+    assert len(it.messages) == 2
+    assert await client.post(message) == first
+
+
+async def test_a_retry_may_ask_for_a_receipt_that_the_first_did_not(client: Client, edge: Edges) -> None:
+    """Nobody knows it any more, and that is what the answer says."""
+    async with edge("room", subscribers=1):
         _, first = await client.post({"id": "room", "content": "hi", "key": "order-1"})
-        _, second = await client.post({"id": "room", "content": "hi", "key": "order-1", "receipt": True})
-        assert second == {"seq": first["seq"], "edges": 0, "subscribers": 0}
-        assert await client.get("/pub?id=room&content=hi&key=order-1") == (200, "ok\n")
-    assert len(it.messages) == 1
+        _, again = await client.post({"id": "room", "content": "hi", "key": "order-1", "receipt": True})
+    assert again == {**first, "subscribers": None}
+
+
+async def test_a_retry_of_the_form_gets_the_first_verdict(client: Client, edge: Edges) -> None:
+    """`not connected` stays so although somebody has come since, and `ok` although nobody is left."""
+    for name, subscribers, verdict in (("a", 1, (200, "ok\n")), ("b", 0, (404, "id: b not connected\n"))):
+        target = f"/pub?id={name}&content=hi&key=order-1"
+        async with edge(name, subscribers=subscribers):
+            assert await client.get(target) == verdict
+        async with edge(name, subscribers=1 - subscribers):
+            assert await client.get(target) == verdict
+    assert await client.get("/pub?id=c&content=hi&key=order-1") == (404, "id: c not connected\n")
+    async with edge("c", subscribers=1):
+        assert await client.get("/pub?id=c&content=hi&key=order-1") == (404, "id: c not connected\n")
+
+
+async def test_the_receipt_is_remembered_for_as_long_as_its_key(client: Client, redis: Redis, prefix: str) -> None:
+    """It does not make the key live longer, nor come back when it is gone."""
+    await client.get("/pub?id=room&content=hi&key=order-1")
+    key = Names(prefix).once("room", "order-1")
+    value = await redis.get(key)
+    assert value is not None
+    assert value.split()[1:] == [b"0", b"0"]
+    assert 290 < await redis.ttl(key) <= 300
 
 
 async def test_an_array_is_published_in_order_with_a_result_each(client: Client, edge: Edges) -> None:

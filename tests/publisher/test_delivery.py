@@ -26,7 +26,7 @@ class FakeScripts:
         """Stand in for the publish script."""
         self.called += 1
         await self.go.wait()
-        return Published(Position(1, 7), -1 if key else 2)
+        return Published(Position(1, 7), 2)
 
 
 @pytest.fixture
@@ -65,20 +65,12 @@ async def test_after_a_failure_the_rest_is_not_tried(delivery: Delivery, scripts
 @pytest.mark.parametrize(
     ("outcome", "connected"),
     [
-        (Outcome(None, 2, 5, duplicate=False), True),
-        (Outcome(None, 2, 0, duplicate=False), False),
-        (Outcome(None, 2, None, duplicate=False), True),
-        (Outcome(None, 0, None, duplicate=False), False),
-        (Outcome(None, 0, 0, duplicate=True), True),
+        (Outcome(None, 2, 5), True),
+        (Outcome(None, 2, 0), False),
+        (Outcome(None, 2, None), True),
+        (Outcome(None, 0, None), False),
     ],
 )
 def test_who_counts_as_connected(outcome: Outcome, connected: bool) -> None:
-    """Subscribers decide; where they are unknown, edges do; a duplicate is taken as delivered."""
+    """Subscribers decide; where they are unknown, edges do."""
     assert outcome.connected is connected
-
-
-async def test_a_duplicate_reaches_no_edge(delivery: Delivery, scripts: FakeScripts) -> None:
-    """The script's -1 becomes 0 edges and a mark."""
-    scripts.go.set()
-    (outcome,) = await delivery.publish([REQUEST._replace(key="k")])
-    assert outcome == Outcome(Position(1, 7), 0, None, duplicate=True)
