@@ -52,11 +52,11 @@ def parse_positions(text: str, count: int) -> list[Position | None]:
     """Read a comma-separated list of positions, one for each of `count` channels in the order asked.
 
     An empty one is None, "from now on": for a channel that is new beside others. A single `0` stands for all channels.
-    Raises `BadRequestError`.
+    A blank may follow a comma. Raises `BadRequestError`.
     """
     if text == "0":
         return [START] * count
-    parts = text.split(",")
+    parts = text.replace(", ", ",").split(",")
     if len(parts) != count:
         raise BadRequestError(
             f"since: {len(parts)} positions for {count} channels; send one for each id, in the same order"

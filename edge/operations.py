@@ -10,7 +10,7 @@ import orjson
 
 from common.channels import check_channel
 from common.errors import BadRequestError
-from common.position import Position, parse_position
+from common.position import START, Position, parse_position
 from edge.framing import Item
 from edge.request import MOST_HISTORY
 
@@ -78,13 +78,21 @@ def error_item(error: BadOperationError) -> Item:
 
 
 def _subscribe(value: Mapping[str, object], channel: str, ref: Ref) -> Operation:
-    since = None
-    if value.get("since") is not None:
-        since = parse_position(_text(value, "since", "give a position, a seq as you received it"))
+    since = _since(value)
     history = value.get("history", 0)
     if not isinstance(history, int) or isinstance(history, bool) or not 0 <= history <= MOST_HISTORY:
         raise BadRequestError(f"history: give a number of messages from 0 to {MOST_HISTORY}")
     return Operation("sub", channel, since, history, ref)
+
+
+def _since(value: Mapping[str, object]) -> Position | None:
+    """Read a position as leniently as from a URL: nothing in it is none, and 0 may be a number."""
+    since = value.get("since")
+    if since is None or since == "":
+        return None
+    if since == 0 and not isinstance(since, bool):
+        return START
+    return parse_position(_text(value, "since", "give a position, a seq as you received it"))
 
 
 def _text(value: Mapping[str, object], field: str, wanted: str) -> str:

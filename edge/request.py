@@ -1,6 +1,7 @@
 """From a request to what a subscriber asks for, or to an error that names what is wrong. Pure."""
 
 import re
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_plus
@@ -72,16 +73,17 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> 
     forced = path[1:]
     if forced not in TRANSPORTS and forced != "sub":
         raise RequestError(f"there is nothing at {path[:60]}; subscribe at /sub?id=CHANNEL", 404)
-    channels, parameters = _parse_query(query)
+    named_in_query, parameters = _parse_query(query)
     transport = _transport(forced, parameters, preferred)
     asked_since = last_event_id or parameters.get("since", "")
     named = "=" in asked_since
     positions = parse_named_positions(asked_since) if named else None
-    channels = _checked(tuple(positions) if positions else channels, optional=transport == "ws")
+    channels = tuple(dict.fromkeys(positions or named_in_query))
+    _check(channels, optional=transport == "ws")
     return SubscribeRequest(
         transport,
         channels,
-        tuple(positions.values()) if positions else _since(asked_since, channels),
+        tuple(positions.values()) if positions else _since(asked_since, named_in_query, channels),
         _callback(parameters.get("callback", DEFAULT_CALLBACKS[transport])) if transport in DEFAULT_CALLBACKS else "",
         _timeout(parameters.get("timeout", "")),
         parameters.get("envelope", "") not in {"", "0"},
@@ -91,8 +93,11 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> 
     )
 
 
-def _parse_query(query: str) -> tuple[tuple[str, ...], dict[str, str]]:
-    """Return the channels in the order asked, and the other parameters by their first spelling."""
+def _parse_query(query: str) -> tuple[list[str], dict[str, str]]:
+    """Return the channels as they were asked for, and the other parameters by their first spelling.
+
+    A parameter without a value says nothing, in whatever spelling: it takes nothing from one that has a value.
+    """
     fields = query.split("&")
     if len(fields) > MAX_PARAMETERS:
         raise BadRequestError(f"the query has {len(fields)} parameters, at most {MAX_PARAMETERS} are read")
@@ -104,9 +109,11 @@ def _parse_query(query: str) -> tuple[tuple[str, ...], dict[str, str]]:
             name, value = _unquote(name), _unquote(value)
         if name in CHANNEL_PARAMETERS:
             channels.append(check_channel(value))
-        else:
+        elif value:
             parameters[SPELLINGS.get(name, name)] = value
-    return tuple(dict.fromkeys(channels)) if len(channels) > 1 else tuple(channels), parameters
+        else:
+            parameters.setdefault(SPELLINGS.get(name, name), value)
+    return channels, parameters
 
 
 def _unquote(text: str) -> str:
@@ -117,18 +124,23 @@ def _unquote(text: str) -> str:
         raise BadRequestError("the query is not UTF-8; percent-encode it as such") from None
 
 
-def _since(text: str, channels: tuple[str, ...]) -> tuple[Position | None, ...] | None:
-    return tuple(parse_positions(text, len(channels))) if text else None
+def _since(text: str, asked: Sequence[str], channels: Sequence[str]) -> tuple[Position | None, ...] | None:
+    """Return one position for each channel; a list goes with the channels as asked, or with each of them once."""
+    if not text:
+        return None
+    names = asked if text.count(",") + 1 == len(asked) else channels
+    positions = parse_positions(text, len(names))
+    first = dict(zip(reversed(names), reversed(positions), strict=True))
+    return tuple(first[channel] for channel in channels)
 
 
-def _checked(channels: tuple[str, ...], *, optional: bool) -> tuple[str, ...]:
+def _check(channels: Sequence[str], *, optional: bool) -> None:
     if not channels and not optional:
         raise BadRequestError("id: a channel name is missing; write for example ?id=room")
     if len(channels) > MAX_CHANNELS:
         raise BadRequestError(
             f"id: one connection holds at most {MAX_CHANNELS} channels, {len(channels)} were asked for"
         )
-    return channels
 
 
 def _transport(forced: str, parameters: dict[str, str], preferred: str) -> str:

@@ -127,8 +127,10 @@ def _check_demo(entry: Entry) -> None:
 
 
 def _pairs(raw: bytes) -> list[tuple[str, str]]:
+    """Read a query or a form; `_` is left out, which some clients add so that no cache knows the address."""
     try:
-        return parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_MESSAGES)
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_MESSAGES)
+        return [(name, value) for name, value in pairs if name != "_"]
     except UnicodeDecodeError:
         raise BadRequestError("the parameters must be UTF-8, percent-encoded") from None
     except ValueError:
@@ -183,8 +185,11 @@ def _addressed(message: PublishRequest, channel: object) -> Entry:
 
 
 def _message(fields: dict[str, object], limit: int) -> PublishRequest:
-    _check_names(fields, ("id", *JSON_FIELDS))
-    return _request(_channel(fields.get("id", "")), fields, limit)
+    _check_names({name: value for name, value in fields.items() if name not in ID_NAMES}, ("id", *JSON_FIELDS))
+    channels = [fields[name] for name in sorted(ID_NAMES, reverse=True) if name in fields] or [""]
+    if any(channel != channels[0] for channel in channels):
+        raise BadRequestError("id: channel and cname are other names for it; name one channel, or use ids")
+    return _request(_channel(channels[0]), fields, limit)
 
 
 def _request(channel: str, fields: Mapping[str, object], limit: int) -> PublishRequest:

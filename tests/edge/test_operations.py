@@ -38,6 +38,8 @@ ALMOST = st.fixed_dictionaries(
         ({"op": "sub", "id": "ü", "since": "12-17"}, Operation("sub", "ü", Position(12, 17))),
         ({"op": "sub", "id": "room", "since": "0", "history": 5}, Operation("sub", "room", START, 5)),
         ({"op": "sub", "id": "room", "since": None, "colour": "red"}, Operation("sub", "room")),
+        ({"op": "sub", "id": "room", "since": 0}, Operation("sub", "room", START)),
+        ({"op": "sub", "id": "room", "since": "", "history": 5}, Operation("sub", "room", None, 5)),
     ],
 )
 def test_an_operation_is_read(value: object, operation: Operation) -> None:
@@ -60,7 +62,9 @@ def test_an_operation_is_read(value: object, operation: Operation) -> None:
         ({"op": "sub", "id": "!edges"}, "id:"),
         ({"op": "sub", "id": "x" * 256}, "id:"),
         ({"op": "sub", "id": "a", "since": 7}, "since:"),
-        ({"op": "sub", "id": "a", "since": ""}, "since:"),
+        ({"op": "sub", "id": "a", "since": False}, "since:"),
+        ({"op": "sub", "id": "a", "since": []}, "since:"),
+        ({"op": "sub", "id": "a", "since": " "}, "since:"),
         ({"op": "sub", "id": "a", "since": "1-2,3-4"}, "since:"),
         ({"op": "sub", "id": "a", "history": -1}, "history:"),
         ({"op": "sub", "id": "a", "history": 10_001}, "history:"),

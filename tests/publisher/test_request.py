@@ -95,6 +95,19 @@ def test_a_json_object_can_say_everything() -> None:
     assert parse_json(body, LIMIT).entries == [PublishRequest("room", b"hi", "news", "k", receipt=True)]
 
 
+@pytest.mark.parametrize("names", [["id"], ["channel"], ["cname"], ["id", "channel"], ["cname", "channel", "id"]])
+def test_the_channel_has_the_names_it_has_everywhere(names: list[str]) -> None:
+    """`channel` and `cname` are `id`, as in a form and on the edge; several are fine if they say the same."""
+    body = orjson.dumps({"content": "hi", **dict.fromkeys(names, "room")})
+    assert parse_json(body, LIMIT).entries == [PublishRequest("room", b"hi")]
+
+
+def test_a_form_may_carry_a_cache_buster() -> None:
+    """`_` is what scripts add to an address so that no cache knows it; it is no field of ours."""
+    assert parse_form(b"id=1&content=hi&_=1795540228796", b"_=", LIMIT) == parse_form(b"id=1&content=hi", b"", LIMIT)
+    assert parse_channel(b"_=17&id=room") == "room"
+
+
 def test_ids_address_one_message_to_several_channels() -> None:
     """`ids` makes one entry for each name, in order; a bad name takes only its own place."""
     entries, single = parse_json(b'{"ids":["a","b c",3,"d"],"content":"x","ephemeral":true}', LIMIT)
@@ -138,6 +151,11 @@ def test_in_an_array_each_message_has_its_own_error() -> None:
         (b'{"id":"1","content":"x","ephemeral":"yes"}', "ephemeral:"),
         (b'{"ids":"1","content":"x"}', "ids:"),
         (b'{"ids":["1"],"id":"1","content":"x"}', "id:"),
+        (b'{"ids":["1"],"cname":"1","content":"x"}', "cname:"),
+        (b'{"id":"1","channel":"2","content":"x"}', "id:"),
+        (b'{"channel":"1","cname":"","content":"x"}', "id:"),
+        (b'{"id":"1","channel":1,"content":"x"}', "id:"),
+        (b'{"cname":["1"],"content":"x"}', "id:"),
         (b'{"ids":["1"]}', "content:"),
         (b'{"id":"1","content":' + b"[" * 500 + b"]" * 500 + b"}", "content:"),
         (b"[" + b"7," * 1000 + b"7]", "the array:"),
