@@ -165,13 +165,13 @@ class Channel:
 
         Once we have joined, bare messages are counted at once: their order among themselves is what counts, and join
         frames must find it as every other edge does. A stored message that chains is itself the proof that none is
-        missing before it: after an outage it does not wait until all channels are synced.
+        missing before it: after an outage it does not wait until all channels are synced. Nothing overtakes what waits.
         """
         if self.state is State.LIVE:
             return True
-        if isinstance(message, Join) or message.bare:
-            return self.joined > 0
-        return not self.held and self.chains(message)
+        if self.held:
+            return False
+        return self.joined > 0 if isinstance(message, Join) or message.bare else self.chains(message)
 
     def is_past(self, message: Message | Join) -> bool:
         """Say whether a message that was held back is covered by the sync already."""

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.message import Message
+from common.message import Join, Message
 from common.position import START, Position, unproven
 from common.scripts import Bare
-from edge.channel import MOST_HELD, NOTHING, RING_BYTES, RING_MESSAGES, Channel, proven
+from edge.channel import MOST_HELD, NOTHING, RING_BYTES, RING_MESSAGES, Channel, State, proven
 from tests.edge.building import at, channel_at, log, stored
 
 
@@ -312,3 +312,13 @@ def test_a_join_frame_of_a_log_that_went_back_asks_for_another_join() -> None:
     assert channel.count_bare(b"hi") == Bare(15, 1, b"hi")
     assert [channel.on_join_frame(epoch) for epoch in (15, 14, 3)] == [False] * 3
     assert channel.count_bare(b"hi") == Bare(15, 2, b"hi")
+
+
+def test_nothing_overtakes_what_is_held_back() -> None:
+    """A channel that has joined counts bare messages at once, but not before those that came earlier and still wait."""
+    channel = channel_at(5)
+    channel.state, channel.joined = State.SYNCING, 12
+    bare, framed, join = Message(b"bare", bare=True), stored(6), Join(13)
+    assert [channel.takes_now(message) for message in (bare, framed, join)] == [True] * 3
+    channel.hold(stored(7))
+    assert [channel.takes_now(message) for message in (bare, framed, join)] == [False] * 3
