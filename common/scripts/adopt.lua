@@ -19,13 +19,16 @@ end
 local function must_wait()
   local between = first - 1 - sealed
   local joined = between > 0 and call('HGET', top, 'j:' .. first)
-  return joined and milliseconds() < joined + 400 + 100 * math.min(between, 10)
+  local waited = joined and milliseconds() - joined
+  return joined and 0 <= waited and waited < 400 + 100 * math.min(between, 10)   -- below 0: the clock was set back
 end
 
--- A log that was wiped, or went back, has lost its epochs, but the edges count on in them. What was stored of those up to
--- `u` it does not know; the next join begins one that nobody has used, as in sync.lua.
+-- A log that was wiped, or went back, has lost its epochs, but the edges count on in them. What was stored of those up
+-- to `u` it does not know. The next join begins one that nobody has used, as in sync.lua; if the clock was set back,
+-- one that is far from those in use.
 local function begin_again(epoch)
-  newest = math.max(epoch, milliseconds())
+  newest = milliseconds()
+  if newest <= epoch then newest = epoch + 1000 + tag_after(nil) % 1000 end
   unknown = newest
   call('HSET', top, 'b', newest, 'u', newest)
 end

@@ -199,3 +199,31 @@ async def test_a_log_that_went_back_goes_on_with_the_count_of_the_edges(log: Log
     assert [await adopt(log, first, newest, 2, b"two") for _ in range(2)] == [DONE, DONE]
     assert await join(log) > NOW + 200
     assert await log.recover(START) == [b"two"]
+
+
+HOUR = 3_600_000
+
+
+async def test_nobody_waits_for_a_clock_that_was_set_back(log: Log) -> None:
+    """Redis' clock may be set back an hour after an edge has joined: it does not wait for that hour to pass."""
+    async with Listener(log):
+        await join(log)
+        async with Listener(log):
+            young = await join(log)
+            assert await adopt(log, young, young, 1) == WAIT
+            await wait_until(log, -HOUR)
+            assert await adopt(log, young, young, 1) == DONE
+            again = await join(log)
+    assert again == young + 1
+
+
+async def test_a_wipe_and_a_clock_that_was_set_back_lose_nothing(log: Log) -> None:
+    """Epochs of the new log begin lower than the edges have counted; what these hand in puts it right."""
+    epoch = await join(log)
+    await log.client.delete(log.top_key)
+    await wait_until(log, -HOUR)
+    assert await join(log) < epoch
+    assert await adopt(log, epoch, epoch, 1, b"one") == DONE
+    assert await adopt(log, epoch, epoch, 1, b"one") == DONE
+    assert await join(log) > epoch
+    assert await log.recover(START) == [b"one"]

@@ -79,7 +79,7 @@ class Both:
         self.answers.append(adopted)
 
     async def pass_time(self) -> None:
-        self.model.pass_time(self.dice.choice([0.02, 0.05, 0.1, 0.2]))
+        self.model.pass_time(self.dice.choice([0.02, 0.05, 0.1, 0.2, -0.3]))
 
     async def wipe(self) -> None:
         self.model.wipe()

@@ -30,6 +30,7 @@ class Village:
         self.edges = [Edge(self.redis, adopts=True, sleep=self.sleep) for _ in range(edges)]
         self.clients = [Client(self.redis, (NAME,), STREAM) for _ in self.edges]
         self.published = self.wiped_at = 0
+        self.turned_back = False  # Redis' clock, while it lost its data
         self.owed: set[int] = set()
         self.live: set[int] = set()  # what an edge sent out live
         self.dropped: set[int] = set()  # what an edge had in its hands when it lost its connection
@@ -67,12 +68,15 @@ class Village:
         self.wiped_at = self.published
         self.redis.wipe()
 
-    async def step(self, drops: float, wipes: float) -> None:
+    async def step(self, drops: float, wipes: float, turns_back: float) -> None:
         self.pass_time(0.001)
         index = self.chance.randrange(len(self.edges))
         edge, client, luck = self.edges[index], self.clients[index], self.chance.random()
         if self.chance.random() < wipes:
             self.wipe()
+            if self.chance.random() < turns_back:
+                self.turned_back = True
+                self.redis.pass_time(-3)  # further than the story is long: an epoch must not be met again by chance
         elif luck < 0.25:
             self.publish()
         elif luck < 0.25 + drops:
@@ -135,11 +139,12 @@ class Village:
         """Each message is in the log once, in the order of publication.
 
         What an edge had in its hands when it lost its connection may be late, and what waited for it; after a wipe what
-        was published before; and what is handed in by an edge that lags behind by more than others wait.
+        was published before; and what is handed in by an edge that lags behind by more than others wait. If the clock
+        was turned back in the wipe nobody knows for how long to wait.
         """
         assert len(self.log) == len(set(self.log))
         since_wipe = [number for number in self.log if number >= self.wiped_at]
-        assert since_wipe == sorted(since_wipe) or self.dropped or len(self.edges) > FEW
+        assert since_wipe == sorted(since_wipe) or self.dropped or self.turned_back or len(self.edges) > FEW
 
     def check_clients(self) -> None:
         """Whoever is connected stands at the top of the log, through a chain or a reset."""
@@ -149,12 +154,14 @@ class Village:
                 assert client.at[NAME] == self.redis.top(NAME)
 
 
-async def tell_story(seed: int, *, steps: int = 400, edges: int = 0, drops: float = 0, wipes: float = 0) -> Village:
+async def tell_story(
+    seed: int, *, steps: int = 400, edges: int = 0, drops: float = 0, wipes: float = 0, turns_back: float = 0
+) -> Village:
     """Run one random story to its end."""
     chance = random.Random(seed)
     village = Village(chance, edges or chance.randint(1, FEW))
     for _ in range(steps):
-        await village.step(drops, wipes)
+        await village.step(drops, wipes, turns_back)
     await village.settle()
     assert not village.waits()
     village.check_log()
@@ -189,20 +196,21 @@ async def test_with_disconnects_nothing_handed_in_is_lost_doubled_or_swapped(see
     assert not village.live
 
 
+@pytest.mark.parametrize("turns_back", [0, 0.5], ids=["right clocks", "a clock turned back"])
 @pytest.mark.parametrize("drops", [0, 0.01], ids=["connected", "with disconnects"])
-@pytest.mark.parametrize("seed", range(60))
-async def test_after_a_wipe_everything_that_is_published_is_stored(seed: int, drops: float) -> None:
+@pytest.mark.parametrize("seed", range(40))
+async def test_after_a_wipe_everything_that_is_published_is_stored(seed: int, drops: float, turns_back: float) -> None:
     """Redis loses its data again and again while edges are connected: they count on, and nothing goes out live.
 
     What was published before a wipe may be stored again after it, once.
     """
-    village = await tell_story(seed, drops=drops, wipes=0.01)
+    village = await tell_story(seed, drops=drops, wipes=0.01, turns_back=turns_back)
 
     assert {number for number in village.owed if number >= village.wiped_at} <= set(village.log) <= village.owed
     assert not village.live
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 async def test_forty_edges_are_like_four(seed: int) -> None:
     """There are dozens of joins while an edge has a message in its hands: it is stored, once."""
     village = await tell_story(seed, steps=3000, edges=45)
@@ -211,7 +219,7 @@ async def test_forty_edges_are_like_four(seed: int) -> None:
     assert not village.live
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 async def test_an_edge_that_missed_very_many_joins_loses_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it hands in when the count of its epoch was forgotten goes out live: maybe twice, but it is not lost."""
     monkeypatch.setattr("tests.edge.world.RECENT_EPOCHS", 32)

@@ -103,7 +103,7 @@ class Redis:
             if self._must_wait(log, first_epoch):
                 return Adopted(done, "wait")
             if epoch > (log.epoch or 0):
-                log.epoch = log.unknown = max(epoch, self.microseconds // 1000)
+                log.epoch = log.unknown = self._unused_after(epoch)
             stored = self._stored_before(log, epoch, number)
             if stored is None or (number <= stored and (epoch, number) in log.gaps):
                 return Adopted(done, "skipped")
@@ -154,10 +154,14 @@ class Redis:
         self.send(name, b"\x01J1 %d" % log.epoch)
         return log.epoch
 
+    def _unused_after(self, epoch: int) -> int:
+        milliseconds, rest = divmod(self.microseconds, 1000)
+        return milliseconds if milliseconds > epoch else epoch + 1000 + rest
+
     def _must_wait(self, log: Log, first_epoch: int) -> bool:
         between = first_epoch - 1 - log.sealed
         joined = log.joined_at.get(first_epoch) if between > 0 else None
-        return joined is not None and self.microseconds // 1000 < joined + 400 + 100 * min(between, 10)
+        return joined is not None and 0 <= self.microseconds // 1000 - joined < 400 + 100 * min(between, 10)
 
     def _stored_before(self, log: Log, epoch: int, number: int) -> int | None:
         assert log.epoch is not None

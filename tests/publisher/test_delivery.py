@@ -20,11 +20,13 @@ class FakeScripts:
 
     def __init__(self) -> None:
         self.called = 0
+        self.messages: list[Message] = []
         self.go = asyncio.Event()
 
     async def publish(self, channel: str, message: Message, *, key: str, live: bool) -> Published:
         """Stand in for the publish script."""
         self.called += 1
+        self.messages.append(message)
         await self.go.wait()
         return Published(Position(1, 7), 2)
 
@@ -74,3 +76,14 @@ async def test_after_a_failure_the_rest_is_not_tried(delivery: Delivery, scripts
 def test_who_counts_as_connected(outcome: Outcome, connected: bool) -> None:
     """Subscribers decide; where they are unknown, edges do."""
     assert outcome.connected is connected
+
+
+@pytest.mark.parametrize("now", [1_795_540_228.5, 0.0, 1_795_540_228.5 + 3600])
+async def test_a_ttl_is_counted_from_the_publishers_clock(
+    delivery: Delivery, scripts: FakeScripts, monkeypatch: pytest.MonkeyPatch, now: float
+) -> None:
+    """Whatever that says: a publisher an hour ahead makes a message live an hour longer, and nothing else."""
+    monkeypatch.setattr("publisher.delivery.time", lambda: now)
+    scripts.go.set()
+    await delivery.publish([REQUEST._replace(ttl=1.5), REQUEST])
+    assert [message.expires for message in scripts.messages] == [int((now + 1.5) * 1000), 0]
