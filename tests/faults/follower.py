@@ -5,6 +5,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from tests.cluster.clients import JSONP_CALL, Connection, Json, RefusedError, SseClient, StreamClient
 from tests.faults.checker import END, Entry, Log
@@ -14,17 +15,26 @@ PAUSE = 0.05
 AWAY = (OSError, EOFError, http.client.HTTPException)
 
 
+class End(NamedTuple):
+    """How a connection ended under a client: with which edge, how it showed, and when."""
+
+    port: int
+    kind: str
+    at: float
+
+
 class Follower(threading.Thread):
     """One client of one channel; it goes through `ports` in turn and stops at the channel's last message.
 
-    `drops` counts connections that ended under it, `refused` the 503s, `connects` the (re)connections.
+    `ends` are the connections that ended under it, `refused` counts the 503s, `connects` the (re)connections.
     """
 
     def __init__(self, transport: str, ports: Sequence[int], channel: str) -> None:
         super().__init__(name=f"{transport} from port {ports[0]}", daemon=True)
         self.log = Log(self.name, channel)
         self.attached, self.over, self.finished = threading.Event(), threading.Event(), threading.Event()
-        self.drops = self.refused = self.connects = 0
+        self.ends: list[End] = []
+        self.refused = self.connects = 0
         self.error: BaseException | None = None
         self._transport = transport
         self._ports = ports
@@ -41,13 +51,19 @@ class Follower(threading.Thread):
             except RefusedError as error:
                 self.refused += 1
                 self.error = None if error.status == 503 else error
-            except AWAY:
-                self.drops += not self.over.is_set()
+            except AWAY as error:
+                if not self.over.is_set():
+                    self.ends.append(End(port, type(error).__name__, time.monotonic()))
             except Exception as error:  # a client that fails must fail its test
                 self.error = error
             if self.error is not None:
                 return
             self.over.wait(PAUSE)
+
+    @property
+    def drops(self) -> int:
+        """How many connections ended under it."""
+        return len(self.ends)
 
     @property
     def resets(self) -> int:

@@ -1,7 +1,9 @@
 """The network between us and Redis stalls, cuts, loses and doubles: a proxy in between does it on purpose."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -10,15 +12,18 @@ from tests.cluster.processes import Valkey, free_ports
 from tests.cluster.waiting import until
 from tests.faults.conftest import StartTrial
 from tests.faults.numbers import Record, note
-from tests.faults.proxy import Proxy
+from tests.faults.proxy import Hole, Proxy
 from tests.faults.trial import Trial
 
 pytestmark = pytest.mark.system
 
 ProxyTo = Callable[[int], Proxy]
 STALL = 10.0  # seconds
-KEYS = 1000
-REPAIRED = 0.5  # seconds; 0.05 on a machine at rest, but here clients and proxy are threads among many processes
+KEYS, WRITERS = 10_000, 8
+DETECTED = 7.0  # seconds: a probe every 5, which has 2
+LOOKING = 0.2  # seconds between two looks of ours, and until the processes get their turn
+REPAIRED = 0.05  # seconds after the next message of the channel
+ROUNDS = 3  # the median of which counts: clients and proxy are threads, and the machine does other things, too
 
 
 @pytest.fixture
@@ -51,25 +56,28 @@ def test_a_half_open_connection(start: StartTrial, valkey: Valkey, proxy: Proxy,
 
     note(record_property, summary, detected_after=detected, repaired_after=repaired, unseen_meanwhile=acknowledged)
     assert (summary.drops, summary.resets) == (0, 0)
-    assert detected <= 7.5  # 7 s, and half a one to look
+    assert detected <= DETECTED + LOOKING
     assert repaired <= 2.0
 
 
 def test_a_publisher_that_loses_its_answers(
     start: StartTrial, valkey: Valkey, proxy: Proxy, record_property: Record
 ) -> None:
-    """A third of Redis' answers never reach the publisher: with a key a retry publishes exactly once."""
+    """One in seven of Redis' answers never reaches the publisher: with a key a retry publishes exactly once."""
     trial = start(valkey=valkey, publisher_redis=proxy.url)
     trial.follow("room", transports=("stream",))
-    proxy.swallow = 0.3
-    with trial.writing(pause=0) as writer:
+    proxy.swallow = 1 / 7
+    with ExitStack() as writing:
+        for _ in range(WRITERS):
+            writing.enter_context(trial.writing(batch=5, pause=0))
         until(lambda: trial.ledger.count >= KEYS, 60)
     proxy.swallow = 0
     summary = trial.finish()
 
     note(record_property, summary, answers_cut=proxy.swallowed)
-    assert len(writer.refused) > KEYS / 10
+    assert proxy.swallowed > KEYS / 10
     assert summary.slowest_refusal <= 1.0
+    assert len(set(trial.ledger.acked["room"].values())) == len(trial.ledger.acked["room"]), "a key has two positions"
     for follower in trial.followers:
         assert len(set(follower.messages)) == len(follower.messages), "a key was published twice"
 
@@ -84,8 +92,9 @@ def test_lost_and_doubled_messages(start: StartTrial, valkey: Valkey, proxy: Pro
     proxy.lose = proxy.double = 0.0
     repairs = sum(edge.metric('comet_repairs_total{result="repaired"}') for edge in trial.cluster.edges)
     summary = trial.finish()
-    delays = repair_delays(trial, proxy)
-    p50, p99 = (delays[len(delays) * percent // 100] for percent in (50, 99))
+    at = [len(proxy.holes) * turn // ROUNDS for turn in range(ROUNDS + 1)]
+    delays = [repair_delays(trial, proxy.holes[begin:end]) for begin, end in pairwise(at)]
+    p50, p99 = [sorted(each[len(each) * percent // 100] for each in delays)[ROUNDS // 2] for percent in (50, 99)]
 
     note(record_property, summary, lost=proxy.lost, doubled=proxy.doubled, repairs=repairs, p50=p50, p99=p99)
     assert min(proxy.lost, proxy.doubled) > 10
@@ -94,13 +103,13 @@ def test_lost_and_doubled_messages(start: StartTrial, valkey: Valkey, proxy: Pro
     assert p99 <= REPAIRED
 
 
-def repair_delays(trial: Trial, proxy: Proxy) -> list[float]:
+def repair_delays(trial: Trial, holes: Sequence[Hole]) -> list[float]:
     """Return, sorted, how long after the next message of its channel each client got a message that its edge lost.
 
     Clients of the other edge had it before, for that edge had not lost it.
     """
     came = [{entry.seq: entry.at for entry in one.log.entries if entry.kind == "data"} for one in trial.followers]
-    delays = [at[hole.seq] - hole.shown_at for hole in proxy.holes for at in came if hole.seq in at]
+    delays = [at[hole.seq] - hole.shown_at for hole in holes for at in came if hole.seq in at]
     return sorted(delay for delay in delays if delay > 0)
 
 
