@@ -47,7 +47,7 @@ local function append(channel, payload, size, ttl, fields)
   local tag = tag_after(prev)
   call('HSET', top, 'o', offset, 't', tag)          -- the first write: out of memory is noticed here or never
   if number == 1 then call('DEL', log) end          -- what a log that is gone has left behind
-  if number % 100 < 2 or tag - prev > 6e7 then call('EXPIRE', top, math.max(86400, 10 * ttl)) end
+  if not prev or number % 100 == 0 or tag - prev > 6e7 then call('EXPIRE', top, math.max(86400, 10 * ttl)) end
   prev = prev or string.format('%.0f', tag - 1)     -- a new log: its genesis is the microsecond before
   local seq = offset .. '-' .. tag
   if fields.event or fields.expires then
