@@ -1,13 +1,26 @@
 """Positions: kept by clients, good on every edge, and never believed unless they can be proved."""
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import count
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 import pytest
+from websockets.sync.client import connect
 
-from tests.cluster.clients import JSONP_CALL, Connection, SseClient, StreamClient, get, poll
+from tests.cluster.clients import (
+    HOST,
+    JSONP_CALL,
+    READ_DEADLINE,
+    Connection,
+    Json,
+    SseClient,
+    StreamClient,
+    get,
+    poll,
+)
 from tests.cluster.processes import Cluster
 from tests.cluster.running import running
 from tests.cluster.waiting import until
@@ -18,6 +31,7 @@ from tests.faults.trial import Trial
 pytestmark = pytest.mark.system
 
 FUTURE = str(2**60)
+SCRIPT = re.compile(r"<script>parent\.show\((.*)\)</script>")
 _numbers = count(1)
 MALFORMED = {
     "words": "yesterday",
@@ -72,22 +86,53 @@ def room(trial: Trial) -> str:
     return name
 
 
-def told(transport: str, port: int, channel: str, since: str, messages: int) -> Told:
-    """Subscribe with a position, and read a welcome where there is one and so many objects more."""
-    if transport == "stream":
-        with StreamClient(port, channel, since=since) as stream:
-            got = [stream.next_object() for _ in range(messages)]
-        return Told([(item["type"], item.get("content", "")) for item in got], got[-1]["seq"])
+def told(transport: str, port: int, channel: str, since: str, messages: int, **query: str) -> Told:
+    """Subscribe with a position, if there is one, and read a welcome where there is one and so many objects more."""
     if transport == "sse":
-        with SseClient(port, channel, since=since) as sse:
-            events = [sse.next_event() for _ in range(messages)]
-        kinds = [event.get("event", "data") for event in events]
-        contents = [event["data"] if "event" not in event else "" for event in events]
-        return Told(list(zip(kinds, contents, strict=True)), events[-1]["id"])
-    answer = get(port, f"/{transport}", id=channel, since=since, callback="f")
+        return _told_by_events(port, channel, messages, since=since, **query)
+    query |= {"since": since} if since else {}
+    if transport in {"poll", "jsonp"}:
+        return _told_by_poll(transport, port, channel, **query)
+    read = {"stream": _read_stream, "iframe": _read_iframe, "ws": _read_websocket}[transport]
+    welcome, *got = read(port, channel, messages + 1, query)
+    assert welcome["type"] == "welcome"
+    return Told([(item["type"], item.get("content", "")) for item in got], got[-1]["seq"])
+
+
+def _told_by_events(port: int, channel: str, messages: int, **query: str) -> Told:
+    with SseClient(port, channel, **query) as sse:
+        events = [sse.next_event() for _ in range(messages)]
+    kinds = [event.get("event", "data") for event in events]
+    contents = [event["data"] if "event" not in event else "" for event in events]
+    return Told(list(zip(kinds, contents, strict=True)), events[-1]["id"])
+
+
+def _told_by_poll(transport: str, port: int, channel: str, **query: str) -> Told:
+    answer = get(port, f"/{transport}", id=channel, callback="f", **query)
     call = JSONP_CALL.fullmatch(answer.text)
     batch = json.loads(call[2]) if call else answer.json
     return Told([(item["type"], item.get("content", "")) for item in batch["messages"]], batch["seq"])
+
+
+def _read_stream(port: int, channel: str, objects: int, query: dict[str, str]) -> list[Json]:
+    with StreamClient(port, channel, **query) as stream:
+        return [*stream.welcomes, *[stream.next_object() for _ in range(objects - 1)]]
+
+
+def _read_iframe(port: int, channel: str, objects: int, query: dict[str, str]) -> list[Json]:
+    with Connection(port) as frame:
+        frame.ask("/iframe", {"id": channel, "callback": "show"} | query)
+        lines, got = frame.open(), []
+        while len(got) < objects:
+            found = SCRIPT.search(lines.readline().decode())
+            got += [json.loads(found[1])] if found else []
+    return got
+
+
+def _read_websocket(port: int, channel: str, objects: int, query: dict[str, str]) -> list[Json]:
+    address = f"ws://{HOST}:{port}/ws?{urlencode({'id': channel} | query)}"
+    with connect(address, proxy=None, open_timeout=READ_DEADLINE) as socket:
+        return [json.loads(socket.recv(timeout=READ_DEADLINE)) for _ in range(objects)]
 
 
 def data(*contents: str) -> list[tuple[str, str]]:
@@ -95,7 +140,7 @@ def data(*contents: str) -> list[tuple[str, str]]:
     return [("data", content) for content in contents]
 
 
-every_transport = pytest.mark.parametrize("transport", TRANSPORTS)
+every_transport = pytest.mark.parametrize("transport", [*TRANSPORTS, "iframe", "ws"])
 
 
 @every_transport
@@ -148,6 +193,31 @@ def test_history_is_the_last_messages(trial: Trial, room: str, history: str, cou
     batch = poll(trial.cluster.a.port, room, history=history, timeout="0")
 
     assert [item["content"] for item in batch["messages"]] == ["one", "two", "three"][3 - count :]
+
+
+@every_transport
+@pytest.mark.parametrize(("history", "contents"), [("2", ["two", "three"]), ("50", ["one", "two", "three"])])
+def test_every_transport_begins_with_the_last_messages(
+    trial: Trial, room: str, transport: str, history: str, contents: list[str]
+) -> None:
+    """`history=N` is the same everywhere, and its position is good to go on from."""
+    got = told(transport, trial.cluster.a.port, room, "", len(contents), history=history)
+    assert got.items == data(*contents)
+    trial.publish(room, "four")
+    assert told(transport, trial.cluster.b.port, room, got.seq, 1).items == data("four")
+
+
+@every_transport
+def test_what_has_expired_is_not_replayed(trial: Trial, room: str, transport: str) -> None:
+    """A message's own `ttl` ends its replay on every transport, from an edge's memory and from the log; no reset."""
+    (start,) = trial.publish(room, "before")
+    with Connection(trial.cluster.publisher.port) as publisher, StreamClient(trial.cluster.a.port, room) as live:
+        publisher.post("/pub", {"id": room, "content": "short-lived", "ttl": 0.2})
+        assert live.next_object()["content"] == "short-lived"
+        until(lambda: poll(trial.cluster.b.port, room, since=start, timeout="0")["messages"] == [])
+        trial.publish(room, "after")
+        for edge in trial.cluster.edges:
+            assert told(transport, edge.port, room, start, 1).items == data("after")
 
 
 @pytest.mark.parametrize("query", [{"since": "0"}, {"history": "10"}], ids=["since", "history"])
