@@ -3,10 +3,13 @@
 A client's log falls into segments. One begins with the first welcome or with a reset, and inside it each message is
 the very next one of the channel (I4), none comes twice (I6), and whatever the publisher acknowledged in between is
 there (I5). What is missing between two segments is covered by the reset that stands there.
+
+A plain PUBLISH is acknowledged without a position, but the messages of a channel are published one after the other: who
+missed one must have been told of a reset after it was published, before any later one came.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from operator import itemgetter
@@ -48,12 +51,23 @@ class Segment:
         return self.messages[-1][0] if self.messages else self.start
 
 
+class Plain(NamedTuple):
+    """A plain PUBLISH that reached an edge: its content, and when its publisher was told so."""
+
+    content: str
+    at: float
+
+
 class Ledger:
-    """What was published: every content that was tried, and position and content of all that was acknowledged."""
+    """What was published: every content that was tried, and position and content of all that was acknowledged.
+
+    `plain` holds, for each channel and in order, the plain messages that must arrive.
+    """
 
     def __init__(self) -> None:
         self.tried: set[str] = set()
         self.acked: dict[str, dict[Position, str]] = {}
+        self.plain: dict[str, list[Plain]] = {}
 
     def acknowledge(self, channel: str, seq: str, content: str) -> None:
         """Note that the publisher was told this position."""
@@ -106,6 +120,7 @@ class Checker:
             yield from _doubles(segment)
         yield from self._unknown(log)
         yield from self._missing(log, segments, complete)
+        yield from self._missing_plain(log)
 
     def _broken_links(self, channel: str, segment: Segment) -> Iterator[str]:
         """I4: offsets grow by one, and every client was led to a message from the same predecessor."""
@@ -141,6 +156,26 @@ class Checker:
         for tag, position, content in acked[first:last]:
             if position not in got and not content.startswith(END) and not _is_covered(tag, segments):
                 yield f"acknowledged and never seen: {position} {content!r}"
+
+    def _missing_plain(self, log: Log) -> Iterator[str]:
+        """I5: each plain message since the client came is there, or under a reset."""
+        plain = self._ledger.plain.get(log.channel, [])
+        order = {message.content: index for index, message in enumerate(plain)}
+        told = {entry.content for entry in log.entries if entry.kind == "data"}
+        since = log.entries[0].at if log.entries else 0.0
+        for message in plain:
+            if message.at > since and message.content not in told and not _has_reset_for(message, log.entries, order):
+                yield f"published plainly and never seen: {message.content!r}"
+
+
+def _has_reset_for(missed: Plain, entries: Sequence[Entry], order: Mapping[str, int]) -> bool:
+    """Say whether a reset was told after a plain message was published, and before any later one came."""
+    for entry in entries:
+        if entry.kind == "reset" and entry.at > missed.at:
+            return True
+        if entry.kind == "data" and order.get(entry.content, -1) > order[missed.content]:
+            return False
+    return False
 
 
 def _is_covered(tag: int, segments: Sequence[Segment]) -> bool:

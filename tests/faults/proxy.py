@@ -31,6 +31,7 @@ class Proxy:
         self._tls = tls
         self.port = 0
         self.lose = self.double = self.swallow = 0.0  # probabilities: per message, per message, per answer
+        self.spares_plain = False  # lose and double none but framed messages
         self.lost = self.doubled = self.swallowed = 0
         self.holes: list[Hole] = []
         self._random = random.Random(seed)
@@ -153,6 +154,8 @@ class Meddler:
         if not reply.startswith(MESSAGE) or PROBE in reply[:80]:
             return reply
         _, _, _, _, name, _, payload = reply.split(b"\r\n", 6)
+        if proxy.spares_plain and not payload.startswith(FRAME):
+            return reply
         if proxy.happens(proxy.lose):
             proxy.lost += 1
             if payload.startswith(FRAME):

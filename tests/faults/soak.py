@@ -7,33 +7,47 @@ Prints the seed and a line that sums up; ends with 1 if the checker found anythi
 
 import argparse
 import random
+import shutil
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import count
 from pathlib import Path
 
 from redis import RedisError
 
-from tests.cluster.processes import Cluster
+from tests.cluster.processes import Cluster, Valkey, free_ports
 from tests.cluster.running import running
 from tests.cluster.waiting import until
+from tests.faults.checker import Plain
 from tests.faults.conftest import AOF, SETTINGS
+from tests.faults.proxy import Proxy
 from tests.faults.trial import Trial
 
 CHANNELS = [f"room{number}" for number in range(4)]
 PLAIN = [f"plain{number}" for number in range(2)]  # these get plain PUBLISHes only
+EDGES = "abc"
 CALM = (0.5, 2.5)  # seconds between two faults
+COPIES = 0.3  # the share of faults after which Redis' data is kept for a roll-back
+IN_FLIGHT = 0.5  # seconds in which a plain message is surely stored
 
 
 class Faults:
-    """What can go wrong; each leaves the cluster running again."""
+    """What can go wrong; each leaves the cluster running again.
 
-    def __init__(self, cluster: Cluster, dice: random.Random) -> None:
+    `ends_in_doubt` are those after which a plain message may be lost that Redis has sent to edges: none of them has
+    stored it yet.
+    """
+
+    def __init__(self, cluster: Cluster, proxy: Proxy, folder: Path, dice: random.Random) -> None:
         self._cluster = cluster
+        self._proxy = proxy
+        self._copy = folder / "older"
         self._dice = dice
+        self.ends_in_doubt = {self.kill_redis, self.pause_redis, self.drop_subscriptions, self.roll_back}
 
     def kill_redis(self) -> None:
         """Kill Redis, which has an append-only file, and start it again."""
@@ -79,9 +93,37 @@ class Faults:
         with self._cluster.valkey.client() as redis:
             redis.delete(f"{{comet:{self._dice.choice(CHANNELS)}}}:{self._dice.choice(['top', 'log'])}")
 
-    def any_of_them(self) -> str:
-        """Do one at random; return its name."""
-        fault: Callable[[], None] = self._dice.choice(
+    def wipe_a_channel(self) -> None:
+        """Evict a channel's position and its history; a plain channel's, too."""
+        with self._cluster.valkey.client() as redis:
+            name = self._dice.choice(CHANNELS + PLAIN)
+            redis.delete(f"{{comet:{name}}}:top", f"{{comet:{name}}}:log")
+
+    def lose_and_double(self) -> None:
+        """Lose and double some stored messages on their way to the edges, for a while."""
+        self._proxy.lose = self._proxy.double = 0.03
+        time.sleep(self._dice.uniform(0.2, 1))
+        self._proxy.lose = self._proxy.double = 0.0
+
+    def keep_a_copy(self) -> None:
+        """Keep a copy of Redis' data for a roll-back."""
+        with self._cluster.valkey.client() as redis:
+            data = Path(redis.config_get("dir")["dir"]) / "appendonlydir"  # type: ignore[index]
+        shutil.rmtree(self._copy, ignore_errors=True)
+        shutil.copytree(data, self._copy)
+
+    def roll_back(self) -> None:
+        """Kill Redis and start it with the data of an earlier moment."""
+        with self._cluster.valkey.client() as redis:
+            data = Path(redis.config_get("dir")["dir"]) / "appendonlydir"  # type: ignore[index]
+        self._cluster.valkey.kill()
+        shutil.rmtree(data)
+        shutil.copytree(self._copy, data)
+        self._cluster.valkey.start()
+
+    def choose(self) -> Callable[[], None]:
+        """Return one at random."""
+        return self._dice.choice(
             [
                 self.kill_redis,
                 self.kill_an_edge,
@@ -90,53 +132,97 @@ class Faults:
                 self.pause_an_edge,
                 self.drop_subscriptions,
                 self.delete_a_key,
+                self.wipe_a_channel,
+                self.wipe_a_channel,
+                self.lose_and_double,
+                self.roll_back,
             ]
         )
-        fault()
-        return fault.__name__
 
 
 class PlainBackend(threading.Thread):
-    """A backend that knows nothing but PUBLISH, and does not care whether it worked."""
+    """A backend that knows nothing but PUBLISH; it keeps account of what must arrive.
+
+    What it published just before a fault after which messages may be lost is not held against anybody, nor what it
+    publishes until an edge has been subscribed again for a moment.
+    """
 
     def __init__(self, trial: Trial) -> None:
         super().__init__(daemon=True)
         self.over = threading.Event()
         self._trial = trial
+        self._lock = threading.Lock()
+        self._in_doubt, self._fault_is_over, self._heard_since = False, True, 0.0
+
+    @contextmanager
+    def doubting(self) -> Iterator[None]:
+        """Do something after which plain messages may be lost."""
+        with self._lock:
+            self._in_doubt, self._fault_is_over = True, False
+            for channel, plain in self._trial.ledger.plain.items():
+                recent = time.monotonic() - IN_FLIGHT
+                self._trial.ledger.plain[channel] = [one for one in plain if one.at < recent]
+        yield
+        self._fault_is_over, self._heard_since = True, 0.0
 
     def run(self) -> None:
-        """Publish to the plain channels in turn, in small bursts."""
+        """Publish to the plain channels in turn."""
         for number in count():
             if self.over.wait(0.01):
                 return
-            content = f"plain message {number}"
+            channel, content = PLAIN[number % len(PLAIN)], f"plain message {number}"
             self._trial.ledger.tried.add(content)
             try:
-                self._trial.cluster.valkey.publish(PLAIN[number % len(PLAIN)], content)
+                edges = self._trial.cluster.valkey.publish(channel, content)
             except (RedisError, OSError):
-                continue
+                edges = 0
+            with self._lock:
+                self._look_at(edges)
+                if edges and not self._in_doubt:
+                    self._trial.ledger.plain.setdefault(channel, []).append(Plain(content, time.monotonic()))
+
+    def _look_at(self, edges: int) -> None:
+        """End the doubt when an edge has been subscribed for a while."""
+        now = time.monotonic()
+        self._heard_since = (self._heard_since or now) if edges else 0.0
+        if self._fault_is_over and self._heard_since and now - self._heard_since > IN_FLIGHT:
+            self._in_doubt = False
 
 
 def soak(folder: Path, seconds: float, seed: int) -> str:
     """Run; return the line that sums up. Raises AssertionError with what the checker found."""
     dice = random.Random(seed)
     happened: dict[str, int] = {}
-    cluster = Cluster(folder, edges="abc", valkey_options=AOF, **SETTINGS)
+    valkey = Valkey(free_ports(1)[0], folder, *AOF)
+    proxy = Proxy(valkey.port, seed).start()
+    proxy.spares_plain = True  # edges number plain messages as Redis sends them: it loses none by itself
+    cluster = Cluster(folder, edges=EDGES, valkey=valkey, edge_redis=proxy.url, **SETTINGS)
     with running(cluster), Trial(cluster) as trial:
-        trial.follow(*CHANNELS, edges="abc", transports=("stream", "sse", "poll"))
-        trial.follow(*PLAIN, edges="abc", transports=("sse", "poll"))
-        faults, backend, ends = Faults(cluster, dice), PlainBackend(trial), time.monotonic() + seconds
+        trial.follow(*CHANNELS, edges=EDGES, transports=("stream", "sse", "poll"))
+        trial.follow(*PLAIN, edges=EDGES, transports=("sse", "poll"))
+        faults, backend = Faults(cluster, proxy, folder, dice), PlainBackend(trial)
+        ends = time.monotonic() + seconds
         backend.start()
         with trial.writing(channels=CHANNELS, batch=3, pause=0.01):
+            faults.keep_a_copy()
             while time.monotonic() < ends:
-                name = faults.any_of_them()
-                happened[name] = happened.get(name, 0) + 1
+                fault = faults.choose()
+                with backend.doubting() if fault in faults.ends_in_doubt else nullcontext():
+                    fault()
+                happened[fault.__name__] = happened.get(fault.__name__, 0) + 1
+                if dice.random() < COPIES:
+                    faults.keep_a_copy()
                 time.sleep(dice.uniform(*CALM))
         backend.over.set()
         backend.join()
         cluster.wait_ready()
         summary = trial.finish(30)
-    numbers = ", ".join(f"{name} {value}" for name, value in (summary._asdict() | happened).items())
+    plain = sum(map(len, trial.ledger.plain.values()))
+    assert plain, "no plain message was beyond doubt: nothing was checked of them"
+    numbers = ", ".join(
+        f"{name} {value}" for name, value in (summary._asdict() | {"plain_checked": plain} | happened).items()
+    )
+    proxy.stop()
     return f"seed {seed}: no violation; {numbers}"
 
 
