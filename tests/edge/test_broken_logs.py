@@ -1,6 +1,7 @@
 """What somebody else wrote into a channel's keys, on a real Valkey: that channel alone suffers, and not for long."""
 
 from collections.abc import AsyncIterator
+from urllib.parse import quote
 
 import pytest
 from redis.asyncio import Redis
@@ -111,3 +112,17 @@ async def test_a_log_that_is_no_stream_is_a_reset(edge: Edge, redis: Redis, name
         await subscribe(edge, "id=room")
         reader = await subscribe(edge, "id=room&since=1-1")
         assert await reader.object() == {"type": "reset", "id": "room", "seq": top}
+
+
+async def test_a_channel_that_redis_forbids_is_its_own_trouble(valkey_url: str, prefix: str, redis: Redis) -> None:
+    """Where Redis lets the edges touch some channels only, whoever asks for another keeps nobody else out."""
+    keys = [f"~{prefix}room*", f"~{{{prefix}room*"]
+    await redis.execute_command("ACL", "SETUSER", prefix, "on", ">pw", "+@all", "allchannels", *keys)
+    url = valkey_url.replace("redis://", f"redis://{quote(prefix)}:pw@")
+    async with running(url, prefix, count=1) as (edge,), subscribers() as subscribe:
+        forbidden = await subscribe(edge, "id=secret", welcomes=0)
+        allowed = [await subscribe(edge, f"id=room{number}") for number in range(3)]
+        assert b" 503 " in (await forbidden.rest()).partition(b"\r\n")[0]
+        await publish(redis, f"{prefix}room1".encode(), "hi")
+        assert (await allowed[1].object())["content"] == "hi"
+    await redis.execute_command("ACL", "DELUSER", prefix)

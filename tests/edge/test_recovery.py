@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from redis import RedisError, ResponseError
+from redis.exceptions import NoPermissionError
 
 from common.message import Message
 from common.position import START, Position
@@ -318,3 +319,36 @@ async def test_a_channel_that_cannot_be_read_is_asked_for_less_and_less(monkeypa
     while len(pauses) < 10:  # noqa: ASYNC110  # a look at a list: there is no event to wait for
         await asyncio.sleep(0)
     assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+
+
+async def test_a_channel_that_redis_forbids_is_found_by_halving(answered: list[str]) -> None:
+    """The others of its batch are read; where nothing is allowed, nothing is tried one by one."""
+    calls: list[int] = []
+
+    async def sync(wanted: Sequence[Wanted]) -> list[Reading]:
+        calls.append(len(wanted))
+        if any(each.channel == "forbidden" for each in wanted):
+            raise NoPermissionError("No permissions to access a key")
+        return [Synced(at(5), [])] * len(wanted)
+
+    synchronizer = Synchronizer(sync)
+    for number in range(BATCH - 1):
+        synchronizer.ask(wish(str(number), answered))
+    synchronizer.ask(Wish(Wanted("forbidden"), lambda synced: None, lambda: len(answered) < BATCH - 1))
+    async with asyncio.timeout(PATIENCE):
+        while len(answered) < BATCH - 1:  # noqa: ASYNC110  # a look at a list: there is no event to wait for
+            await asyncio.sleep(0)
+    assert sorted(calls) == sorted([BATCH, *[size for size in (64, 32, 16, 8, 4, 2, 1) for _ in range(2)]])
+
+
+async def test_what_redis_forbids_altogether_is_repeated(redis: Redis, answered: list[str]) -> None:
+    """A user that may not run scripts reads nothing; when that is put right the same wishes are answered."""
+    synchronizer = Synchronizer(redis.sync)
+    for name in ("a", "b"):
+        synchronizer.ask(wish(name, answered))
+    await redis.called(1)
+    await redis.fail(NoPermissionError("this user has no permissions to run the 'evalsha' command"))
+    await redis.called(2)
+    await redis.answer()
+    assert redis.calls == [["a", "b"], ["a", "b"]]
+    assert len(answered) == 2
