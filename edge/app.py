@@ -34,6 +34,7 @@ from edge.drain import Drain
 from edge.elsewhere import Elsewhere
 from edge.entrance import Entrance
 from edge.fanout import FanOut
+from edge.following import Follower
 from edge.front import Front
 from edge.holding import Holding
 from edge.hub import Hub
@@ -87,20 +88,25 @@ class Edge:
         synchronizer = Synchronizer(scripts.sync)
         adopter = Adopter(scripts.adopt, counters, clock) if settings.adopt and keeps_history else None
         entrance = Entrance(synchronizer, counters, keeps_history=keeps_history)
+        follower = Follower(
+            fanout,
+            synchronizer,
+            counters,
+            adopter=adopter,
+            max_message_bytes=settings.max_message_bytes,
+            keeps_history=keeps_history,
+        )
         self._hub = Hub(
             names,
             fanout,
             entrance,
-            synchronizer,
+            follower,
             counters,
             clock,
             self._loop.call_soon,
-            adopter=adopter,
             linger=settings.linger,
-            max_message_bytes=settings.max_message_bytes,
-            keeps_history=keeps_history,
         )
-        self._auditor = Auditor(self._hub, scripts.sync, settings.audit)
+        self._auditor = Auditor(self._hub.channels, follower.repair, scripts.sync, settings.audit)
         sessions = Sessions(self.id, self._seats)
         fanout.sign = sessions.sign
         self._holding = Holding(

@@ -7,13 +7,12 @@ look may catch a message between the log and our connection.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from redis import RedisError
 
 from common.scripts import Reading, Synced, Wanted
 from edge.channel import Channel, State
-from edge.hub import Hub
 
 BATCH = 250  # channels in one look: about a millisecond of Redis' time
 SECOND_LOOK_AFTER = 0.5
@@ -25,32 +24,34 @@ class Auditor:
 
     def __init__(
         self,
-        hub: Hub,
+        channels: Mapping[str, Channel],
+        repair: Callable[[Channel], None],
         sync: Callable[[Sequence[Wanted]], Awaitable[Sequence[Reading]]],
         period: float,
     ) -> None:
-        self._hub = hub
+        self._channels = channels
+        self._repair = repair
         self._sync = sync
         self._period = period
 
     async def run(self) -> None:
         """Audit for ever; edges drift apart, so that they do not ask together."""
         while True:
-            for channel in self._hub.channels.values():
+            for channel in self._channels.values():
                 channel.moved = False
             await asyncio.sleep(self._period * random.uniform(1 - JITTER, 1 + JITTER) / 2)
             await self.audit()
 
     async def audit(self) -> None:
         """Look at every channel that was quiet for half a period, spread over the other half."""
-        quiet = [channel for channel in self._hub.channels.values() if not channel.moved]
+        quiet = [channel for channel in self._channels.values() if not channel.moved]
         pause = self._period / 2 / (len(quiet) / BATCH + 1)
         for start in range(0, len(quiet), BATCH):
             suspects = await self._differing(quiet[start : start + BATCH])
             if suspects:
                 await asyncio.sleep(SECOND_LOOK_AFTER)
                 for channel in await self._differing(suspects):
-                    self._hub.repair(channel)
+                    self._repair(channel)
             await asyncio.sleep(pause)
 
     async def _differing(self, channels: list[Channel]) -> list[Channel]:

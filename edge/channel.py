@@ -22,7 +22,9 @@ NOBODY: dict[Any, Any] = {}
 
 RING_MESSAGES = 64  # what a poller may have missed between two polls without a read from Redis
 RING_BYTES = 262_144
+MESSAGE_BYTES = 200  # that a message takes besides its payload
 MOST_HELD = 10_000  # messages kept back during a sync; at more, the channel starts over
+MOST_HELD_BYTES = 8_388_608
 
 
 class State(IntEnum):
@@ -32,6 +34,12 @@ class State(IntEnum):
     SUBSCRIBING = 1  # SUBSCRIBE is sent, not acknowledged
     SYNCING = 2  # acknowledged; its place in the log is being read or repaired
     LIVE = 3  # every message that is published reaches us, or shows as a hole
+
+
+class Held(list[Message | Join]):
+    """Messages that are kept back, and what they weigh together."""
+
+    weight = 0
 
 
 class Channel:
@@ -177,22 +185,22 @@ class Channel:
         """Say whether a message that was held back is covered by the sync already."""
         return isinstance(message, Message) and self.last is not None and 0 < message.offset <= self.last.offset
 
-    def advance(self, message: Message) -> None:
-        """Step to the very next stored message and remember it."""
+    def advance(self, message: Message, most_bytes: int = RING_BYTES) -> None:
+        """Step to the very next stored message and remember it, as far as so many bytes go."""
         self.last, self.moved = Position(message.offset, message.tag), True
         if self.ring is NOTHING:
             self.ring = []
         self.ring.append(message)
-        self.ring_bytes += len(message.payload)
-        if len(self.ring) >= 2 * RING_MESSAGES or self.ring_bytes > RING_BYTES:
-            self._shorten_ring()
+        self.ring_bytes += _weight(message)
+        if len(self.ring) >= 2 * RING_MESSAGES or self.ring_bytes > most_bytes:
+            self._shorten_ring(most_bytes)
 
     def hold(self, message: Message | Join) -> bool:
         """Keep a message back until a sync has shown where it belongs; say whether there was room for it."""
-        if self.held is NOTHING:
-            self.held = []
-        self.held.append(message)
-        return len(self.held) <= MOST_HELD
+        held = self.held = self.held if isinstance(self.held, Held) else Held()
+        held.append(message)
+        held.weight += _weight(message)
+        return len(held) <= MOST_HELD and held.weight <= MOST_HELD_BYTES
 
     def on_join_frame(self, epoch: int) -> bool:
         """Begin to count from one; what was seen before our own join is left to the edges that joined earlier.
@@ -218,12 +226,12 @@ class Channel:
         self.state, self.attempt, self.held = State.STALE, 0, NOTHING
         self.joined = self.first_epoch = self.epoch = self.counted = 0
 
-    def _shorten_ring(self) -> None:
+    def _shorten_ring(self, most_bytes: int) -> None:
         """Forget the oldest messages, many at once; the newest stays even if it is large."""
         keep = self.ring[-RING_MESSAGES:]
-        size = sum(len(message.payload) for message in keep)
-        while size > RING_BYTES // 2 and len(keep) > 1:
-            size -= len(keep.pop(0).payload)
+        size = sum(map(_weight, keep))
+        while size > most_bytes // 2 and len(keep) > 1:
+            size -= _weight(keep.pop(0))
         self.ring, self.ring_bytes = keep, size
 
     def saw(self, message: Message) -> bool:
@@ -255,6 +263,11 @@ class Channel:
             return None
         before = self.ring[index - 1].tag if index else self.ring[0].prev
         return self.ring[index:] if since.tag in (before, 0) else None
+
+
+def _weight(message: Message | Join) -> int:
+    """Return about how many bytes of memory a message takes."""
+    return MESSAGE_BYTES + len(message.payload) if isinstance(message, Message) else MESSAGE_BYTES
 
 
 def proven(since: Position, top: Position, messages: Sequence[Message]) -> bool:

@@ -1,37 +1,33 @@
 """The hub: which channels this edge listens to in Redis, who listens to them here, and what each is told.
 
 A channel goes ABSENT -> STALE -> SUBSCRIBING -> SYNCING -> LIVE and, when its last subscriber is gone long enough,
-back to ABSENT; it is STALE again while the Redis connection is down. Everything here is plain synchronous code run
+back to ABSENT; it is STALE again while the Redis connection is down. How a channel goes along its log, and how what is
+missing is repaired, stands in edge/following.py. Everything here is plain synchronous code run
 from the event loop: between two calls the state is consistent, and no call waits for anybody.
 
 H1  A subscriber enters a channel only when it is LIVE: after the welcome nothing published is missed.
-H2  An acknowledgement or a sync result counts only for the attempt it was made for (I8).
-H3  A message that chains goes out, even before the channel is LIVE again; one seen before is dropped; anything else
-    starts one repair for all subscribers of the channel, who get what was missing, or a reset (I3, I4, I6).
-H4  Nobody joins a channel between the taking of a message and the beginning of its fan-out, so a newcomer never
+H2  An acknowledgement counts only for the attempt it was made for (I8).
+H3  Nobody joins a channel between the taking of a message and the beginning of its fan-out, so a newcomer never
     gets a message from before its start.
-H5  The edge is subscribed to exactly the channels somebody here listens to or left less than a linger ago (I9).
-H6  Who is seated may `join` one channel more, like everybody else (H1, H4), or `part` from one.
+H4  The edge is subscribed to exactly the channels somebody here listens to or left less than a linger ago (I9).
+H5  Who is seated may `join` one channel more, like everybody else (H1, H3), or `part` from one.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from itertools import count, islice
 from typing import Protocol
 
 from common.channels import Names
 from common.errors import FrameError
-from common.message import Join, Message, decode
+from common.message import Message, decode
 from common.position import Position
-from common.scripts import Synced, Wanted
-from edge.adoption import Adopter
-from edge.channel import NOBODY, NOTHING, Channel, State, proven
+from edge.channel import NOBODY, Channel, State
 from edge.counters import Counters
-from edge.entrance import Entrance, data_item, missed_items
+from edge.entrance import Entrance, data_item
 from edge.fanout import FanOut
+from edge.following import Follower
 from edge.framing import Framing, Item
 from edge.opening import Joining, Opening
-from edge.recovery import Synchronizer, Wish
 from edge.request import SubscribeRequest
 from edge.seats import Seat
 from edge.wheel import Wheel
@@ -71,15 +67,12 @@ class Hub:
         names: Names,
         fanout: FanOut,
         entrance: Entrance,
-        synchronizer: Synchronizer,
+        follower: Follower,
         counters: Counters,
         clock: Callable[[], float],
         call_soon: Callable[..., object],
         *,
-        adopter: Adopter | None = None,
         linger: float,
-        max_message_bytes: int,
-        keeps_history: bool,
     ) -> None:
         self.channels: dict[str, Channel] = {}
         self.bus: Subscriptions  # set by the app: bus and hub know each other
@@ -90,16 +83,14 @@ class Hub:
         self._names = names
         self._fanout = fanout
         self._entrance = entrance
-        entrance.repair = self.repair
-        fanout.on_begun = self._admit
-        self._synchronizer = synchronizer
+        entrance.repair = follower.repair
+        fanout.on_begun = follower.on_live = self._admit
+        follower.on_astray = self._subscribe
+        self._follower = follower
         self._counters = counters
         self._clock = clock
         self._call_soon = call_soon
-        self._adopter = adopter
         self._linger = linger
-        self._max_message_bytes = max_message_bytes
-        self._keeps_history = keeps_history
         self._attempts = count(1)
 
     # A subscriber comes and goes.
@@ -183,6 +174,7 @@ class Hub:
             elif not channel.occupied and self.channels.get(channel.name) is channel:
                 del self.channels[channel.name]
                 channel.attempt = 0
+                self._follower.let_go(channel)
                 self.bus.unsubscribe(self._names.channel(channel.name))
 
     # Redis speaks: the bus' consumer.
@@ -199,21 +191,17 @@ class Hub:
             return
         if isinstance(message, Message) and message.inbox:
             self.on_receipt(message.inbox, channel.reached(message, self._clock()))
-        self._take_or_hold(channel, message)
+        self._follower.take(channel, message)
 
     def on_read_end(self) -> None:
         """Write what this read from Redis brought."""
         self._fanout.flush()
 
     def on_subscribed(self, name: bytes, attempt: int) -> None:
-        """Redis acknowledged: from here on every message arrives; now find out where the log stands."""
+        """Redis acknowledged: from here on every message arrives (H2)."""
         channel = self.channels.get(self._names.name_of(name))
-        if channel is None or channel.attempt != attempt:
-            return
-        if self._keeps_history:
-            self._sync(channel, join=self._adopter is not None)
-        else:
-            self._go_live(channel)
+        if channel is not None and channel.attempt == attempt:
+            self._follower.begin(channel)
 
     def on_up(self) -> None:
         """Ask for every channel again, those with subscribers first."""
@@ -222,7 +210,7 @@ class Hub:
 
     def on_down(self) -> None:
         """Keep the subscribers and wait for the connection; nothing that is under way counts any more."""
-        self._synchronizer.forget()
+        self._follower.forget()
         self._entrance.hold_readers()
         for channel in self.channels.values():
             channel.forget_subscription()
@@ -231,43 +219,6 @@ class Hub:
         channel.forget_subscription()
         channel.state, channel.attempt = State.SUBSCRIBING, next(self._attempts)
         self.bus.subscribe(self._names.channel(channel.name), channel.attempt)
-
-    def _take_or_hold(self, channel: Channel, message: Message | Join) -> None:
-        """Take a message, or keep it back until its channel is live."""
-        if channel.takes_now(message):
-            self._take(channel, message)
-        elif not channel.hold(message):
-            self._subscribe(channel)
-
-    def _take(self, channel: Channel, message: Message | Join) -> None:
-        """Hand a message of a live channel on, drop it, or start a repair (H3)."""
-        if isinstance(message, Join):
-            if not channel.on_join_frame(message.epoch):
-                self._subscribe(channel)
-        elif not message.offset:
-            self._take_live(channel, message)
-        elif channel.chains(message):
-            channel.advance(message)
-            self._fanout.add(channel, data_item(channel.name, message))
-        elif not self._keeps_history:
-            self._fanout.add(channel, data_item(channel.name, message))
-        elif not channel.saw(message):
-            # What does not chain was in the log before it was sent: the sync will bring it, or show a reset.
-            self._sync(channel)
-
-    def _take_live(self, channel: Channel, message: Message) -> None:
-        """Hand on a message without a position; a bare one is first offered to the log, which sends it again."""
-        if len(message.payload) > self._max_message_bytes:
-            self._counters.dropped_total["too_large"] += 1
-        elif not message.bare or self._adopter is None:
-            self._fanout.add(channel, data_item(channel.name, message))
-        elif (bare := channel.count_bare(message.payload)) is not None:
-            self._adopter.hand_in(channel, bare)
-
-    def repair(self, channel: Channel) -> None:
-        """Compare a live channel with its log and give its subscribers what is missing."""
-        if channel.state is State.LIVE and self._keeps_history:
-            self._sync(channel)
 
     def on_not_adopted(self, name: str, messages: list[bytes]) -> None:
         """Hand on live what could not be stored."""
@@ -278,58 +229,8 @@ class Hub:
             self._fanout.add(channel, data_item(name, Message(payload)))
         self._fanout.flush()
 
-    def _sync(self, channel: Channel, *, join: bool = False) -> None:
-        """Read where the log stands, and what it holds after our place in it."""
-        channel.state = State.SYNCING
-        wanted = Wanted(channel.name, channel.last.offset if channel.last else None, join)
-        done = partial(self._on_synced, channel, channel.attempt, channel.last)
-        self._synchronizer.ask(Wish(wanted, done, partial(channel.is_syncing, channel.attempt)))
-
-    def _on_synced(self, channel: Channel, attempt: int, stood: Position | None, synced: Synced) -> None:
-        """Bring a channel up to its log; it `stood` there when the log was asked, and may have gone on since."""
-        if not channel.is_syncing(attempt):
-            return
-        channel.joined = synced.epoch or channel.joined
-        last, top = channel.last, synced.top
-        if last is None:
-            channel.restart(top)
-        elif last != stood and top.offset < last.offset:  # read before the messages that chained since
-            if channel.tail(top) is None:
-                self._sync(channel)  # they are more than the ring holds
-                return
-        elif last != top:
-            self._repair(channel, last, synced)
-        self._go_live(channel)
-
-    def _repair(self, channel: Channel, last: Position, synced: Synced) -> None:
-        """Give every subscriber what the channel missed, or tell them that it cannot be known."""
-        missed = [message for message in synced.messages if message.offset > last.offset]
-        if proven(last, synced.top, missed):
-            self._counters.repairs_total["repaired"] += bool(missed)
-            for message in missed:
-                channel.advance(message)
-            for item in missed_items(channel, missed):
-                self._fanout.add(channel, item)
-        else:
-            self._counters.repairs_total["reset"] += 1
-            channel.restart(synced.top)
-            self._fanout.add(channel, Item("reset", channel.name, seq=channel.cursor, cursor=channel.cursor))
-
-    def _go_live(self, channel: Channel) -> None:
-        """Take what was held back, write it, and let in who waited (H4)."""
-        channel.state = State.LIVE
-        held, channel.held = channel.held, NOTHING
-        for message in held:
-            if channel.state is not State.LIVE and isinstance(message, Message) and message.offset:
-                continue  # a hole was found just now: the sync that was asked for will read this one, too
-            if not channel.is_past(message):
-                self._take_or_hold(channel, message)
-        if channel.fresh:
-            self._fanout.flush()
-        self._admit(channel)
-
     def _admit(self, channel: Channel) -> None:
-        """Let in who waited, some in a turn, unless messages were taken that are not on their way yet (H4)."""
+        """Let in who waited, some in a turn, unless messages were taken that are not on their way yet (H3)."""
         if not channel.waiting or channel.state is not State.LIVE or channel.fresh:
             return
         for opening, index in list(islice(channel.waiting.items(), AT_ONCE)):

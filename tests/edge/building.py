@@ -20,6 +20,7 @@ from edge.counters import Counters
 from edge.elsewhere import Elsewhere
 from edge.entrance import Entrance
 from edge.fanout import FanOut, Policy
+from edge.following import Follower
 from edge.front import Front
 from edge.head import Request
 from edge.holding import Holding
@@ -240,17 +241,16 @@ class SmallEdge:
         )
         synchronizer = Synchronizer(self.log.sync)
         entrance = Entrance(synchronizer, self.counters, keeps_history=keeps_history)
+        follower = Follower(fanout, synchronizer, self.counters, max_message_bytes=1000, keeps_history=keeps_history)
         self.hub = self.bus.hub = Hub(
             self.names,
             fanout,
             entrance,
-            synchronizer,
+            follower,
             self.counters,
             self.clock,
             self.loop.call_soon,
             linger=linger,
-            max_message_bytes=1000,
-            keeps_history=keeps_history,
         )
         self.sessions = Sessions("edge", self.seats)
         fanout.sign = self.sessions.sign

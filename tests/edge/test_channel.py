@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from common.message import Join, Message
 from common.position import START, Position, unproven
 from common.scripts import Bare
-from edge.channel import MOST_HELD, NOTHING, RING_BYTES, RING_MESSAGES, Channel, State, proven
+from edge.channel import (
+    MESSAGE_BYTES,
+    MOST_HELD,
+    MOST_HELD_BYTES,
+    NOTHING,
+    RING_BYTES,
+    RING_MESSAGES,
+    Channel,
+    State,
+    proven,
+)
 from tests.edge.building import at, channel_at, log, stored
 
 
@@ -128,7 +138,8 @@ def test_the_ring_is_bounded_in_bytes() -> None:
     channel = channel_at(0)
     for offset in range(1, 40):
         channel.advance(stored(offset, b"x" * 65_536))
-        assert channel.ring_bytes == sum(len(message.payload) for message in channel.ring) <= RING_BYTES
+        weight = sum(MESSAGE_BYTES + len(message.payload) for message in channel.ring)
+        assert channel.ring_bytes == weight <= RING_BYTES
     assert channel.last == at(39)
 
 
@@ -154,6 +165,16 @@ def test_what_is_held_back_is_bounded() -> None:
     channel = channel_at(0)
     assert all(channel.hold(stored(1)) for _ in range(MOST_HELD))
     assert not channel.hold(stored(1))
+
+
+def test_what_is_held_back_is_bounded_in_bytes_too() -> None:
+    """A few hundred of the largest messages are as much as thousands of small ones."""
+    channel, large = channel_at(0), b"x" * 65_536
+    most = MOST_HELD_BYTES // (MESSAGE_BYTES + len(large))
+    assert all(channel.hold(stored(1, large)) for _ in range(most))
+    assert not channel.hold(stored(1, large))
+    channel.forget_subscription()
+    assert channel.hold(stored(1, large))
 
 
 def test_pollers_away_count_until_they_are_overdue() -> None:

@@ -25,6 +25,7 @@ from edge.channel import State
 from edge.counters import Counters
 from edge.entrance import Entrance
 from edge.fanout import FanOut, stamp
+from edge.following import Follower
 from edge.framing import Framing, Item, Variant
 from edge.holding import standing
 from edge.hub import Hub
@@ -371,18 +372,23 @@ class Edge:
         fanout = FanOut(self.seats, counters, self.clock, self.do_later, away=30)  # type: ignore[arg-type]
         entrance = Entrance(self, counters, keeps_history=True)  # type: ignore[arg-type]
         self.adopter = Adopter(self.adopt, counters, self.clock, sleep=sleep) if adopts else None
+        self.follower = Follower(
+            fanout,
+            self,  # type: ignore[arg-type]
+            counters,
+            adopter=self.adopter,
+            max_message_bytes=1000,
+            keeps_history=True,
+        )
         self.hub = Hub(
             NAMES,
             fanout,
             entrance,
-            self,  # type: ignore[arg-type]
+            self.follower,
             counters,
             self.clock,
             lambda action, channel: self.do_later(0, partial(action, channel)),
-            adopter=self.adopter,
             linger=30,
-            max_message_bytes=1000,
-            keeps_history=True,
         )
         self.hub.bus = self
         self.fanout = fanout
@@ -536,7 +542,7 @@ class Edge:
         """Do what the auditor does, with both looks at once."""
         for name, channel in list(self.hub.channels.items()):
             if channel.state is State.LIVE and self.redis.top(name) != channel.last:
-                self.hub.repair(channel)
+                self.follower.repair(channel)
 
 
 _FDS = count(10)
