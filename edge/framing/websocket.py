@@ -22,7 +22,6 @@ class WebSocketFraming(Framing):
         self.heartbeat = _frame(Opcode.PING, b"")
         self.end = close_frame(CloseCode.NORMAL_CLOSURE)
         self.too_slow = close_frame(CloseCode.TRY_AGAIN_LATER, TOO_SLOW)
-        self.end = close_frame(CloseCode.NORMAL_CLOSURE)
         self._farewell = close_frame(CloseCode.SERVICE_RESTART, GOING_AWAY)
 
     def head(self, retry_ms: int, key: str = "") -> bytes:
