@@ -20,6 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from common.logs import get_logger
 from common.scripts import Adopted, Bare
+from common.tasks import end
 from edge.channel import Channel
 from edge.counters import Counters
 
@@ -67,6 +68,12 @@ class Adopter:
         queue.append(Handed(bare, channel.first_epoch, self._clock()))
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run())
+
+    async def finish(self, seconds: float) -> None:
+        """Give what is on its way into the log so many seconds: nobody else may have seen it."""
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=seconds)
+            await end(self._task)
 
     async def _run(self) -> None:
         while self._queues:

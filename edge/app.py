@@ -51,6 +51,7 @@ from edge.shedding import Shedder
 from edge.turning import turn
 
 GOODBYE = 1.0  # seconds that the last bytes get at the end
+LAST_ADOPTIONS = 1.0  # seconds that plain messages get which are on their way into the log
 MOST_CONTROL_BYTES = 65_536  # of a request, without the message it may carry
 ESCAPED = 6  # bytes that one byte of a message may take in JSON: \u0000
 GC_THRESHOLD = 50_000  # a full collection looks at every seat; there are no cycles worth looking for that often
@@ -87,6 +88,7 @@ class Edge:
         keeps_history = settings.history_size > 0
         synchronizer = Synchronizer(scripts.sync)
         adopter = Adopter(scripts.adopt, counters, clock) if settings.adopt and keeps_history else None
+        self._adopter = adopter
         entrance = Entrance(synchronizer, counters, keeps_history=keeps_history)
         follower = Follower(
             fanout,
@@ -236,6 +238,8 @@ class Edge:
         await self._wait_for_goodbyes()
         await self._elsewhere.stop()
         await end(*self._tasks)
+        if self._adopter is not None:
+            await self._adopter.finish(LAST_ADOPTIONS)
         if self._tasks:  # else it never began
             await self._announcer.withdraw()
         for seat in self._seats:

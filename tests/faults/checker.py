@@ -52,7 +52,10 @@ class Segment:
 
 
 class Plain(NamedTuple):
-    """A plain PUBLISH that reached an edge: its content, and when its publisher was told so."""
+    """A plain PUBLISH that reached an edge: its content, and when it was sent.
+
+    Not when its publisher was told so: by then an edge may have stored it, and told its subscribers of a reset over it.
+    """
 
     content: str
     at: float

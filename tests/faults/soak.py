@@ -39,7 +39,7 @@ class Faults:
     """What can go wrong; each leaves the cluster running again.
 
     `ends_in_doubt` are those after which a plain message may be lost that Redis has sent to edges: none of them has
-    stored it yet.
+    stored it yet. Those `of_one_edge` are of that kind while a channel has no other.
     """
 
     def __init__(self, cluster: Cluster, proxy: Proxy, folder: Path, dice: random.Random) -> None:
@@ -48,6 +48,7 @@ class Faults:
         self._copy = folder / "older"
         self._dice = dice
         self.ends_in_doubt = {self.kill_redis, self.pause_redis, self.drop_subscriptions, self.roll_back}
+        self.of_one_edge = {self.kill_an_edge, self.end_an_edge, self.pause_an_edge}
 
     def kill_redis(self) -> None:
         """Kill Redis, which has an append-only file, and start it again."""
@@ -144,7 +145,7 @@ class PlainBackend(threading.Thread):
     """A backend that knows nothing but PUBLISH; it keeps account of what must arrive.
 
     What it published just before a fault after which messages may be lost is not held against anybody, nor what it
-    publishes until an edge has been subscribed again for a moment.
+    publishes until an edge has been subscribed again for a moment: one that has just come has not begun to count.
     """
 
     def __init__(self, trial: Trial) -> None:
@@ -153,6 +154,12 @@ class PlainBackend(threading.Thread):
         self._trial = trial
         self._lock = threading.Lock()
         self._in_doubt, self._fault_is_over, self._heard_since = False, True, 0.0
+        self._alone_at = 0.0
+
+    @property
+    def hangs_by_one_edge(self) -> bool:
+        """Say whether a channel has had fewer than two edges in the last moment."""
+        return time.monotonic() - self._alone_at < IN_FLIGHT
 
     @contextmanager
     def doubting(self) -> Iterator[None]:
@@ -172,6 +179,7 @@ class PlainBackend(threading.Thread):
                 return
             channel, content = PLAIN[number % len(PLAIN)], f"plain message {number}"
             self._trial.ledger.tried.add(content)
+            at = time.monotonic()
             try:
                 edges = self._trial.cluster.valkey.publish(channel, content)
             except (RedisError, OSError):
@@ -179,11 +187,13 @@ class PlainBackend(threading.Thread):
             with self._lock:
                 self._look_at(edges)
                 if edges and not self._in_doubt:
-                    self._trial.ledger.plain.setdefault(channel, []).append(Plain(content, time.monotonic()))
+                    self._trial.ledger.plain.setdefault(channel, []).append(Plain(content, at))
 
     def _look_at(self, edges: int) -> None:
         """End the doubt when an edge has been subscribed for a while."""
         now = time.monotonic()
+        if edges < 2:
+            self._alone_at = now
         self._heard_since = (self._heard_since or now) if edges else 0.0
         if self._fault_is_over and self._heard_since and now - self._heard_since > IN_FLIGHT:
             self._in_doubt = False
@@ -207,7 +217,8 @@ def soak(folder: Path, seconds: float, seed: int) -> str:
             faults.keep_a_copy()
             while time.monotonic() < ends:
                 fault = faults.choose()
-                with backend.doubting() if fault in faults.ends_in_doubt else nullcontext():
+                is_alone = fault in faults.of_one_edge and backend.hangs_by_one_edge
+                with backend.doubting() if is_alone or fault in faults.ends_in_doubt else nullcontext():
                     fault()
                 happened[fault.__name__] = happened.get(fault.__name__, 0) + 1
                 if dice.random() < COPIES:
