@@ -16,6 +16,20 @@ MAX_BODY_BYTES = 16384
 
 CHANGE_PATH = "/sub/"  # and a session: POST changes its channels
 HEAD_END = b"\r\n\r\n"
+# Headers that hold one value, not a list: of two that differ nobody can say which is meant.
+SINGLE = frozenset(
+    {
+        "authorization",
+        "content-length",
+        "content-type",
+        "last-event-id",
+        "origin",
+        "referer",
+        "sec-fetch-site",
+        "sec-websocket-key",
+        "sec-websocket-version",
+    }
+)
 _PLAIN_LINE = re.compile(rb"GET (/[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*) HTTP/1\.1")
 
 
@@ -49,10 +63,19 @@ class _Collector:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self.count += 1
-        key = name.decode("latin-1").lower()
-        if key == "host" and key in self.headers:
-            raise BadRequestError("a request has one Host header, this one has several")
-        self.headers[key] = value.decode("latin-1").rstrip(" \t")
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t")
+        self.headers[key] = _joined(key, self.headers[key], text) if key in self.headers else text
+
+
+def _joined(key: str, before: str, more: str) -> str:
+    """Return the value of a header that comes once more: lists are joined (RFC 9110 section 5.3)."""
+    if key == "host":
+        raise BadRequestError("a request has one Host header, this one has several")
+    if key not in SINGLE:
+        return f"{before}, {more}"
+    if before != more:
+        raise BadRequestError(f"{key.title()}: give one value; this request has several that differ")
+    return before
 
 
 def check_unfinished(data: bytes) -> None:

@@ -61,7 +61,7 @@ def parse_subscribe(request: Request) -> SubscribeRequest:
 
 
 def _accepts_events(headers: dict[str, str]) -> bool:
-    return "text/event-stream" in headers.get("accept", "")
+    return "text/event-stream" in headers.get("accept", "").lower()
 
 
 @lru_cache(maxsize=256)

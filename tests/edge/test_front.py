@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import random
+from itertools import pairwise
 from unittest.mock import Mock
 
 import pytest
@@ -95,6 +97,37 @@ async def test_a_request_may_come_in_pieces(edge: SmallEdge) -> None:
         await client.send(bytes([byte]))
         await edge.turns(3)
     assert (await client.answer()).status == 200
+
+
+SPOKEN = [
+    head(POLL + "&timeout=0", "Accept: */*", "Accept: text/html"),
+    head("/nowhere", "Connection: keep-alive", "Connection: foo"),
+    head(POLL + "&timeout=0", "Origin: https://a.example", "Origin: https://a.example"),
+    head("/poll?id=a&timeout=0", "Last-Event-ID: 0-100", "Connection: foo", "Connection: close"),
+]
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_requests_may_be_cut_anywhere(edge: SmallEdge, seed: int) -> None:
+    """Several requests, with headers on several lines, give the same answers however the network cuts them."""
+    chance, client = random.Random(seed), await edge.connect()
+    data = b"".join(SPOKEN)
+    cuts = sorted(chance.sample(range(1, len(data)), 12))
+    for start, end in pairwise([0, *cuts, len(data)]):
+        await client.send(data[start:end])
+        await edge.turns(chance.randint(1, 3))
+    assert [(await client.answer()).status for _ in SPOKEN] == [200, 404, 200, 200]
+    assert await client.rest() == b""
+
+
+async def test_a_second_origin_is_no_way_around_the_list() -> None:
+    """With two that differ nobody is let in, whichever stands first; the same twice is one."""
+    async with small_edge(allowed_origins=("https://a.example",)) as edge:
+        good, bad = "Origin: https://a.example", "Origin: https://b.example"
+        asked = [(good, bad), (bad, good), (good, good)]
+        answers = [await (await edge.connect()).ask(head(POLL + "&timeout=0", *lines)) for lines in asked]
+        assert [answer.status for answer in answers] == [400, 400, 200]
+        assert answers[0].json["content"].startswith("Origin: ")
 
 
 async def test_a_preflight_is_answered(edge: SmallEdge) -> None:

@@ -60,6 +60,24 @@ async def test_a_bad_handshake_is_refused(edge: SmallEdge, headers: tuple[str, .
     assert ACCEPT.encode() in await client.until(b"\r\n\r\n")
 
 
+async def test_a_handshakes_headers_may_be_on_several_lines(edge: SmallEdge) -> None:
+    """Connection and Upgrade are lists, as a proxy may have added to them."""
+    client = await edge.connect()
+    await client.send(
+        head("/ws?id=room", "Connection: keep-alive", *HANDSHAKE, "Upgrade: h2c", "Sec-WebSocket-Protocol: x")
+    )
+    assert ACCEPT.encode() in await client.until(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("line", ["Sec-WebSocket-Version: 8", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="])
+async def test_a_handshake_has_one_version_and_one_key(edge: SmallEdge, line: str) -> None:
+    """RFC 6455 section 11.3: of two that differ none is right."""
+    client = await edge.connect()
+    answer = await client.ask(head("/ws?id=room", *HANDSHAKE, line))
+    assert answer.status == 400
+    assert answer.json["content"].lower().startswith(line.partition(":")[0].lower())
+
+
 async def test_a_handshake_needs_http_1_1(edge: SmallEdge) -> None:
     """RFC 6455 section 4.2.1 wants at least HTTP/1.1."""
     client = await edge.connect()
