@@ -24,6 +24,7 @@ def plan_for(request: Request, origins: Origins, *, closing: bool) -> Plan:
     """
     origin = origins.admit(request.headers.get("origin", ""))
     asked = parse_subscribe(request)
+    origins.admit_page(asked.transport, request.headers)
     return Plan(asked, framing_for(asked.transport, _variant(request, asked, origins, origin, closing)))
 
 

@@ -28,7 +28,7 @@ CONTENT_TYPES = {
 PLAIN = "text/plain"
 OWN_ORIGIN = "/"  # an edge URL: the load balancer serves page and edges under one name
 LOOPBACK = "127.0.0.1"
-HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer"}
+HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin"}
 _HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?")
 
 

@@ -16,6 +16,8 @@ from tests.cluster.waiting import until
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]  # Chromium, on a machine that does ten other things
 
 REFUSED = re.compile(r"CORS policy|response code: 403|status of 403")
+COUNTED = 'comet_requests_refused_total{code="403"}'
+APART = re.compile("Blocked a frame with origin")  # of pages that have an origin of their own
 # Subscribes by what the browser offers, and says whether that was possible.
 TRY = """([url, transport]) => new Promise((done) => {
   const address = `${url}/${transport}?id=room`;
@@ -27,8 +29,16 @@ TRY = """([url, transport]) => new Promise((done) => {
     const source = new EventSource(address);
     source.addEventListener("welcome", yes);
     source.onerror = () => source.readyState === EventSource.CLOSED && no();
+  } else if (transport === "jsonp") {
+    globalThis.called = yes;
+    const script = Object.assign(document.createElement("script"), { src: address + "&timeout=0&callback=called" });
+    script.onload = script.onerror = no; // a call came before
+    document.head.append(script);
   } else fetch(address + "&timeout=0").then(yes, no);
 })"""
+HIDE = "() => document.head.append(Object.assign(document.createElement('meta'), { name: 'referrer', content: '%s' }))"
+# Puts an iframe into the page; whether it was let in shows in its answer's status.
+SHOW = "(url) => document.body.append(Object.assign(document.createElement('iframe'), { src: url }))"
 
 
 class Guarded(NamedTuple):
@@ -66,12 +76,37 @@ def test_jsonp_crosses_origins(site: Site, open_tab: Callable[..., Tab]) -> None
     page.tab.forgive_lost_connections()
 
 
-@pytest.mark.parametrize("transport", ["ws", "sse", "stream", "poll"])
+@pytest.mark.parametrize("transport", ["ws", "sse", "stream", "poll", "jsonp"])
 def test_foreign_origins_are_kept_out(guarded: Guarded, open_tab: Callable[..., Tab], transport: str) -> None:
     """With a list of origins a page of another one is refused, and the page of the one named is not."""
     home, foreign = (open_tab(origin + BLANK) for origin in (guarded.home, guarded.foreign))
+    before = guarded.edge.metric(COUNTED)
     assert home.page.evaluate(TRY, [guarded.edge.url, transport]) == "open"
     assert foreign.page.evaluate(TRY, [guarded.edge.url, transport]) == "refused"
-    until(lambda: any(REFUSED.search(error) for error in foreign.errors))
+    until(lambda: guarded.edge.metric(COUNTED) == before + 1)
     foreign.forgive(REFUSED)
     foreign.forgive_lost_connections()
+
+
+@pytest.mark.parametrize(("policy", "outcome"), [("no-referrer", "refused"), ("origin", "open")])
+def test_a_script_must_say_where_it_is_from(
+    guarded: Guarded, open_tab: Callable[..., Tab], policy: str, outcome: str
+) -> None:
+    """Even an allowed page hears nothing by JSONP if it hides its address: so may every other one."""
+    home = open_tab(guarded.home + BLANK)
+    home.page.evaluate(HIDE % policy)
+    assert home.page.evaluate(TRY, [guarded.edge.url, "jsonp"]) == outcome
+    home.forgive(REFUSED)
+    home.forgive_lost_connections()
+
+
+@pytest.mark.parametrize(("who", "status"), [("home", 200), ("foreign", 403)])
+def test_a_frame_is_for_known_pages(guarded: Guarded, open_tab: Callable[..., Tab], who: str, status: int) -> None:
+    """A foreign page is refused before its frame holds a connection."""
+    tab = open_tab(getattr(guarded, who) + BLANK)
+    with tab.page.expect_response(re.compile("/iframe")) as response:
+        tab.page.evaluate(SHOW, f"{guarded.edge.url}/iframe?id=room")
+    assert response.value.status == status
+    tab.forgive(APART)
+    tab.forgive(REFUSED)
+    tab.forgive_lost_connections()
