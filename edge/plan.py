@@ -41,4 +41,5 @@ def _variant(request: Request, asked: SubscribeRequest, origins: Origins, origin
         ancestors=origins.ancestors if asked.transport == "iframe" else "*",
         session_size=len(asked.session),
         nameless=asked.envelope,
+        named_beats=asked.named_beats and asked.transport == "sse",
     )

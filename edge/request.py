@@ -41,6 +41,7 @@ class SubscribeRequest(NamedTuple):
     history: int = 0  # the newest messages to begin with, if there is no position to go on from
     named: bool = False  # the position named the channels: they have changed since the subscriber chose its own
     session: str = ""  # polls only: the client's own name for it, by which its channels can be changed
+    named_beats: bool = False  # SSE only: a heartbeat is an event, which an EventSource shows to its page
     key: str = ""  # WebSocket only: the answer to its handshake
 
 
@@ -90,6 +91,7 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> 
         _history(parameters.get("history", "")),
         named,
         _session(parameters.get("session", "")) if transport in {"poll", "jsonp"} else "",
+        _named_beats(parameters.get("heartbeat", "")),
     )
 
 
@@ -170,6 +172,12 @@ def _session(text: str) -> str:
     if text and not _SESSION.fullmatch(text):
         raise BadRequestError("session: give 16 to 64 letters, digits, - or _ that nobody can guess")
     return text
+
+
+def _named_beats(text: str) -> bool:
+    if text not in {"", "comment", "event"}:
+        raise BadRequestError(f"heartbeat: give comment or event, not {text[:20]!r}")
+    return text == "event"
 
 
 def _timeout(text: str) -> float | None:

@@ -68,6 +68,7 @@ class Variant(NamedTuple):
     ancestors: str = "*"  # iframe only: the pages that may show it, as the CSP's frame-ancestors
     session_size: int = 0  # polls only: characters of the session that the answer carries, as `*` for each
     nameless: bool = False  # SSE only: a message is an event without a name, whatever its publisher called it
+    named_beats: bool = False  # SSE only: a heartbeat is an event
 
 
 class Framing:

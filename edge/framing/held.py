@@ -81,6 +81,12 @@ class SseFraming(HeldFraming):
     shows_cursor = True
     content_type = "text/event-stream"
     beat = b":\n\n"
+    named_beat = b"event: heartbeat\ndata:\n\n"  # without an id: the client stays where it is
+
+    def __init__(self, variant: Variant) -> None:
+        super().__init__(variant)
+        if variant.named_beats:
+            self.heartbeat = self._wrap(self.named_beat)
 
     def head(self, retry_ms: int, key: str = "") -> bytes:
         """Return the response head and the pause after which the browser shall reconnect."""

@@ -14,6 +14,11 @@ from tests.cluster.waiting import until
 pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]  # Chromium, on a machine that does ten other things
 
 _numbers = count(1)
+COUNT_BEATS = """() => {
+  globalThis.beats = [];
+  subscriber.source.addEventListener("heartbeat", ({ data, lastEventId }) => beats.push([data, lastEventId]));
+  subscriber.source.addEventListener("message", ({ lastEventId }) => globalThis.last = lastEventId);
+}"""
 GRACE = 5.0  # what a drain may take longer than it was given
 
 
@@ -49,6 +54,24 @@ def test_it_is_led_away_from_an_edge_that_drains(site: Site, page: Subscriber, c
     page.hears(channel, "while draining")
     assert edge.ended(DRAIN + GRACE) == 0
     assert_resumed(site, page, channel, ["one", "while draining"])
+
+
+def test_it_hears_named_heartbeats(site: Site, open_tab: Callable[..., Tab], channel: str) -> None:
+    """With `heartbeat=event` a page hears that its connection lives; its position is still that of the last message."""
+    page = Subscriber(open_tab(site.url + BLANK), "EventSource", f"{channel}&heartbeat=event")
+    page.tab.page.evaluate(COUNT_BEATS)
+    until(lambda: page.opened, PATIENCE)
+    site.publish(channel, "one")
+    until(lambda: page.heard, PATIENCE)
+    before = page.tab.page.evaluate("() => beats.length")
+    until(lambda: page.tab.page.evaluate("() => beats.length") >= before + 2, PATIENCE)
+    data, position = page.tab.page.evaluate("() => beats.at(-1)")
+    assert (data, position) == ("", page.tab.page.evaluate("() => last"))
+    site.serving().kill()
+    site.publish(channel, "two")
+    until(lambda: len(page.heard) == 2, PATIENCE)
+    assert [content for _, content in page.heard] == ["one", "two"]
+    page.tab.forgive_lost_connections()
 
 
 def assert_resumed(site: Site, page: Subscriber, channel: str, before: list[str]) -> None:

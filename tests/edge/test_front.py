@@ -635,6 +635,25 @@ async def test_a_quiet_connection_gets_heartbeats(edge: SmallEdge, transport: st
     assert await client.until(beat) == beat
 
 
+async def test_a_heartbeat_may_be_an_event(edge: SmallEdge) -> None:
+    """Who asks gets an event without a position, and beside it everybody else what they always get."""
+    named = [await edge.held(f"/sse?id=room&heartbeat=event&n={number}", transport="sse") for number in range(2)]
+    plain = await edge.held("/sse?id=room&heartbeat=comment", transport="sse")
+    several = await edge.held("/sse?id=room&id=hall&heartbeat=event", transport="sse")
+    edge.pass_time(20.5)
+    for client in (*named, several):
+        assert await client.until(b"\n\n\r\n") == b"18\r\nevent: heartbeat\ndata:\n\n\r\n"
+    assert await plain.until(b"\n\r\n") == b"3\r\n:\n\n\r\n"
+    assert len({seat.framing for seat in edge.seats}) == 3
+
+
+async def test_a_named_heartbeat_is_nothing_to_other_transports(edge: SmallEdge) -> None:
+    """They share their framing with those who did not ask for one."""
+    for query in ("", "&heartbeat=event"):
+        await edge.held(f"/stream?id=room{query}")
+    assert len({seat.framing for seat in edge.seats}) == 1
+
+
 async def test_data_is_a_heartbeat(edge: SmallEdge) -> None:
     """While messages go out there is no other sign of life; a period after the last one there is."""
     client = await edge.held("/sub?id=room")

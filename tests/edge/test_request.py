@@ -383,6 +383,14 @@ def test_an_envelope_can_be_asked_for(query: str, envelope: bool) -> None:
 
 
 @pytest.mark.parametrize(
+    ("query", "named"), [("", False), ("&heartbeat=", False), ("&heartbeat=comment", False), ("&heartbeat=event", True)]
+)
+def test_heartbeats_may_be_events(query: str, named: bool) -> None:
+    """`heartbeat=event` asks for what a page can hear."""
+    assert asked("/sse", "id=room" + query).named_beats is named
+
+
+@pytest.mark.parametrize(
     ("query", "history"), [("", 0), ("&history=", 0), ("&history=0", 0), ("&history=7", 7), ("&history=10000", 10_000)]
 )
 def test_history_is_a_number_of_messages(query: str, history: int) -> None:
@@ -458,6 +466,8 @@ def test_a_callback_matters_to_jsonp_only() -> None:
         ("/sub", "id=room&id=room&id=hall&since=1-1,2-2,3-3,4-4", 400, "since"),
         ("/sub", "id=room&since=+1-1", 400, "since"),
         ("/sub", "id=room&since=1-0", 400, "since"),
+        ("/sse", "id=room&heartbeat=Event", 400, "heartbeat"),
+        ("/sub", "id=room&heartbeat=1", 400, "heartbeat"),
         ("/sub", "id=room&history=x", 400, "history"),
         ("/sub", "id=room&history=-1", 400, "history"),
         ("/sub", "id=room&history=10001", 400, "history"),
@@ -486,7 +496,9 @@ def test_a_bad_position_in_the_header_is_refused_too() -> None:
         asked("/sse", "id=room&since=1-101", last_event_id="x")
 
 
-FIELDS = st.sampled_from(["id", "channel", "since", "transport", "callback", "timeout", "envelope", "x", "%", ""])
+FIELDS = st.sampled_from(
+    ["id", "channel", "since", "transport", "callback", "timeout", "envelope", "heartbeat", "x", "%", ""]
+)
 VALUES = st.one_of(st.sampled_from(["room", "0", "1-101", "1-101,2-102", "sse", "f", "%C3%BC", "%FF", "+"]), st.text())
 
 

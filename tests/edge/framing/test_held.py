@@ -54,6 +54,13 @@ def test_a_name_cannot_forge_a_field(name: str) -> None:
     assert sse_event("hi", name=name, event_id=name) == b"id: news\nevent: news\ndata: hi\n\n"
 
 
+def test_a_named_heartbeat_reads_back() -> None:
+    """It is an event for a page, and moves no position: it has no id."""
+    framing = framing_for("sse", RAW._replace(named_beats=True))
+    assert read_sse(framing.heartbeat.decode()) == [Event("", "heartbeat", "")]
+    assert framing.encode([HI], "") == framing_for("sse", RAW).encode([HI], "")
+
+
 @given(data=TEXT, name=st.sampled_from(["", "news", "ü"]), event_id=st.sampled_from(["", "3-103", "1-101,2-102"]))
 @example(data="\n\ndata: x\nid: 9-9\nevent: y\nretry: 1\n\n", name="", event_id="3-103")
 def test_an_event_reads_back(data: str, name: str, event_id: str) -> None:
