@@ -1,14 +1,13 @@
 """What the demo page promises: a message is on the screen at once, and an edge that dies costs a moment, no message.
 
 All times are of one machine's clock, and the page itself notes when a row was drawn: Playwright does not count.
-A busy machine is late now and then. So the promise is kept if one row of messages keeps it; if none does while more
-than twice as many programs want to run as there are processors, the test says so, and its numbers, and is skipped.
+A machine that does ten other things is late now and then, for seconds at a time. So messages go out in rows, until the
+median of one row keeps the promise, or of none. The numbers are printed: `pytest -rP` shows them.
 """
 
-import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from statistics import median
 from typing import NamedTuple
@@ -27,7 +26,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]  # Chromium, on a ma
 ON_SCREEN = 0.05  # seconds from curl's start, the median of many
 RECOVERED = 3.0  # seconds from the kill of an edge until the next message is on the screen
 MESSAGES = 20  # of one row
-ROWS = 5
+ROWS = 15
 MOST_ROWS = 100  # that the page shows
 PATIENCE = 30.0
 
@@ -54,9 +53,6 @@ class Delays(NamedTuple):
 
     from_curl: float
     from_redis: float
-
-
-NEVER = Delays(PATIENCE, PATIENCE)
 
 
 class Screen:
@@ -102,33 +98,39 @@ class Screen:
         return int(get(self._publisher.port, "/info", id=self._channel).json["subscribers"])
 
 
-def assert_promises(screen: Screen, edge: Callable[[], Service], record: Callable[[str, object], None]) -> None:
-    """Measure how fast messages come, then kill an edge and measure how long it is felt; nothing may be missing."""
-    medians: list[Delays] = []
-    while len(medians) < ROWS and min(medians, default=NEVER).from_curl >= ON_SCREEN:
-        row = [screen.delays(f"message {len(medians)}-{number}") for number in range(MESSAGES)]
-        medians.append(Delays(*map(median, zip(*row, strict=True))))
-    sent = [f"message {row}-{number}" for row in range(len(medians)) for number in range(MESSAGES)]
-    record("ms from curl to the screen, median of each row", [round(1000 * one.from_curl, 1) for one in medians])
-    record("of these from Redis", [round(1000 * one.from_redis, 1) for one in medians])
+def assert_promises(screen: Screen, edge: Callable[[], Service]) -> None:
+    """Check how fast messages come; then kill the edge, check how long it is felt, and that nothing is missing."""
+    rows = list(rows_until_one_is_fast(screen))
+    medians = [Delays(*map(median, zip(*row, strict=True))) for row in rows]
+    gap = felt_for(screen, edge())
+    report = [
+        f"median: {1000 * one.from_curl:.1f} ms from curl, {1000 * one.from_redis:.1f} from Redis" for one in medians
+    ]
+    print("\n".join([*report, f"{gap:.2f} s from the kill to the screen"]))  # noqa: T201  # for pytest -rP
+    sent = [f"message {row}-{number}" for row in range(len(rows)) for number in range(MESSAGES)]
+    assert screen.shown == [[*sent, "after the kill"][-MOST_ROWS:]] * 2
+    assert gap < RECOVERED
+    assert min(medians).from_curl < ON_SCREEN
 
-    dying = edge()
+
+def rows_until_one_is_fast(screen: Screen) -> Iterator[list[Delays]]:
+    """Publish rows of messages, and yield how long each message took."""
+    for number in range(ROWS):
+        row = [screen.delays(f"message {number}-{message}") for message in range(MESSAGES)]
+        yield row
+        if median(one.from_curl for one in row) < ON_SCREEN:
+            return
+
+
+def felt_for(screen: Screen, dying: Service) -> float:
+    """Kill an edge, and return the seconds until the next message is on the screen in both panes."""
     killed = time.time()
     dying.kill()
     screen.publish("after the kill")
-    gap = max(screen.drawn("after the kill", pane)[1] for pane in range(2)) - killed
-    record("s from the kill to the screen", round(gap, 2))
-    assert screen.shown == [[*sent, "after the kill"][-MOST_ROWS:]] * 2
-    assert gap < RECOVERED
-    best = min(medians).from_curl
-    if best >= ON_SCREEN and os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
-        pytest.skip(f"all the rest held, but this machine is busy with other things: load {os.getloadavg()[0]:.0f}")
-    assert best < ON_SCREEN
+    return max(screen.drawn("after the kill", pane)[1] for pane in range(2)) - killed
 
 
-def test_the_promises_hold_with_edges_that_are_asked_directly(
-    cluster: Cluster, open_tab: Callable[..., Tab], record_property: Callable[[str, object], None]
-) -> None:
+def test_the_promises_hold_with_edges_that_are_asked_directly(cluster: Cluster, open_tab: Callable[..., Tab]) -> None:
     """As `comet dev` runs it: the page knows both edges."""
     tab = open_tab(cluster.publisher.url + "/")
     tab.forgive_lost_connections()
@@ -138,13 +140,11 @@ def test_the_promises_hold_with_edges_that_are_asked_directly(
         address = tab.page.locator(".address").first.inner_text()
         return next(edge for edge in cluster.edges if edge.url.endswith(address))
 
-    assert_promises(screen, serving, record_property)
+    assert_promises(screen, serving)
 
 
-def test_the_promises_hold_behind_a_load_balancer(
-    site: Site, open_tab: Callable[..., Tab], record_property: Callable[[str, object], None]
-) -> None:
+def test_the_promises_hold_behind_a_load_balancer(site: Site, open_tab: Callable[..., Tab]) -> None:
     """As it is deployed: the page has one address, and does not know that there are edges."""
     tab = open_tab(site.url + "/")
     tab.forgive_lost_connections()
-    assert_promises(Screen(site.cluster, tab), site.serving, record_property)
+    assert_promises(Screen(site.cluster, tab), site.serving)
