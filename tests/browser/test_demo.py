@@ -7,6 +7,7 @@ import pytest
 
 from tests.browser.conftest import NO_PLAYWRIGHT, Tab
 from tests.browser.control import Control
+from tests.browser.looks import MOST_CONTROLS, controls, faults, tab_through
 from tests.cluster.clients import get
 from tests.cluster.processes import Cluster
 from tests.cluster.waiting import STARTING, until
@@ -17,7 +18,12 @@ from playwright.sync_api import BrowserContext, Locator, Page, expect  # of the 
 pytestmark = pytest.mark.system
 
 OpenTab = Callable[..., Tab]
-PHONE = {"width": 375, "height": 740}
+PHONE = {"width": 360, "height": 740}
+NOTE_STATES = """() => {
+  globalThis.states = [];
+  const tag = document.querySelector(".state .tag");
+  new MutationObserver(() => states.push(tag.textContent)).observe(tag, { childList: true });
+}"""
 TRANSPORTS = ["ws", "sse", "stream", "poll", "jsonp"]
 
 
@@ -70,8 +76,7 @@ def test_messages_move_at_once_through_two_edges(cluster: Cluster, open_tab: Ope
     assert len(names) == 2
     assert all(re.fullmatch(r"[\w-]{4,}", name) for name in names), names
     expect(tab.page.locator("#outcome")).to_have_text(re.compile(r"^\d+-\d+ reached 2 subscribers on 2 edges$"))
-    ours = [cluster.publisher.url, *(edge.url for edge in cluster.edges)]
-    assert all(any(url.startswith(own + "/") for own in ours) for url in tab.asked)
+    assert_nobody_else_is_asked(cluster, tab)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -143,17 +148,101 @@ def test_the_page_is_used_by_keyboard(cluster: Cluster, open_tab: OpenTab) -> No
     assert form.locator(":invalid").count() == 1
 
 
+def press_tab_until(page: Page, control: Locator) -> None:
+    """Go to a control as somebody without a mouse does."""
+    for _ in range(MOST_CONTROLS):
+        if control.evaluate("(element) => element === document.activeElement"):
+            return
+        page.keyboard.press("Tab")
+    raise AssertionError(f"Tab does not lead to {control}")
+
+
+def test_the_page_needs_no_mouse(cluster: Cluster, open_tab: OpenTab) -> None:
+    """The tick is switched off, a transport chosen, a channel named, a message sent and a connection killed by keys."""
+    page = open_tab(cluster.publisher.url + "/").page
+    first, second = panes(page)
+    tick = page.get_by_label("one every second")
+    press_tab_until(page, tick)
+    page.keyboard.press("Space")
+    expect(tick).not_to_be_checked()
+    press_tab_until(page, first.get_by_label("Transport"))
+    page.keyboard.type("stream")
+    expect(first.locator(".via")).to_have_text("stream")
+    for pane in (first, second):
+        press_tab_until(page, pane.get_by_label("Channel"))
+        page.keyboard.type("demo-keys")  # Tab has selected what was there
+        page.keyboard.press("Enter")
+        expect(pane.locator("tbody tr")).to_have_count(0)
+
+    press_tab_until(page, page.locator("#publish").get_by_label("Channel"))
+    page.keyboard.type("demo-keys")
+    page.keyboard.press("Tab")
+    page.keyboard.type("by keys")
+    page.keyboard.press("Enter")
+    for pane in (first, second):
+        expect(pane.locator("tbody")).to_contain_text("by keys")
+
+    page.evaluate(NOTE_STATES)
+    press_tab_until(page, first.get_by_role("button", name="Kill"))
+    page.keyboard.press("Enter")
+    until(lambda: page.evaluate("() => states.length > 1 && states.at(-1) === 'open'"))
+    cluster.publish("demo-keys", "after the kill")
+    expect(first.locator("tbody")).to_contain_text("after the kill")
+    assert shown(first) == ["by keys", "after the kill"]
+
+
+@pytest.mark.parametrize("path", ["/", "/chat"])
+def test_tab_leads_to_every_control_in_order(cluster: Cluster, open_tab: OpenTab, path: str) -> None:
+    """From the first link to the last field, each shows that it has the focus, and none holds it."""
+    page = open_tab(cluster.publisher.url + path).page
+    expect(page.locator(".state, #where").first).to_contain_text("open")
+    assert tab_through(page) == controls(page)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("path", ["/", "/chat"])
-@pytest.mark.parametrize("width", [1280, 375])
-def test_pages_fit_a_phone(cluster: Cluster, open_tab: OpenTab, path: str, width: int, scheme: str) -> None:
-    """Nothing sticks out at the side, at either width, and no text is cut off in a button."""
+@pytest.mark.parametrize("width", [1280, 360])
+def test_pages_fit_and_can_be_read(cluster: Cluster, open_tab: OpenTab, path: str, width: int, scheme: str) -> None:
+    """Nothing sticks out at the side, at either width; every text has contrast, notes of trouble, too."""
     options = {"viewport": PHONE | {"width": width}, "color_scheme": scheme}
-    page = open_tab(cluster.publisher.url + path, **options).page
-    expect(page.locator(".state, #where").first).to_contain_text("open")
-    assert page.evaluate("() => document.documentElement.scrollWidth") <= width
-    cut = "() => [...document.querySelectorAll('button')].filter(b => b.scrollWidth > b.clientWidth).length"
-    assert page.evaluate(cut) == 0
+    tab = open_tab(cluster.publisher.url + path, **options)
+    expect(tab.page.locator(".state, #where").first).to_contain_text("open")
+    if path == "/":
+        for pane in panes(tab.page):
+            expect(pane.locator("tbody")).to_contain_text("tick 2")
+        cluster.publish("demo", "a-word-that-is-longer-than-any-screen-is-wide-" * 4)
+    else:
+        say(tab, "a-word-that-is-longer-than-any-screen-is-wide-" * 4)
+    expect(tab.page.get_by_role("log").first).to_contain_text("longer-than")
+    assert tab.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") is (scheme == "dark")
+    assert faults(tab.page, width) == []
+    assert_nobody_else_is_asked(cluster, tab)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_trouble_can_be_read(cluster: Cluster, open_tab: OpenTab, scheme: str) -> None:
+    """A reset, a channel that is refused and a publisher that is away are told in colours with contrast."""
+    tab = open_tab(cluster.publisher.url + "/", color_scheme=scheme)
+    quiet(tab.page)
+    first, second = panes(tab.page)
+    listen(first, "demo-trouble")
+    cluster.publish("demo-trouble", "before")
+    expect(first.locator("tbody")).to_contain_text("before")
+    Control(cluster).forget()
+    expect(first.locator("tbody")).to_contain_text("reset: something is missing")
+    second.get_by_label("Channel").fill("not {allowed}")
+    second.get_by_label("Channel").press("Tab")
+    tab.page.route("**/demo/pub", lambda route: route.abort())
+    say(tab, "into the void", "Publish")
+    expect(tab.page.locator("#outcome")).to_contain_text("cannot be reached")
+    assert faults(tab.page, 1280) == []
+    tab.forgive_lost_connections()
+
+
+def assert_nobody_else_is_asked(cluster: Cluster, tab: Tab) -> None:
+    """Check that a page asks the publisher and the edges, and nobody else."""
+    ours = [cluster.publisher.url, *(edge.url for edge in cluster.edges)]
+    assert [url for url in tab.asked if not any(url.startswith(own + "/") for own in ours)] == []
 
 
 def held(cluster: Cluster) -> float:
@@ -173,10 +262,10 @@ def open_chats(cluster: Cluster, open_tab: OpenTab, context: BrowserContext, cou
     return tabs
 
 
-def say(tab: Tab, text: str) -> None:
-    """Send a chat message."""
+def say(tab: Tab, text: str, button: str = "Send") -> None:
+    """Send a message."""
     tab.page.get_by_role("textbox", name="Message").fill(text)
-    tab.page.get_by_role("button", name="Send").click()
+    tab.page.get_by_role("button", name=button).click()
 
 
 def test_six_tabs_share_one_connection(
