@@ -96,7 +96,7 @@ async function publish(content) {
       : result.content;
   } catch {
     outcome.className = "bad small";
-    outcome.textContent = "the publisher cannot be reached; trying again";
+    outcome.textContent = "the publisher cannot be reached; this message was not sent";
   }
 }
 
