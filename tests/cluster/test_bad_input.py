@@ -36,6 +36,8 @@ BAD = {
     "a URL of 9 KB": (head("/sub?id=1&x=" + "x" * 9000), 414, "8192"),
     "headers of 20 KB": (head("/sub?id=1", headers=f"X-Long: {'x' * 20000}\r\n"), 431, "16384"),
     "no Host": (b"GET /sub?id=1 HTTP/1.1\r\n\r\n", 400, "Host"),
+    "two origins": (head("/sub?id=1", headers="Origin: http://a\r\nOrigin: http://b\r\n"), 400, "Origin"),
+    "a heartbeat that is none": (head("/sse?id=1&heartbeat=loud"), 400, "heartbeat"),
     "garbage": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 60, 400, "HTTP"),
     "garbage in letters": (b"HELLO THERE\r\n\r\n", 400, "HTTP"),
 }

@@ -228,12 +228,30 @@ async def test_a_message_may_come_in_fragments_with_pings_between(edge: SmallEdg
 FAULTS = {
     "an unmasked frame": (b"\x81\x02{}", 1002),
     "an unmasked ping": (b"\x89\x00", 1002),
-    "a reserved bit": (b"\xc1" + text({})[1:], 1002),
-    "a reserved opcode": (b"\x83" + text({})[1:], 1002),
-    "a reserved control opcode": (b"\x8b" + text({})[1:], 1002),
+    "an unmasked close frame": (b"\x88\x02\x03\xe8", 1002),
+    **{f"reserved bit {bit}": (bytes([0x81 | 0x80 >> bit]) + text({})[1:], 1002) for bit in (1, 2, 3)},
+    "a reserved bit of a ping": (b"\xc9" + frame(Opcode.PING)[1:], 1002),
+    "a reserved bit of a continuation": (
+        frame(Opcode.TEXT, b"{", fin=False) + b"\xc0" + frame(Opcode.CONT, b"}")[1:],
+        1002,
+    ),
+    **{
+        f"reserved opcode {code}": (bytes([0x80 | code]) + text({})[1:], 1002)
+        for code in (*range(3, 8), *range(11, 16))
+    },
     "a binary message": (frame(Opcode.BINARY, b"x"), 1003),
     "text that is not UTF-8": (frame(Opcode.TEXT, b"\xff\xfe"), 1007),
     "text that ends in a character": (frame(Opcode.TEXT, "ü".encode()[:1]), 1007),
+    "text that is not UTF-8, in fragments": (
+        frame(Opcode.TEXT, b'"\xc3', fin=False) + frame(Opcode.PONG) + frame(Opcode.CONT, b'("'),
+        1007,
+    ),
+    "text in fragments that ends in a character": (
+        frame(Opcode.TEXT, b'"', fin=False) + frame(Opcode.CONT, "ü".encode()[:1]),
+        1007,
+    ),
+    "an overlong character": (frame(Opcode.TEXT, b"\xc0\xaf"), 1007),
+    "a character beyond Unicode": (frame(Opcode.TEXT, b"\xf4\x90\x80\x80"), 1007),
     "text with a surrogate": (frame(Opcode.TEXT, b"\xed\xa0\x80"), 1007),
     "a large message": (frame(Opcode.TEXT, b"x" * (MAX_MESSAGE_BYTES + 1)), 1009),
     "a message that says it will be large": (b"\x81\xff\x7f" + b"\xff" * 7, 1009),
@@ -241,13 +259,22 @@ FAULTS = {
         frame(Opcode.TEXT, b"", fin=False) + frame(Opcode.CONT, b"x" * 9000, fin=False) * 2,
         1009,
     ),
+    "the longest length there is": (b"\x81\xff" + b"\xff" * 8, 1009),
     "a large ping": (b"\x89\xfe\x00\x7e", 1002),
+    "a large pong": (b"\x8a\xfe\x00\x7e", 1002),
+    "a large close frame": (b"\x88\xfe\x00\x7e", 1002),
+    "a huge ping": (b"\x89\xff" + b"\x00" * 4 + b"\xff" * 4, 1002),
     "a ping in fragments": (b"\x09" + frame(Opcode.PING)[1:], 1002),
+    "a close frame in fragments": (b"\x08" + closing(1000)[1:], 1002),
     "a continuation of nothing": (frame(Opcode.CONT, b"x"), 1002),
+    "a continuation of nothing that goes on": (frame(Opcode.CONT, b"x", fin=False), 1002),
+    "a binary message in fragments": (frame(Opcode.BINARY, b"x", fin=False), 1003),
     "a message inside another": (frame(Opcode.TEXT, b"x", fin=False) + text({}), 1002),
     "a close frame of one byte": (frame(Opcode.CLOSE, b"\x03"), 1002),
-    "a close code that may not be sent": (closing(1005), 1002),
-    "a close code that is none": (closing(999), 1002),
+    **{
+        f"close code {code}": (closing(code), 1002)
+        for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535)
+    },
     "a close reason that is not UTF-8": (frame(Opcode.CLOSE, b"\x03\xe8\xff"), 1007),
 }
 
@@ -263,7 +290,29 @@ async def test_a_fault_closes_with_its_code(edge: SmallEdge, data: bytes, code: 
     assert edge.counters.closed_total["ws", "error"] == 1
 
 
-@pytest.mark.parametrize("code", [1000, 1001, 3000, 4999, None])
+@pytest.mark.parametrize("message", ["", "7", "{", "[]", "null", '{"op":"shout"}', '{"op":"sub","id":"a b"}', "\0"])
+async def test_a_wrong_message_leaves_the_connection_alone(edge: SmallEdge, message: str) -> None:
+    """What is no operation, or one on a channel that cannot be, is an error object; the next one is done."""
+    one = await speaker(edge, "room")
+    await one.client.send(frame(Opcode.TEXT, message.encode()) + text({"op": "ping", "ref": "next"}))
+    while (got := await one.next_object())["type"] != "pong":
+        assert (got["type"], got["code"]) == ("error", 400)
+    assert got["ref"] == "next"
+    edge.publish("room", b"hi")
+    assert (await one.next_object())["content"] == "hi"
+
+
+async def test_a_character_may_be_cut_by_fragments(edge: SmallEdge) -> None:
+    """Only a whole message must be UTF-8 (RFC 6455 section 5.6)."""
+    one, character = await speaker(edge), "🦊".encode()
+    begin, end = b'{"op":"ping","ref":"' + character[:1], character[3:] + b'"}'
+    await one.client.send(
+        frame(Opcode.TEXT, begin, fin=False) + frame(Opcode.CONT, character[1:3], fin=False) + frame(Opcode.CONT, end)
+    )
+    assert await one.next_object() == {"type": "pong", "ref": "🦊"}
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 1014, 3000, 4999, None])
 async def test_a_close_is_answered_with_the_same_code(edge: SmallEdge, code: int | None) -> None:
     """And then with the end; what follows a close frame is not heard."""
     one = await speaker(edge, "room")
