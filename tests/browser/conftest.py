@@ -29,6 +29,7 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--host-resolver-rules=MAP *.test 127.0.0.1",  # names that, unlike localhost's, are no secure contexts
 ]
 NO_PLAYWRIGHT = "no playwright: pip install -e '.[system]' (as make test-system does)"
 SCREENSHOTS = ROOT / ".screenshots"

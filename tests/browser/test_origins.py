@@ -49,13 +49,19 @@ class Guarded(NamedTuple):
     foreign: str
 
 
+def insecure(url: str) -> str:
+    """Return a URL under a name to which browsers send no Sec-Fetch-Site, as to every one with plain HTTP."""
+    return url.replace("localhost", "test").replace("127.0.0.1", "edge.test")
+
+
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     """Yield an edge that admits the pages of one origin only; every name below localhost is this machine."""
     folder = tmp_path_factory.mktemp("guarded")
     cluster = Cluster(folder, edges="")
     home, foreign = (f"http://{name}.localhost:{cluster.publisher.port}" for name in ("home", "foreign"))
-    edge = Service("edge", "edge", cluster.valkey.url, {"COMET_ALLOWED_ORIGINS": home}, folder)
+    allowed = f"{home},{insecure(home)}"
+    edge = Service("edge", "edge", cluster.valkey.url, {"COMET_ALLOWED_ORIGINS": allowed}, folder)
     cluster.edges, cluster.services = [edge], (edge, cluster.publisher)
     with running(cluster):
         yield Guarded(edge, home, foreign)
@@ -98,6 +104,28 @@ def test_a_script_must_say_where_it_is_from(
     assert home.page.evaluate(TRY, [guarded.edge.url, "jsonp"]) == outcome
     home.forgive(REFUSED)
     home.forgive_lost_connections()
+
+
+@pytest.mark.parametrize(
+    ("who", "policy", "outcome"),
+    [
+        ("home", "origin", "open"),
+        ("foreign", "origin", "refused"),
+        ("foreign", "unsafe-url", "refused"),
+        ("foreign", "no-referrer", "refused"),
+    ],
+)
+def test_plain_http_is_no_way_around_the_list(
+    guarded: Guarded, open_tab: Callable[..., Tab], who: str, policy: str, outcome: str
+) -> None:
+    """There browsers send nothing but the Referer, if the page lets them."""
+    tab = open_tab(insecure(getattr(guarded, who)) + BLANK)
+    tab.page.evaluate(HIDE % policy)
+    with tab.page.expect_request(re.compile("/jsonp")) as request:
+        assert tab.page.evaluate(TRY, [insecure(guarded.edge.url), "jsonp"]) == outcome
+    assert "sec-fetch-site" not in request.value.all_headers()
+    tab.forgive(REFUSED)
+    tab.forgive_lost_connections()
 
 
 @pytest.mark.parametrize(("who", "status"), [("home", 200), ("foreign", 403)])
