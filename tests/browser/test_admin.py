@@ -10,7 +10,7 @@ import pytest
 
 from common.version import our_version
 from tests.browser.conftest import CHROMIUM, NO_PLAYWRIGHT, SCREENSHOTS
-from tests.browser.looks import faults
+from tests.browser.looks import controls, faults, tab_through
 from tests.cluster.clients import PollClient, SseClient, StreamClient
 from tests.cluster.processes import Cluster
 from tests.cluster.running import running
@@ -230,6 +230,14 @@ def test_it_can_be_used_by_keyboard_alone(open_page: Open, cluster: Cluster) -> 
         updated = page.inner_text("#edges")
         until(lambda: page.inner_text("#edges") != updated, SLOW)
         assert page.evaluate("document.activeElement.textContent") == "keys"
+
+
+def test_tab_leads_to_every_control_in_order(open_page: Open, cluster: Cluster) -> None:
+    """Also while the page renews itself every second, each shows that it has the focus."""
+    with StreamClient(cluster.a.port, "tabs"):
+        page = open_page()
+        sees(page, "#busiest", "tabs")
+        assert tab_through(page) == controls(page)
 
 
 def test_edges_of_other_versions_and_states_are_shown(cluster: Cluster, open_page: Open) -> None:
