@@ -168,7 +168,7 @@ class Checker:
         since = log.entries[0].at if log.entries else 0.0
         for message in plain:
             if message.at > since and message.content not in told and not _has_reset_for(message, log.entries, order):
-                yield f"published plainly and never seen: {message.content!r}"
+                yield f"published plainly at {message.at:.3f} and never seen: {message.content!r}"
 
 
 def _has_reset_for(missed: Plain, entries: Sequence[Entry], order: Mapping[str, int]) -> bool:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from itertools import count
@@ -202,7 +203,7 @@ class PlainBackend(threading.Thread):
 def soak(folder: Path, seconds: float, seed: int) -> str:
     """Run; return the line that sums up. Raises AssertionError with what the checker found."""
     dice = random.Random(seed)
-    happened: dict[str, int] = {}
+    happened: list[tuple[str, float]] = []
     valkey = Valkey(free_ports(1)[0], folder, *AOF)
     proxy = Proxy(valkey.port, seed).start()
     proxy.spares_plain = True  # edges number plain messages as Redis sends them: it loses none by itself
@@ -218,20 +219,27 @@ def soak(folder: Path, seconds: float, seed: int) -> str:
             while time.monotonic() < ends:
                 fault = faults.choose()
                 is_alone = fault in faults.of_one_edge and backend.hangs_by_one_edge
+                happened.append((fault.__name__, time.monotonic()))
                 with backend.doubting() if is_alone or fault in faults.ends_in_doubt else nullcontext():
                     fault()
-                happened[fault.__name__] = happened.get(fault.__name__, 0) + 1
                 if dice.random() < COPIES:
                     faults.keep_a_copy()
                 time.sleep(dice.uniform(*CALM))
         backend.over.set()
         backend.join()
         cluster.wait_ready()
-        summary = trial.finish(30)
+        try:
+            summary = trial.finish(30)
+        except AssertionError as error:
+            story = "".join(f"\n  {at:.3f} {name}" for name, at in happened)
+            raise AssertionError(f"{error}\nWhat was done to it, at which second:{story}") from error
     plain = sum(map(len, trial.ledger.plain.values()))
     assert plain, "no plain message was beyond doubt: nothing was checked of them"
     numbers = ", ".join(
-        f"{name} {value}" for name, value in (summary._asdict() | {"plain_checked": plain} | happened).items()
+        f"{name} {value}"
+        for name, value in (
+            summary._asdict() | {"plain_checked": plain} | Counter(name for name, _ in happened)
+        ).items()
     )
     proxy.stop()
     return f"seed {seed}: no violation; {numbers}"

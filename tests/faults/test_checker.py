@@ -78,7 +78,7 @@ PLAIN = ("p1", "p2", "p3", "p4")
 def test_a_plain_message_is_there_or_under_a_reset(entries: list[Entry], missed: list[str]) -> None:
     """Late is not lost; a reset elsewhere covers nothing."""
     found = faults(*entries, acked=0, plain=PLAIN)
-    assert found == [f"one on room: published plainly and never seen: {content!r}" for content in missed]
+    assert found == [f"one on room: published plainly at 2.000 and never seen: {content!r}" for content in missed]
 
 
 def test_what_was_published_plainly_before_a_client_came_is_not_its_own() -> None:
