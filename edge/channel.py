@@ -88,7 +88,7 @@ class Channel:
         self.fresh: list[Item] = NOTHING  # items taken in this turn, not yet written to anybody
         self.joined = 0  # adoption: the epoch our own join began; 0 while we have not joined
         self.first_epoch = 0  # the first epoch we count in full: that of our own join frame, or of a later one
-        self.epoch = 0  # the epoch the last join frame began
+        self.epoch = 0  # the epoch the last join frame began; we join after it if the log has gone back
         self.counted = 0  # bare messages seen in it
         self.seats: dict[Seat, None] | tuple[Seat] | tuple[()] = ()  # a tuple up to one: a dict costs 170 bytes more
         self.job: Job | None = None  # its messages that are being written now
@@ -208,6 +208,7 @@ class Channel:
         Return False if we must join again: the log has gone back, and others count from where we have been before.
         """
         if self.first_epoch and epoch <= self.epoch:
+            self.epoch += 1  # the log may have begun this one, too, but not the same
             return False
         if self.joined and epoch >= self.joined:
             self.first_epoch = self.first_epoch or epoch
@@ -224,7 +225,7 @@ class Channel:
     def forget_subscription(self) -> None:
         """The Redis connection is gone: what was counted or held back on it means nothing on the next."""
         self.state, self.attempt, self.held = State.STALE, 0, NOTHING
-        self.joined = self.first_epoch = self.epoch = self.counted = 0
+        self.joined = self.first_epoch = self.counted = 0
 
     def _shorten_ring(self, most_bytes: int) -> None:
         """Forget the oldest messages, many at once; the newest stays even if it is large."""

@@ -50,7 +50,7 @@ class Follower:
     def begin(self, channel: Channel) -> None:
         """Every message arrives from now on: find out where the log stands."""
         if self._keeps_history:
-            self._sync(channel, join=self._adopter is not None)
+            self._sync(channel, channel.epoch if self._adopter is not None else None)
         else:
             self._go_live(channel)
 
@@ -99,10 +99,10 @@ class Follower:
         elif (bare := channel.count_bare(message.payload)) is not None:
             self._adopter.hand_in(channel, bare)
 
-    def _sync(self, channel: Channel, *, join: bool = False) -> None:
-        """Read where the log stands, and what it holds after our place in it."""
+    def _sync(self, channel: Channel, known: int | None = None) -> None:
+        """Read where the log stands, and what it holds after our place in it; `known` is an epoch to join after."""
         channel.state = State.SYNCING
-        wanted = Wanted(channel.name, channel.last.offset if channel.last else None, join)
+        wanted = Wanted(channel.name, channel.last.offset if channel.last else None, known)
         done = partial(self._on_synced, channel, channel.attempt, channel.last)
         self._synchronizer.ask(Wish(wanted, done, partial(channel.is_syncing, channel.attempt)))
 

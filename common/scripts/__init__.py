@@ -31,11 +31,14 @@ class Published(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """One channel to sync: the offset to read after (None: only where it stands), and whether to join (adoption)."""
+    """One channel to sync: the offset to read after (None: only where it stands).
+
+    `known` joins it (adoption), and is the newest epoch that was seen of it, or 0.
+    """
 
     channel: str
     offset: int | None = None
-    join: bool = False
+    known: int | None = None
 
 
 class Synced(NamedTuple):
@@ -117,8 +120,8 @@ class Scripts:
         """
         keys = [self._names.channel(channel) for channel, _, _ in wanted]
         arguments: list[Any] = [self._most_entries, max(DAY, 10 * self._history_ttl)]
-        for _, offset, join in wanted:
-            arguments += ("" if offset is None else offset, "1" if join else "")
+        for _, offset, known in wanted:
+            arguments += ("" if offset is None else offset, "" if known is None else known)
         answers = await self._sync(keys=keys, args=arguments)
         return [_reading(answer) for answer in cast(list[Any], answers)]
 

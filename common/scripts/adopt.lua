@@ -24,11 +24,9 @@ local function must_wait()
 end
 
 -- A log that was wiped, or went back, has lost its epochs, but the edges count on in them. What was stored of those up
--- to `u` it does not know. The next join begins one that nobody has used, as in sync.lua; if the clock was set back,
--- one that is far from those in use.
+-- to `u` it does not know. The next join begins one that nobody has used, as in sync.lua.
 local function begin_again(epoch)
-  newest = milliseconds()
-  if newest <= epoch then newest = epoch + 1000 + tag_after(nil) % 1000 end
+  newest = unused_after(epoch)
   unknown = newest
   call('HSET', top, 'b', newest, 'u', newest)
 end

@@ -2,7 +2,8 @@
 -- written its genesis, so that an empty log has a position that can be proved, too. With `join`, begin a new bare epoch (see
 -- adopt.lua) and tell every edge. Returns {offset, tag, entries, epoch} for each channel, or the error if a key of that
 -- one channel is none of ours: the others are read all the same.
--- KEYS channels   ARGV most entries, seconds a position is kept, then for each channel: offset or '', '1' to join or ''
+-- KEYS channels   ARGV most entries, seconds a position is kept, then for each channel: offset or '', to join the newest
+-- epoch that the edge knows of (0: none) or ''
 --
 -- When Redis was away an edge joins all its channels again, fifty thousand perhaps. A call from a script costs more
 -- than what is called, and each write is repeated when an append-only file is loaded: what can go together, does.
@@ -17,16 +18,16 @@ local function prepare_to_join()
   call('DEL', '{' .. KEYS[1] .. '}:none')
 end
 
--- Return a new epoch, and what to write of it. A log that has none is new, or was wiped: then they go on from the
--- clock, in milliseconds, for edges may still hold messages of epochs that the log has forgotten (`u`, see adopt.lua),
--- and no number must mean two things.
+-- Return a new epoch, and what to write of it. A log that has none is new, or was wiped; one that has no such epoch as
+-- the edge knows went back to an older state. Then they go on from the clock, for edges may still hold messages of
+-- epochs that the log has forgotten (`u`, see adopt.lua), and no number must mean two things.
 -- An edge that is alone waits for nobody: nobody else saw what was published before. Else the time of its joining says
 -- how long it waits; where there are no others, or they have been here for long, a tenth of a second is enough.
-local function new_epoch(top, newest, unknown, alone)
+local function new_epoch(top, newest, unknown, alone, known)
   local fields, joined = {}, milliseconds
-  if not newest then
-    newest, joined = tonumber(milliseconds), milliseconds - 400
-    fields = {'u', newest, 'sealed', newest - 1}
+  if not newest or newest < known then
+    newest, joined = unused_after(known), milliseconds - 400
+    unknown, fields = newest, {'u', newest, 'sealed', newest - 1}
   end
   local epoch = newest + 1
   if epoch - 32 > unknown then    -- counts are needed longest, by an edge that was away; most epochs have none
@@ -46,13 +47,13 @@ end
 
 local function read(i, channel)
   local top, log = keys_of(channel)
-  local since, joins = ARGV[2 * i + 1], ARGV[2 * i + 2] == '1'
+  local since, known = ARGV[2 * i + 1], tonumber(ARGV[2 * i + 2])
   local last, entries, fields, epoch = redis.pcall('HMGET', top, 'o', 't', 'b', 'u'), {}, {}, 0
   if last.err then return last end
   local is_new = not (last[1] and last[2])
-  if joins then
+  if known then
     if not listeners then prepare_to_join() end
-    epoch, fields = new_epoch(top, tonumber(last[3]), tonumber(last[4]) or 0, listeners[2 * i] <= 1)
+    epoch, fields = new_epoch(top, tonumber(last[3]), tonumber(last[4]) or 0, listeners[2 * i] <= 1, known)
   end
   if is_new then
     last = {'0', now}
@@ -60,10 +61,10 @@ local function read(i, channel)
     call('HSET', top, 'o', last[1], 't', last[2], unpack(fields))
     call('EXPIRE', top, ARGV[2])
   else
-    if joins then call('HSET', top, unpack(fields)) end
+    if known then call('HSET', top, unpack(fields)) end
     if since == '' then keep(top) end
   end
-  if joins then call('PUBLISH', channel, '\1J1 ' .. epoch) end
+  if known then call('PUBLISH', channel, '\1J1 ' .. epoch) end
   if not is_new and since ~= '' and since ~= last[1] then
     -- A log that is no stream has no entries, and proves nothing.
     local newest = redis.pcall('XREVRANGE', log, '+', string.format('%.0f', since + 1) .. '-0', 'COUNT', ARGV[1])

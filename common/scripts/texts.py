@@ -25,7 +25,8 @@ def script_text(name: str, history_size: int = 100, history_ttl: int = 300) -> s
     `history_size` and `history_ttl` (seconds) are what a publish uses if it is not told otherwise.
     """
     own = f"{{size = {history_size}, ttl = {history_ttl}}}"
-    return _lua("append") + _lua(name).replace(_OWN_DEFAULTS, own)
+    before = ("append",) if name == "publish" else ("append", "epochs")
+    return "".join(map(_lua, before)) + _lua(name).replace(_OWN_DEFAULTS, own)
 
 
 def eval_text() -> str:

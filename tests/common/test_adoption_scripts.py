@@ -25,7 +25,7 @@ async def wait_until(log: Log, milliseconds: int) -> None:
 
 async def join(log: Log) -> int:
     """Join as an edge does; return the epoch."""
-    (synced,) = await log.scripts.sync([Wanted(log.channel, None, join=True)])
+    (synced,) = await log.scripts.sync([Wanted(log.channel, None, known=0)])
     assert isinstance(synced, Synced)
     return synced.epoch
 
@@ -169,7 +169,7 @@ async def test_a_wiped_log_goes_on_with_the_count_of_the_edges(log: Log, first_c
         if first_comes == "a publish":
             await log.publish(b"framed")
         elif first_comes != "nothing":
-            await log.scripts.sync([Wanted(log.channel, None, join=first_comes == "a join")])
+            await log.scripts.sync([Wanted(log.channel, None, known=0 if first_comes == "a join" else None)])
         for number in (4, 4, 5, 3, 4, 6):
             assert await adopt(log, epoch, epoch, number, b"%d" % number) == DONE
         assert await join(log) > NOW + 200

@@ -52,7 +52,8 @@ class Both:
 
     async def sync(self) -> None:
         offset = self.dice.choice([None, 0, 1, self.dice.randint(0, 40)])
-        wanted = Wanted(CHANNEL, offset, self.dice.random() < 0.6)
+        known = self.dice.choice([0, *self.epochs[-2:], self.epochs[-1] + 1])
+        wanted = Wanted(CHANNEL, offset, known if self.dice.random() < 0.6 else None)
         synced = self.model.sync(wanted)
         await self.set_clock()
         assert await self.scripts.sync([wanted]) == [synced]
@@ -61,9 +62,9 @@ class Both:
 
     async def join_often(self) -> None:
         for _ in range(self.dice.choice([33, 257])):
-            synced = self.model.sync(Wanted(CHANNEL, None, join=True))
+            synced = self.model.sync(Wanted(CHANNEL, None, known=0))
             await self.set_clock()
-            assert await self.scripts.sync([Wanted(CHANNEL, None, join=True)]) == [synced]
+            assert await self.scripts.sync([Wanted(CHANNEL, None, known=0)]) == [synced]
             self.epochs.append(synced.epoch)
 
     async def adopt(self) -> None:

@@ -30,6 +30,7 @@ class Village:
         self.edges = [Edge(self.redis, adopts=True, sleep=self.sleep) for _ in range(edges)]
         self.clients = [Client(self.redis, (NAME,), STREAM) for _ in self.edges]
         self.published = self.wiped_at = 0
+        self.kept = self.redis.snapshot()
         self.turned_back = False  # Redis' clock, while it lost its data
         self.owed: set[int] = set()
         self.live: set[int] = set()  # what an edge sent out live
@@ -68,7 +69,23 @@ class Village:
         self.wiped_at = self.published
         self.redis.wipe()
 
-    async def step(self, drops: float, wipes: float, turns_back: float) -> None:
+    def keep(self) -> None:
+        self.kept = self.redis.snapshot()
+
+    def roll_back(self) -> None:
+        """Restart with an older state, or get it while everybody stays connected."""
+        self.check_log()
+        self.wiped_at = self.published
+        if self.chance.random() < 0.7:
+            for edge in self.edges:
+                self.drop(edge)
+        self.redis.restore(self.kept)
+
+    def drop(self, edge: Edge) -> None:
+        self.dropped |= self.waiting_at(edge)
+        edge.disconnect()
+
+    async def step(self, drops: float, wipes: float, turns_back: float, rolls_back: float) -> None:
         self.pass_time(0.001)
         index = self.chance.randrange(len(self.edges))
         edge, client, luck = self.edges[index], self.clients[index], self.chance.random()
@@ -77,12 +94,18 @@ class Village:
             if self.chance.random() < turns_back:
                 self.turned_back = True
                 self.redis.pass_time(-3)  # further than the story is long: an epoch must not be met again by chance
+        elif rolls_back and self.chance.random() < rolls_back:
+            self.chance.choice([self.keep, self.roll_back])()
         elif luck < 0.25:
             self.publish()
         elif luck < 0.25 + drops:
-            self.dropped |= self.waiting_at(edge)
-            edge.disconnect()
-        elif edge.wire is None:
+            self.drop(edge)
+        else:
+            await self.go_on(edge, client, luck)
+
+    async def go_on(self, edge: Edge, client: Client, luck: float) -> None:
+        """Let one edge do one thing."""
+        if edge.wire is None:
             if self.chance.random() < 0.3:
                 edge.connect()
         elif client.edge is None:
@@ -155,13 +178,20 @@ class Village:
 
 
 async def tell_story(
-    seed: int, *, steps: int = 400, edges: int = 0, drops: float = 0, wipes: float = 0, turns_back: float = 0
+    seed: int,
+    *,
+    steps: int = 400,
+    edges: int = 0,
+    drops: float = 0,
+    wipes: float = 0,
+    turns_back: float = 0,
+    rolls_back: float = 0,
 ) -> Village:
     """Run one random story to its end."""
     chance = random.Random(seed)
     village = Village(chance, edges or chance.randint(1, FEW))
     for _ in range(steps):
-        await village.step(drops, wipes, turns_back)
+        await village.step(drops, wipes, turns_back, rolls_back)
     await village.settle()
     assert not village.waits()
     village.check_log()
@@ -208,6 +238,20 @@ async def test_after_a_wipe_everything_that_is_published_is_stored(seed: int, dr
 
     assert {number for number in village.owed if number >= village.wiped_at} <= set(village.log) <= village.owed
     assert not village.live
+
+
+@pytest.mark.parametrize("drops", [0, 0.01], ids=["connected", "with disconnects"])
+@pytest.mark.parametrize("seed", range(100))
+async def test_after_a_roll_back_everything_that_is_published_is_stored(seed: int, drops: float) -> None:
+    """Redis goes back to an older state again and again: no epoch that was used after that state is used twice.
+
+    Unless the first to join has not heard of it: one that is new, or was far behind.
+    """
+    village = await tell_story(seed, drops=drops, rolls_back=0.02)
+
+    owed = {number for number in village.owed if number >= village.wiped_at}
+    assert village.redis.used_twice or owed <= set(village.log) <= village.owed
+    assert all(number < village.wiped_at for number in village.live)  # its subscribers were reset
 
 
 @pytest.mark.parametrize("seed", range(2))

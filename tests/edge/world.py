@@ -62,6 +62,8 @@ class Redis:
         self.subscribers: dict[str, list[Wire]] = {}
         self.history = history
         self.microseconds = 1_800_000_000_000_000
+        self.newest_epochs: dict[str, int] = {}  # that were ever begun
+        self.used_twice = False  # an epoch
 
     def pass_time(self, seconds: float) -> None:
         self.microseconds += round(seconds * 1e6)
@@ -91,7 +93,7 @@ class Redis:
         """Do what sync.lua does for one channel."""
         self._tick()
         log = self.logs.setdefault(wanted.channel, Log())
-        epoch = self._join(wanted.channel, log) if wanted.join else 0
+        epoch = self._join(wanted.channel, log, wanted.known) if wanted.known is not None else 0
         top = self.top(wanted.channel)
         entries = [] if wanted.offset is None else [each for each in log.entries if each.offset > wanted.offset]
         return Synced(top, entries, epoch)
@@ -136,10 +138,10 @@ class Redis:
         self.send(name, encode_frame(message))
         return log.top
 
-    def _join(self, name: str, log: Log) -> int:
+    def _join(self, name: str, log: Log, known: int) -> int:
         joined = self.microseconds // 1000
-        if log.epoch is None:
-            log.epoch = log.unknown = joined
+        if log.epoch is None or log.epoch < known:
+            log.epoch = log.unknown = self._unused_after(known)
             joined -= 400
             log.sealed = log.epoch - 1
         log.epoch += 1
@@ -152,6 +154,8 @@ class Redis:
             log.sealed = log.epoch - 1
         else:
             log.joined_at[log.epoch] = joined
+        self.used_twice |= log.epoch <= self.newest_epochs.get(name, 0)
+        self.newest_epochs[name] = max(log.epoch, self.newest_epochs.get(name, 0))
         self.send(name, b"\x01J1 %d" % log.epoch)
         return log.epoch
 
