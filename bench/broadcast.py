@@ -5,24 +5,43 @@ to all: how late are the first, the median, the 99th percentile and the last rec
 the bystanders meanwhile? Both kinds of receivers have processes of their own. With few cores these take turns with the
 server, Redis and the publisher, so the crowd, which in real life has machines of its own, runs only when nobody else
 wants to (SCHED_IDLE), and its times are upper bounds. A message's time begins when it was due: a publisher that is
-held up does not hide it. `--peers` adds Nchan and aiohttp; the C reference knows only one channel.
+held up does not hide it.
+
+It is measured once more on an edge whose subscribers hold `--channels-per-subscriber` channels each (1: not). Nchan
+and aiohttp are compared by the first shape; the C reference knows only one channel.
 """
 
-import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
+from bench.baseline import Leftovers, worst
 from bench.latency import Lateness, Receivers, Ticker, receiving, stamped
 from bench.outcome import Check, at_most, conclude, end_on_signals, percentile, progress
-from bench.peers import Server, Serving, peers, serving_edge
+from bench.peers import Server, peers, serving_edge
+from bench.plan import PlanWithPeers, option, read_plan
+from bench.visits import Visits
 
 CROWD, BYSTANDERS = "room", "corner"
 BAR_MS = 20.0
 PAUSE = 0.5
+
+
+@dataclass(frozen=True)
+class Plan(PlanWithPeers):
+    """How much of everything."""
+
+    rounds: int = option(15, "broadcasts")
+    subscribers: int = 15_000
+    channels_per_subscriber: int = option(2, "of the second shape; 1: only the first")
+    bystanders: int = 5
+    every_ms: float = option(20.0, "between two of the bystanders' messages")
+    payload_bytes: int = 100
+    quiet_seconds: float = option(3.0, "of watching the bystanders at rest")
 
 
 class Outcome(NamedTuple):
@@ -34,61 +53,83 @@ class Outcome(NamedTuple):
     publisher_ms: float  # p99 of the time until a bystanders' message was taken, during all broadcasts
 
 
-def measure(server: Server, options: argparse.Namespace) -> Outcome:
-    """Hold everybody, and broadcast again and again."""
+def measure(server: Server, plan: Plan, channels: int = 1) -> Outcome:
+    """Hold everybody, each on so many channels, and broadcast on one of these again and again."""
     with ExitStack() as stack:
         crowd = stack.enter_context(receiving(server, humble=True))
         bystanders = stack.enter_context(receiving(server))
-        crowd.open(options.subscribers, CROWD)
-        bystanders.open(options.bystanders, BYSTANDERS)
+        crowd.open(plan.subscribers, CROWD, *(f"{CROWD}-{number}" for number in range(1, channels)))
+        bystanders.open(plan.bystanders, BYSTANDERS)
         server.settle()
-        broadcast(server, crowd, options)  # the first one is a rehearsal
-        quiet = watch_at_rest(server, bystanders, options)
+        broadcast(server, crowd, plan)  # the first one is a rehearsal
+        quiet = watch_at_rest(server, bystanders, plan)
         bystanders.reset()
-        seen = [broadcast_watched(server, crowd, bystanders, options) for _ in range(options.rounds)]
+        seen = [broadcast_watched(server, crowd, bystanders, plan) for _ in range(plan.rounds)]
         taken = sorted(late for _, _, times in seen for late in times)
         return Outcome([one for one, _, _ in seen], quiet, seen[-1][1], percentile(taken, 0.99))
 
 
-def broadcast(server: Server, crowd: Receivers, options: argparse.Namespace) -> Lateness:
+def broadcast(server: Server, crowd: Receivers, plan: Plan) -> Lateness:
     """Send a message to the crowd and wait for the last receiver."""
     crowd.reset()
-    server.publisher.publish([stamped(options.payload_bytes, time.monotonic_ns())], CROWD)
-    crowd.wait(options.subscribers)
+    server.publisher.publish([stamped(plan.payload_bytes, time.monotonic_ns())], CROWD)
+    crowd.wait(plan.subscribers)
     return crowd.report()
 
 
-def watch_at_rest(server: Server, bystanders: Receivers, options: argparse.Namespace) -> Lateness:
+def watch_at_rest(server: Server, bystanders: Receivers, plan: Plan) -> Lateness:
     """Return how late the bystanders get theirs while nothing else happens."""
     bystanders.reset()
-    ticker = start_ticker(server, options)
-    time.sleep(options.quiet_seconds)
-    bystanders.wait(ticker.stop() * options.bystanders)
+    ticker = start_ticker(server, plan)
+    time.sleep(plan.quiet_seconds)
+    bystanders.wait(ticker.stop() * plan.bystanders)
     return bystanders.report()
 
 
 def broadcast_watched(
-    server: Server, crowd: Receivers, bystanders: Receivers, options: argparse.Namespace
+    server: Server, crowd: Receivers, bystanders: Receivers, plan: Plan
 ) -> tuple[Lateness, Lateness, list[float]]:
     """Broadcast while the bystanders get theirs; they keep what they noted in earlier rounds."""
     time.sleep(PAUSE)
     so_far = bystanders.count()
-    ticker = start_ticker(server, options)
-    lateness = broadcast(server, crowd, options)
-    bystanders.wait(so_far + ticker.stop() * options.bystanders)
+    ticker = start_ticker(server, plan)
+    lateness = broadcast(server, crowd, plan)
+    bystanders.wait(so_far + ticker.stop() * plan.bystanders)
     return lateness, bystanders.report(), ticker.acknowledged_ms
 
 
-def start_ticker(server: Server, options: argparse.Namespace) -> Ticker:
+def start_ticker(server: Server, plan: Plan) -> Ticker:
     """Begin to publish to the bystanders, from the first message on."""
-    ticker = Ticker(server, BYSTANDERS, options.every_ms / 1000, size=options.payload_bytes)
+    ticker = Ticker(server, BYSTANDERS, plan.every_ms / 1000, size=plan.payload_bytes)
     ticker.start()
     while not ticker.published and ticker.is_alive():
         time.sleep(0.001)
     return ticker
 
 
-def tabulate(outcomes: dict[str, Outcome]) -> dict[str, dict[str, float]]:
+def measure_edge(plan: Plan, channels: int = 1) -> tuple[Outcome, Leftovers]:
+    """Measure an edge, and what it is left with."""
+    with serving_edge() as server:
+        visits = Visits(server, plan.forget_seconds)
+        return measure(server, plan, channels), visits.leftovers(plan.subscribers)
+
+
+def run(plan: Plan) -> tuple[dict[str, Outcome], Leftovers]:
+    """Measure all; return the outcomes, and the most that is left behind on an edge."""
+    outcomes, left = {}, []
+    for channels in sorted({1, plan.channels_per_subscriber}):
+        name = "edge" if channels == 1 else f"edge, {channels} channels each"
+        progress(f"{name} …")
+        outcomes[name], leftovers = measure_edge(plan, channels)
+        left.append(leftovers)
+    for name, serving in (peers() if plan.peers else {}).items():
+        progress(f"{name} …")
+        with serving() as server:
+            outcomes[name] = measure(server, plan)
+    return outcomes, worst(left)
+
+
+def tabulate(outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, float]]:
     """Return the rows of the table: medians over the broadcasts."""
     rows: dict[str, dict[str, float]] = {}
     for server, outcome in outcomes.items():
@@ -102,39 +143,24 @@ def tabulate(outcomes: dict[str, Outcome]) -> dict[str, dict[str, float]]:
     return rows
 
 
-def checks(outcomes: dict[str, Outcome]) -> list[Check]:
-    """Hold the bar against what the bystanders of the edge saw."""
-    return [at_most("bystander p99 during a broadcast, ms", outcomes["edge"].meanwhile.p99, BAR_MS)]
-
-
-def parse_options(words: Sequence[str]) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--subscribers", type=int, default=15_000, metavar="N")
-    parser.add_argument("--bystanders", type=int, default=5, metavar="N")
-    parser.add_argument("--every-ms", type=float, default=20.0, metavar="N", help="between two of the bystanders'")
-    parser.add_argument("--payload-bytes", type=int, default=100, metavar="N")
-    parser.add_argument("--rounds", type=int, default=15, metavar="N", help="broadcasts")
-    parser.add_argument("--quiet-seconds", type=float, default=3.0, metavar="N")
-    parser.add_argument("--peers", action="store_true", help="Nchan and aiohttp as well")
-    parser.add_argument("--strict", action="store_true", help="exit with 1 if a bar is missed")
-    return parser.parse_args(words)
+def checks(outcomes: Mapping[str, Outcome]) -> list[Check]:
+    """Hold the bar against what the bystanders of the edges saw."""
+    return [
+        at_most(f"{name}: bystander p99 during a broadcast, ms", outcome.meanwhile.p99, BAR_MS)
+        for name, outcome in outcomes.items()
+        if name.startswith("edge")
+    ]
 
 
 def main() -> int:
     """Broadcast, print, and keep the numbers."""
     end_on_signals()
-    options = parse_options(sys.argv[1:])
-    servers: dict[str, Serving] = {"edge": serving_edge} | (peers() if options.peers else {})
-    outcomes: dict[str, Outcome] = {}
-    for name, serving in servers.items():
-        progress(f"{name} …")
-        with serving() as server:
-            outcomes[name] = measure(server, options)
-    title = f"{options.payload_bytes} B to {options.subscribers} SSE subscribers, median of {options.rounds}"
-    detail = {name: outcome._asdict() for name, outcome in outcomes.items()}
-    code = conclude("broadcast", title, tabulate(outcomes), checks(outcomes), plan=vars(options), outcomes=detail)
-    return code if options.strict else 0
+    plan = read_plan("broadcast", __doc__, Plan(), sys.argv[1:])
+    outcomes, left = run(plan)
+    title = f"{plan.payload_bytes} B to {plan.subscribers} SSE subscribers, median of {plan.rounds}"
+    rows, bars = tabulate(outcomes) | left.rows(), [*checks(outcomes), *left.checks()]
+    seen = {name: outcome._asdict() for name, outcome in outcomes.items()}
+    return conclude("broadcast", title, plan, rows, bars, outcomes=seen)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.fleet import Fleet
 from bench.processes import BUILD, compile_c
 
 LIMIT = 19_500  # connections of one process: it may open 20,000 files here
@@ -100,6 +101,19 @@ def wait_for_messages(crowds: Iterable[Crowd], total: int) -> int:
 def all_times(crowds: Iterable[Crowd], kind: str) -> list[float]:
     """Return the times of all crowds, sorted."""
     return sorted(time for crowd in crowds for time in crowd.times(kind))
+
+
+def shares(connections: int, edges: int) -> list[int]:
+    """Return how many connections each edge gets; together they are exactly as many as there shall be."""
+    return [(connections + number) // edges for number in range(edges)]
+
+
+def come_and_go(fleet: Fleet, crowds: Iterable[Crowd], counts: Iterable[int], path: str = "/sse?id=guests") -> None:
+    """Let so many come to each edge and leave at once."""
+    for crowd, edge, count in zip(crowds, fleet.edges, counts, strict=False):
+        crowd.open(count, edge.port, path)
+        crowd.hear()
+        crowd.do("forget")
 
 
 @contextmanager

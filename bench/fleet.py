@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from redis import Redis
 
@@ -27,9 +28,15 @@ class Edge(NamedTuple):
 
 
 class Fleet(NamedTuple):
-    """All running edges."""
+    """All running edges, and the port of their Redis."""
 
     edges: list[Edge]
+    redis_port: int
+
+    @property
+    def pids(self) -> list[int]:
+        """Return their processes."""
+        return [edge.pid for edge in self.edges]
 
     def cpu_us(self) -> float:
         """Return the CPU time of all edges in microseconds, once they have come to rest."""
@@ -61,7 +68,7 @@ def running_fleet(count: int, redis_url: str, **settings: str) -> Iterator[Fleet
                 edges.append(Edge(processes[-1].pid, port, admin_port))
             for number in some:
                 wait_until_ready(edges[number].admin_port, f"edge-{number}")
-        yield Fleet(edges)
+        yield Fleet(edges, urlsplit(redis_url).port or 6379)
     finally:
         end(processes)
 

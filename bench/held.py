@@ -1,62 +1,46 @@
-"""What a held connection costs: one edge beside a bare C epoll loop, in the same run (`make bench`).
+"""What a held connection costs: one edge beside other servers, in the same run (`make bench`).
 
 Each round starts every server fresh, one after the other, and puts the same load on them; only the server's own CPU
 and memory are counted, never Redis, the load generator or this driver. A noisy machine disturbs all alike, so the
-ratios, taken within a round, are what to compare; the medians of the rounds are shown. `--peers` adds Nchan with its
-memory store and with Redis, and a plain aiohttp server; `--websocket` adds an edge whose streams are WebSockets.
+ratios, taken within a round, are what to compare; the medians of the rounds are shown. The servers are the edge, an
+edge whose streams are WebSockets, a bare epoll loop in C, Nchan with its memory store and with Redis, and aiohttp.
 """
 
-import argparse
-import signal
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
+from bench.baseline import Leftovers, worst
 from bench.load import Load
+from bench.outcome import conclude, end_on_signals, progress
 from bench.peers import Meter, Server, Serving, peers, serving_edge, serving_reference, serving_websocket
+from bench.plan import PlanWithPeers, option, read_plan
 from bench.publishing import CHANNEL, payload
-from bench.report import BARS, Costs, Round, chart, judge, medians, show
-from bench.results_file import save
+from bench.report import BARS, Costs, Round, judge, rows, shares
+from bench.visits import Visits, stream_path, warm_up
 
-STREAM_PATH = f"/sse?id={CHANNEL}"
-WEBSOCKET_PATH = f"/ws?id={CHANNEL}"
 POLL_PATH = f"/poll?id={CHANNEL}"
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(PlanWithPeers):
     """How much of everything."""
 
     subscribers: int = 10_000
-    messages: int = 20
+    messages: int = option(20, "one by one, and as many in a burst")
     payload_bytes: int = 104
     pollers: int = 1_000
-    cycles: int = 15
-    rounds: int = 5
-    plain: bool = False
+    cycles: int = option(15, "of each poller")
+    plain: bool = option(False, "plain PUBLISH instead of the publish script")
+    websocket: bool = option(True, "an edge by WebSocket as well")
 
 
 Measurement = Callable[[Server, Plan], Costs]
 
 
-def stream_path(server: Server) -> str:
-    """Return where a server's streams are."""
-    return WEBSOCKET_PATH if server.by_websocket else STREAM_PATH
-
-
-def warm_up(server: Server) -> None:
-    """Let a server do everything once, so that what it loads or allocates only once is not counted."""
-    with server.running_load() as load:
-        load.open_streams(1, stream_path(server))
-        server.settle()
-        server.publisher.publish([payload(10)])
-        load.wait_for_messages(1)
-    server.settle()
-
-
 def measure_streams(server: Server, plan: Plan) -> Costs:
     """Hold all subscribers on one channel and publish to them, one message at a time and in a burst."""
-    warm_up(server)
     with server.running_load() as load:
         memory, subscribe = open_streams(server, load, plan.subscribers, stream_path(server))
         delivery, burst = deliver(server, load, plan)
@@ -65,7 +49,6 @@ def measure_streams(server: Server, plan: Plan) -> Costs:
 
 def measure_channels(server: Server, plan: Plan) -> Costs:
     """Hold every subscriber on a channel of its own."""
-    warm_up(server)
     with server.running_load() as load:
         memory, subscribe = open_streams(server, load, plan.subscribers, stream_path(server) + "#")
     return {"memory_each": memory, "subscribe_each": subscribe}
@@ -108,12 +91,12 @@ def measure_polls(server: Server, plan: Plan) -> Costs:
     return {"poll": polling.microseconds / (plan.pollers * plan.cycles)}
 
 
-def poll_once(server: Server, load: Load, message: list[bytes]) -> None:
-    """Let every connection poll, and publish when the server holds them all."""
+def poll_once(server: Server, load: Load, message: list[bytes]) -> int:
+    """Let every connection poll, publish when the server holds them all; return the size of an answer's head."""
     load.poll(POLL_PATH)
     server.settle()
     server.publisher.publish(message)
-    load.wait_for_answers()
+    return load.wait_for_answers()
 
 
 def measure(serving: Serving, plan: Plan, measurements: Iterable[Measurement]) -> Costs:
@@ -121,59 +104,53 @@ def measure(serving: Serving, plan: Plan, measurements: Iterable[Measurement]) -
     costs: Costs = {}
     for measurement in measurements:
         with serving() as server:
+            warm_up(server)
             costs |= measurement(server, plan)
     return costs
 
 
-def run(plan: Plan, others: dict[str, Serving], measurements: Iterable[Measurement]) -> list[Round]:
+def run(plan: Plan, servers: dict[str, Serving], measurements: Iterable[Measurement]) -> list[Round]:
     """Measure all servers in every round, in turn from the first to the last and back."""
-    servers: dict[str, Serving] = {"edge": lambda: serving_edge(plain=plan.plain), "reference": serving_reference}
-    order, rounds = list((servers | others).items()), []
-    names = [name for name, _ in order]
+    order, rounds = list(servers.items()), []
     for number in range(1, plan.rounds + 1):
         costs: Round = {}
         for name, serving in order:
-            print(f"round {number} of {plan.rounds}: {name} …", file=sys.stderr, flush=True)
+            progress(f"round {number} of {plan.rounds}: {name} …")
             costs[name] = measure(serving, plan, measurements)
-        rounds.append({name: costs[name] for name in names})
+        rounds.append({name: costs[name] for name in servers})
         order.reverse()
     return rounds
 
 
-def parse_options(words: list[str], purpose: str | None, default: Plan) -> tuple[Plan, argparse.Namespace]:
-    """Read the command line: the plan, and what else was asked for."""
-    parser = argparse.ArgumentParser(description=purpose, formatter_class=argparse.RawDescriptionHelpFormatter)
-    for name in ("subscribers", "messages", "payload_bytes", "pollers", "cycles", "rounds"):
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(default, name), metavar="N")
-    parser.add_argument("--plain", action="store_true", help="plain PUBLISH instead of the publish script")
-    parser.add_argument("--peers", action="store_true", help="Nchan and aiohttp as well")
-    parser.add_argument("--websocket", action="store_true", help="an edge by WebSocket as well")
-    parser.add_argument("--quick", action="store_true", help="500 subscribers, one round: does it run at all?")
-    parser.add_argument("--strict", action="store_true", help="exit with 1 if a bar is missed")
-    options = parser.parse_args(words)
-    plan = Plan(**{name: getattr(options, name) for name in asdict(default)})
-    return (replace(plan, subscribers=500, pollers=50, rounds=1) if options.quick else plan), options
+def leave(plan: Plan, serving: Serving, measurements: Iterable[Measurement]) -> Leftovers:
+    """Say what an edge is left with after each kind of load."""
+    left = []
+    for measurement in measurements:
+        with serving() as server:
+            visits = Visits(server, plan.forget_seconds)
+            measurement(server, plan)
+            left.append(visits.leftovers(plan.subscribers))
+    return worst(left)
 
 
-def finish(name: str, title: str, plan: Plan, rounds: list[Round], *, strict: bool) -> int:
-    """Print, keep the numbers, and return the exit code: 1 if a bar is missed and that matters."""
-    verdicts = judge(BARS, rounds)
-    show(title, rounds, verdicts)
-    bars = [verdict._asdict() for verdict in verdicts]
-    save(name, title, chart(rounds), plan=asdict(plan), medians=medians(rounds), bars=bars, rounds=rounds)
-    return 1 if strict and not all(verdict.ok for verdict in verdicts) else 0
+def finish(name: str, title: str, plan: Plan, rounds: list[Round], left: Leftovers) -> int:
+    """Print, keep the numbers, and return the exit code."""
+    table, checks = {**rows(rounds), **left.rows()}, [*judge(BARS, rounds), *left.checks()]
+    return conclude(name, title, plan, table, checks, shares(rounds), per_round=rounds)
 
 
 def main() -> int:
     """Measure everything about held connections."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exit ends the servers, too
-    plan, options = parse_options(sys.argv[1:], __doc__, Plan())
-    others: dict[str, Serving] = peers() if options.peers else {}
-    if options.websocket:
-        others["websocket"] = lambda: serving_websocket(plain=plan.plain)
-    rounds = run(plan, others, (measure_streams, measure_channels, measure_polls))
-    title = f"{plan.subscribers} SSE subscribers, {plan.pollers} pollers, median of {plan.rounds}"
-    return finish("held", title, plan, rounds, strict=options.strict)
+    end_on_signals()
+    plan = read_plan("held", __doc__, Plan(), sys.argv[1:])
+    edge: Serving = partial(serving_edge, plain=plan.plain)
+    servers: dict[str, Serving] = {"edge": edge, "reference": serving_reference}
+    servers |= peers() if plan.peers else {}
+    servers |= {"websocket": partial(serving_websocket, plain=plan.plain)} if plan.websocket else {}
+    measurements = (measure_streams, measure_channels, measure_polls)
+    measured = run(plan, servers, measurements)
+    title = f"{plan.subscribers} subscribers, {plan.pollers} pollers, median of {plan.rounds}"
+    return finish("held", title, plan, measured, leave(plan, edge, measurements))
 
 
 if __name__ == "__main__":

@@ -1,49 +1,90 @@
 """What a connection at rest costs: CPU of one edge per connection and second, heartbeats included.
 
-Run: python -m bench.idle [--connections N] [--seconds S]. The bar is 0.5 microseconds.
+`python -m bench.idle` holds the connections twice. First as they are when they came by themselves: their heartbeats
+are spread. Then one message goes to all of them at once, after which all of them are due for a heartbeat in the same
+moment, again and again. What an edge without connections uses is taken off.
 """
 
-import argparse
 import sys
 import time
+from dataclasses import dataclass
+from statistics import median
 
-from bench.load import running_load
-from bench.processes import compile_c, cpu_ns, running_edge, running_valkey
-from bench.results_file import save, say
+from bench.baseline import Leftovers
+from bench.load import Load
+from bench.outcome import at_most, conclude, end_on_signals, progress
+from bench.peers import Server, serving_edge
+from bench.plan import Plan, option, read_plan
+from bench.publishing import payload
+from bench.visits import STREAM_PATH, Visits
 
-HEARTBEAT = 25  # seconds, the default; heartbeats are spread over it
 BAR = 0.5
+EACH = "CPU/connection and second, µs"
+EMPTY = "CPU/second of an empty edge, µs"
+TOGETHER = "edge, all beat together"
 
 
-def measure(connections: int, seconds: int) -> tuple[float, float]:
-    """Return microseconds of CPU per second: of each of many connections at rest, and of an edge without any."""
-    with running_valkey() as url, running_edge(url, {"COMET_HEARTBEAT": str(HEARTBEAT)}) as (pid, port):
-        empty = spent(pid, seconds)
-        with running_load(compile_c("load"), port) as load:
-            load.open_streams(connections, "/sse?id=room")
-            time.sleep(HEARTBEAT)  # until the heartbeats have found their pace
-            full = spent(pid, seconds)
-    return (full - empty) / connections, empty
+@dataclass(frozen=True)
+class IdlePlan(Plan):
+    """How many, how long, how often."""
+
+    rounds: int = 1
+    connections: int = 10_000
+    heartbeat: int = option(25, "seconds: COMET_HEARTBEAT, at its default")
+    beats: int = option(2, "heartbeats of each connection over which the CPU is counted")
 
 
-def spent(pid: int, seconds: int) -> float:
-    """Return the microseconds of CPU that a process uses in a second, on average."""
-    before, began = cpu_ns(pid), time.monotonic()
-    time.sleep(seconds)
-    return (cpu_ns(pid) - before) / 1000 / (time.monotonic() - began)
+class Measured:
+    """One edge, and what it used while nothing happened."""
+
+    def __init__(self, server: Server, plan: IdlePlan) -> None:
+        self._server = server
+        self._plan = plan
+        self._seconds = plan.heartbeat * plan.beats
+
+    def round(self) -> dict[str, float]:
+        """Return microseconds of CPU per second: of an empty edge, and of each connection, spread and together."""
+        progress(f"{3 * self._seconds + self._plan.heartbeat} seconds of rest …")
+        empty = self._spent()
+        with self._server.running_load() as load:
+            load.open_streams(self._plan.connections, STREAM_PATH)
+            time.sleep(self._plan.heartbeat)  # until the heartbeats have found their pace
+            held = {"edge": self._spent()}
+            self._bring_together(load)
+            held[TOGETHER] = self._spent()
+        return {"empty": empty} | {name: (spent - empty) / self._plan.connections for name, spent in held.items()}
+
+    def _bring_together(self, load: Load) -> None:
+        """A heartbeat is due so long after the last message, which all get now."""
+        self._server.publisher.publish([payload(100)])
+        load.wait_for_messages(1)
+        time.sleep(self._plan.heartbeat / 2)  # the beats come in the middle of what is counted
+
+    def _spent(self) -> float:
+        """Return the microseconds of CPU that the server uses in a second, on average."""
+        before, began = self._server.cpu_ns(), time.monotonic()
+        time.sleep(self._seconds)
+        return (self._server.cpu_ns() - before) / 1000 / (time.monotonic() - began)
+
+
+def run(plan: IdlePlan) -> tuple[list[dict[str, float]], Leftovers]:
+    """Measure all rounds on one edge; return the numbers, and what is left behind."""
+    with serving_edge(HEARTBEAT=str(plan.heartbeat)) as server:
+        visits = Visits(server, plan.forget_seconds)
+        measured = Measured(server, plan)
+        return [measured.round() for _ in range(plan.rounds)], visits.leftovers(plan.connections)
 
 
 def main() -> int:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--connections", type=int, default=10_000)
-    parser.add_argument("--seconds", type=int, default=50)
-    options = parser.parse_args()
-    each, empty = measure(options.connections, options.seconds)
-    rows = {"CPU/connection and second, µs": {"edge": each}, "CPU/second of an empty edge, µs": {"edge": empty}}
-    save("idle", f"{options.connections} SSE connections at rest", rows, bar=BAR)
-    say(f"{'ok  ' if each <= BAR else 'over'}  {each:.3f} µs per connection and second, at most {BAR}")
-    return 0
+    end_on_signals()
+    plan = read_plan("idle", __doc__, IdlePlan(), sys.argv[1:])
+    rounds, left = run(plan)
+    middle = {name: median(one[name] for one in rounds) for name in rounds[0]}
+    rows = {EACH: {name: middle[name] for name in ("edge", TOGETHER)}, EMPTY: {"edge": middle["empty"]}, **left.rows()}
+    checks = [at_most(f"{EACH}: {name}", middle[name], BAR) for name in ("edge", TOGETHER)]
+    title = f"{plan.connections} SSE connections at rest, a heartbeat every {plan.heartbeat} s"
+    return conclude("idle", title, plan, rows, [*checks, *left.checks()], per_round=rounds)
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ class Lateness(NamedTuple):
 class Receivers(Commanded):
     """Subscribers that note how late each message is."""
 
-    def open(self, count: int, channel: str) -> None:
-        """Open streams and return when each has the head of its answer."""
-        self.ask(f"open {count} /sse?id={channel}")
+    def open(self, count: int, *channels: str) -> None:
+        """Open streams, each on all these channels, and return when each has the head of its answer."""
+        self.ask(f"open {count} /sse?{'&'.join(f'id={channel}' for channel in channels)}")
 
     def open_stuck(self, count: int, channel: str) -> None:
         """Open streams that never read."""

@@ -9,7 +9,7 @@
  *     wait COUNT         wait until every stream has had COUNT messages; answers with the sum over all streams
  *     polls COUNT        open COUNT kept-alive connections
  *     poll PATH          send a poll on each of them, from its last position on if it has one; do not wait
- *     answers            wait until each of them has been answered
+ *     answers            wait until each of them has been answered; answers with the bytes of the last answer's head
  *     quit
  *
  * Each command is answered with a line `ok …`, or with `error …` and the end of the process. Between commands the
@@ -45,7 +45,7 @@ struct connection {
 
 static struct connection connections[MAX_CONNECTIONS];
 static int count; /* connections in use */
-static int streams, welcomed, satisfied, unanswered;
+static int streams, welcomed, satisfied, unanswered, head_size;
 static long wanted; /* messages each stream waits for; `satisfied` streams have them */
 static int head_is_welcome; /* a stream is ready when the head of the answer is there */
 static int upgrades;        /* a stream is a WebSocket: the server's frames are not masked, so MARKER shows in them, too */
@@ -117,6 +117,7 @@ static void take_answer(struct poll *poll, const char *body) {
     if (!poll->waiting) fail("an answer nobody waited for: %.200s", body);
     if (!strstr(body, MARKER)) fail("an answer without a message: %.200s", body);
     keep_position(poll, body);
+    head_size = body - poll->answer;
     poll->waiting = 0;
     poll->size = 0;
     unanswered--;
@@ -212,7 +213,7 @@ static long number_for(char *line) {
     if (strncmp(line, "upgrade", 7) == 0) return upgrades = 1;
     if (strncmp(line, "answers", 7) == 0) {
         while (unanswered) turn();
-        return 0;
+        return head_size;
     }
     if (strncmp(line, "quit", 4) == 0) exit(0);
     fail("an unknown command: %s", line);

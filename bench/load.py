@@ -53,9 +53,9 @@ class Load(Commanded):
         """Send a poll on each of them and return at once."""
         self.ask(f"poll {path}")
 
-    def wait_for_answers(self) -> None:
-        """Return when every poll was answered with a message."""
-        self.ask("answers")
+    def wait_for_answers(self) -> int:
+        """Return when every poll was answered with a message, with the bytes of the last answer's head."""
+        return self.ask("answers")[0]
 
 
 @contextmanager

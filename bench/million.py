@@ -3,25 +3,38 @@
 As many edges as the descriptor limit asks for, a crowd for each, all on one channel. It shows the memory of everything
 and the rate of opening; then one plain PUBLISH goes out, and everybody must get it. It stops opening, and fails, when
 the machine's memory in use exceeds `--stop-gib`. Kernel settings that would stand in the way are raised, if they may
-be, while it runs, and printed.
+be, while it runs, and printed. Heartbeats and the audit of quiet channels are off: what they cost is `bench.idle`'s
+business, and here they would only stretch the time.
 """
 
-import argparse
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from math import ceil
 from typing import NamedTuple
 
 from redis import Redis
 
 from bench import memory
-from bench.crowds import LIMIT, Crowd, State, all_times, running_crowds, tell_all, wait_for_messages
+from bench.baseline import Baseline
+from bench.crowds import (
+    LIMIT,
+    Crowd,
+    State,
+    all_times,
+    come_and_go,
+    running_crowds,
+    shares,
+    tell_all,
+    wait_for_messages,
+)
 from bench.fleet import Fleet, pid_of_redis, running_fleet
 from bench.kernel import prepared
 from bench.outcome import Check, at_most, conclude, end_on_signals, equal, percentile, progress
 from bench.pacing import stamped
+from bench.plan import Plan, option, read_plan
 from bench.processes import NEVER, running_valkey
 
 SECONDS = 1800
@@ -32,24 +45,24 @@ SETTINGS = {"AUDIT": NEVER, "HEARTBEAT": NEVER, "LINGER": "1"}
 
 
 @dataclass(frozen=True)
-class Plan:
+class MillionPlan(Plan):
     """How much of everything."""
 
+    rounds: int = option(1, "broadcasts to all")
     connections: int = 1_000_000
-    edges: int = 0  # 0: as few as can hold them
-    stop_gib: int = 20
+    edges: int = option(0, "0: as few as can hold them")
+    stop_gib: int = option(20, "of this machine's memory in use; past that it gives up")
 
     @property
     def shares(self) -> list[int]:
         """How many connections each edge gets."""
-        edges = self.edges or ceil(self.connections / LIMIT)
-        return [(self.connections + number) // edges for number in range(edges)]
+        return shares(self.connections, self.edges or ceil(self.connections / LIMIT))
 
 
 class Held(NamedTuple):
     """Everything in place."""
 
-    plan: Plan
+    plan: MillionPlan
     fleet: Fleet
     crowds: list[Crowd]
     url: str
@@ -74,14 +87,24 @@ def open_all(held: Held) -> tuple[State, float]:
     return state, time.monotonic() - started
 
 
-def broadcast(held: Held) -> tuple[list[float], State, float]:
-    """Send one plain PUBLISH; return when each got it, in ms, what the crowds saw, and the edges' CPU in µs."""
+class Broadcasts(NamedTuple):
+    """What all broadcasts together cost, and what the crowds saw."""
+
+    times: list[float]  # from the PUBLISH until each had it, in ms, sorted
+    state: State
+    cpu_us: float
+
+
+def broadcast(held: Held) -> Broadcasts:
+    """Send one plain PUBLISH after the other, each when everybody has had the last."""
     before = held.fleet.cpu_us()
     with Redis.from_url(held.url) as redis:
-        redis.publish("comet:all", stamped())
-    wait_for_messages(held.crowds, held.plan.connections)
+        for number in range(1, held.plan.rounds + 1):
+            progress(f"PUBLISH {number} of {held.plan.rounds} …")
+            redis.publish("comet:all", stamped())
+            wait_for_messages(held.crowds, number * held.plan.connections)
     state = tell_all(held.crowds, "state")
-    return all_times(held.crowds, "latencies"), state, held.fleet.cpu_us() - before
+    return Broadcasts(all_times(held.crowds, "latencies"), state, held.fleet.cpu_us() - before)
 
 
 def memories(held: Held) -> dict[str, float]:
@@ -101,32 +124,39 @@ def memories(held: Held) -> dict[str, float]:
     }
 
 
-def run(plan: Plan) -> tuple[Rows, list[Check]]:
-    """Hold everything, broadcast, and return the numbers and the checks."""
-    shares = plan.shares
+def run(plan: MillionPlan) -> tuple[Rows, list[Check]]:
+    """Hold everything, broadcast, let everybody leave, and return the numbers and the checks."""
+    counts = plan.shares
     with ExitStack() as stack:
         url = stack.enter_context(running_valkey())
-        progress(f"starting {len(shares)} edges and as many crowds …")
+        progress(f"starting {len(counts)} edges and as many crowds …")
         started = time.monotonic()
-        fleet = stack.enter_context(running_fleet(len(shares), url, **SETTINGS))
+        fleet = stack.enter_context(running_fleet(len(counts), url, **SETTINGS))
         start_seconds = time.monotonic() - started
-        crowds = stack.enter_context(running_crowds(len(shares), SECONDS))
-        held = Held(plan, fleet, crowds, url)
-        empty, cpu = memories(held), fleet.cpu_us()
-        opened, seconds = open_all(held)
-        cpu, full = fleet.cpu_us() - cpu, memories(held)
-        progress("one PUBLISH …")
-        times, state, sending = broadcast(held)
-        rows = memory_rows(empty, full, plan.connections) | {
-            "starting the edges, s": {"value": start_seconds},
-            "connections/s": {"value": opened.held / seconds},
-            "edge CPU/connection, µs": {"value": cpu / plan.connections},
-            "edge CPU/delivery, µs": {"value": sending / plan.connections},
-            "broadcast: first, ms": {"value": percentile(times, 0)},
-            "broadcast: median, ms": {"value": percentile(times, 0.5)},
-            "broadcast: last, ms": {"value": percentile(times, 1)},
-        }
-        return rows, judge(plan, opened, state, full)
+        crowds = stack.enter_context(running_crowds(len(counts), SECONDS))
+        come_and_go(fleet, crowds, [1] * len(counts))
+        baseline = Baseline(fleet, plan.forget_seconds)
+        rows, checks = measure(Held(plan, fleet, crowds, url))
+        tell_all(crowds, "forget")
+        left = baseline.compare(plan.connections, partial(come_and_go, fleet, crowds, counts))
+        return {"starting the edges, s": {"value": start_seconds}, **rows, **left.rows()}, [*checks, *left.checks()]
+
+
+def measure(held: Held) -> tuple[Rows, list[Check]]:
+    """Open everything and broadcast."""
+    plan, empty, cpu = held.plan, memories(held), held.fleet.cpu_us()
+    opened, seconds = open_all(held)
+    cpu, full = held.fleet.cpu_us() - cpu, memories(held)
+    sent = broadcast(held)
+    rows = memory_rows(empty, full, plan.connections) | {
+        "connections/s": {"value": opened.held / seconds},
+        "edge CPU/connection, µs": {"value": cpu / plan.connections},
+        "edge CPU/delivery, µs": {"value": sent.cpu_us / (plan.connections * plan.rounds)},
+        "broadcast: first, ms": {"value": percentile(sent.times, 0)},
+        "broadcast: median, ms": {"value": percentile(sent.times, 0.5)},
+        "broadcast: last, ms": {"value": percentile(sent.times, 1)},
+    }
+    return rows, judge(plan, opened, sent.state, full)
 
 
 def memory_rows(empty: dict[str, float], full: dict[str, float], connections: int) -> Rows:
@@ -141,34 +171,26 @@ def memory_rows(empty: dict[str, float], full: dict[str, float], connections: in
     }
 
 
-def judge(plan: Plan, opened: State, state: State, full: dict[str, float]) -> list[Check]:
+def judge(plan: MillionPlan, opened: State, state: State, full: dict[str, float]) -> list[Check]:
     """Hold what was seen against what must hold."""
     return [
         equal("connections opened", opened.held, plan.connections),
         equal("connections held at the end", state.held, plan.connections),
-        equal("messages received", state.messages, plan.connections),
+        equal("messages received", state.messages, plan.connections * plan.rounds),
         equal("lost, duplicates, resets", state.lost + state.duplicates + state.resets, 0),
         equal("refused or broken", state.refused + state.broken, 0),
         at_most("RSS of all edges, GB", full["edges, RSS"] / GB, MOST_EDGES_GB),
     ]
 
 
-def parse_plan(words: list[str]) -> Plan:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m bench.million", description=__doc__)
-    for name, default in asdict(Plan()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=default, metavar="N")
-    return Plan(**vars(parser.parse_args(words)))
-
-
 def main() -> int:
     """Hold them, print, and keep the numbers."""
     end_on_signals()
-    plan = parse_plan(sys.argv[1:])
+    plan = read_plan("million", __doc__, MillionPlan(), sys.argv[1:])
     with prepared(plan.connections) as settings:
         rows, checks = run(plan)
-    title = f"{plan.connections:,} connections to {len(plan.shares)} edges, one broadcast"
-    return conclude("million", title, rows, checks, plan=asdict(plan), kernel=settings)
+    title = f"{plan.connections:,} connections to {len(plan.shares)} edges, heartbeats and audit off"
+    return conclude("million", title, plan, rows, checks, kernel=settings)
 
 
 if __name__ == "__main__":

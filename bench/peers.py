@@ -8,13 +8,15 @@ installed, that is said and the others are measured.
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
+from bench.fleet import running_fleet
 from bench.load import Load, running_load
 from bench.processes import (
     _accepts,
@@ -24,7 +26,6 @@ from bench.processes import (
     free_port,
     pss_bytes,
     running,
-    running_edge,
     running_reference,
     running_valkey,
     settle,
@@ -33,6 +34,8 @@ from bench.publishing import Publisher, publishing_by_http, publishing_to_redis,
 from bench.results_file import say
 
 NCHAN_MODULES = ("/usr/lib/nginx/modules", "/usr/share/nginx/modules", "/usr/lib64/nginx/modules")
+
+PADDING = "X: \r\n"  # around what is added to a head
 
 # History as the edge keeps it (100 messages, 300 s); nobody is sent anything by the clock. The store has to be named
 # in each location: Nchan does not inherit it.
@@ -65,7 +68,7 @@ http {{
         nchan_subscriber_timeout 0;
         nchan_eventsource_ping_interval 0;
         location = /sse {{ nchan_subscriber eventsource; {store} }}
-        location = /poll {{ nchan_subscriber longpoll; {store} }}
+        location = /poll {{ nchan_subscriber longpoll; {store} {padding} }}
         location = /pub {{ nchan_publisher http; {store} }}
     }}
 }}
@@ -82,6 +85,8 @@ class Server(NamedTuple):
     connect: Callable[[], AbstractContextManager[Publisher]]  # for one more publisher, in a thread of its own
     says_welcome: bool = True
     by_websocket: bool = False  # its streams are WebSockets
+    admin_port: int = 0  # an edge's internal port
+    redis_port: int = 0  # of the Redis it uses, if any
 
     @property
     def pids(self) -> list[int]:
@@ -134,13 +139,15 @@ class Meter:
 
 
 @contextmanager
-def serving_edge(*, plain: bool = False, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """Run an edge with a Redis of its own."""
+def serving_edge(*, plain: bool = False, **settings: str) -> Iterator[Server]:
+    """Run an edge with a Redis of its own; `settings` are `COMET_*` variables without the prefix."""
     with ExitStack() as stack:
         url = stack.enter_context(running_valkey())
-        pid, port = stack.enter_context(running_edge(url, environment))
+        fleet = stack.enter_context(running_fleet(1, url, **settings))
+        pid, port, admin_port = fleet.edges[0]
         connect = partial(publishing_to_redis, url, plain=plain)
-        yield Server("edge", pid, port, stack.enter_context(connect()), connect)
+        publisher = stack.enter_context(connect())
+        yield Server("edge", pid, port, publisher, connect, admin_port=admin_port, redis_port=fleet.redis_port)
 
 
 @contextmanager
@@ -151,9 +158,10 @@ def serving_websocket(*, plain: bool = False) -> Iterator[Server]:
 
 
 @contextmanager
-def serving_reference() -> Iterator[Server]:
+def serving_reference(head_bytes: int = 0) -> Iterator[Server]:
     """Run the C reference."""
-    with running_reference(compile_c("reference")) as (pid, port), publishing_to_reference(port) as publisher:
+    program = compile_c("reference")
+    with running_reference(program, head_bytes) as (pid, port), publishing_to_reference(port) as publisher:
         yield Server("reference", pid, port, publisher, partial(publishing_to_reference, port))
 
 
@@ -168,9 +176,10 @@ def serving_aiohttp() -> Iterator[Server]:
 
 
 @contextmanager
-def serving_nchan() -> Iterator[Server]:
-    """Run nginx with Nchan and its memory store."""
-    with _running_nginx("nchan") as server:
+def serving_nchan(more_head: int = 0) -> Iterator[Server]:
+    """Run nginx with Nchan and its memory store; the heads of its answers get so many bytes more."""
+    padding = f"add_header X {'x' * (more_head - len(PADDING))};" if more_head > len(PADDING) else ""
+    with _running_nginx("nchan", padding=padding) as server:
         yield server
 
 
@@ -180,11 +189,11 @@ def serving_nchan_redis() -> Iterator[Server]:
     with running_valkey() as url:
         upstream = f"upstream store {{ nchan_redis_server {url}; }}"
         with _running_nginx("nchan-redis", upstream, "nchan_redis_pass store;") as server:
-            yield server
+            yield server._replace(redis_port=urlsplit(url).port or 0)
 
 
 @contextmanager
-def _running_nginx(name: str, upstream: str = "", store: str = "") -> Iterator[Server]:
+def _running_nginx(name: str, upstream: str = "", store: str = "", padding: str = "") -> Iterator[Server]:
     program, module, port = _nginx(), nchan_module(), free_port()
     if not program or not module:
         raise RuntimeError("Nchan is not installed")
@@ -192,7 +201,7 @@ def _running_nginx(name: str, upstream: str = "", store: str = "") -> Iterator[S
         config = Path(directory) / "nginx.conf"
         user = "user root;" if os.geteuid() == 0 else ""  # else the worker would be another user's process
         values = {"module": module, "user": user, "directory": directory, "port": port}
-        config.write_text(NCHAN_CONFIG.format(**values, upstream=upstream, store=store))
+        config.write_text(NCHAN_CONFIG.format(**values, upstream=upstream, store=store, padding=padding))
         with running(name, [program, "-p", directory, "-c", str(config), "-e", "stderr"]) as pid:
             _wait_until(lambda: _takes_messages(port), name)
             with publishing_by_http(port) as publisher:

@@ -1,23 +1,64 @@
 """What a long-poll cycle costs: a poll arrives, is held, is answered by a message, and the same client polls again.
 
-All servers in the same run, as in `bench.held --peers`. A client
-polls from the position of its last answer on: `since` here, `If-Modified-Since` and `If-None-Match` with Nchan.
+All servers in the same run. A client polls from the position of its last answer on: `since` here, `If-Modified-Since`
+and `If-None-Match` with Nchan. Each server answers with the headers it has of itself; as their bytes cost something,
+those whose heads are shorter than ours run once more with heads that are as long: the C reference, and Nchan if so.
 """
 
-import signal
 import sys
+from dataclasses import dataclass
+from functools import partial
 
-from bench.held import Plan, finish, measure_polls, parse_options, run
-from bench.peers import peers
+from bench.held import Plan, finish, leave, measure_polls, poll_once, run
+from bench.outcome import end_on_signals
+from bench.peers import Server, Serving, nchan_module, peers, serving_edge, serving_nchan, serving_reference
+from bench.plan import read_plan
+from bench.publishing import payload
+from bench.report import Costs
+
+
+@dataclass(frozen=True)
+class PollPlan(Plan):
+    """More pollers."""
+
+    pollers: int = 2_000
+
+
+def measure_with_head(server: Server, plan: Plan) -> Costs:
+    """Return the cost of a cycle, and how long the head of an answer is."""
+    return measure_polls(server, plan) | {"head": head_size(server, plan)}
+
+
+def head_size(server: Server, plan: Plan) -> int:
+    """Return the bytes of an answer's head."""
+    with server.running_load() as load:
+        load.open_polls(1)
+        return poll_once(server, load, [payload(plan.payload_bytes)])
+
+
+def size_of(serving: Serving, plan: Plan) -> int:
+    """Return the bytes of an answer's head of a server that is started for that."""
+    with serving() as server:
+        return head_size(server, plan)
+
+
+def padded(plan: Plan) -> dict[str, Serving]:
+    """Return the servers again whose heads are shorter than ours, with heads as long as ours."""
+    ours = size_of(serving_edge, plan)
+    servers: dict[str, Serving] = {"reference, our heads": partial(serving_reference, ours)}
+    missing = ours - size_of(serving_nchan, plan) if plan.peers and nchan_module() else 0
+    return servers | ({"nchan, our heads": partial(serving_nchan, missing)} if missing > 0 else {})
 
 
 def main() -> int:
     """Measure long-poll cycles."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # an exit ends the servers, too
-    plan, options = parse_options(sys.argv[1:], __doc__, Plan(pollers=2_000))
-    rounds = run(plan, peers(), [measure_polls])
+    end_on_signals()
+    plan = read_plan("poll", __doc__, PollPlan(), sys.argv[1:])
+    servers: dict[str, Serving] = {"edge": serving_edge, "reference": serving_reference}
+    servers |= (peers() if plan.peers else {}) | padded(plan)
+    rounds = run(plan, servers, [measure_with_head])
     title = f"{plan.pollers} pollers, {plan.cycles} cycles, median of {plan.rounds}"
-    return finish("poll", title, plan, rounds, strict=options.strict)
+    return finish("poll", title, plan, rounds, leave(plan, serving_edge, [measure_with_head]))
 
 
 if __name__ == "__main__":

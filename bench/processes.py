@@ -1,14 +1,12 @@
 """The processes of a benchmark: started fresh, read by the kernel's own books, ended by pid."""
 
-import os
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -77,29 +75,10 @@ def _valkey_program() -> str | Path:
 
 
 @contextmanager
-def running_edge(redis_url: str, settings: Mapping[str, str] | None = None) -> Iterator[tuple[int, int]]:
-    """Run one edge until it says that it is ready, and yield its pid and its public port."""
-    port, admin_port = free_port(), free_port()
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("COMET_")} | {
-        "COMET_REDIS_URL": redis_url,
-        "COMET_EDGE_HOST": "127.0.0.1",
-        "COMET_EDGE_PORT": str(port),
-        "COMET_EDGE_ADMIN_PORT": str(admin_port),
-        "COMET_DRAIN_SECONDS": "0",
-        "COMET_HEARTBEAT": NEVER,
-        "COMET_POLL_TIMEOUT": NEVER,
-        **(settings or {}),
-    }
-    with running("edge", [sys.executable, "-m", "edge"], environment) as pid:
-        _wait_until(lambda: _is_ready(admin_port), "edge")
-        yield pid, port
-
-
-@contextmanager
-def running_reference(program: Path) -> Iterator[tuple[int, int]]:
-    """Run the C reference and yield its pid and its port."""
+def running_reference(program: Path, head_bytes: int = 0) -> Iterator[tuple[int, int]]:
+    """Run the C reference and yield its pid and its port; it makes the heads of poll answers at least so long."""
     port = free_port()
-    with running("reference", [program, str(port)]) as pid:
+    with running("reference", [program, str(port), str(head_bytes)]) as pid:
         _wait_until(lambda: _accepts(port), "reference")
         yield pid, port
 
@@ -143,11 +122,12 @@ def cpu_ns(pid: int) -> int:
 
 
 def pss_bytes(pid: int) -> int:
-    """Return the user memory of a process, shared pages counted by their share."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return int(line.split()[1]) * 1024
-    raise RuntimeError(f"no Pss of process {pid}")
+    """Return the memory a process has made its own, pages shared with its children counted by their share.
+
+    The pages of programs and libraries are left out: their shares change with whoever else runs the same ones.
+    """
+    fields = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
+    return 1024 * sum(int(words[1]) for words in fields if words[0] in {"Pss_Anon:", "Pss_Shmem:"})
 
 
 def settle(pid: int) -> None:

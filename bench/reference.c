@@ -1,6 +1,6 @@
 /* The limit to measure against: a bare epoll loop that holds subscribers and writes to them, and nothing else.
  *
- *     reference PORT
+ *     reference PORT [HEAD]     HEAD: the least length of the head of a poll's answer, padded to that
  *
  *     GET /sse?id=…       head and welcome in one write, then held; every message is one chunk
  *     GET /poll?id=…      held until the next message, answered with Content-Length, kept alive
@@ -25,7 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MAX_FD = 65536, MAX_EVENTS = 256, MAX_ACCEPTS = 64, MAX_CONTENT = 4096, READ_SIZE = 65536 };
+enum { MAX_FD = 65536, MAX_EVENTS = 256, MAX_ACCEPTS = 64, MAX_CONTENT = 4096, MAX_HEAD = 1024, READ_SIZE = 65536 };
 enum { BACKLOG = 4096, USER_TIMEOUT_MS = 30000, SEND_BUFFER = 65536 }; /* as in edge/listener.py */
 
 #define NO_STORE "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
@@ -35,7 +35,7 @@ enum { BACKLOG = 4096, USER_TIMEOUT_MS = 30000, SEND_BUFFER = 65536 }; /* as in 
 #define WELCOME                                                                                                        \
     "retry: 2000\nid: %ld-%ld\nevent: welcome\n"                                                                       \
     "data: {\"type\":\"welcome\",\"id\":\"room\",\"content\":\"hello world!\",\"seq\":\"%ld-%ld\"}\n\n"
-#define POLL_HEAD "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" NO_STORE "\r\n"
+#define POLL_HEAD "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n" NO_STORE "%s\r\n"
 #define POLL_BODY                                                                                                      \
     "{\"seq\":\"%ld-%ld\",\"messages\":[{\"type\":\"data\",\"id\":\"room\",\"content\":\"%s\",\"seq\":\"%ld-%ld\"}]}\n"
 #define NO_CONTENT "HTTP/1.1 204 No Content\r\n\r\n"
@@ -55,6 +55,7 @@ static char is_open[MAX_FD];
 
 static int epoll_fd, listener;
 static long offset, tag; /* the position of the last message */
+static int head_size;    /* of a poll's answer, at least */
 
 static void die(const char *what) {
     perror(what);
@@ -113,10 +114,20 @@ static void send_to_streams(const char *content) {
     for (int i = streams.count - 1; i >= 0; i--) send_or_drop(streams.fds[i], frame, size);
 }
 
+/* A header that makes a head of `size` bytes as long as it shall be. */
+static const char *padding(int size) {
+    static char header[MAX_HEAD];
+    int missing = head_size - size - (int)strlen("X: \r\n");
+    if (missing <= 0) return "";
+    snprintf(header, sizeof header, "X: %0*d\r\n", missing, 0);
+    return header;
+}
+
 static void answer_polls(const char *content) {
-    char body[MAX_CONTENT + 256], answer[MAX_CONTENT + 512];
-    int size = snprintf(body, sizeof body, POLL_BODY, offset, tag, content, offset, tag);
-    size = snprintf(answer, sizeof answer, POLL_HEAD "%s", size, body);
+    char body[MAX_CONTENT + 256], answer[MAX_CONTENT + MAX_HEAD + 512];
+    int length = snprintf(body, sizeof body, POLL_BODY, offset, tag, content, offset, tag);
+    int size = snprintf(answer, sizeof answer, POLL_HEAD, length, "");
+    size = snprintf(answer, sizeof answer, POLL_HEAD "%s", length, padding(size), body);
     for (int i = polls.count - 1; i >= 0; i--) {
         int fd = polls.fds[i];
         release(fd);
@@ -216,10 +227,12 @@ static void listen_on(int port) {
 }
 
 int main(int count, char **words) {
-    if (count != 2) {
-        fprintf(stderr, "usage: reference PORT\n");
+    if (count < 2 || count > 3) {
+        fprintf(stderr, "usage: reference PORT [HEAD]\n");
         return 2;
     }
+    head_size = count == 3 ? atoi(words[2]) : 0;
+    if (head_size > MAX_HEAD) head_size = MAX_HEAD;
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* end with the benchmark, however that ends */
     tag = clock_us();

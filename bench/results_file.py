@@ -1,63 +1,52 @@
 """What a benchmark leaves behind: the numbers as JSON and a bar chart as PNG, under bench/results/."""
 
 import json
-import os
-import platform
 from collections.abc import Mapping
 from math import ceil
 from pathlib import Path
 
 from rich.console import Console
 
+from bench.machine import machine
 from bench.processes import HERE
 
-RESULTS = HERE / "results"
-COLORS = {"edge": "#d9480f"}  # ours; everybody else is grey
-GREY = "#868e96"
+OURS = ("edge", "websocket")
+COLOR, GREY = "#d9480f", "#868e96"  # ours; everybody else is grey
 CHARTS_IN_A_LINE = 3
 
 Rows = Mapping[str, Mapping[str, float]]
 
 
-def save(name: str, title: str, rows: Rows, **detail: object) -> None:
-    """Write bench/results/`name`.json and .png.
+def save(folder: Path, name: str, title: str, rows: Rows, **detail: object) -> None:
+    """Write `name`.json and .png into a folder.
 
     `rows` maps what was measured (with its unit: "CPU/delivery, µs") to one number for each column ("edge", "nchan");
     each row becomes a small chart with a bar per column. `detail` (the plan, the rounds, the bars) goes into the JSON.
     """
-    RESULTS.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     result = {"benchmark": name, "title": title, "machine": machine(), "rows": rows, **detail}
-    path = RESULTS / f"{name}.json"
+    path = folder / f"{name}.json"
     path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n")
     say(f"wrote {_shown(path)}")
-    draw(RESULTS / f"{name}.png", title, rows)
-
-
-def machine() -> dict[str, object]:
-    """Return what a reader has to know about this machine."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "python": platform.python_version(),
-        "kernel": platform.release(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(memory / 2**30, 1),
-        "load_average_at_end": os.getloadavg()[0],
-    }
+    draw(folder / f"{name}.png", title, rows)
 
 
 def draw(path: Path, title: str, rows: Rows) -> None:
-    """Draw one small bar chart for each row, if matplotlib is there."""
+    """Draw one small bar chart for each row, if matplotlib is there; a chart of older numbers must not stay."""
+    path.unlink(missing_ok=True)
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415  # optional; a Figure of its own needs no display
     except ImportError:
-        say("no chart: matplotlib is missing (pip install 'comet-cluster[bench]')")
+        say("NO CHART: matplotlib is missing; `make bench` installs it, and so does pip install -e '.[bench]'", "red")
         return
     lines = ceil(len(rows) / CHARTS_IN_A_LINE)
     figure = Figure(figsize=(4 * min(len(rows), CHARTS_IN_A_LINE), 2.8 * lines + 0.6), layout="constrained")
     figure.suptitle(title)
     for number, (label, values) in enumerate(rows.items(), 1):
         axes = figure.add_subplot(lines, min(len(rows), CHARTS_IN_A_LINE), number)
-        bars = axes.barh(list(values), list(values.values()), color=[COLORS.get(name, GREY) for name in values])
+        bars = axes.barh(
+            list(values), list(values.values()), color=[COLOR if name.startswith(OURS) else GREY for name in values]
+        )
         axes.bar_label(bars, fmt="{:,.4g}", padding=3, fontsize=8)
         axes.set_title(label, fontsize=9)
         axes.invert_yaxis()

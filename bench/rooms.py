@@ -7,47 +7,60 @@ times from publish to receipt, and what a publish costs the edges and Valkey.
 
 import sys
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from statistics import median
+from typing import NamedTuple
 
 from redis import Redis
 
-from bench.crowds import Crowd, State, all_times, hear_all, running_crowds, tell_all, wait_for_messages
+from bench.baseline import Baseline, Leftovers
+from bench.crowds import (
+    Crowd,
+    State,
+    all_times,
+    come_and_go,
+    hear_all,
+    running_crowds,
+    shares,
+    tell_all,
+    wait_for_messages,
+)
 from bench.fleet import Fleet, pid_of_redis, running_fleet
 from bench.outcome import Check, conclude, end_on_signals, equal, progress, spread
 from bench.pacing import Paced, running_pacing
-from bench.plan import read_plan
+from bench.plan import Plan, option, read_plan
 from bench.processes import cpu_ns, running_valkey
 
 Numbers = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Plan:
+class RoomsPlan(Plan):
     """How much of everything."""
 
     channels: int = 10_000
-    subscribers: int = 5  # of each channel
+    subscribers: int = option(5, "of each channel")
     edges: int = 4
-    rate: int = 1_000
-    seconds: int = 10
-    rounds: int = 3
+    rate: int = option(1_000, "messages a second, to all channels together")
+    seconds: int = option(10, "of publishing in each round")
 
     @property
     def connections(self) -> int:
-        """All subscribers, as many on each edge."""
-        return self.channels * self.subscribers // self.edges * self.edges
+        """All subscribers."""
+        return self.channels * self.subscribers
 
 
-def open_rooms(plan: Plan, fleet: Fleet, crowds: list[Crowd]) -> None:
+def open_rooms(plan: RoomsPlan, fleet: Fleet, crowds: list[Crowd]) -> None:
     """Seat everybody: the connections are numbered through all crowds, and so the rooms go round and round."""
-    share = plan.connections // plan.edges
-    for number, (crowd, edge) in enumerate(zip(crowds, fleet.edges, strict=True)):
-        crowd.open(share, edge.port, "/sse?id=room#", first=number * share, modulo=plan.channels)
+    first = 0
+    for crowd, edge, share in zip(crowds, fleet.edges, shares(plan.connections, plan.edges), strict=True):
+        crowd.open(share, edge.port, "/sse?id=room#", first=first, modulo=plan.channels)
+        first += share
     hear_all(crowds)
 
 
-def publish(plan: Plan, url: str, valkey: int, fleet: Fleet, crowds: list[Crowd]) -> tuple[Numbers, Paced]:
+def publish(plan: RoomsPlan, url: str, valkey: int, fleet: Fleet, crowds: list[Crowd]) -> tuple[Numbers, Paced]:
     """Publish at the rate; return what was measured."""
     edges_before, valkey_before = fleet.cpu_us(), cpu_ns(valkey)
     all_times(crowds, "latencies")
@@ -71,37 +84,58 @@ def numbers(times: list[float], paced: Paced, edges: float, store: float, receiv
     }
 
 
-def run(plan: Plan) -> tuple[list[Numbers], State, int, int]:
-    """Run all rounds; return the numbers, what the crowds have seen, how much was published, and how
-    many streams do not stand at the end of their room's log."""
+class Result(NamedTuple):
+    """What was measured, what the crowds saw, and what is left behind."""
+
+    rounds: list[Numbers]
+    state: State
+    published: int
+    behind: int  # streams that do not stand at the end of their room's log
+    left: Leftovers
+
+
+def run(plan: RoomsPlan) -> Result:
+    """Run all rounds."""
     with ExitStack() as stack:
         url = stack.enter_context(running_valkey())
-        valkey = pid_of_redis(url)
         fleet = stack.enter_context(running_fleet(plan.edges, url))
         crowds = stack.enter_context(running_crowds(plan.edges))
+        come_and_go(fleet, crowds, [1] * plan.edges)
+        baseline = Baseline(fleet, plan.forget_seconds)
         progress(f"{plan.connections} connections to {plan.channels} channels on {plan.edges} edges …")
         open_rooms(plan, fleet, crowds)
-        rounds, published = [], 0
-        for number in range(1, plan.rounds + 1):
-            progress(f"round {number} of {plan.rounds}: {plan.rate} messages/s for {plan.seconds} s …")
-            one, paced = publish(plan, url, valkey, fleet, crowds)
-            rounds.append(one)
-            published += paced.published
+        rounds, published = publish_all(plan, url, fleet, crowds)
         behind = streams_behind(url, crowds)
         for line in behind:
             progress(line)
-        return rounds, tell_all(crowds, "state"), published, len(behind)
+        state = tell_all(crowds, "state")
+        tell_all(crowds, "forget")
+        guests = partial(come_and_go, fleet, crowds, shares(plan.connections, plan.edges))
+        return Result(rounds, state, published, len(behind), baseline.compare(plan.connections, guests))
 
 
-def judge(plan: Plan, state: State, published: int) -> list[Check]:
+def publish_all(plan: RoomsPlan, url: str, fleet: Fleet, crowds: list[Crowd]) -> tuple[list[Numbers], int]:
+    """Publish in every round; return the numbers of each, and how many messages it were together."""
+    rounds, published, valkey = [], 0, pid_of_redis(url)
+    for number in range(1, plan.rounds + 1):
+        progress(f"round {number} of {plan.rounds}: {plan.rate} messages/s for {plan.seconds} s …")
+        one, paced = publish(plan, url, valkey, fleet, crowds)
+        rounds.append(one)
+        published += paced.published
+    return rounds, published
+
+
+def judge(plan: RoomsPlan, result: Result) -> list[Check]:
     """Hold what was seen against what must hold."""
-    expected = published * plan.subscribers
+    state, expected = result.state, result.published * plan.subscribers
     return [
         equal("connections held", state.held, plan.connections),
         equal("deliveries", state.messages, expected),
         equal("lost", state.lost + expected - state.messages, 0),
         equal("duplicates", state.duplicates, 0),
         equal("resets and broken connections", state.resets + state.broken, 0),
+        equal("streams behind their room", result.behind, 0),
+        *result.left.checks(),
     ]
 
 
@@ -121,17 +155,17 @@ def streams_behind(url: str, crowds: list[Crowd]) -> list[str]:
 def main() -> int:
     """Publish to the rooms, print, and keep the numbers."""
     end_on_signals()
-    plan = read_plan("rooms", __doc__, Plan(), sys.argv[1:])
-    rounds, state, published, behind = run(plan)
+    plan = read_plan("rooms", __doc__, RoomsPlan(), sys.argv[1:])
+    result = run(plan)
     rows = {
-        key: {name: pick([one[key] for one in rounds]) for name, pick in (("median", median), ("highest", max))}
-        for key in rounds[0]
+        key: {name: pick([one[key] for one in result.rounds]) for name, pick in (("median", median), ("highest", max))}
+        for key in result.rounds[0]
     }
     title = (
         f"{plan.channels:,} channels of {plan.subscribers} subscribers on {plan.edges} edges, {plan.rate:,} publishes/s"
     )
-    checks = [*judge(plan, state, published), equal("streams behind their room", behind, 0)]
-    return conclude("rooms", title, rows, checks, plan=asdict(plan), rounds=rounds, state=state._asdict())
+    rows |= result.left.rows()
+    return conclude("rooms", title, plan, rows, judge(plan, result), per_round=result.rounds)
 
 
 if __name__ == "__main__":

@@ -4,43 +4,54 @@
 read, with the smallest receive buffer there is. How late are messages for the others, without and with the stuck ones;
 after how long are the stuck ones cut; how much does the server grow?
 
-The kernel takes some 60 KB for a stuck reader before the server notices anything. That it parks bytes of its own from
-then on shows in its memory, so the time to the cut is counted from there: from the first of them that falls behind to
-the last that is cut, which is up to two bursts and a look longer than any one of them waits. The others' latency
-counts while any stuck reader is there. `--peers` adds Nchan and aiohttp, which are given the same time to cut theirs.
+The kernel takes some 60 KB for a stuck reader before a server notices anything. From then on the edge parks bytes of
+its own, which its metrics show, as they do whom it has cut and why. The time to the cut goes from the first look that
+saw parked bytes to the first that saw all of them cut: it is that of the last reader, and it includes a burst if they
+did not all fall behind with the same one. The others' latency counts while any stuck reader is there. Nchan and
+aiohttp are given the same time to cut theirs; their own counts cannot be seen.
 """
 
-import argparse
-import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import NamedTuple
 
+from bench.baseline import Leftovers
 from bench.latency import Lateness, Receivers, Ticker, receiving
-from bench.outcome import Check, at_most, conclude, end_on_signals, progress
+from bench.looks import LIMITS, Judgement, Look, judge_looks, look
+from bench.outcome import Check, at_most, conclude, end_on_signals, equal, progress
 from bench.peers import Server, Serving, peers, serving_edge
+from bench.plan import PlanWithPeers, option, read_plan
+from bench.visits import Visits
 from common.settings import Settings
 
 CHANNEL = "room"
 CAP_BYTES = int(Settings.model_fields["slow_total_bytes"].default)
-LOOK_EVERY = 0.25
+LOOK_EVERY = 0.2
 MIB = 2**20
 RATIO = "others' p99, with ÷ without"
+ALL = "stuck readers cut"
 CUT = "last cut after the first parked bytes, s"
+PARKED = "parked bytes at most, MiB"
 GROWTH = "memory growth at most, MiB"
-BARS = {RATIO: 1.2, CUT: 10.0, GROWTH: CAP_BYTES / MIB}
-WHEEL_SECONDS = 0.25  # the edge looks at its clock so often
 
 
-class Look(NamedTuple):
-    """What can be seen of a server from outside, and when."""
+@dataclass(frozen=True)
+class Plan(PlanWithPeers):
+    """How much of everything."""
 
-    at: float
-    files: int
-    pss: int
+    subscribers: int = option(10_000, "the stuck ones among them")
+    stuck: int = 1_000
+    payload_bytes: int = 1024
+    burst: int = option(4, "messages published together")
+    bursts_per_second: float = 2.0
+    seconds: float = option(10.0, "of publishing without stuck readers")
+    patience: float = option(40.0, "seconds the stuck may stay")
+    policy: str = option("disconnect", "the edge's COMET_SLOW_POLICY")
 
 
 class Outcome(NamedTuple):
@@ -48,145 +59,114 @@ class Outcome(NamedTuple):
 
     without: Lateness
     with_stuck: Lateness
-    cut: int
-    seconds_from_start: float | None  # from the first message to the last cut; None: not all were cut
-    seconds_from_parking: float | None
-    growth: int
-    kept: int  # of the growth, when all is over
+    stuck: Judgement
 
 
-def look(server: Server) -> Look:
-    """Look at a server now."""
-    files = sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in server.pids)
-    return Look(time.monotonic(), files, server.pss_bytes())
-
-
-def measure(server: Server, options: argparse.Namespace) -> Outcome:
+def measure(server: Server, plan: Plan) -> Outcome:
     """Publish to the readers alone, then to them and the stuck ones."""
     with ExitStack() as stack:
         readers = stack.enter_context(receiving(server))
         stuck = stack.enter_context(receiving(server))
-        readers.open(options.subscribers - options.stuck, CHANNEL)
+        readers.open(plan.subscribers - plan.stuck, CHANNEL)
         server.settle()
-        publish(server, readers, options, 1.0)  # a rehearsal
-        without, _ = publish(server, readers, options, options.seconds)
-        before = look(server)
-        stuck.open_stuck(options.stuck, CHANNEL)
-        wait_for_files(server, before.files + options.stuck)
+        publish(server, readers, plan, 1.0)  # a rehearsal
+        without, _ = publish(server, readers, plan, plan.seconds)
+        stuck.open_stuck(plan.stuck, CHANNEL)
+        time.sleep(LOOK_EVERY)
+        server.settle()  # it has accepted everybody
         joined = look(server)
-        with_stuck, looks = publish(server, readers, options, options.patience, until_files=before.files)
-    return Outcome(without, with_stuck, *judge_looks([joined, *looks], before.files, options))
-
-
-def wait_for_files(server: Server, files: int) -> None:
-    """Wait until a server has accepted everybody and is at rest."""
-    while look(server).files < files:
-        time.sleep(0.05)
-    server.settle()
+        with_stuck, looks = publish(server, readers, plan, plan.patience, joined)
+    return Outcome(without, with_stuck, judge_looks([joined, *looks], plan.stuck))
 
 
 def publish(
-    server: Server, readers: Receivers, options: argparse.Namespace, seconds: float, until_files: int = 0
+    server: Server, readers: Receivers, plan: Plan, seconds: float, joined: Look | None = None
 ) -> tuple[Lateness, list[Look]]:
-    """Publish for some time, or until a server has so few open files; return what the readers noted."""
+    """Publish for some time, or until all stuck readers that had joined are gone; return what the readers noted."""
     readers.reset()
-    ticker = Ticker(server, CHANNEL, 1 / options.bursts_per_second, size=options.payload_bytes, burst=options.burst)
+    ticker = Ticker(server, CHANNEL, 1 / plan.bursts_per_second, size=plan.payload_bytes, burst=plan.burst)
     ends_at, looks = time.monotonic() + seconds, [look(server)]
     ticker.start()
-    while time.monotonic() < ends_at and looks[-1].files > until_files:
+    while time.monotonic() < ends_at and not (joined and looks[-1].gone_since(joined) >= plan.stuck):
         time.sleep(LOOK_EVERY)
         looks.append(look(server))
-    readers.wait(ticker.stop() * (options.subscribers - options.stuck))
+    readers.wait(ticker.stop() * (plan.subscribers - plan.stuck))
     server.settle()
     return readers.report(), [*looks, look(server)]
 
 
-def judge_looks(
-    looks: list[Look], files: int, options: argparse.Namespace
-) -> tuple[int, float | None, float | None, int, int]:
-    """Return how many were cut, after how many seconds (from the start, from the first parked bytes), the growth."""
-    start, end = looks[0], looks[-1]
-    growth = max(one.pss for one in looks) - start.pss
-    parked = next((one.at for one in looks if one.pss - start.pss > options.stuck * options.payload_bytes), start.at)
-    gone = next((one.at for one in looks if one.files <= files), None)
-    times = (None, None) if gone is None else (gone - start.at, gone - parked)
-    return start.files - end.files, *times, growth, end.pss - start.pss
+COLUMNS: dict[str, Callable[[Outcome], float | None]] = {
+    "others' p50 without stuck readers, ms": lambda one: one.without.median,
+    "others' p50 with them, ms": lambda one: one.with_stuck.median,
+    "others' p99 without stuck readers, ms": lambda one: one.without.p99,
+    "others' p99 with them, ms": lambda one: one.with_stuck.p99,
+    RATIO: lambda one: one.with_stuck.p99 / one.without.p99,
+    ALL: lambda one: one.stuck.cut,
+    "last cut after the first message, s": lambda one: one.stuck.seconds_from_start,
+    GROWTH: lambda one: one.stuck.growth / MIB,
+    "memory growth at the end, MiB": lambda one: one.stuck.kept / MIB,
+}
+EDGE_COLUMNS: dict[str, Callable[[Outcome], float | None]] = {
+    CUT: lambda one: one.stuck.seconds_from_parking,
+    PARKED: lambda one: one.stuck.parked / MIB,
+    **{f"cut by {name}": lambda one, at=at: one.stuck.by_limit[at] for at, name in enumerate(LIMITS)},  # type: ignore[misc]
+}
+
+
+def middle(name: str, rounds: Sequence[Outcome]) -> dict[str, float | None]:
+    """Return the median of all that is shown of a server, or None for what did not happen in each round."""
+    columns = COLUMNS | (EDGE_COLUMNS if name == "edge" else {})
+    seen = {label: [pick(one) for one in rounds] for label, pick in columns.items()}
+    happened = {label: [value for value in values if value is not None] for label, values in seen.items()}
+    return {label: median(values) if len(values) == len(rounds) else None for label, values in happened.items()}
 
 
 def tabulate(outcomes: dict[str, list[Outcome]]) -> dict[str, dict[str, float]]:
-    """Return the rows of the table: medians over the rounds; what did not happen in each round is left out."""
+    """Return the rows of the table; what did not happen in each round is left out."""
     rows: dict[str, dict[str, float]] = {}
     for server, rounds in outcomes.items():
-        for label, value in middle(rounds).items():
+        for label, value in middle(server, rounds).items():
             rows.setdefault(label, {}).update({} if value is None else {server: value})
     return rows
 
 
-def middle(rounds: list[Outcome]) -> dict[str, float | None]:
-    """Return the median of all that is shown of each round, or None if one round had none."""
-    columns: dict[str, list[float | None]] = {
-        "others' p50 without stuck readers, ms": [one.without.median for one in rounds],
-        "others' p50 with them, ms": [one.with_stuck.median for one in rounds],
-        "others' p99 without stuck readers, ms": [one.without.p99 for one in rounds],
-        "others' p99 with them, ms": [one.with_stuck.p99 for one in rounds],
-        RATIO: [one.with_stuck.p99 / one.without.p99 for one in rounds],
-        "stuck readers cut": [one.cut for one in rounds],
-        "last cut after the first message, s": [one.seconds_from_start for one in rounds],
-        CUT: [one.seconds_from_parking for one in rounds],
-        GROWTH: [one.growth / MIB for one in rounds],
-        "memory growth at the end, MiB": [one.kept / MIB for one in rounds],
-    }
-    happened = {label: [value for value in values if value is not None] for label, values in columns.items()}
-    return {label: median(values) if len(values) == len(rounds) else None for label, values in happened.items()}
+def checks(rounds: Sequence[Outcome], plan: Plan) -> list[Check]:
+    """Hold the bars against what the edge did."""
+    shown = middle("edge", rounds)
+    return [
+        at_most(RATIO, shown[RATIO], 1.2),
+        equal(f"{ALL}, in every round", min(one.stuck.cut for one in rounds), plan.stuck),
+        at_most(CUT, shown[CUT], 10.0),
+        at_most(PARKED, shown[PARKED], CAP_BYTES / MIB),
+        at_most(GROWTH, shown[GROWTH], CAP_BYTES / MIB),
+    ]
 
 
-def checks(rounds: list[Outcome], options: argparse.Namespace) -> list[Check]:
-    """Hold the bars against the edge's medians; the time to the cut gets what cannot be told apart from outside."""
-    shown = middle(rounds)
-    blur = {CUT: 2 / options.bursts_per_second + LOOK_EVERY + WHEEL_SECONDS}
-    return [_check(label, shown[label], limit, blur.get(label, 0)) for label, limit in BARS.items()]
-
-
-def _check(label: str, value: float | None, limit: float, blur: float) -> Check:
-    what = f"{label} (bar {limit:g}, blur {blur:g})" if blur else label
-    return Check(False, f"{what}: never") if value is None else at_most(what, value, limit + blur)
-
-
-def parse_options(words: Sequence[str]) -> argparse.Namespace:
-    """Read the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--subscribers", type=int, default=10_000, metavar="N", help="the stuck ones among them")
-    parser.add_argument("--stuck", type=int, default=1_000, metavar="N")
-    parser.add_argument("--payload-bytes", type=int, default=1024, metavar="N")
-    parser.add_argument("--burst", type=int, default=4, metavar="N", help="messages published together")
-    parser.add_argument("--bursts-per-second", type=float, default=2.0, metavar="N")
-    parser.add_argument("--seconds", type=float, default=10.0, metavar="N", help="of publishing without stuck readers")
-    parser.add_argument("--patience", type=float, default=40.0, metavar="N", help="seconds the stuck may stay")
-    parser.add_argument("--rounds", type=int, default=3, metavar="N")
-    parser.add_argument("--policy", default="disconnect", help="the edge's COMET_SLOW_POLICY")
-    parser.add_argument("--peers", action="store_true", help="Nchan and aiohttp as well")
-    parser.add_argument("--strict", action="store_true", help="exit with 1 if a bar is missed")
-    return parser.parse_args(words)
+def run(plan: Plan, servers: dict[str, Serving]) -> tuple[dict[str, list[Outcome]], Leftovers]:
+    """Measure all servers in all rounds; return that, and what is left behind on the edge."""
+    outcomes: dict[str, list[Outcome]] = {}
+    for name, serving in servers.items():
+        for number in range(1, plan.rounds + 1):
+            progress(f"round {number} of {plan.rounds}: {name} …")
+            with serving() as server:
+                outcomes.setdefault(name, []).append(measure(server, plan))
+    with servers["edge"]() as server:
+        progress("edge, to see what is left behind …")
+        visits = Visits(server, plan.forget_seconds)
+        measure(server, plan)
+        return outcomes, visits.leftovers(plan.subscribers)
 
 
 def main() -> int:
     """Measure, print, and keep the numbers."""
     end_on_signals()
-    options = parse_options(sys.argv[1:])
-    settings = {"COMET_SLOW_POLICY": options.policy}
-    servers: dict[str, Serving] = {"edge": lambda: serving_edge(environment=settings)}
-    outcomes: dict[str, list[Outcome]] = {}
-    for name, serving in (servers | (peers() if options.peers else {})).items():
-        for number in range(1, options.rounds + 1):
-            progress(f"round {number} of {options.rounds}: {name} …")
-            with serving() as server:
-                outcomes.setdefault(name, []).append(measure(server, options))
-    title = f"{options.stuck} of {options.subscribers} SSE subscribers stuck, median of {options.rounds}"
-    detail = {name: [one._asdict() for one in rounds] for name, rounds in outcomes.items()}
-    code = conclude(
-        "slow", title, tabulate(outcomes), checks(outcomes["edge"], options), plan=vars(options), outcomes=detail
-    )
-    return code if options.strict else 0
+    plan = read_plan("slow", __doc__, Plan(), sys.argv[1:])
+    servers: dict[str, Serving] = {"edge": partial(serving_edge, SLOW_POLICY=plan.policy)}
+    outcomes, left = run(plan, servers | (peers() if plan.peers else {}))
+    title = f"{plan.stuck} of {plan.subscribers} SSE subscribers stuck, median of {plan.rounds}"
+    rows, bars = tabulate(outcomes) | left.rows(), [*checks(outcomes["edge"], plan), *left.checks()]
+    seen = {name: [one._asdict() for one in rounds] for name, rounds in outcomes.items()}
+    return conclude("slow", title, plan, rows, bars, outcomes=seen)
 
 
 if __name__ == "__main__":

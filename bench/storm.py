@@ -9,14 +9,17 @@ Each checks that it gets exactly what it missed. Meanwhile a bystander channel o
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from statistics import median
+from typing import NamedTuple
 
-from bench.crowds import Crowd, State, all_times, hear_all, running_crowds, tell_all
+from bench.baseline import Baseline, Leftovers
+from bench.crowds import Crowd, State, all_times, come_and_go, hear_all, running_crowds, shares, tell_all
 from bench.fleet import Fleet, running_fleet
-from bench.outcome import Rows, conclude, end_on_signals, equal, percentile, progress
+from bench.outcome import Check, conclude, end_on_signals, equal, percentile, progress
 from bench.pacing import running_pacing, stamped
-from bench.plan import read_plan
+from bench.plan import Plan, option, read_plan
 from bench.processes import running_valkey
 from bench.publishing import publishing_to_redis
 
@@ -27,15 +30,15 @@ LONGEST_SECONDS = 600.0
 
 
 @dataclass(frozen=True)
-class Plan:
+class StormPlan(Plan):
     """How much of everything."""
 
+    rounds: int = option(3, "storms")
     connections: int = 50_000
     edges: int = 3
     channels: int = 500
-    missed: int = 3
-    window: int = 0  # connections of one crowd on their way at a time; 0: everybody at once
-    rounds: int = 3
+    missed: int = option(3, "messages to each channel while everybody is away")
+    window: int = option(0, "connections of one crowd on their way at a time; 0: everybody at once")
 
 
 Numbers = dict[str, float]
@@ -44,7 +47,7 @@ Numbers = dict[str, float]
 class Storm:
     """The crowds and the bystanders of one run."""
 
-    def __init__(self, plan: Plan, fleet: Fleet, crowds: list[Crowd], url: str) -> None:
+    def __init__(self, plan: StormPlan, fleet: Fleet, crowds: list[Crowd], url: str) -> None:
         self._plan = plan
         self._fleet = fleet
         self._crowds = crowds[:-1]
@@ -52,7 +55,8 @@ class Storm:
         self._url = url
         self._turn = 0
         self.state = State()
-        self.shares = [plan.connections // plan.edges] * plan.edges
+        self.shares = shares(plan.connections, plan.edges)
+        self.told = 0  # messages that the bystanders should have got
 
     def open(self) -> None:
         """Bring everybody in."""
@@ -75,7 +79,8 @@ class Storm:
             self._bystanders.times("latencies")
             coming, seconds = self._back()
             busy = self._bystanders.times("latencies")
-            pacing.stop()
+            self.told += BYSTANDERS * len(self._fleet.edges) * pacing.stop().published
+        self._bystanders.do(f"wait {self.told}")
         return self._numbers(calm, busy, leaving, coming, seconds)
 
     def _drop(self) -> tuple[float, float]:
@@ -115,6 +120,7 @@ class Storm:
         count = sum(self.shares)
         welcomes = all_times(self._crowds, "welcomes")
         return {
+            "reconnects": len(welcomes),
             "reconnects/s": count / seconds,
             "until all are welcomed, s": seconds,
             "edge CPU/reconnect, µs": coming / count,
@@ -128,12 +134,24 @@ class Storm:
         }
 
 
-def run(plan: Plan) -> tuple[list[Numbers], State, State]:
-    """Run all rounds; return the numbers, and what the crowd and the bystanders have seen."""
+class Result(NamedTuple):
+    """What was measured, what the crowd and the bystanders saw, and what is left behind."""
+
+    rounds: list[Numbers]
+    state: State
+    bystanders: State
+    told: int  # messages that the bystanders should have got
+    left: Leftovers
+
+
+def run(plan: StormPlan) -> Result:
+    """Run all rounds."""
     with ExitStack() as stack:
         url = stack.enter_context(running_valkey())
         fleet = stack.enter_context(running_fleet(plan.edges, url))
         crowds = stack.enter_context(running_crowds(plan.edges + 1))
+        come_and_go(fleet, crowds, [1] * plan.edges)
+        baseline = Baseline(fleet, plan.forget_seconds)
         storm = Storm(plan, fleet, crowds, url)
         progress(f"{plan.connections} connections to {plan.edges} edges …")
         storm.open()
@@ -141,30 +159,42 @@ def run(plan: Plan) -> tuple[list[Numbers], State, State]:
         for number in range(1, plan.rounds + 1):
             progress(f"storm {number} of {plan.rounds} …")
             rounds.append(storm.round())
-        return rounds, storm.state, crowds[-1].do("state")
+        bystanders = crowds[-1].do("state")
+        tell_all(crowds, "forget")
+        left = baseline.compare(plan.connections, partial(come_and_go, fleet, crowds, storm.shares))
+        return Result(rounds, storm.state, bystanders, storm.told, left)
+
+
+def judge(plan: StormPlan, result: Result) -> list[Check]:
+    """Hold what was seen against what must hold."""
+    state, bystanders = result.state, result.bystanders
+    storms = plan.connections * plan.rounds
+    return [
+        equal("reconnects", sum(one["reconnects"] for one in result.rounds), storms),
+        equal("messages that were missed and came", state.messages, storms * plan.missed),
+        equal("everybody is back", state.held, plan.connections),
+        equal("lost", state.lost + bystanders.lost, 0),
+        equal("duplicates", state.duplicates + bystanders.duplicates, 0),
+        equal("resets", state.resets + bystanders.resets, 0),
+        equal("bystanders cut off", bystanders.broken, 0),
+        equal("bystanders' messages", bystanders.messages, result.told),
+        *result.left.checks(),
+    ]
 
 
 def main() -> int:
     """Run the storms, print, and keep the numbers."""
     end_on_signals()
-    plan = read_plan("storm", __doc__, Plan(), sys.argv[1:])
-    rounds, state, bystanders = run(plan)
-    rows: Rows = {
-        key: {"median": median(one[key] for one in rounds), "lowest": min(one[key] for one in rounds)}
-        | {"highest": max(one[key] for one in rounds)}
-        for key in rounds[0]
+    plan = read_plan("storm", __doc__, StormPlan(), sys.argv[1:])
+    result = run(plan)
+    rows: dict[str, dict[str, float]] = {
+        key: {"median": median(one[key] for one in result.rounds), "lowest": min(one[key] for one in result.rounds)}
+        | {"highest": max(one[key] for one in result.rounds)}
+        for key in result.rounds[0]
     }
-    count = plan.connections // plan.edges * plan.edges
-    checks = [
-        equal("messages that were missed and came", state.messages, count * plan.missed * plan.rounds),
-        equal("everybody is back", state.held, count),
-        equal("lost", state.lost + bystanders.lost, 0),
-        equal("duplicates", state.duplicates + bystanders.duplicates, 0),
-        equal("resets", state.resets + bystanders.resets, 0),
-        equal("bystanders cut off", bystanders.broken, 0),
-    ]
-    title = f"{count:,} reconnect at once to {plan.edges} edges; {plan.rounds} storms"
-    return conclude("storm", title, rows, checks, plan=asdict(plan), rounds=rounds, state=state._asdict())
+    title = f"{plan.connections:,} reconnect at once to {plan.edges} edges; {plan.rounds} storms"
+    rows |= result.left.rows()
+    return conclude("storm", title, plan, rows, judge(plan, result), per_round=result.rounds)
 
 
 if __name__ == "__main__":
