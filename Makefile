@@ -8,7 +8,7 @@ BIN := .venv/bin
 # `kill -9` of make ends the cluster, too; elsewhere than on Linux only that of `comet dev` does.
 GUARD := $(if $(filter Linux,$(shell uname)),$(BIN)/python -m comet.guard $$PPID)
 
-.PHONY: help dev test check client test-system soak bench clean
+.PHONY: help dev test check client test-system soak bench bench-all bench-million clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 22
@@ -38,8 +38,14 @@ clients/js/node_modules: clients/js/package-lock.json
 soak: .venv/installed ## break everything at random for a while: make soak SECONDS=600 SEED=7
 	$(BIN)/python -m tests.faults.soak --seconds $(or $(SECONDS),60) $(and $(SEED),--seed $(SEED))
 
-bench: .venv/installed ## measure memory per connection and CPU per delivery
-	$(BIN)/python -m bench.held
+bench: .venv/bench ## measure memory per connection and CPU per delivery, beside other servers
+	$(BIN)/python -m bench.held $(BENCH)
+
+bench-all: .venv/bench ## all benchmarks but bench-million, in half an hour: make bench-all BENCH=--strict
+	$(BIN)/python -m bench.all $(BENCH)
+
+bench-million: .venv/bench ## hold a million connections on this machine
+	$(BIN)/python -m bench.million $(BENCH)
 
 clean: ## remove everything that was made here
 	rm -rf .venv clients/js/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
@@ -52,5 +58,9 @@ clean: ## remove everything that was made here
 	@touch $@
 
 .venv/system: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[system]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[system,bench]'
+	@touch $@
+
+.venv/bench: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $@

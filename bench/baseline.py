@@ -47,13 +47,9 @@ class Leftovers(NamedTuple):
     kept: int
     growth: int  # by as many who came and went again
 
-    def rows(self) -> dict[str, dict[str, float]]:
-        """Return the rows of the table."""
-        return {
-            "afterwards: descriptors left behind": {"edge": self.files},
-            "afterwards: memory kept, MiB": {"edge": self.kept / MIB},
-            "afterwards: memory added by coming again, MiB": {"edge": self.growth / MIB},
-        }
+    def rows(self, column: str = "edge") -> dict[str, dict[str, float]]:
+        """Return the rows of the table, in one of its columns."""
+        return {check.what: {column: check.value or 0} for check in self.checks()}
 
     def checks(self) -> list[Check]:
         """Hold it against the bars."""

@@ -139,7 +139,10 @@ def run(plan: MillionPlan) -> tuple[Rows, list[Check]]:
         rows, checks = measure(Held(plan, fleet, crowds, url))
         tell_all(crowds, "forget")
         left = baseline.compare(plan.connections, partial(come_and_go, fleet, crowds, counts))
-        return {"starting the edges, s": {"value": start_seconds}, **rows, **left.rows()}, [*checks, *left.checks()]
+        return {"starting the edges, s": {"value": start_seconds}, **rows, **left.rows("value")}, [
+            *checks,
+            *left.checks(),
+        ]
 
 
 def measure(held: Held) -> tuple[Rows, list[Check]]:

@@ -7,13 +7,17 @@ the same calls of Redis and nothing else: how fast the machine is.
 """
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha1
 
 from redis.asyncio import Redis
 
+from bench.outcome import Check, at_most, conclude, end_on_signals
+from bench.plan import Plan, option, read_plan
 from bench.processes import running_valkey
 from common.channels import Names
 from common.message import Message
@@ -21,18 +25,26 @@ from common.redis import connect
 from common.scripts import Scripts
 from common.settings import load_settings
 
-MESSAGES = 50_000
 PIPELINE = 500
 CHANNELS = 100
-ROUNDS = 3
 LIMIT = 15.0  # microseconds: the budget of a publish with history
 MOST_OVER_BARE_CALLS = 1.4  # times these, on a machine that is too slow for that
 PAYLOAD = b"x" * 100
+COMMAND, PROCESS = "Redis' time for the command, µs", "CPU of the whole Redis process, µs"
 SETTINGS = load_settings(history_size=100)
 NAMES = Names(SETTINGS.prefix)
 
 Send = Callable[[Redis, str], Awaitable[object]]
 Costs = dict[str, tuple[float, float]]  # microseconds: of the command, of the whole process
+
+
+@dataclass(frozen=True)
+class RedisPlan(Plan):
+    """How much of everything."""
+
+    rounds: int = option(3, "of which the best counts")
+    messages: int = 50_000
+
 
 BARE_CALLS = """
 local top, log, now = '{' .. KEYS[1] .. '}:top', '{' .. KEYS[1] .. '}:log', redis.call('TIME')
@@ -45,24 +57,24 @@ return {now[1], redis.call('PUBLISH', KEYS[1], ARGV[1])}
 BARE_SHA = sha1(BARE_CALLS.encode(), usedforsecurity=False).hexdigest()  # what Redis calls a script
 
 
-async def best(redis: Redis, command: str, send: Send) -> tuple[float, float]:
+async def best(redis: Redis, plan: RedisPlan, command: str, send: Send) -> tuple[float, float]:
     """Return the lowest numbers of some rounds."""
-    rounds = [await measure(redis, command, send) for _ in range(ROUNDS)]
+    rounds = [await measure(redis, plan.messages, command, send) for _ in range(plan.rounds)]
     return min(command for command, _ in rounds), min(process for _, process in rounds)
 
 
-async def measure(redis: Redis, command: str, send: Send) -> tuple[float, float]:
+async def measure(redis: Redis, messages: int, command: str, send: Send) -> tuple[float, float]:
     """Publish all messages; return microseconds for each: of the command, of the whole process."""
     await redis.config_resetstat()
     before = await cpu_seconds(redis)
-    for start in range(0, MESSAGES, PIPELINE):
+    for start in range(0, messages, PIPELINE):
         pipeline = redis.pipeline(transaction=False)
         for number in range(start, start + PIPELINE):
             await send(pipeline, f"room{number % CHANNELS}")
         await pipeline.execute()
     spent = await cpu_seconds(redis) - before
     stats = (await redis.info("commandstats"))[f"cmdstat_{command}"]
-    return float(stats["usec"]) / MESSAGES, spent / MESSAGES * 1e6
+    return float(stats["usec"]) / messages, spent / messages * 1e6
 
 
 async def cpu_seconds(redis: Redis) -> float:
@@ -98,34 +110,37 @@ async def plain(pipeline: Redis, channel: str) -> None:
     pipeline.publish(NAMES.channel(channel), PAYLOAD)
 
 
-async def run(url: str) -> Costs:
+async def run(url: str, plan: RedisPlan) -> Costs:
     """Measure all."""
     async with connect(url) as redis:
         await Scripts(redis, NAMES, SETTINGS).install_functions()
         await redis.script_load(BARE_CALLS)
         return {
-            "plain PUBLISH": await best(redis, "publish", plain),
-            "bare calls": await best(redis, "evalsha", bare_calls),
-            "publish with history": await best(redis, "evalsha", with_history),
-            "FCALL comet_publish": await best(redis, "fcall", by_function),
+            "plain PUBLISH": await best(redis, plan, "publish", plain),
+            "bare calls": await best(redis, plan, "evalsha", bare_calls),
+            "publish with history": await best(redis, plan, "evalsha", with_history),
+            "FCALL comet_publish": await best(redis, plan, "fcall", by_function),
         }
 
 
-def is_within_budget(costs: Costs) -> bool:
-    """Say whether a publish with history, whichever way, costs no more than it may on this machine."""
+def judge(costs: Costs) -> list[Check]:
+    """Hold a publish with history, whichever way, against what it may cost on this machine."""
     limit = max(LIMIT, MOST_OVER_BARE_CALLS * costs["bare calls"][0])
-    return all(costs[name][0] <= limit for name in ("publish with history", "FCALL comet_publish"))
+    return [
+        at_most(f"{name}: {COMMAND}", costs[name][0], limit) for name in ("publish with history", "FCALL comet_publish")
+    ]
 
 
 def main() -> int:
     """Run it on a Valkey of its own, and print a table."""
+    end_on_signals()
+    plan = read_plan("redis_cost", __doc__, RedisPlan(), sys.argv[1:])
     with running_valkey() as url:
-        costs = asyncio.run(run(url))
-    print(f"{MESSAGES} messages of {len(PAYLOAD)} bytes, microseconds of Redis each")
-    for name, (command, process) in costs.items():
-        print(f"{name:22} command {command:6.2f}   process {process:6.2f}")
-    return 0 if is_within_budget(costs) else 1
+        costs = asyncio.run(run(url, plan))
+    rows = {what: {name: cost[at] for name, cost in costs.items()} for at, what in enumerate((COMMAND, PROCESS))}
+    title = f"{plan.messages} messages of {len(PAYLOAD)} bytes"
+    return conclude("redis_cost", title, plan, rows, judge(costs))
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

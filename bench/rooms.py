@@ -164,7 +164,7 @@ def main() -> int:
     title = (
         f"{plan.channels:,} channels of {plan.subscribers} subscribers on {plan.edges} edges, {plan.rate:,} publishes/s"
     )
-    rows |= result.left.rows()
+    rows |= result.left.rows("median")
     return conclude("rooms", title, plan, rows, judge(plan, result), per_round=result.rounds)
 
 

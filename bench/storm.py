@@ -193,7 +193,7 @@ def main() -> int:
         for key in result.rounds[0]
     }
     title = f"{plan.connections:,} reconnect at once to {plan.edges} edges; {plan.rounds} storms"
-    rows |= result.left.rows()
+    rows |= result.left.rows("median")
     return conclude("storm", title, plan, rows, judge(plan, result), per_round=result.rounds)
 
 
