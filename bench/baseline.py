@@ -15,6 +15,7 @@ from bench.processes import pss_bytes, settle
 
 PATIENCE = 60.0
 KEPT_BYTES = 1000  # for each connection
+KEPT_MIB = 4.0  # for each process: the latest messages of its channels, and what it loads when it is first needed
 GROWTH_MIB = 1.0  # of each process
 MIB = 2**20
 
@@ -53,7 +54,7 @@ class Leftovers(NamedTuple):
 
     def checks(self) -> list[Check]:
         """Hold it against the bars."""
-        kept = KEPT_BYTES * self.connections / MIB + GROWTH_MIB * self.processes
+        kept = KEPT_BYTES * self.connections / MIB + KEPT_MIB * self.processes
         return [
             equal("afterwards: descriptors left behind", self.files, 0),
             at_most("afterwards: memory kept, MiB", self.kept / MIB, kept),

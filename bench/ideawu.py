@@ -122,8 +122,8 @@ def warm_up(fleet: Fleet, crowds: list[Crowd]) -> Rest:
     return at_rest(fleet)
 
 
-def run(plan: IdeawuPlan) -> tuple[list[Numbers], list[Check]]:
-    """Run all rounds; return the numbers and the checks."""
+def run(plan: IdeawuPlan) -> tuple[list[Numbers], list[Check], Leftovers]:
+    """Run all rounds; return the numbers, the checks, and what is left behind."""
     with ExitStack() as stack:
         url = stack.enter_context(running_valkey())
         fleet = stack.enter_context(running_fleet(plan.edges, url, LINGER=str(LINGER), HEARTBEAT=str(HEARTBEAT)))
@@ -135,7 +135,7 @@ def run(plan: IdeawuPlan) -> tuple[list[Numbers], list[Check]]:
             rounds.append({"edges before, MiB": before.memory / memory.MIB} | one.run())
             missing += one.missing
             held.append(one.opened.held)
-        return rounds, [*judge(plan, missing, held, one.state), *leftovers(plan, before, rounds).checks()]
+        return rounds, judge(plan, missing, held, one.state), leftovers(plan, before, rounds)
 
 
 def leftovers(plan: IdeawuPlan, before: Rest, rounds: list[Numbers]) -> Leftovers:
@@ -158,10 +158,11 @@ def main() -> int:
     """Run the rounds, print, and keep the numbers."""
     end_on_signals()
     plan = read_plan("ideawu", __doc__, IdeawuPlan(), sys.argv[1:])
-    rounds, checks = run(plan)
+    rounds, checks, left = run(plan)
     rows = {key: {f"round {number}": one[key] for number, one in enumerate(rounds, 1)} for key in rounds[0]}
+    rows |= left.rows(f"round {len(rounds)}")
     title = f"{plan.subscribers:,} subscribers of {plan.channels:,} channels on {plan.edges} edges"
-    return conclude("ideawu", title, plan, rows, checks, per_round=rounds)
+    return conclude("ideawu", title, plan, rows, [*checks, *left.checks()], per_round=rounds)
 
 
 if __name__ == "__main__":
