@@ -17,7 +17,7 @@ from bench.plan import RESULTS
 from bench.processes import HERE
 from bench.results_file import say
 
-NAMES = ("held", "poll", "broadcast", "slow", "storm", "rooms", "ideawu", "idle", "redis_cost")
+NAMES = ("held", "poll", "broadcast", "slow", "rude", "storm", "rooms", "ideawu", "idle", "redis_cost")
 Result = dict[str, Any]
 
 

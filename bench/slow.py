@@ -153,8 +153,8 @@ def run(plan: Plan, servers: dict[str, Serving]) -> tuple[dict[str, list[Outcome
     with servers["edge"]() as server:
         progress("edge, to see what is left behind …")
         visits = Visits(server, plan.forget_seconds)
-        measure(server, plan)
-        return outcomes, visits.leftovers(plan.subscribers)
+        parked = measure(server, plan).stuck.parked
+        return outcomes, visits.leftovers(plan.subscribers)._replace(parked=int(parked))
 
 
 def main() -> int:

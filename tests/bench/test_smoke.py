@@ -32,6 +32,11 @@ CASES = {  # what to measure: its options, a row that it must have, and the colu
         "bystander meanwhile: p99, ms",
         {"edge", "edge, 2 channels each"},
     ),
+    "rude": (
+        "--clients 20 --seconds 1",
+        "CPU/second while they stay, ms",
+        {"edge"},
+    ),
     "storm": (
         "--connections 200 --edges 2 --channels 10 --rounds 1",
         "bystander p99 in the storm, ms",
