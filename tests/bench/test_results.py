@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from bench.all import tabulate
 from bench.baseline import Leftovers, worst
 from bench.looks import Look, judge_looks
 from bench.machine import describe
@@ -79,6 +81,18 @@ def test_a_missed_bar_ends_with_1_if_that_matters(tmp_path: Path, capsys: pytest
     assert (kept["verdict"], [bar["ok"] for bar in kept["bars"]]) == ("MISSED", [False, True, False])
     assert conclude("held", "a title", Plan(strict=True, results=tmp_path), rows, checks[1:2]) == 0
     assert json.loads((tmp_path / "held.json").read_text())["verdict"] == "ok"
+
+
+def test_one_table_shows_the_bars_of_all() -> None:
+    """A benchmark that failed is not passed over."""
+    bar = {"what": "lost", "value": 2, "limit": 0, "exact": True, "ok": False}
+    console = Console(width=200, record=True)
+    console.print(tabulate([("storm", {"bars": [bar], "verdict": "MISSED"}), ("rooms", None)]))
+    lines = [line.split("│")[1:-1] for line in console.export_text().splitlines() if "│" in line]
+    assert [[word.strip() for word in line] for line in lines] == [
+        ["storm", "lost", "2", "= 0", "MISSED"],
+        ["rooms", "it runs to its end", "", "", "FAILED"],
+    ]
 
 
 def test_every_field_of_a_plan_is_an_option() -> None:
