@@ -14,7 +14,7 @@ from bench.outcome import Check, at_most, equal, progress
 from bench.processes import pss_bytes, settle
 
 PATIENCE = 60.0
-KEPT_BYTES = 1000  # for each connection
+KEPT_BYTES = 1000  # for each connection, and for each channel that an edge had
 KEPT_MIB = 4.0  # for each process: the latest messages of its channels, and what it loads when it is first needed
 GROWTH_MIB = 1.0  # of each process
 MIB = 2**20
@@ -42,7 +42,7 @@ class Rest(NamedTuple):
 class Leftovers(NamedTuple):
     """What servers have more than before when everybody has left."""
 
-    connections: int
+    seats: int  # connections; where there are many, also channels of each edge
     processes: int
     files: int
     kept: int
@@ -55,7 +55,7 @@ class Leftovers(NamedTuple):
 
     def checks(self) -> list[Check]:
         """Hold it against the bars."""
-        kept = (KEPT_BYTES * self.connections + self.parked / 2) / MIB + KEPT_MIB * self.processes
+        kept = (KEPT_BYTES * self.seats + self.parked / 2) / MIB + KEPT_MIB * self.processes
         return [
             equal("afterwards: descriptors left behind", self.files, 0),
             at_most("afterwards: memory kept, MiB", self.kept / MIB, kept),
@@ -71,7 +71,7 @@ class Baseline:
         self._forget_seconds = forget_seconds
         self._before = at_rest(servers)
 
-    def compare(self, connections: int, come_and_go: Callable[[], None]) -> Leftovers:
+    def compare(self, seats: int, come_and_go: Callable[[], None]) -> Leftovers:
         """Say what is left behind by all who have gone, and by as many again."""
         progress("everybody has left, and as many come and go twice …")
         self._come_and_go(come_and_go)
@@ -79,7 +79,7 @@ class Baseline:
         self._come_and_go(come_and_go)
         again = at_rest(self._servers)
         files, kept = again.files - self._before.files, after.memory - self._before.memory
-        return Leftovers(connections, len(self._servers.pids), files, kept, again.memory - after.memory)
+        return Leftovers(seats, len(self._servers.pids), files, kept, again.memory - after.memory)
 
     def _come_and_go(self, come_and_go: Callable[[], None]) -> None:
         self._wait_for_files()

@@ -142,7 +142,7 @@ def leftovers(plan: IdeawuPlan, before: Rest, rounds: list[Numbers]) -> Leftover
     """Return what is left behind: the rounds themselves are the coming and going again."""
     first, last = (round(one["edges afterwards, MiB"] * memory.MIB) for one in (rounds[0], rounds[-1]))
     files = int(rounds[-1]["descriptors afterwards"]) - before.files
-    return Leftovers(plan.subscribers, plan.edges, files, first - before.memory, last - first)
+    return Leftovers(plan.subscribers + plan.channels, plan.edges, files, first - before.memory, last - first)
 
 
 def judge(plan: IdeawuPlan, missing: int, held: list[int], state: State) -> list[Check]:

@@ -98,7 +98,7 @@ def run(plan: RoomsPlan) -> Result:
     """Run all rounds."""
     with ExitStack() as stack:
         url = stack.enter_context(running_valkey())
-        fleet = stack.enter_context(running_fleet(plan.edges, url))
+        fleet = stack.enter_context(running_fleet(plan.edges, url, LINGER="1"))
         crowds = stack.enter_context(running_crowds(plan.edges))
         come_and_go(fleet, crowds, [1] * plan.edges)
         baseline = Baseline(fleet, plan.forget_seconds)
@@ -111,7 +111,8 @@ def run(plan: RoomsPlan) -> Result:
         state = tell_all(crowds, "state")
         tell_all(crowds, "forget")
         guests = partial(come_and_go, fleet, crowds, shares(plan.connections, plan.edges))
-        return Result(rounds, state, published, len(behind), baseline.compare(plan.connections, guests))
+        left = baseline.compare(plan.connections + plan.channels * plan.edges, guests)
+        return Result(rounds, state, published, len(behind), left)
 
 
 def publish_all(plan: RoomsPlan, url: str, fleet: Fleet, crowds: list[Crowd]) -> tuple[list[Numbers], int]:

@@ -115,7 +115,7 @@ def test_a_ratio_is_taken_within_a_round() -> None:
 
 def test_a_descriptor_or_memory_left_behind_is_a_missed_bar() -> None:
     """Memory may be kept for the next ones, as much as those took who were there; a descriptor may not."""
-    good = Leftovers(connections=1000, processes=1, files=0, kept=MIB, growth=0)
+    good = Leftovers(seats=1000, processes=1, files=0, kept=MIB, growth=0)
     assert all(check.ok for check in good.checks())
     for bad in ({"files": 1}, {"files": -1}, {"kept": 6 * MIB}, {"growth": 2 * MIB}):
         assert [check.ok for check in good._replace(**bad).checks()].count(False) == 1
