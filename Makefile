@@ -41,7 +41,7 @@ soak: .venv/installed ## break everything at random for a while: make soak SECON
 bench: .venv/bench ## measure memory per connection and CPU per delivery, beside other servers
 	$(BIN)/python -m bench.held $(BENCH)
 
-bench-all: .venv/bench ## all benchmarks but bench-million, in half an hour: make bench-all BENCH=--strict
+bench-all: .venv/bench ## all benchmarks but bench-million, in 40 minutes: make bench-all BENCH=--strict
 	$(BIN)/python -m bench.all $(BENCH)
 
 bench-million: .venv/bench ## hold a million connections on this machine

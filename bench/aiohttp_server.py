@@ -87,5 +87,5 @@ def make_app() -> web.Application:
 
 
 if __name__ == "__main__":
-    where = {"host": "127.0.0.1", "port": int(sys.argv[1])}
-    web.run_app(make_app(), **where, print=None, access_log=None, backlog=4096, shutdown_timeout=0.1)
+    quiet = partial(web.run_app, print=None, access_log=None, backlog=4096, shutdown_timeout=0.1)
+    quiet(make_app(), host="127.0.0.1", port=int(sys.argv[1]))
