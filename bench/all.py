@@ -26,7 +26,11 @@ def run(name: str, folder: Path) -> Result | None:
     path = folder / f"{name}.json"
     path.unlink(missing_ok=True)
     progress(f"== {name}")
-    subprocess.run([sys.executable, "-m", f"bench.{name}", "--results", folder], cwd=HERE.parent, check=False)
+    with subprocess.Popen([sys.executable, "-m", f"bench.{name}", "--results", folder], cwd=HERE.parent) as process:
+        try:
+            process.wait()
+        finally:
+            process.terminate()  # it ends its servers; killed, it could not
     return json.loads(path.read_text()) if path.exists() else None
 
 
