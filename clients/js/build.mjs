@@ -10,11 +10,15 @@ const MOST = 5000; // bytes of comet.js, gzipped
 const HERE = import.meta.dirname;
 const OUT = join(HERE, "../../publisher/static");
 
+// Members that only the parts of the client use among themselves. (Not what tabs tell each other: they may have two builds.)
+const INNER = `wants receive want wake drop asked opened ended received refused recent places options beat polite after
+  held base flows again ask stop answer name end check ping`;
+
 const options = {
   bundle: true,
   minify: true,
   target: "es2020",
-  mangleProps: /^_/, // private members; everything public keeps its name
+  mangleProps: new RegExp(`^_|^(${INNER.split(/\s+/).join("|")})$`), // what is public, or goes over the wire, keeps its name
   legalComments: "none",
   absWorkingDir: HERE,
 };

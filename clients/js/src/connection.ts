@@ -1,206 +1,192 @@
 /** Keeps one connection alive: chooses transport and edge, waits and tries again, and goes on from the positions. */
-import { Backoff } from "./backoff.js";
+import { backoff } from "./backoff.js";
 import { Link, type Owner } from "./link.js";
-import { recall, remember } from "./memory.js";
-import { isBefore } from "./positions.js";
-import { available } from "./transports/index.js";
+import { memory } from "./memory.js";
+import { follows, type Positions } from "./positions.js";
+import { TRANSPORTS } from "./transports/index.js";
 import type { Options, State } from "./types.js";
-import type { Sink, Source, TransportName, Why, Wire } from "./wire.js";
+import type { Sink, Source, TransportName, Waking, Why, Wire } from "./wire.js";
 
-const STEADY = 1000; // milliseconds; a connection that held so long was a good one
-const FAITH = 3; // rounds that a transport which has worked here may fail before another is tried
-const LONGEST_PROBE = 3_600_000;
+/** Milliseconds, but for the last. */
+const enum Limit {
+  Steady = 1000, // a connection that held so long was a good one
+  Soon = 1000, // until the transport that worked before is tried beside the one that does now
+  Probe = 3_600_000,
+  Token = 30_000,
+  Channels = 128, // of one connection
+}
 
 export class Connection implements Source, Owner {
-  positions = new Map<string, string>();
-  readonly history?: number;
-  readonly timeout: number;
+  places: Positions = new Map();
+  recent = new Set<string>();
+  token?: string;
   private _names: TransportName[];
+  /** One transport for each round of tries since the last success: what is known to work comes first. */
+  private _order: TransportName[];
+  private _failures = 0;
   private _link?: Link;
   private _better?: Link;
-  /** Channels that are held and must begin again at an earlier place. */
-  private _rewound = new Map<string, string>();
   private _timer?: ReturnType<typeof setTimeout>;
   private _probe?: ReturnType<typeof setTimeout>;
   private _probeDelay: number;
   private _edge = 0;
-  private _failures = 0;
-  private _tried = new Set<TransportName>();
-  private _preferred?: TransportName;
-  private _proven?: TransportName;
-  private _backoff = new Backoff();
-  private _token?: string;
+  private _tries = 0;
   private _stale: boolean;
-  private _queued = false;
-  private _closed = false;
+  private _renewing?: boolean;
+  private _closed?: boolean;
 
   constructor(
     private _urls: string[],
-    private _options: Options,
+    readonly options: Options,
     private _sink: Sink,
   ) {
-    this._names = available(_options.transports);
-    this._preferred = this._names.find((name) => name === recall(_urls[0]!));
-    this._token = _options.token;
-    this._stale = !_options.token;
-    this.history = _options.history;
-    this.timeout = _options.timeout || 5000;
-    this._probeDelay = _options.probe || 60_000;
-    globalThis.addEventListener?.("online", this._online);
-    globalThis.addEventListener?.("offline", this._offline);
+    const { token, probe, transports } = options;
+    this._names = transports || (Object.keys(TRANSPORTS) as TransportName[]);
+    const best = memory(_urls[0]!);
+    this._order = [...this._names].sort((a, b) => +(b === best) - +(a === best));
+    this.token = token;
+    this._stale = !token;
+    this._probeDelay = probe || 60_000;
   }
 
-  want(id: string, since: string): void {
-    const now = this.positions.get(id);
-    if (now !== undefined) {
-      const later = since ? isBefore(since, now) || (since === "0" && now !== "0") : !!this.history && !!now;
-      if (!later) {
-        // Somebody joins who is content with what comes: this is where it begins.
-        if (now && this._link?.opened) this._sink.receive([{ type: "welcome", id, seq: now }]);
-        return;
-      }
+  want(id: string, since = ""): void {
+    const now = this.places.get(id);
+    if (now !== undefined && (since ? follows(since, now) : !(this.options.history && now))) {
+      // Somebody joins who is content with what comes: this is where it begins.
+      if (now && this._link?.flows(id)) this._sink.receive([{ type: "welcome", id, seq: now }]);
+      return;
     }
-    if (now !== undefined || this._link?.asked.includes(id)) this._rewound.set(id, since);
-    this.positions.set(id, since);
+    if (now === undefined && this.places.size >= Limit.Channels)
+      return this._complain("too many channels", 400, id);
+    if (since || !now) this.places.set(id, since);
+    else this.recent.add(id);
+    this._link?.again(id);
+    this._better?.again(id);
     this._change();
   }
 
   drop(id: string): void {
-    this._rewound.delete(id);
-    if (this.positions.delete(id)) this._change();
+    this.recent.delete(id);
+    if (this.places.delete(id)) this._change();
   }
 
-  reconnect(): void {
-    this._hangUp();
-    this._connect();
-  }
-
-  wake(): void {
-    if (this._timer) this._connect();
-    else this._link?.check();
+  wake(why: Waking): void {
+    const link = this._link;
+    this._failures = 0;
+    if (why === "offline") link?.ask();
+    else if (why === "visibilitychange" && link) link.check();
+    else if (why !== "online" || !link?.ask()) {
+      this._hangUp();
+      this._connect();
+    }
   }
 
   close(): void {
     this._closed = true;
     this._hangUp();
-    globalThis.removeEventListener?.("online", this._online);
-    globalThis.removeEventListener?.("offline", this._offline);
   }
 
-  // What links ask and tell.
-
-  query(): string {
-    const { history } = this;
-    return (this._token ? "&token=" + encodeURIComponent(this._token) : "") + (history ? "&history=" + history : "");
-  }
-
-  lost(): void {
-    this._tell("connecting");
-  }
+  // What links tell.
 
   opened(link: Link): void {
+    const { name } = link;
     if (link === this._better) {
       this._link?.close();
       this._link = link;
       this._better = undefined;
     }
-    this._proven = this._preferred = link.name;
-    this._tried.clear();
+    // What worked before may have failed only because nothing worked.
+    const delay = name === this._order[0] ? this._probeDelay : Limit.Soon;
+    this._order = [name, name, ...this._names];
     this._failures = 0;
-    remember(this._urls[0]!, link.name);
+    memory(this._urls[0]!, name);
     this._tell("open");
-    this._hold();
-    this._lookForBetter();
+    link.hold();
+    this._lookForBetter(delay);
   }
 
   received(link: Link, objects: Wire[]): void {
+    let why: Why | undefined;
     for (const { type, id, seq, code } of objects) {
-      if (id && this.positions.has(id)) {
-        const from = this._rewound.get(id);
-        // The welcome of a place we have left already is not the one we wait for.
-        if (type === "reset" || (type === "welcome" && (!isBefore("0", from || "") || from === seq))) this._rewound.delete(id);
-        if (seq && !this._rewound.has(id)) this.positions.set(id, seq);
-      }
+      if (id && seq && this.places.has(id)) this.places.set(id, seq);
       if (code === 401) this._stale = true;
+      // Edges that go away send their clients off one after the other; all clients of a channel are closed at once.
+      if (type === "close") why = { polite: !id };
     }
     this._sink.receive(objects);
-    if (objects.some(({ type }) => type === "close")) link.end({ polite: true });
+    if (why) link.end(why);
   }
 
-  ended(link: Link, why: Why): void {
+  refused(id: string, code: number): void {
+    if (code === 429 || code === 503) setTimeout(() => this._link?.hold(), Limit.Soon + this._pause());
+    else this.drop(id);
+  }
+
+  ended(link: Link, { status, content, after = 0, polite }: Why): void {
     if (link === this._better) {
       this._better = undefined;
       this._tryBetter(this._names.indexOf(link.name) + 1);
     }
     if (link !== this._link) return;
     this._link = undefined;
-    if (why.content) this._sink.receive([{ type: "error", code: why.status, content: why.content }]);
+    if (content) this._complain(content, status);
     // A handshake that fails does not tell us why, so it may have been the token.
-    if (!link.opened && (!why.status || why.status === 401 || why.status === 403)) this._stale = true;
+    if (!link.opened && (!status || status === 401 || status === 403)) this._stale = true;
     this._edge++;
-    const delay = link.opened ? this._afterLoss(link, why) : this._afterFailure(link.name);
-    this._wait(Math.max(delay, why.after || 0));
+    if (Date.now() - link.opened > Limit.Steady && link.opened) this._tries = 0;
+    const again = link.opened ? polite : this._goOn();
+    this._wait(Math.max(again ? 0 : this._pause(), after));
   }
 
-  private _afterLoss(link: Link, why: Why): number {
-    if (Date.now() - link.opened > STEADY) this._backoff.reset();
-    return why.polite ? 0 : this._backoff.next();
+  // Choosing: in a round a transport is tried at each edge.
+
+  /** Count a failure; says whether the next try follows at once: at another edge, or by a transport not tried so far. */
+  private _goOn(): boolean {
+    const order = this._order;
+    const round = ++this._failures / this._urls.length;
+    return round % 1 > 0 || (round < order.length && order[round] !== order[round - 1]);
   }
 
-  /** Each transport gets one try at each edge; one that has worked before gets some more, with pauses. */
-  private _afterFailure(name: TransportName): number {
-    const edges = this._urls.length;
-    const proven = name === this._proven;
-    if (++this._failures % edges) return 0;
-    if (this._failures >= edges * (proven ? FAITH : 1)) {
-      this._failures = 0;
-      this._tried.add(name);
-      if (proven) this._proven = undefined;
-    }
-    const over = this._tried.size >= this._names.length;
-    if (over) this._tried.clear();
-    return over || proven ? this._backoff.next() : 0;
+  private _pause(): number {
+    return backoff(this._tries++);
   }
 
   // Connecting.
 
   private _wait(delay: number): void {
-    clearTimeout(this._timer);
     if (delay) this._tell("waiting");
     this._timer = setTimeout(() => this._connect(), delay);
   }
 
   private _connect(): void {
-    clearTimeout(this._timer);
     this._timer = undefined;
-    if (this._closed || this._link) return;
-    if (!this.positions.size) return this._tell("idle");
-    if (globalThis.navigator?.onLine === false) return this._tell("offline");
-    this._renew()
-      .then(() => this._begin())
-      .catch((error) => {
-        this._sink.receive([{ type: "error", code: 401, content: String(error) }]);
-        this._wait(this._backoff.next());
-      });
+    if (this._link || this._renewing) return;
+    if (!this.places.size) this._tell("idle");
+    else if (this._stale && this.options.getToken) void this._renew();
+    else {
+      const round = (this._failures / this._urls.length) | 0;
+      this._stale = false;
+      this._link = new Link(this, this._order[round % this._order.length]!, this._urls[this._edge % this._urls.length]!);
+      this._tell("connecting");
+    }
   }
 
   private async _renew(): Promise<void> {
-    const { getToken } = this._options;
-    if (getToken && this._stale) {
-      this._tell("connecting");
-      this._token = await getToken();
-    }
-    this._stale = false;
-  }
-
-  private _begin(): void {
-    if (this._closed || this._link || !this.positions.size) return;
-    const untried = this._names.filter((name) => !this._tried.has(name));
-    const name = untried.find((each) => each === this._preferred) || untried[0];
-    if (!name) throw "no transport that this browser has is allowed";
-    this._link = new Link(this, name, this._urls[this._edge % this._urls.length]!, this._urls.length < 2);
-    this._rewound.clear();
+    this._renewing = true;
     this._tell("connecting");
+    try {
+      this.token = await new Promise((done, fail) => {
+        setTimeout(fail, Limit.Token, "getToken does not answer");
+        Promise.resolve(this.options.getToken!()).then(done, fail);
+      });
+      this._stale = false;
+    } catch (error) {
+      if (!this._closed) this._complain(String(error), 401);
+    }
+    this._renewing = false;
+    if (this._closed) return;
+    if (this._stale) this._wait(this._pause());
+    else this._connect();
   }
 
   private _hangUp(): void {
@@ -212,56 +198,45 @@ export class Connection implements Source, Owner {
     this._link = this._better = undefined;
   }
 
+  /** What the browser says of the network is a hint, which is shown and not relied on. */
   private _tell(state: State["state"]): void {
-    const link = this._link;
-    this._sink.state({ state, transport: link?.name, url: link?.base, session: link?.session });
+    const { name, base, session } = this._link || ({} as Partial<Link>);
+    if (/g$/.test(state) && globalThis.navigator?.onLine === false) state = "offline";
+    this._sink.state({ state, transport: name, url: base, session });
   }
 
-  private _online = (): void => this.reconnect();
-
-  private _offline = (): void => {
-    this._hangUp();
-    this._tell("offline");
-  };
+  private _complain(content: string, code?: number, id?: string): void {
+    this._sink.receive([{ type: "error", code, content, id }]);
+  }
 
   // Changing channels: what happens in one turn goes out together.
 
   private _change(): void {
-    if (this._queued) return;
-    this._queued = true;
     queueMicrotask(() => {
-      this._queued = false;
       if (this._closed) return;
-      if (!this.positions.size) {
+      if (!this.places.size) {
         this._hangUp();
         this._tell("idle");
-      } else if (this._link && !this._link.opened && this._rewound.size) this.reconnect();
-      else if (this._link) this._hold();
+      } else if (this._link) this._link.hold();
       else if (!this._timer) this._connect();
     });
   }
 
-  private _hold(): void {
-    if (!this._link?.opened) return;
-    this._link.hold(this._rewound.keys());
-  }
-
   // Looking for a better transport while a lesser one serves.
 
-  private _lookForBetter(): void {
+  private _lookForBetter(delay: number): void {
     clearTimeout(this._probe);
     if (this._link!.name === this._names[0]) return;
-    this._probe = setTimeout(() => this._tryBetter(0), this._probeDelay * (0.5 + Math.random()));
+    this._probe = setTimeout(() => this._tryBetter(0), delay * (0.5 + Math.random()));
   }
 
   private _tryBetter(rank: number): void {
     const link = this._link;
     const name = this._names[rank];
-    if (!link?.opened || !name || name === link.name) {
-      this._probeDelay = Math.min(this._probeDelay * 2, LONGEST_PROBE);
-      if (link?.opened) this._lookForBetter();
-      return;
-    }
-    this._better = new Link(this, name, link.base, false);
+    if (!link?.opened) return;
+    if (!name || name === link.name) {
+      this._probeDelay = Math.min(this._probeDelay * 2, Limit.Probe);
+      this._lookForBetter(this._probeDelay);
+    } else this._better = new Link(this, name, link.base);
   }
 }

@@ -9,7 +9,10 @@ export interface Wire {
   seq?: string;
   event?: string;
   code?: number;
+  op?: string;
   session?: string;
+  /** That of the operation which this answers. */
+  ref?: number;
 }
 
 /** A change of channels on a connection that is held. */
@@ -18,6 +21,7 @@ export interface Op {
   id?: string;
   since?: string;
   history?: number;
+  ref?: number;
 }
 
 /** Why a connection ended, as far as a browser lets us see it. */
@@ -35,23 +39,18 @@ export interface Line {
   /** The URL of a path with the channels, their positions and the token. */
   url(path: string, extra?: string): string;
   receive(objects: Wire[]): void;
-  /** Something was heard, if only a heartbeat. */
-  beat(): void;
+  /** Something was heard, if only a heartbeat; `trust` is how much longer than usual silence may follow. */
+  beat(trust?: number): void;
   end(why: Why): void;
-  /** Change channels by a request beside the held one. */
-  post(ops: Op[]): void;
-  /** The channels that `url` asked for, in its order. */
-  asked: string[];
-  /** The browser reconnects by itself; says whether to let it. */
-  away(): boolean;
+  /** The channels that `url` asked for, in its order, with the positions that it sent. */
+  asked: Map<string, string>;
 }
 
 export interface Held {
   close(): void;
-  send(ops: Op[]): void;
+  /** Change channels; where that is not possible it is done by requests beside the held one. */
+  send?(ops: Op[]): void;
   ping?(): void;
-  /** The browser hides its heartbeats from us. */
-  deaf?: boolean;
 }
 
 export type Transport = (line: Line) => Held;
@@ -64,13 +63,15 @@ export interface Sink {
   wants(): Record<string, string>;
 }
 
+/** Events of the page, by their names: the user looks at it, or the browser guesses something of the network. */
+export type Waking = "visibilitychange" | "online" | "offline" | "reconnect";
+
 /** Where a tab's messages come from: a connection of its own, or another tab's. */
 export interface Source {
-  want(id: string, since: string): void;
+  want(id: string, since?: string): void;
   drop(id: string): void;
-  reconnect(): void;
-  /** The user looks at the page: do not wait any longer. */
-  wake(): void;
+  /** Something happened that may change how the connection is, or the user wants another. */
+  wake(why: Waking): void;
   close(): void;
 }
 

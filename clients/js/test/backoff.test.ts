@@ -1,15 +1,17 @@
-import { expect, test } from "vitest";
-import { Backoff } from "../src/backoff.js";
+import { afterEach, expect, test, vi } from "vitest";
+import { backoff } from "../src/backoff.js";
 
-test("waits double up to the limit, and begin anew after a success", () => {
-  const backoff = new Backoff(100, 1000, () => 1);
-  expect([1, 2, 3, 4, 5, 6].map(() => backoff.next())).toEqual([100, 200, 400, 800, 1000, 1000]);
-  backoff.reset();
-  expect(backoff.next()).toBe(100);
+afterEach(() => {
+  vi.restoreAllMocks();
+});
+
+test("waits double up to half a minute", () => {
+  vi.spyOn(Math, "random").mockReturnValue(1);
+  expect([0, 1, 2, 3, 4, 5, 6, 7].map(backoff)).toEqual([500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
 });
 
 test("each wait is anything from nothing to its limit, so that a crowd spreads out", () => {
-  const waits = Array.from({ length: 500 }, () => new Backoff(1000).next());
+  const waits = Array.from({ length: 500 }, () => backoff(1));
   expect(Math.min(...waits)).toBeLessThan(100);
   expect(Math.max(...waits)).toBeGreaterThan(900);
   expect(Math.max(...waits)).toBeLessThanOrEqual(1000);

@@ -12,7 +12,7 @@ export function install(cluster: FakeCluster): void {
   vi.stubGlobal("addEventListener", page.addEventListener.bind(page));
   vi.stubGlobal("removeEventListener", page.removeEventListener.bind(page));
   vi.stubGlobal("dispatchEvent", page.dispatchEvent.bind(page));
-  vi.stubGlobal("navigator", { onLine: true, locks: new Locks() });
+  vi.stubGlobal("navigator", { get onLine() { return true; }, locks: new Locks() });
   vi.stubGlobal("localStorage", new Storage());
 }
 
@@ -75,15 +75,17 @@ function socketOf(cluster: FakeCluster): unknown {
   };
 }
 
-/** Reconnects by itself once, after 10 ms, as a browser does after its `retry:`. */
+/** Reconnects by itself, after 10 ms, as a browser does after its `retry:`: unless it is closed. */
 function sourceOf(cluster: FakeCluster): unknown {
   return class extends EventTarget {
+    onopen?: () => void;
     readyState = 0;
     private _session = "";
-    private _last = "";
+    private _url: URL;
 
-    constructor(private _url: string) {
+    constructor(url: string) {
       super();
+      this._url = http(url);
       queueMicrotask(() => this._open());
     }
 
@@ -93,12 +95,12 @@ function sourceOf(cluster: FakeCluster): unknown {
     }
 
     private _open(): void {
-      const url = http(this._url);
-      if (this._last) url.searchParams.set("since", this._last);
       try {
-        cluster.reach("sse", url);
-        if (url.searchParams.get("envelope") !== "1") throw new Error("events of other names would be lost");
-        this._session = cluster.attach(url, this._tell, this._cut);
+        const edge = cluster.reach("sse", this._url);
+        if (this._url.searchParams.get("envelope") !== "1") throw new Error("events of other names would be lost");
+        this.onopen?.();
+        if (edge.full) return this._fail();
+        this._session = cluster.attach(this._url, this._tell, this._cut);
         this.readyState = 1;
       } catch {
         this._fail();
@@ -107,9 +109,9 @@ function sourceOf(cluster: FakeCluster): unknown {
 
     private _tell = (objects: Wire[]): void => {
       for (const object of objects) {
-        if (object.seq) this._last = object.seq;
         const data = JSON.stringify(object);
-        this.dispatchEvent(new MessageEvent(object.type === "data" ? "message" : object.type, { data }));
+        const wanted = object.type !== "heartbeat" || this._url.searchParams.get("heartbeat") === "event";
+        if (wanted) this.dispatchEvent(new MessageEvent(object.type === "data" ? "message" : object.type, { data }));
       }
     };
 

@@ -22,6 +22,8 @@ interface Edge {
   /** Takes WebSockets and never says a word. */
   mute?: boolean;
   refuse?: () => Response | undefined;
+  /** Takes an EventSource only to tell it to come back later. */
+  full?: boolean;
 }
 
 const KEPT = 5;
@@ -31,6 +33,10 @@ export class FakeCluster implements World {
   requests: URL[] = [];
   /** The only token that is good; "" is none needed. */
   token = "";
+  /** When a request to change channels is served. */
+  posted?: Promise<void>;
+  /** Why a channel is refused to a connection that is held, if it is. */
+  refuse?: (id: string) => { code: number; content: string } | undefined;
   private _logs = new Map<string, Entry[]>();
   private _tag = 100;
   private _seats = new Map<string, Seat>();
@@ -68,6 +74,11 @@ export class FakeCluster implements World {
   /** How many connections are held. */
   get held(): number {
     return this._seats.size;
+  }
+
+  /** Tell those who see it that the connection lives. */
+  beat(): void {
+    for (const seat of this._seats.values()) seat.tell([{ type: "heartbeat" }]);
   }
 
   /** End every connection with a WebSocket close code. */
@@ -108,14 +119,16 @@ export class FakeCluster implements World {
 
   change(session: string, ops: Op[]): void {
     const seat = this._seats.get(session)!;
-    for (const { op, id = "", since = "", history } of ops) {
+    for (const { op, id = "", since = "", history, ref } of ops) {
+      const refusal = this.refuse?.(id);
       if (op === "ping") seat.tell([{ type: "pong" }]);
       else if (op === "unsub") {
         seat.ids.delete(id);
         seat.tell([{ type: "unsub", id }]);
-      } else if (id.includes(" ")) seat.tell([{ type: "error", code: 400, id, content: "id: ' ' is not allowed" }]);
+      } else if (refusal) seat.tell([{ type: "error", op, id: id.slice(0, 60), ref, ...refusal }]);
       else {
-        seat.tell(seat.ids.has(id) ? this.begin(id, "").slice(0, 1) : this.begin(id, since, history));
+        const [welcome, ...rest] = this.begin(id, seat.ids.has(id) ? "" : since, seat.ids.has(id) ? 0 : history);
+        seat.tell([{ ...welcome!, ref }, ...rest]);
         seat.ids.add(id);
       }
     }
@@ -142,6 +155,7 @@ export class FakeCluster implements World {
     const refusal = edge.refuse?.();
     if (refusal) return refusal;
     if (path === "sub") {
+      await this.posted;
       if (!this._seats.has(session!)) return new Response("{}", { status: 404 });
       this.change(session!, JSON.parse(init.body as string));
       return new Response("{}");

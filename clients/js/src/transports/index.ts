@@ -5,18 +5,5 @@ import { sse } from "./sse.js";
 import { stream } from "./stream.js";
 import { ws } from "./ws.js";
 
-/** All transports, best first. */
+/** All transports, best first. One that a browser does not have throws at once, or fails. */
 export const TRANSPORTS: Record<TransportName, Transport> = { ws, sse, stream, poll, jsonp };
-
-const scope = globalThis as unknown as Record<string, unknown>;
-const NEEDS: Record<TransportName, string> = {
-  ws: "WebSocket",
-  sse: "EventSource",
-  stream: "ReadableStream",
-  poll: "fetch",
-  jsonp: "document",
-};
-
-/** Those of the asked-for transports that this browser has. */
-export const available = (names?: TransportName[]): TransportName[] =>
-  (names || (Object.keys(TRANSPORTS) as TransportName[])).filter((name) => NEEDS[name] in scope);

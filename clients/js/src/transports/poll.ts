@@ -1,15 +1,11 @@
 import type { Transport } from "../wire.js";
 import { polling, type Ask } from "./polling.js";
-import { refusal } from "./request.js";
+import { request } from "./request.js";
 
 /** Long-poll by fetch. */
 export const poll: Transport = (line) =>
   polling(line, (line, extra): Ask => {
     const control = new AbortController();
-    const get = async () => {
-      const answer = await fetch(line.url("/poll", extra), { signal: control.signal });
-      if (!answer.ok) throw await refusal(answer);
-      return answer.json();
-    };
-    return { answer: get(), stop: () => control.abort() };
+    const answer = request(line.url("/poll", extra), control).then((answer) => answer.json());
+    return { answer, stop: () => control.abort() };
   });

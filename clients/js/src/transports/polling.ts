@@ -5,13 +5,11 @@ export interface Answer {
   messages: Wire[];
 }
 
-/** Asks once; `stop` gives up. The promise is rejected with the reason, or with anything for "cannot be seen". */
+/** Asks once; `stop` gives up. The promise is rejected with the reason, or with any object for "cannot be seen". */
 export interface Ask {
   answer: Promise<Answer>;
   stop(): void;
 }
-
-const BREATH = 500; // milliseconds between two answers that say nothing, should a server not hold us
 
 const pause = (milliseconds: number): Promise<void> => new Promise((done) => setTimeout(done, milliseconds));
 
@@ -27,13 +25,14 @@ export function polling(line: Line, ask: (line: Line, extra: string) => Ask): He
       if (mine !== round) return;
       line.beat();
       line.receive(first ? [...welcomes(line.asked, seq, messages), ...messages] : messages);
-      if (!first && !messages.length && Date.now() - began < BREATH) await pause(BREATH);
+      await null; // for the channels that a listener has just taken
+      if (!first && !messages.length && Date.now() - began < 500) await pause(500); // should a server not hold us
     }
   };
   const start = (): void => {
     const mine = ++round;
     current?.stop();
-    run(mine).catch((why?: Why) => mine === round && line.end(why && "status" in why ? why : {}));
+    run(mine).catch((why: Why) => mine === round && line.end(why));
   };
   const close = (): void => {
     round++;
@@ -43,12 +42,11 @@ export function polling(line: Line, ask: (line: Line, extra: string) => Ask): He
   return { send: start, close };
 }
 
-/** A poll has no welcome: its position is one. Where messages came, each brings its own. */
-function welcomes(ids: string[], cursor: string, messages: Wire[]): Wire[] {
+/** A poll has no welcome: the place where it began is one. */
+function welcomes(asked: Map<string, string>, cursor: string, messages: Wire[]): Wire[] {
   const seqs = cursor.split(",");
-  return ids.map((id, index) => ({
-    type: "welcome",
-    id,
-    seq: messages.some((message) => message.id === id) ? "" : seqs[index],
-  }));
+  return [...asked].map(([id, since], index) => {
+    const first = messages.find((message) => message.id === id && message.seq);
+    return { type: "welcome", id, seq: first ? since || parseInt(first.seq!) - 1 + "-0" : seqs[index] };
+  });
 }

@@ -2,13 +2,18 @@ import type { Transport } from "../wire.js";
 
 /** Server-Sent Events by the browser's own EventSource; `envelope` puts the whole object into each event. */
 export const sse: Transport = (line) => {
-  const source = new EventSource(line.url("/sse", "&envelope=1"));
-  const receive = ({ data }: MessageEvent): void => line.receive([JSON.parse(data)]);
-  for (const type of ["message", "welcome", "reset", "unsub", "close"]) source.addEventListener(type, receive);
-  source.addEventListener("error", (event) => {
-    if ("data" in event) receive(event as MessageEvent);
-    // While it reconnects by itself it keeps to the server's `retry:`, which it shows to nobody.
-    else if (source.readyState || !line.away()) line.end({});
-  });
-  return { deaf: true, send: (ops) => line.post(ops), close: () => source.close() };
+  const source = new EventSource(line.url("/sse", "&envelope=1&heartbeat=event"));
+  let after = 0;
+  let trust = 240_000; // an older edge's heartbeats are hidden from us, so that silence proves less
+  const receive = ({ data }: MessageEvent): void => {
+    after = 0;
+    line.receive([JSON.parse(data)]);
+    line.beat(trust);
+  };
+  // Who cannot be served is taken all the same, told to come back in 1 to 5 seconds, which is shown to nobody, and left.
+  source.onopen = () => (after = 1000 + Math.random() * 4000);
+  for (const type of ["message", "welcome", "reset", "close"]) source.addEventListener(type, receive as never);
+  source.addEventListener("heartbeat", () => line.beat((trust = 0)));
+  source.addEventListener("error", (event) => ("data" in event ? receive(event as MessageEvent) : line.end({ after })));
+  return source;
 };

@@ -1,10 +1,8 @@
 import type { Line, Transport } from "../wire.js";
-import { refusal } from "./request.js";
+import { request } from "./request.js";
 
-async function read(line: Line, signal: AbortSignal): Promise<void> {
-  const answer = await fetch(line.url("/stream"), { signal });
-  if (!answer.ok) return line.end(await refusal(answer));
-  const reader = answer.body!.getReader();
+async function read(line: Line, control: AbortController): Promise<void> {
+  const reader = (await request(line.url("/stream"), control)).body!.getReader();
   const decoder = new TextDecoder();
   let rest = "";
   for (let chunk; !(chunk = await reader.read()).done; ) {
@@ -13,12 +11,12 @@ async function read(line: Line, signal: AbortSignal): Promise<void> {
     rest = lines.pop()!;
     line.receive(lines.filter(Boolean).map((text) => JSON.parse(text)));
   }
-  line.end({});
+  throw {};
 }
 
 /** The seed's transport, read by fetch: one JSON object a line, an empty line is a heartbeat. */
 export const stream: Transport = (line) => {
   const control = new AbortController();
-  read(line, control.signal).catch(() => line.end({}));
-  return { send: (ops) => line.post(ops), close: () => control.abort() };
+  read(line, control).catch((why) => line.end(why));
+  return { close: () => control.abort() };
 };

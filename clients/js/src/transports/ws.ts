@@ -12,9 +12,6 @@ export const ws: Transport = (line) => {
   return {
     send,
     ping: () => send({ op: "ping" }),
-    close: () => {
-      socket.onmessage = socket.onclose = null;
-      socket.close();
-    },
+    close: () => socket.close(),
   };
 };
