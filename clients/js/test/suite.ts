@@ -75,6 +75,21 @@ export function suite(world: World, transports: TransportName[]): void {
       expect([contents(got), contents(more)]).toEqual([["1", "2", "3"], ["a"]]);
     });
 
+    test("a channel that is taken when a message comes begins there and then", async () => {
+      const [id, other] = [channel(), channel()];
+      const { client } = await open(id);
+      const more: Message[] = [];
+      const end = client.subscribe(id, () => {
+        end();
+        client.subscribe(other, (message) => more.push(message));
+      });
+      await world.publish(id, "1");
+      await until(() => client.positions[other]);
+      await world.publish(other, "a");
+      await until(() => more.length === 1);
+      expect(contents(more)).toEqual(["a"]);
+    });
+
     test("another edge takes over from one that dies, nothing is lost or comes twice", async () => {
       const id = channel();
       const { client, got } = await open(id);
