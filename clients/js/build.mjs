@@ -1,7 +1,7 @@
 // Builds the client into publisher/static/, whose files are committed: the same source gives the same bytes.
 import { build } from "esbuild";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
@@ -24,7 +24,8 @@ const options = {
 };
 await build({ ...options, entryPoints: ["src/global.ts"], format: "iife", outfile: join(OUT, "comet.js") });
 await build({ ...options, entryPoints: ["src/index.ts"], format: "esm", outfile: join(OUT, "comet.mjs") });
-writeFileSync(join(OUT, "comet.d.ts"), declarations());
+writeFileSync(join(OUT, "comet.d.mts"), declarations());
+for (const name of ["comet.js", "comet.mjs", "comet.d.mts"]) cpSync(join(OUT, name), join(HERE, "dist", name)); // of the package
 
 const size = gzipSync(readFileSync(join(OUT, "comet.js")), { level: 9 }).length;
 console.log(`comet.js: ${size} bytes gzipped, at most ${MOST}`);

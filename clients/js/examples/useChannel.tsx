@@ -1,5 +1,5 @@
 import { useEffect, useState } from "react";
-import { Comet, type Message } from "../src/index.js";
+import { Comet, type Message } from "comet-client";
 
 const comet = new Comet("https://push.example"); // one for the whole application
 

@@ -83,7 +83,6 @@ export class Shared implements Source {
     const mine = heard?.tab === this._tab;
     if (term > this._term) {
       this._term = term;
-      this._heard.clear();
       if (!mine) this._wish("want", this._sink.wants());
     }
     if (mine) for (const id in heard.ids) this._heard.add(id);
