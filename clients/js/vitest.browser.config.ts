@@ -1,10 +1,10 @@
-// The same tests in Chromium, against real edges: tests/browser/test_client.py starts both and says where they are.
+// The same tests in Chromium, and those against real edges (*.browser.ts): tests/browser/test_client.py starts both.
 import { playwright } from "@vitest/browser-playwright";
 import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
-    include: ["test/**/*.browser.ts"],
+    include: ["test/**/*.{browser,test}.ts"],
     testTimeout: 60_000, // a loaded machine must not make a test red: killed edges start again between two tests
     hookTimeout: 60_000,
     browser: {

@@ -1,4 +1,4 @@
-"""The browser client's own tests, in Chromium, against two real edges."""
+"""The browser client's own tests, in Chromium: against the fake cluster, and against two real edges."""
 
 import os
 import subprocess
@@ -23,18 +23,29 @@ def control(cluster: Cluster) -> Iterator[str]:
         yield url
 
 
+def run_in_chromium(files: str, environment: dict[str, str]) -> None:
+    """Run those of the client's test files whose names contain `files`."""
+    assert VITEST.exists(), "the client's tools are missing; run: make clients/js/node_modules"
+    command = [str(VITEST), "run", "--config", "vitest.browser.config.ts", files]
+    run = subprocess.run(
+        command, cwd=CLIENT, env=os.environ | environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.timeout(PATIENCE + 10)
+def test_what_holds_in_node_holds_in_chromium() -> None:
+    """The tests of Node against the fake cluster, with a browser's own locks, broadcasts, storage and events."""
+    run_in_chromium(".test.ts", {})
+
+
 @pytest.mark.timeout(PATIENCE + 10)
 @pytest.mark.parametrize("transport", ["ws", "sse", "stream", "poll", "jsonp"])
 def test_the_suite_of_the_client_holds_in_chromium(cluster: Cluster, control: str, transport: str) -> None:
     """What holds against the fake cluster in Node holds in a browser against edges that are killed."""
-    assert VITEST.exists(), "the client's tools are missing; run: make clients/js/node_modules"
     environment = {
         "VITE_EDGES": ",".join(edge.url for edge in cluster.edges),
         "VITE_CONTROL": control,
         "VITE_TRANSPORTS": transport,
     }
-    command = [str(VITEST), "run", "--config", "vitest.browser.config.ts"]
-    run = subprocess.run(
-        command, cwd=CLIENT, env=os.environ | environment, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
+    run_in_chromium(".browser.ts", environment)

@@ -1,4 +1,4 @@
-/** The parts of a browser that Node lacks, connected to a fake cluster. */
+/** A browser's ways to the network, connected to a fake cluster; and in Node the parts of a browser that it lacks. */
 import { vi } from "vitest";
 import type { Wire } from "../src/wire.js";
 import type { FakeCluster } from "./fake.js";
@@ -7,13 +7,32 @@ export function install(cluster: FakeCluster): void {
   vi.stubGlobal("fetch", cluster.fetch);
   vi.stubGlobal("WebSocket", socketOf(cluster));
   vi.stubGlobal("EventSource", sourceOf(cluster));
-  vi.stubGlobal("document", documentOf(cluster));
+  if (globalThis.document) inBrowser(cluster);
+  else inNode(cluster);
+}
+
+/** Everything is real but the scripts. */
+function inBrowser(cluster: FakeCluster): void {
+  const append = document.head.append.bind(document.head);
+  localStorage.clear();
+  vi.spyOn(document.head, "append").mockImplementation((node) => {
+    if (node instanceof HTMLScriptElement) queueMicrotask(() => void runScript(cluster, node));
+    else append(node);
+  });
+}
+
+function inNode(cluster: FakeCluster): void {
   const page = new EventTarget();
   vi.stubGlobal("addEventListener", page.addEventListener.bind(page));
   vi.stubGlobal("removeEventListener", page.removeEventListener.bind(page));
   vi.stubGlobal("dispatchEvent", page.dispatchEvent.bind(page));
   vi.stubGlobal("navigator", { get onLine() { return true; }, locks: new Locks() });
   vi.stubGlobal("localStorage", new Storage());
+  vi.stubGlobal("document", {
+    hidden: false,
+    createElement: () => ({ remove: () => {} }),
+    head: { append: (script: HTMLScriptElement) => queueMicrotask(() => void runScript(cluster, script)) },
+  });
 }
 
 /** Let something happen to the page: `offline`, `freeze`, `resume` and so on. */
@@ -129,20 +148,13 @@ function sourceOf(cluster: FakeCluster): unknown {
   };
 }
 
-function documentOf(cluster: FakeCluster): unknown {
-  const run = async (script: { src: string; onerror(): void }): Promise<void> => {
-    const url = new URL(script.src);
-    try {
-      cluster.reach("jsonp", url);
-      const answer = await cluster.poll(url);
-      (globalThis as unknown as Record<string, (value: unknown) => void>)[url.searchParams.get("callback")!]!(answer);
-    } catch {
-      script.onerror();
-    }
-  };
-  return Object.assign(new EventTarget(), {
-    hidden: false,
-    createElement: () => ({ remove: () => {} }),
-    head: { append: (script: never) => queueMicrotask(() => void run(script)) },
-  });
+async function runScript(cluster: FakeCluster, script: HTMLScriptElement): Promise<void> {
+  const url = new URL(script.src);
+  try {
+    cluster.reach("jsonp", url);
+    const answer = await cluster.poll(url);
+    (globalThis as unknown as Record<string, (value: unknown) => void>)[url.searchParams.get("callback")!]!(answer);
+  } catch {
+    script.onerror!("");
+  }
 }

@@ -120,7 +120,7 @@ export class FakeCluster implements World {
   change(session: string, ops: Op[]): void {
     const seat = this._seats.get(session)!;
     for (const { op, id = "", since = "", history, ref } of ops) {
-      const refusal = this.refuse?.(id);
+      const refusal = op === "sub" && this.refuse?.(id);
       if (op === "ping") seat.tell([{ type: "pong" }]);
       else if (op === "unsub") {
         seat.ids.delete(id);

@@ -8,6 +8,7 @@ const cluster = new FakeCluster();
 beforeEach(() => install(cluster));
 afterEach(() => {
   vi.unstubAllGlobals();
+  vi.restoreAllMocks();
 });
 
 suite(cluster, ["ws", "sse", "stream", "poll", "jsonp"]);
