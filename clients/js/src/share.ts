@@ -69,7 +69,8 @@ export class Shared implements Source {
   private _lock(name: string, use: () => unknown): void {
     const { signal } = this._end;
     const until = () => use() || signal.aborted || new Promise((done) => signal.addEventListener("abort", done));
-    navigator.locks.request(name, { signal }, until).catch(() => {});
+    // Where locks are forbidden, as in a sandboxed frame, each tab leads itself.
+    navigator.locks.request(name, { signal }, until).catch(() => signal.aborted || this._leader || this._lead());
   }
 
   private _wish(wish: Wish["wish"], ids: Channels = {}): void {
@@ -109,7 +110,7 @@ export class Shared implements Source {
   }
 
   private _say(news: Omit<News, "term">): void {
-    this._room!.postMessage({ term: this._term, ...news });
+    this._room?.postMessage({ term: this._term, ...news });
   }
 
   private _obey(word: Wish): boolean {

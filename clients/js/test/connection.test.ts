@@ -186,6 +186,18 @@ test("a machine that believes to be offline connects", async () => {
   expect((await start()).client.state.state).toBe("open");
 });
 
+test("when the page is looked at it does not wait any longer", async () => {
+  const { client } = await start();
+  await cluster.kill(client.state.url!);
+  await pass(600_000);
+  await cluster.revive();
+  cluster.requests = [];
+  (document instanceof EventTarget ? document : globalThis).dispatchEvent(new Event("visibilitychange"));
+  await pass(1);
+  expect(asked().length).toBe(1);
+  expect(client.state.state).toBe("open");
+});
+
 test("a transport that cannot ask is made anew when the network is back", async () => {
   const { client } = await start({ transports: ["stream"] });
   const before = client.state.session;

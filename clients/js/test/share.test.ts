@@ -167,6 +167,15 @@ test("without Web Locks each tab has a connection of its own", async () => {
   expect(cluster.held).toBe(2);
 });
 
+test("where Web Locks are forbidden each tab has a connection of its own", async () => {
+  vi.spyOn(navigator.locks, "request").mockRejectedValue(new DOMException("opaque origin", "SecurityError"));
+  const id = channel();
+  const tabs = [await tab(id), await tab(id)];
+  expect(cluster.held).toBe(2);
+  await cluster.publish(id, "1");
+  await until(() => tabs.every(({ got }) => got.length === 1));
+});
+
 test("a follower can have the connection renewed", async () => {
   const id = channel();
   const first = await tab(id);
