@@ -133,7 +133,7 @@ export class Connection implements Source, Owner {
     // A handshake that fails does not tell us why, so it may have been the token.
     if (!link.opened && (!status || status === 401 || status === 403)) this._stale = true;
     this._edge++;
-    if (Date.now() - link.opened > Limit.Steady && link.opened) this._tries = 0;
+    if (link.opened && Date.now() - link.opened > Limit.Steady) this._tries = 0;
     const again = link.opened ? polite : this._goOn();
     this._wait(Math.max(again ? 0 : this._pause(), after));
   }
@@ -160,7 +160,7 @@ export class Connection implements Source, Owner {
 
   private _connect(): void {
     this._timer = undefined;
-    if (this._link || this._renewing) return;
+    if (this._closed || this._link || this._renewing) return;
     if (!this.places.size) this._tell("idle");
     else if (this._stale && this.options.getToken) void this._renew();
     else {
@@ -176,7 +176,7 @@ export class Connection implements Source, Owner {
     this._tell("connecting");
     try {
       this.token = await new Promise((done, fail) => {
-        setTimeout(fail, Limit.Token, "getToken does not answer");
+        setTimeout(fail, Limit.Token, "getToken: no answer");
         Promise.resolve(this.options.getToken!()).then(done, fail);
       });
       this._stale = false;
@@ -184,7 +184,6 @@ export class Connection implements Source, Owner {
       if (!this._closed) this._complain(String(error), 401);
     }
     this._renewing = false;
-    if (this._closed) return;
     if (this._stale) this._wait(this._pause());
     else this._connect();
   }
@@ -202,7 +201,7 @@ export class Connection implements Source, Owner {
   private _tell(state: State["state"]): void {
     const { name, base, session } = this._link || ({} as Partial<Link>);
     if (/g$/.test(state) && globalThis.navigator?.onLine === false) state = "offline";
-    this._sink.state({ state, transport: name, url: base, session });
+    if (!this._closed) this._sink.state({ state, transport: name, url: base, session });
   }
 
   private _complain(content: string, code?: number, id?: string): void {
@@ -226,7 +225,7 @@ export class Connection implements Source, Owner {
 
   private _lookForBetter(delay: number): void {
     clearTimeout(this._probe);
-    if (this._link!.name === this._names[0]) return;
+    if (this._link?.name === this._names[0]) return;
     this._probe = setTimeout(() => this._tryBetter(0), delay * (0.5 + Math.random()));
   }
 
@@ -235,8 +234,8 @@ export class Connection implements Source, Owner {
     const name = this._names[rank];
     if (!link?.opened) return;
     if (!name || name === link.name) {
-      this._probeDelay = Math.min(this._probeDelay * 2, Limit.Probe);
       this._lookForBetter(this._probeDelay);
+      this._probeDelay = Math.min(this._probeDelay * 2, Limit.Probe);
     } else this._better = new Link(this, name, link.base);
   }
 }

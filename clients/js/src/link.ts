@@ -74,13 +74,14 @@ export class Link implements Line {
     if (this._over || !objects.length) return;
     this.beat();
     this.session ||= objects[0]!.session;
+    const news = objects.filter((object) => this._counts(object)); // before it is asked for anything else
     if (!this.opened) {
       this.opened = Date.now();
       clearTimeout(this._timer);
       this._timer = setInterval(() => this.check(), Limit.Look);
       this._owner.opened(this);
     }
-    this._owner.received(this, objects.filter((object) => this._counts(object)));
+    this._owner.received(this, news);
   }
 
   beat(trust = 0): void {

@@ -98,7 +98,7 @@ function socketOf(cluster: FakeCluster): unknown {
 function sourceOf(cluster: FakeCluster): unknown {
   return class extends EventTarget {
     onopen?: () => void;
-    readyState = 0;
+    readyState: number = 0;
     private _session = "";
     private _url: URL;
 
@@ -114,13 +114,15 @@ function sourceOf(cluster: FakeCluster): unknown {
     }
 
     private _open(): void {
+      if (this.readyState === 2) return;
       try {
         const edge = cluster.reach("sse", this._url);
         if (this._url.searchParams.get("envelope") !== "1") throw new Error("events of other names would be lost");
         this.onopen?.();
         if (edge.full) return this._fail();
         this._session = cluster.attach(this._url, this._tell, this._cut);
-        this.readyState = 1;
+        if (this.readyState === 2) cluster.leave(this._session); // a listener has closed it
+        else this.readyState = 1;
       } catch {
         this._fail();
       }

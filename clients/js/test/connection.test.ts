@@ -28,13 +28,6 @@ function goes(which: "online" | "offline"): void {
   happen(which);
 }
 
-/** Keep requests that change channels waiting until the returned function is called. */
-function hold(): () => void {
-  let release = (): void => {};
-  cluster.posted = new Promise((done) => (release = done));
-  return release;
-}
-
 async function start(options: Options = {}, urls: string | string[] = cluster.urls[0]!) {
   const id = channel();
   const got: Message[] = [];
@@ -290,7 +283,7 @@ test.each(["", "bad name", "a{b", "a!", "*", "tab\t", "\u2028", "\ud800", "ä".r
     await pass(10);
     await cluster.publish(id, "1");
     await pass(10);
-    expect(errors).toEqual([{ code: 400, content: "not a channel name, or not a position", id: name }]);
+    expect(errors).toEqual([{ code: 400, content: "no channel name, or no position", id: name }]);
     expect(contents(got)).toEqual(["1"]);
     expect(Object.keys(client.positions)).not.toContain(name);
   },
@@ -344,7 +337,7 @@ test("a refusal that nobody waits for any more is no error", async () => {
   const { client, errors } = await start({ transports: ["stream"] });
   const overtaken = { code: 409, content: "the channel was given up before it was ready" };
   cluster.refuse = vi.fn().mockReturnValueOnce(overtaken);
-  const posted = hold();
+  const posted = cluster.hold();
   client.subscribe("hasty");
   await pass(1);
   client.unsubscribe("hasty");
@@ -360,7 +353,7 @@ test("a refusal that nobody waits for any more is no error", async () => {
 test.each(["sse", "stream"] as const)("changes of channels on %s do not overtake each other", async (transport) => {
   const { client, id, got } = await start({ transports: [transport] });
   const posts = vi.spyOn(cluster, "change");
-  const posted = hold();
+  const posted = cluster.hold();
   for (const name of ["one", "two", "three"]) {
     client.subscribe(name);
     await pass(1);
@@ -435,7 +428,7 @@ test("a getToken that throws, or never answers, is told and tried again", async 
   await pass(10);
   expect(getToken).toHaveBeenCalledTimes(2); // not once more while one is awaited
   await pass(32_000);
-  expect(errors.map(({ content }) => content)).toEqual(["Error: oops", "getToken does not answer"]);
+  expect(errors.map(({ content }) => content)).toEqual(["Error: oops", "getToken: no answer"]);
   expect(client.state.state).toBe("open");
 });
 
@@ -468,6 +461,23 @@ test("who ends a subscription, or everything, in a listener hears nothing more o
   client.subscribe(id, third);
   await pass(10);
   expect([all, some, none]).toEqual([["1", "2", "3"], ["1", "2"], []]);
+});
+
+test.each(["connecting", "open", "waiting", "offline"])("who closes when the state is %s hears nothing more", async (which) => {
+  const { client } = await start({ transports: ["sse"] });
+  const states: string[] = [];
+  client.on("state", ({ state }) => {
+    states.push(state);
+    if (state === which) client.close();
+  });
+  if (which === "offline") goes("offline");
+  cluster.requests = [];
+  cluster.drain(1006);
+  await pass(10_000);
+  expect(states.slice(-2)).toEqual(expect.arrayContaining([which, "closed"]));
+  const asked = cluster.requests.length;
+  await pass(60_000);
+  expect([cluster.requests.length, cluster.held]).toEqual([asked, 0]);
 });
 
 test("a function that is given twice is called once; a subscription without one ends alone", async () => {

@@ -33,8 +33,8 @@ export class FakeCluster implements World {
   requests: URL[] = [];
   /** The only token that is good; "" is none needed. */
   token = "";
-  /** When a request to change channels is served. */
-  posted?: Promise<void>;
+  /** When requests are served that are fetched. */
+  served?: Promise<void>;
   /** Why a channel is refused to a connection that is held, if it is. */
   refuse?: (id: string) => { code: number; content: string } | undefined;
   private _logs = new Map<string, Entry[]>();
@@ -134,6 +134,13 @@ export class FakeCluster implements World {
     }
   }
 
+  /** Keep requests that are fetched waiting until the returned function is called. */
+  hold(): () => void {
+    let release = (): void => {};
+    this.served = new Promise((done) => (release = done));
+    return release;
+  }
+
   /** Whether a request gets through, and to which edge; throws as a network does. */
   reach(transport: TransportName, url: URL): Edge {
     this.requests.push(url);
@@ -154,8 +161,9 @@ export class FakeCluster implements World {
     const edge = this.reach(path as TransportName, url);
     const refusal = edge.refuse?.();
     if (refusal) return refusal;
+    await this.served;
+    init.signal?.throwIfAborted();
     if (path === "sub") {
-      await this.posted;
       if (!this._seats.has(session!)) return new Response("{}", { status: 404 });
       this.change(session!, JSON.parse(init.body as string));
       return new Response("{}");

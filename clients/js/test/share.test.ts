@@ -238,6 +238,23 @@ test.each([true, false])("a tab that joins while the leader connects goes on fro
   expect(new Set(contents(first.got)).size).toBe(3);
 });
 
+test.each(["poll", "stream"] as const)("a tab that joins behind a %s that was asked for just now misses nothing", async (transport) => {
+  const id = channel();
+  const options = { transports: [transport] };
+  const first = await tab(id, options);
+  for (const content of ["1", "2", "3"]) await cluster.publish(id, content);
+  await until(() => first.got.length === 3);
+  const serve = cluster.hold();
+  first.client.reconnect();
+  await cluster.publish(id, "4");
+  const behind = await join(id, { ...options, since: { [id]: first.got[0]!.seq! } });
+  await until(() => behind.client.state.shared);
+  await new Promise((done) => setTimeout(done, 20));
+  serve();
+  await until(() => behind.got.length === 3 && first.got.length === 4);
+  expect([contents(first.got), contents(behind.got)]).toEqual([["1", "2", "3", "4"], ["2", "3", "4"]]);
+});
+
 test("the last messages for one tab leave no hole for the others", async () => {
   const id = channel();
   const first = await tab(id, { history: 1 });
