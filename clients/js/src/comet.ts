@@ -87,10 +87,10 @@ export class Comet {
     wants: () => Object.fromEntries([...this._channels.keys()].map((id) => [id, this._positions.get(id) || ""])),
     receive: (objects) => objects.forEach((object) => this._receive(object)),
     state: (state) => {
-      const before = this._state;
+      const opens = state.state === "open" && this._state.session + this._state.state !== state.session + "open";
       this._state = state;
       this._emit("state", state);
-      if (state.state === "open" && (before.state !== "open" || before.session !== state.session)) this._emit("open", state);
+      if (opens) this._emit("open", state);
     },
   };
 

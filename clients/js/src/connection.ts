@@ -141,10 +141,10 @@ export class Connection implements Source, Owner {
   // Choosing: in a round a transport is tried at each edge.
 
   /** Count a failure; says whether the next try follows at once: at another edge, or by a transport not tried so far. */
-  private _goOn(): boolean {
-    const order = this._order;
+  private _goOn(): unknown {
     const round = ++this._failures / this._urls.length;
-    return round % 1 > 0 || (round < order.length && order[round] !== order[round - 1]);
+    const next = this._order[round]; // none within a round, nor after the last
+    return round % 1 || (next && next !== this._order[round - 1]);
   }
 
   private _pause(): number {
@@ -190,7 +190,6 @@ export class Connection implements Source, Owner {
 
   private _hangUp(): void {
     clearTimeout(this._timer);
-    clearTimeout(this._probe);
     this._timer = undefined;
     this._link?.close();
     this._better?.close();
