@@ -129,6 +129,23 @@ export function suite(world: World, transports: TransportName[]): void {
       expect([contents(last.got), contents(after.got)]).toEqual([["2", "3"], ["2", "3"]]);
     });
 
+    test("tabs that share a connection go on each from its own place", async () => {
+      const id = channel();
+      const share = "tabs of " + id;
+      const first = await open(id, { share, history: 2 });
+      for (const content of ["1", "2", "3"]) await world.publish(id, content);
+      await until(() => first.got.length === 3);
+      const last = await open(id, { share, history: 2 });
+      const after = await open(id, { share, history: 2, since: { [id]: first.got[0]!.seq! } });
+      await until(() => last.got.length === 2 && after.got.length === 2);
+      expect([first, last, after].map(({ client }) => !!client.state.shared)).toEqual([false, true, true]);
+      first.client.close();
+      await world.publish(id, "4");
+      await until(() => last.got.length === 3 && after.got.length === 3);
+      expect(contents(first.got)).toEqual(["1", "2", "3"]);
+      for (const { got } of [last, after]) expect(contents(got)).toEqual(["2", "3", "4"]);
+    });
+
     test("a reset tells that something is missing, and messages go on", async () => {
       const id = channel();
       const { client, got } = await open(id);

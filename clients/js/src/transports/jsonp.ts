@@ -6,7 +6,7 @@ const scope = globalThis as unknown as Record<string, unknown>;
 /** Long-poll by script tags: the seed's transport across domains, where nothing else is let through. */
 export const jsonp: Transport = (line) =>
   polling(line, (line, extra): Ask => {
-    const name = "comet_" + Math.random().toString(36).slice(2);
+    const name = "comet" + Math.random().toString(36).slice(2);
     const script = document.createElement("script");
     const done = (): boolean => (script.remove(), delete scope[name]);
     const answer = new Promise<Answer>((resolve, reject) => {
@@ -17,7 +17,8 @@ export const jsonp: Transport = (line) =>
       script.remove();
       scope[name] = done; // a script that is under way calls it all the same
     };
-    script.src = line.url("/jsonp", extra + "&callback=" + name);
+    // A browser goes on loading what we have given up, on one of six connections: so no poll may last long.
+    script.src = line.url("/jsonp", (extra || "&timeout=9") + "&callback=" + name);
     document.head.append(script);
     return { answer, stop };
   });
