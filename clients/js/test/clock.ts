@@ -1,0 +1,55 @@
+/** A page and a fake cluster for each test, with a clock that only moves when told to. */
+import { afterEach, beforeEach, vi } from "vitest";
+import type { CometError, Message, Options } from "../src/index.js";
+import { happen, install } from "./browser-parts.js";
+import { FakeCluster } from "./fake.js";
+import { channel, comet } from "./suite.js";
+
+export let cluster: FakeCluster;
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "setInterval", "clearInterval", "Date"] });
+  cluster = new FakeCluster();
+  install(cluster);
+});
+
+afterEach(() => {
+  vi.useRealTimers();
+  vi.unstubAllGlobals();
+  vi.restoreAllMocks();
+});
+
+/** One turn of the real event loop. */
+function turn(): Promise<void> {
+  const { port1, port2 } = new MessageChannel();
+  return new Promise<void>((done) => {
+    port1.onmessage = () => done();
+    port2.postMessage("");
+  }).finally(() => port1.close());
+}
+
+/** Let time pass. A browser reads the body of an answer in turns of its own. */
+export async function pass(milliseconds: number): Promise<void> {
+  await vi.advanceTimersByTimeAsync(milliseconds);
+  for (let turns = 0; turns < 10; turns++) await turn();
+}
+
+export const asked = (): string[] => cluster.requests.map(({ pathname }) => pathname);
+
+/** The browser says that the network is there, or not. */
+export function goes(which: "online" | "offline"): void {
+  vi.spyOn(navigator, "onLine", "get").mockReturnValue(which === "online");
+  happen(which);
+}
+
+/** A client with one channel, what it got, and what it was told of errors. */
+export async function start(options: Options = {}, urls: string | string[] = cluster.urls[0]!) {
+  const id = channel();
+  const got: Message[] = [];
+  const errors: CometError[] = [];
+  const client = comet(urls, options);
+  client.on("error", (error) => errors.push(error));
+  client.subscribe(id, (message) => got.push(message));
+  await pass(100);
+  return { client, id, got, errors };
+}
