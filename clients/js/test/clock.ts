@@ -1,5 +1,5 @@
 /** A page and a fake cluster for each test, with a clock that only moves when told to. */
-import { afterEach, beforeEach, vi } from "vitest";
+import { afterEach, beforeEach, expect, vi } from "vitest";
 import type { CometError, Message, Options } from "../src/index.js";
 import { happen, install } from "./browser-parts.js";
 import { FakeCluster } from "./fake.js";
@@ -52,4 +52,10 @@ export async function start(options: Options = {}, urls: string | string[] = clu
   client.subscribe(id, (message) => got.push(message));
   await pass(100);
   return { client, id, got, errors };
+}
+
+/** Let time pass until something holds. */
+export async function within(milliseconds: number, look: () => unknown): Promise<void> {
+  for (let passed = 0; passed < milliseconds && !look(); passed += 100) await pass(100);
+  expect(look()).toBeTruthy();
 }
