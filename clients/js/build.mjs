@@ -20,6 +20,7 @@ const options = {
   target: "es2020",
   mangleProps: new RegExp(`^_|^(${INNER.split(/\s+/).join("|")})$`), // what is public, or goes over the wire, keeps its name
   legalComments: "none",
+  tsconfigRaw: { compilerOptions: { alwaysStrict: false, useDefineForClassFields: false } },
   absWorkingDir: HERE,
 };
 await build({ ...options, entryPoints: ["src/global.ts"], format: "iife", outfile: join(OUT, "comet.js") });

@@ -46,7 +46,7 @@ export class Comet {
   /** Call `fn` for each message of a channel; returns a function that ends it. */
   subscribe(id: string, fn: Listener<Message> = () => {}): () => void {
     if (!isLegal(id, this._positions.get(id))) {
-      setTimeout(() => this._emit("error", { code: 400, content: "no channel name or position", id }));
+      setTimeout(() => this._emit("error", { code: 400, content: "bad id or since", id }));
       return () => {};
     }
     const listeners = this._channels.get(id);

@@ -176,7 +176,7 @@ export class Connection implements Source, Owner {
     this._tell("connecting");
     try {
       this.token = await new Promise((done, fail) => {
-        setTimeout(fail, Limit.Token, "getToken: no answer");
+        setTimeout(fail, Limit.Token, "no token came");
         Promise.resolve(this.options.getToken!()).then(done, fail);
       });
       this._stale = false;

@@ -4,7 +4,7 @@ import type { Wire } from "./wire.js";
 export type Positions = Map<string, string>;
 
 /** The number of a message in its channel: the part of a position before the dash. */
-const offset = (seq: string): number => parseInt(seq, 10);
+const offset = (seq: string): number => parseInt(seq);
 const tag = (seq: string): number => +(seq.split("-")[1] || 0);
 
 /** Whether the place `a` lies before the place `b`; "" is before nothing. */

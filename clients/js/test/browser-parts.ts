@@ -130,7 +130,7 @@ function sourceOf(cluster: FakeCluster): unknown {
 
     private _tell = (objects: Wire[]): void => {
       for (const object of objects) {
-        const data = JSON.stringify(object);
+        const data = object.type === "heartbeat" ? "" : JSON.stringify(object);
         const wanted = object.type !== "heartbeat" || this._url.searchParams.get("heartbeat") === "event";
         if (wanted) this.dispatchEvent(new MessageEvent(object.type === "data" ? "message" : object.type, { data }));
       }

@@ -13,7 +13,7 @@ test.each(["", "bad name", "a{b", "a!", "*", "tab\t", "\u2028", "\ud800", "ä".r
     await pass(10);
     await cluster.publish(id, "1");
     await pass(10);
-    expect(errors).toEqual([{ code: 400, content: "no channel name or position", id: name }]);
+    expect(errors).toEqual([{ code: 400, content: "bad id or since", id: name }]);
     expect(contents(got)).toEqual(["1"]);
     expect(Object.keys(client.positions)).not.toContain(name);
   },

@@ -144,7 +144,7 @@ test("a getToken that throws, or never answers, is told and tried again", async 
   await pass(10);
   expect(getToken).toHaveBeenCalledTimes(2); // not once more while one is awaited
   await pass(32_000);
-  expect(errors.map(({ content }) => content)).toEqual(["Error: oops", "getToken: no answer"]);
+  expect(errors.map(({ content }) => content)).toEqual(["Error: oops", "no token came"]);
   expect(client.state.state).toBe("open");
 });
 

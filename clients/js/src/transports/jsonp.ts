@@ -18,6 +18,7 @@ export const jsonp: Transport = (line) =>
       scope[name] = done; // a script that is under way calls it all the same
     };
     // A browser goes on loading what we have given up, on one of six connections: so no poll may last long.
+    script.referrerPolicy = "origin"; // with a list of origins an edge must see whose page this is
     script.src = line.url("/jsonp", (extra || "&timeout=9") + "&callback=" + name);
     document.head.append(script);
     return { answer, stop };
