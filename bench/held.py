@@ -2,8 +2,9 @@
 
 Each round starts every server fresh, one after the other, and puts the same load on them; only the server's own CPU
 and memory are counted, never Redis, the load generator or this driver. A noisy machine disturbs all alike, so the
-ratios, taken within a round, are what to compare; the medians of the rounds are shown. The servers are the edge, an
-edge whose streams are WebSockets, a bare epoll loop in C, Nchan with its memory store and with Redis, and aiohttp.
+ratios, taken within a round, are what to compare; the medians of the rounds are shown. The servers are the edge, one
+that keeps no history (`live`), one whose streams are WebSockets, a bare epoll loop in C, Nchan with its memory store
+and with Redis, and aiohttp.
 """
 
 import sys
@@ -33,6 +34,7 @@ class Plan(PlanWithPeers):
     pollers: int = 1_000
     cycles: int = option(15, "of each poller")
     plain: bool = option(False, "plain PUBLISH instead of the publish script")
+    live: bool = option(True, "an edge without history, and plain PUBLISH to it, as well")
     websocket: bool = option(True, "an edge by WebSocket as well")
 
 
@@ -146,6 +148,7 @@ def main() -> int:
     edge: Serving = partial(serving_edge, plain=plan.plain)
     servers: dict[str, Serving] = {"edge": edge, "reference": serving_reference}
     servers |= peers() if plan.peers else {}
+    servers |= {"live": partial(serving_edge, plain=True, HISTORY_SIZE="0")} if plan.live else {}
     servers |= {"websocket": partial(serving_websocket, plain=plan.plain)} if plan.websocket else {}
     measurements = (measure_streams, measure_channels, measure_polls)
     measured = run(plan, servers, measurements)

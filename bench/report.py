@@ -36,6 +36,7 @@ BARS = (
     Bar("memory_each", 900),
     Bar("delivery", 1.10, "reference"),
     Bar("delivery", 0.80, "nchan"),
+    Bar("delivery", 1.03, "live"),
     Bar("burst", 0.20, "nchan"),
     Bar("subscribe", 2.0, "reference"),
     Bar("subscribe", 1.3, "nchan"),

@@ -10,7 +10,7 @@ from rich.console import Console
 from bench.machine import machine
 from bench.processes import HERE
 
-OURS = ("edge", "websocket")
+OURS = ("edge", "live", "websocket")
 COLOR, GREY = "#d9480f", "#868e96"  # ours; everybody else is grey
 CHARTS_IN_A_LINE = 3
 

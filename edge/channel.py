@@ -79,9 +79,7 @@ class Channel:
         self.attempt = 0  # number of the SUBSCRIBE that counts; acknowledgements of others are void (I8)
         self.last: Position | None = None
         self.moved = False  # along its chain, since the auditor last looked: then it need not be compared with its log
-        self.began = (
-            0  # the offset at which our log of the channel begins: nobody here got that message or an older one
-        )
+        self.began = 0  # the offset at which our log begins: nobody here got that message or an older one
         self.ring: list[Message] = NOTHING  # consecutive stored messages up to `last`
         self.ring_bytes = 0
         self.held: list[Message | Join] = NOTHING  # arrived while not LIVE, to be looked at after the sync
@@ -211,6 +209,7 @@ class Channel:
             self.epoch += 1  # the log may have begun this one, too, but not the same
             return False
         if self.joined and epoch >= self.joined:
+            epoch = self.joined if epoch == self.joined else epoch  # one object for both: there may be many channels
             self.first_epoch = self.first_epoch or epoch
             self.epoch, self.counted = epoch, 0
         return True

@@ -20,7 +20,7 @@ CASES = {  # what to measure: its options, a row that it must have, and the colu
     "held": (
         "--subscribers 200 --pollers 20 --cycles 2 --messages 4 --rounds 1 --no-peers",
         "CPU/delivery, one by one, µs",
-        {"edge", "reference", "websocket"},
+        {"edge", "live", "reference", "websocket"},
     ),
     "poll": (
         "--subscribers 200 --pollers 50 --cycles 2 --rounds 1",
