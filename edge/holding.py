@@ -147,6 +147,7 @@ class Holding:
     def _hold_poll(self, seat: Seat, request: SubscribeRequest, items: list[Item]) -> None:
         """Answer a poll now if there is anything to tell; else let it wait."""
         if request.session:
+            self._answer_earlier(request.session)
             self._sessions.name(seat, request.session)
         if request.since is not None:
             for channel in seat.channels:
@@ -156,6 +157,12 @@ class Holding:
             self._fanout.deliver(seat, items)
         else:
             self.wheel.schedule(seat, self._clock() + timeout)
+
+    def _answer_earlier(self, session: str) -> None:
+        """Answer the poll that has a session already: its client has given it up, and a browser may not say so."""
+        earlier = self._sessions.find(session)
+        if earlier is not None and not self._fanout.is_busy(earlier):
+            self._fanout.deliver(earlier, [])
 
     def _hold_open(
         self,

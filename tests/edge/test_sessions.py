@@ -341,6 +341,15 @@ async def test_a_poll_that_is_answered_meanwhile_is_not_held(edge: SmallEdge) ->
     assert (await post(edge, OWN, sub("b"))).status == 404
 
 
+async def test_another_poll_of_a_session_answers_the_one_before(edge: SmallEdge) -> None:
+    """A browser goes on loading a script that its page has given up, and has six connections to a host."""
+    earlier = await edge.held(f"/poll?id=a&session={OWN}", transport="poll")
+    await edge.held(f"/poll?id=b&session={OWN}", transport="poll")
+    answer = await earlier.answer()
+    assert (answer.json["messages"], answer.json["session"]) == ([], OWN)
+    assert (await post(edge, OWN, sub("c"))).json["channels"] == ["b", "c"]
+
+
 @pytest.mark.parametrize("session", ["short", "x" * 65, "with%20a%20space%20in%20it", "%C3%BC" * 20])
 async def test_a_session_that_could_be_guessed_is_refused(edge: SmallEdge, session: str) -> None:
     """16 to 64 plain characters; other transports have one of ours and ignore the parameter."""

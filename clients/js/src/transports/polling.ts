@@ -11,8 +11,6 @@ export interface Ask {
   stop(): void;
 }
 
-const pause = (milliseconds: number): Promise<void> => new Promise((done) => setTimeout(done, milliseconds));
-
 /** Poll for ever. The first poll is answered at once, which shows that polls get through; a change asks anew. */
 export function polling(line: Line, ask: (line: Line, extra: string) => Ask): Held {
   let round = 0;
@@ -26,20 +24,17 @@ export function polling(line: Line, ask: (line: Line, extra: string) => Ask): He
       line.beat();
       line.receive(first ? [...welcomes(line.asked, seq, messages), ...messages] : messages);
       await null; // for the channels that a listener has just taken
-      if (!first && !messages.length && Date.now() - began < 500) await pause(500); // should a server not hold us
+      if (!first && !messages.length && Date.now() - began < 500) // should a server not hold us
+        await new Promise((done) => setTimeout(done, 500));
     }
   };
+  const stop = (): number => (current?.stop(), ++round);
   const start = (): void => {
-    const mine = ++round;
-    current?.stop();
+    const mine = stop();
     run(mine).catch((why: Why) => mine === round && line.end(why));
   };
-  const close = (): void => {
-    round++;
-    current?.stop();
-  };
   start();
-  return { send: start, close };
+  return { send: start, close: stop };
 }
 
 /** A poll has no welcome: the place where it began is one. */

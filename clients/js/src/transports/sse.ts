@@ -15,7 +15,7 @@ export const sse: Transport = (line) => {
   };
   // Who cannot be served is taken all the same, told to come back in 1 to 5 seconds, which is shown to nobody, and left.
   source.onopen = () => (after = 1000 + Math.random() * 4000);
-  for (const type of ["message", "welcome", "reset", "close", "heartbeat", "error"])
+  for (const type of "message welcome reset close heartbeat error".split(" "))
     source.addEventListener(type, hear as never);
   return source;
 };
