@@ -17,7 +17,7 @@ from common.channels import Names
 from common.inbox import Inbox
 from common.logs import get_logger
 from common.peers import Peers
-from common.process import measure_lag, most_open_files, register_process
+from common.process import give_back_memory, measure_lag, most_open_files, register_process
 from common.redis import connect, endpoint
 from common.scripts import Scripts
 from common.service import notice_of_drain
@@ -44,6 +44,7 @@ from edge.orders import Orders
 from edge.poller import Poller, make_poller
 from edge.recovery import Synchronizer
 from edge.redis_clock import RedisClock
+from edge.relief import Relief
 from edge.report import Report
 from edge.seats import Limits, Seats
 from edge.sessions import Sessions
@@ -252,7 +253,8 @@ class Edge:
     def _deadlines(self) -> list[Callable[[], bool]]:
         """Return what has to be called again and again for deadlines to be kept."""
         clock, wheels = time.monotonic, (self._front.wheel, self._hub.wheel, self._changes.wheel)
-        return [self._seats.cut_stuck, *(lambda wheel=wheel: wheel.advance(clock()) for wheel in wheels)]
+        relief = Relief(lambda: self._seats.parked_bytes, give_back_memory)
+        return [self._seats.cut_stuck, relief.look, *(lambda wheel=wheel: wheel.advance(clock()) for wheel in wheels)]
 
     async def _wait_for_goodbyes(self) -> None:
         """Give the kernel and the clients a moment to take the last bytes."""

@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 from common.process import (
     MACOS_FILES,
     UNLIMITED_FILES,
+    give_back_memory,
     measure_lag,
     most_open_files,
     raise_open_files,
@@ -129,3 +130,8 @@ async def test_a_loop_that_is_held_up_shows() -> None:
         await asyncio.sleep(0.01)
     task.cancel()
     assert 0.15 < seen[0] < 0.7 + 5
+
+
+def test_memory_can_be_given_back_at_any_time() -> None:
+    """It costs nothing but time, and where the C library cannot do it nothing happens."""
+    give_back_memory()
