@@ -12,10 +12,6 @@ local state = call('HMGET', top, 'sealed', 'b', 'u')
 local sealed, newest, unknown = tonumber(state[1] or 0), tonumber(state[2] or 0), tonumber(state[3] or 0)
 local first, count = tonumber(ARGV[3]), 0
 
-local function milliseconds()
-  return math.floor(tag_after(nil) / 1000)
-end
-
 local function must_wait()
   local between = first - 1 - sealed
   local joined = between > 0 and call('HGET', top, 'j:' .. first)

@@ -1,14 +1,14 @@
 -- Read where channels stand and the newest of what they hold after a given offset; give a channel that was never
--- written its genesis, so that an empty log has a position that can be proved, too. With `join`, begin a new bare epoch (see
--- adopt.lua) and tell every edge. Returns {offset, tag, entries, epoch} for each channel, or the error if a key of that
--- one channel is none of ours: the others are read all the same.
--- KEYS channels   ARGV most entries, seconds a position is kept, then for each channel: offset or '', to join the newest
--- epoch that the edge knows of (0: none) or ''
+-- written its genesis, so that an empty log has a position that can be proved, too. An edge that joins begins a new bare
+-- epoch (see adopt.lua), of which every edge is told. Returns {offset, tag, entries, epoch} for each channel, or the error
+-- if a key of that one channel is none of ours: the others are read all the same.
+-- KEYS channels   ARGV most entries, seconds a position is kept, then for each channel: offset or '', and to join the
+-- newest epoch that the edge knows of it (0: none), else ''
 --
 -- When Redis was away an edge joins all its channels again, fifty thousand perhaps. A call from a script costs more
 -- than what is called, and each write is repeated when an append-only file is loaded: what can go together, does.
 local now = tag_after(nil)
-local milliseconds = string.sub(now, 1, -4)
+local now_ms = string.sub(now, 1, -4)
 local listeners   -- channel, how many edges are subscribed to it, channel …
 
 -- Before any write that Redis refuses when its memory is full comes one that it does not refuse (DEL), which lets the
@@ -24,9 +24,9 @@ end
 -- An edge that is alone waits for nobody: nobody else saw what was published before. Else the time of its joining says
 -- how long it waits; where there are no others, or they have been here for long, a tenth of a second is enough.
 local function new_epoch(top, newest, unknown, alone, known)
-  local fields, joined = {}, milliseconds
+  local fields, joined = {}, now_ms
   if not newest or newest < known then
-    newest, joined = unused_after(known), milliseconds - 400
+    newest, joined = unused_after(known), now_ms - 400
     unknown, fields = newest, {'u', newest, 'sealed', newest - 1}
   end
   local epoch = newest + 1
