@@ -16,11 +16,11 @@ MAX_BODY_BYTES = 16384
 
 CHANGE_PATH = "/sub/"  # and a session: POST changes its channels
 HEAD_END = b"\r\n\r\n"
-# Headers that hold one value, not a list: of two that differ nobody can say which is meant.
+# Headers that hold one value, not a list: of two that differ nobody can say which is meant. (A second Content-Length is
+# refused by the parser itself.)
 SINGLE = frozenset(
     {
         "authorization",
-        "content-length",
         "content-type",
         "last-event-id",
         "origin",

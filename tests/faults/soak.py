@@ -34,9 +34,7 @@ EDGES = "abc"
 CALM = (0.5, 2.5)  # seconds between two faults
 COPIES = 0.3  # the share of faults after which Redis' data is kept for a roll-back
 CONTENT = "plain message "
-IN_FLIGHT = (
-    2.0  # seconds in which a plain message is surely stored, and an edge that has come counts, on a busy machine
-)
+IN_FLIGHT = 2.0  # seconds in which, on a busy machine, too, a plain message is stored and a new edge counts
 
 
 class Faults:
