@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 from bench.processes import HERE
 from bench.publishing import MARKER
-from common.channels import Names
 from common.message import Message
-from common.redis import connect
-from common.scripts import Scripts
+from common.names import Names
+from common.redis.client import connect
+from common.scripts.calls import Scripts
 from common.settings import load_settings
 
 PAYLOAD_BYTES = 104

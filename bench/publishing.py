@@ -9,10 +9,10 @@ from typing import Protocol
 
 from redis.asyncio import Redis
 
-from common.channels import Names
 from common.message import Message
-from common.redis import connect
-from common.scripts import Scripts
+from common.names import Names
+from common.redis.client import connect
+from common.scripts.calls import Scripts
 from common.settings import load_settings
 
 CHANNEL = "room"

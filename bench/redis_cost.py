@@ -19,10 +19,10 @@ from redis.asyncio import Redis
 from bench.outcome import Check, at_most, conclude, end_on_signals
 from bench.plan import Plan, option, read_plan
 from bench.processes import running_valkey
-from common.channels import Names
 from common.message import Message
-from common.redis import connect
-from common.scripts import Scripts
+from common.names import Names
+from common.redis.client import connect
+from common.scripts.calls import Scripts
 from common.settings import load_settings
 
 PIPELINE = 500

@@ -79,7 +79,7 @@ def health(
 @config.command("docs")
 def config_docs() -> None:
     """Print every setting as the Markdown table of docs/settings.md."""
-    from comet.settings_table import settings_table  # noqa: PLC0415
+    from comet.reference_tables import settings_table  # noqa: PLC0415
 
     print(settings_table(), end="")
 

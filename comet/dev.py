@@ -9,10 +9,10 @@ import tempfile
 from collections.abc import Awaitable
 from contextlib import closing, suppress
 
-from comet.children import Child, first_to_end, start
-from comet.dev_text import instructions
+from comet.dev_help import instructions
 from comet.errors import DevError
 from comet.ports import ADMIN_OFFSET, Ports, check_ports, redis_port
+from comet.processes import Child, first_to_end, start
 
 HERE = "127.0.0.1"
 START_DEADLINE = 15.0

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from common.series import Series
+from common.metrics import Series
 from edge.series import OF_AN_EDGE
 from publisher.series import OF_A_PUBLISHER
 

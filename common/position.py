@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-from common.channels import check_channel
 from common.errors import BadRequestError
+from common.names import check_channel
 
 # 19 digits stay below 2**64, as the parts of a Redis stream id must.
 _PATTERN = re.compile(r"(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})", re.ASCII)

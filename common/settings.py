@@ -9,9 +9,9 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from common.allowed import advice
 from common.errors import SettingsError
-from common.redis_url import check_redis_url
+from common.redis.url import check_redis_url
+from common.settings_help import advice
 from common.url import BLANK, check_port, culprit, masked, split_url
 
 PREFIX = "COMET_"

@@ -3,7 +3,7 @@
 import os
 import sys
 
-from common.service import run_service
+from common.service.runner import run_service
 
 # aiohttp reads the machine's certificates when it is imported, for a client that an edge does not have: 2.6 MB that
 # every edge would carry. They are out of sight for that moment, and for nothing else (rediss:// reads them later).

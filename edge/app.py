@@ -10,46 +10,46 @@ from functools import partial
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from common.admin import AdminServer, Check, redis_check
-from common.announcements import Announcements
-from common.bus import Bus
-from common.channels import Names
-from common.inbox import Inbox
 from common.logs import get_logger
-from common.peers import Peers
-from common.process import give_back_memory, measure_lag, most_open_files, register_process
-from common.redis import connect, endpoint
-from common.scripts import Scripts
-from common.service import notice_of_drain
+from common.names import Names
+from common.redis.client import connect, endpoint
+from common.redis.pubsub import Bus
+from common.redis.registry import Announcements
+from common.rpc.client import Peers
+from common.rpc.replies import Inbox
+from common.scripts.calls import Scripts
+from common.service.admin import AdminServer, Check, redis_check
+from common.service.process import give_back_memory, measure_lag, most_open_files, register_process
+from common.service.runner import notice_of_drain
 from common.settings import Settings
 from common.tasks import Work, end, for_ever
-from edge.adoption import Adopter
-from edge.announcing import Announcer
-from edge.answers import Answers
-from edge.audit import Auditor
-from edge.changes import Changes
-from edge.control import Control
+from edge.channels.adoption import Adopter
+from edge.channels.attach import Entrance
+from edge.channels.audit import Auditor
+from edge.channels.hub import Hub
+from edge.channels.sync import Synchronizer
+from edge.channels.tracker import Follower
+from edge.cluster.commands import Orders
+from edge.cluster.forwarding import Elsewhere
+from edge.cluster.node_info import Report
+from edge.cluster.redis_clock import RedisClock
+from edge.cluster.registration import Announcer
+from edge.cluster.reply_sender import Answers
+from edge.cluster.rpc_server import Control
 from edge.counters import Counters
 from edge.drain import Drain
-from edge.elsewhere import Elsewhere
-from edge.entrance import Entrance
-from edge.fanout import FanOut
-from edge.following import Follower
-from edge.front import Front
-from edge.holding import Holding
-from edge.hub import Hub
-from edge.listener import MARGIN, RESERVED_FILES, Listener
+from edge.engine.fanout import FanOut
+from edge.engine.poller import Poller, make_poller
+from edge.engine.seats import Limits, Seats
+from edge.engine.ticker import turn
+from edge.engine.trim import Relief
 from edge.metrics import EdgeCollector, Gauges
-from edge.orders import Orders
-from edge.poller import Poller, make_poller
-from edge.recovery import Synchronizer
-from edge.redis_clock import RedisClock
-from edge.relief import Relief
-from edge.report import Report
-from edge.seats import Limits, Seats
-from edge.sessions import Sessions
+from edge.server.handler import Front
+from edge.server.listener import MARGIN, RESERVED_FILES, Listener
 from edge.shedding import Shedder
-from edge.turning import turn
+from edge.subscribers.changes import Changes
+from edge.subscribers.lifecycle import Holding
+from edge.subscribers.sessions import Sessions
 
 GOODBYE = 1.0  # seconds that the last bytes get at the end
 LAST_ADOPTIONS = 1.0  # seconds that plain messages get which are on their way into the log

@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from common.closing import HANDSHAKE
 from common.errors import BadRequestError
-from common.http import json_answer
 from common.logs import get_logger
-from edge.front import Front
-from edge.holding import Holding
-from edge.listener import Listener
+from common.service.graceful_close import HANDSHAKE
+from common.service.http import json_answer
+from edge.server.handler import Front
+from edge.server.listener import Listener
 from edge.shedding import TICK, Shedder, send_away
+from edge.subscribers.lifecycle import Holding
 
 LAST_WORD = 1.0  # seconds in which a request that is on its way on a connection of old still comes in time
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from common import series as common_series
+from common import metrics as common_series
 from edge import series
 from edge.counters import Counters
 from edge.framing import TRANSPORTS

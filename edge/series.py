@@ -1,6 +1,6 @@
 """The series that only edges show; see `common.series` for what a series is, and docs/metrics.md for the page."""
 
-from common.series import OF_EVERY_PROCESS, Series
+from common.metrics import OF_EVERY_PROCESS, Series
 
 CONNECTIONS = Series(
     "comet_connections",

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from aiohttp import web
 
 from common.errors import BadRequestError
-from common.http import json_answer
-from edge.holding import Holding
+from common.service.http import json_answer
+from edge.subscribers.lifecycle import Holding
 
 PER_SECOND = 100  # connections sent away in a second, unless asked otherwise
 MOST_PER_SECOND = 10_000

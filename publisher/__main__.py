@@ -6,7 +6,7 @@ from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 
-from common.service import run_service
+from common.service.runner import run_service
 from publisher.app import Publisher
 
 

@@ -8,29 +8,29 @@ from functools import partial
 from aiohttp import web
 from redis import RedisError
 
-from common.admin import AdminServer, Check, redis_check
-from common.announcements import Announcements
-from common.bus import Bus, Idle
-from common.channels import Names
-from common.closing import stop_accepting
-from common.http import listen, port_of
-from common.inbox import Inbox
 from common.logs import get_logger
-from common.peers import Peers
-from common.process import measure_lag
-from common.redis import connect, endpoint
-from common.scripts import Scripts
-from common.service import notice_of_drain
+from common.names import Names
+from common.redis.client import connect, endpoint
+from common.redis.pubsub import Bus, Idle
+from common.redis.registry import Announcements
+from common.rpc.client import Peers
+from common.rpc.replies import Inbox
+from common.scripts.calls import Scripts
+from common.service.admin import AdminServer, Check, redis_check
+from common.service.graceful_close import stop_accepting
+from common.service.http import listen, port_of
+from common.service.process import measure_lag
+from common.service.runner import notice_of_drain
 from common.settings import Settings
 from common.tasks import end, for_ever
-from publisher.api import Api
-from publisher.delivery import Delivery
+from publisher.api.cluster import FleetApi
+from publisher.api.pages import Pages
+from publisher.api.publish import Api
+from publisher.api.tail import Tails
+from publisher.cluster import Fleet
 from publisher.drain import Drain
-from publisher.fleet import Fleet
-from publisher.fleet_api import FleetApi
 from publisher.metrics import Gauges, Metrics
-from publisher.pages import Pages
-from publisher.tail import Tails
+from publisher.redis_publisher import Delivery
 
 
 class Publisher:

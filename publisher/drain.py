@@ -6,8 +6,8 @@ from collections.abc import Callable
 from aiohttp import web
 
 from common.errors import BadRequestError
-from common.http import json_answer
 from common.logs import get_logger
+from common.service.http import json_answer
 
 
 class Drain:

@@ -8,9 +8,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from common import series as common_series
+from common import metrics as common_series
 from common.histogram import Histogram
-from common.process import register_process
+from common.service.process import register_process
 from publisher import series
 
 

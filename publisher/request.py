@@ -6,8 +6,8 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from common.channels import check_channel
 from common.errors import BadRequestError, RequestError, TooLargeError
+from common.names import check_channel
 
 MOST_MESSAGES = 1000  # messages in one request
 LONGEST_TTL = 2_592_000  # seconds a message may be replayed: 30 days

@@ -1,6 +1,6 @@
 """The series that only publishers show; see `common.series` for what a series is, and docs/metrics.md for the page."""
 
-from common.series import OF_EVERY_PROCESS, Series
+from common.metrics import OF_EVERY_PROCESS, Series
 
 DURATION = Series(
     "comet_publish_duration_seconds",

@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
 from comet.metrics_table import metrics_tables
-from comet.settings_table import settings_table
-from common.process import register_process
+from comet.reference_tables import settings_table
+from common.service.process import register_process
 from common.settings import PREFIX, Settings
 from edge.counters import Counters
 from edge.metrics import EdgeCollector, Gauges

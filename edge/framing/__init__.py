@@ -18,9 +18,9 @@ from edge.framing.base import (
     response_head,
     retry_headers,
 )
-from edge.framing.held import SseFraming, StreamFraming, sse_event
 from edge.framing.iframe import IframeFraming
-from edge.framing.polled import JsonpFraming, PollFraming
+from edge.framing.poll import JsonpFraming, PollFraming
+from edge.framing.sse import SseFraming, StreamFraming, sse_event
 from edge.framing.websocket import WebSocketFraming, close_frame, close_reply, pong_frame
 
 TRANSPORTS: dict[str, type[Framing]] = {

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from edge.framing.base import GOING_AWAY, Item, Variant, as_script, full_response, json_object, retry_headers
-from edge.framing.held import HeldFraming
+from edge.framing.sse import HeldFraming
 
 # Some browsers show nothing, and run nothing, before they have a kilobyte.
 _START = b"<!doctype html><title>comet</title>\n<!--%b-->\n" % (b" " * 1024)

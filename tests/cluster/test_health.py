@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.listener import MARGIN, RESERVED_FILES
+from edge.server.listener import MARGIN, RESERVED_FILES
 from tests.cluster.clients import Json, StreamClient, get
 from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running

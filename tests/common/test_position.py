@@ -4,8 +4,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from common.channels import check_channel
 from common.errors import BadRequestError
+from common.names import check_channel
 from common.position import (
     START,
     NamedStanding,

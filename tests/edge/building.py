@@ -10,26 +10,26 @@ from typing import Any, NamedTuple
 
 from redis import RedisError
 
-from common.channels import Names
 from common.message import Message, encode_frame
+from common.names import Names
 from common.position import Position
-from common.scripts import Synced, Wanted
-from edge.changes import Changes
-from edge.channel import Channel
+from common.scripts.calls import Synced, Wanted
+from edge.channel_log import Channel
+from edge.channels.attach import Entrance
+from edge.channels.hub import Hub
+from edge.channels.sync import Synchronizer
+from edge.channels.tracker import Follower
+from edge.cluster.forwarding import Elsewhere
 from edge.counters import Counters
-from edge.elsewhere import Elsewhere
-from edge.entrance import Entrance
-from edge.fanout import FanOut, Policy
-from edge.following import Follower
-from edge.front import Front
-from edge.head import Request
-from edge.holding import Holding
-from edge.hub import Hub
-from edge.listener import Listener
-from edge.poller import Poller, make_poller
-from edge.recovery import Synchronizer
-from edge.seats import Seats
-from edge.sessions import Sessions
+from edge.engine.fanout import FanOut, Policy
+from edge.engine.poller import Poller, make_poller
+from edge.engine.seats import Seats
+from edge.protocol.http import Request
+from edge.server.handler import Front
+from edge.server.listener import Listener
+from edge.subscribers.changes import Changes
+from edge.subscribers.lifecycle import Holding
+from edge.subscribers.sessions import Sessions
 
 PATIENCE = 5.0  # seconds until a test gives up on something that should happen at once
 GENESIS = 100  # the tag of offset 0; the message at offset n has tag 100 + n

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from edge.poller import SelectorPoller, make_poller
+from edge.engine.poller import SelectorPoller, make_poller
 from tests.edge.building import SmallEdge, small_edge
 
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from common.channels import Names
+from common.names import Names
 from common.settings import load_settings
 from edge.app import Edge
 

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import ClientSession, web
 from prometheus_client import CollectorRegistry
 
-from common.admin import AdminServer
+from common.service.admin import AdminServer
 from edge.drain import Drain
 from edge.shedding import Shedder
 from tests.edge.building import SmallEdge, head, small_edge

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import ClientSession, web
 from prometheus_client import CollectorRegistry
 
-from common.admin import AdminServer
+from common.service.admin import AdminServer
 from edge.shedding import Shedder, send_away
 from tests.edge.building import head, small_edge
 

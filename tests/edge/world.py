@@ -15,26 +15,26 @@ from io import BytesIO
 from itertools import count
 from typing import Any
 
-from common.channels import Names
 from common.message import Message, encode_frame
+from common.names import Names
 from common.position import Position, named_positions, parse_named_positions
-from common.scripts import Adopted, Bare, Synced, Wanted
-from edge.adoption import Adopter
-from edge.changes import Changes
-from edge.channel import State
+from common.scripts.calls import Adopted, Bare, Synced, Wanted
+from edge.channel_log import State
+from edge.channels.adoption import Adopter
+from edge.channels.attach import Entrance
+from edge.channels.hub import Hub
+from edge.channels.sync import Wish
+from edge.channels.tracker import Follower
 from edge.counters import Counters
-from edge.entrance import Entrance
-from edge.fanout import FanOut, stamp
-from edge.following import Follower
+from edge.engine.fanout import FanOut, stamp
+from edge.engine.seats import Seat
+from edge.engine.wheel import Wheel
 from edge.framing import Framing, Item, Variant
-from edge.holding import standing
-from edge.hub import Hub
-from edge.operations import Operation
-from edge.recovery import Wish
-from edge.request import SubscribeRequest
-from edge.seats import Seat
-from edge.sessions import Sessions
-from edge.wheel import Wheel
+from edge.protocol.operations import Operation
+from edge.protocol.subscribe import SubscribeRequest
+from edge.subscribers.changes import Changes
+from edge.subscribers.lifecycle import standing
+from edge.subscribers.sessions import Sessions
 
 NAMES = Names("comet:")
 RECENT_JOINS, RECENT_EPOCHS = 32, 256

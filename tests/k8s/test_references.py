@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from common.settings import PREFIX, Settings
 from edge.counters import Counters
 from edge.metrics import EdgeCollector, Gauges
-from edge.request import LONGEST_POLL
+from edge.protocol.subscribe import LONGEST_POLL
 from tests.cluster.processes import ROOT
 from tests.k8s.rendering import (
     Manifest,

@@ -10,8 +10,8 @@ import pytest
 from aiohttp import ClientResponse, ClientSession
 from redis.asyncio import Redis
 
-from common.channels import Names
 from common.message import Message, decode
+from common.names import Names
 from common.settings import load_settings
 from publisher.app import Publisher
 

@@ -1,0 +1,1 @@
+"""The connections to Redis, and what processes announce there."""

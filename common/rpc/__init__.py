@@ -1,0 +1,1 @@
+"""Questions to edges over Redis, and their answers."""

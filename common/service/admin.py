@@ -1,0 +1,81 @@
+"""The internal port of a service: health, readiness, metrics. It is for operators, never for the public."""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import NamedTuple
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from common.redis.pubsub import Bus
+from common.service.http import errors_as_json, json_answer, listen, port_of
+
+FINISHING = 0.5  # seconds for what operators and load balancers have asked at the end, and as many when cancelled
+
+
+class Check(NamedTuple):
+    """One thing that a service needs for its work: whether it is so, and the figures it was judged by (JSON values)."""
+
+    name: str
+    ok: bool
+    figures: Mapping[str, object] = MappingProxyType({})
+
+
+class AdminServer:
+    """Serves `/healthz`, `/readyz`, `/metrics` and the service's own `routes` on a port of its own."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        port_variable: str,
+        readiness: Callable[[], Sequence[Check]],
+        registry: CollectorRegistry,
+        routes: Sequence[web.RouteDef] = (),
+    ) -> None:
+        self._where = (host, port, port_variable)
+        self._readiness = readiness
+        self._registry = registry
+        self._routes = routes
+        self._runner: web.AppRunner | None = None
+
+    @property
+    def port(self) -> int:
+        """The port it listens on; 0 while it does not listen."""
+        return port_of(self._runner) if self._runner else 0
+
+    async def start(self) -> None:
+        """Start to listen; raises `SettingsError` naming the port's variable if the port is taken."""
+        app = web.Application(middlewares=[errors_as_json])
+        app.router.add_routes(self._routes)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        self._runner = await listen(app, *self._where, finishing=FINISHING)
+
+    async def stop(self) -> None:
+        """Stop listening; harmless if it never started."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _healthz(self, request: web.Request) -> web.Response:
+        """The event loop turns: that is all that health means."""
+        return json_answer({"status": "ok"})
+
+    async def _readyz(self, request: web.Request) -> web.Response:
+        """A service is ready if every check is well; the answer names each."""
+        checks = self._readiness()
+        ready = all(check.ok for check in checks)
+        detail = {check.name: {"ok": check.ok, **check.figures} for check in checks}
+        return json_answer({"ready": ready, **detail}, 200 if ready else 503)
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def redis_check(bus: Bus) -> Check:
+    """Return the check that Redis delivers: a probe came back lately; an open connection alone proves nothing."""
+    age = round(bus.proof_age, 1) if bus.proof_age < float("inf") else None
+    return Check("redis", bus.ready, {"connected": bus.up, "probe_age_seconds": age})

@@ -1,0 +1,1 @@
+"""A channel on this edge, from SUBSCRIBE to the end of its linger."""

@@ -1,0 +1,121 @@
+"""Adoption: plain PUBLISH messages are handed in to the log, so that they get a position, history and resume.
+
+Every edge that is subscribed to a channel sees the same bare messages in the same order, numbers them alike
+(`Channel.count_bare`), and hands each in; the script stores the first and ignores the rest. What edges deliver is
+the framed echo, one Redis round trip later. See docs/adoption.md and common/scripts/adopt.lua.
+
+A1  A channel's messages are handed in one after the other, in the order they were seen.
+A2  A call whose outcome is unknown is repeated: the number makes it harmless.
+A3  What cannot be stored (Redis refuses, or is away for too long) goes out live, without a position, and is counted.
+    The log notes the gap when the next message is stored, so that the other edges do the same.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
+
+from redis import RedisError, ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from common.logs import get_logger
+from common.scripts.calls import Adopted, Bare
+from common.tasks import end
+from edge.channel_log import Channel
+from edge.counters import Counters
+
+BATCH = 64  # messages of one channel in one call
+CHANNELS_AT_ONCE = 16
+WAIT_PAUSE = 0.02  # seconds until an edge asks again that must wait for an older one
+FAILURE_PAUSE = 0.2
+GIVE_UP_AFTER = 5.0
+MOST_WAITING = 10_000  # messages of one channel; what comes on top goes out live
+
+Sleep = Callable[[float], Awaitable[object]]
+Adopt = Callable[[str, int, Sequence[Bare]], Awaitable[Adopted]]
+
+
+class Handed(NamedTuple):
+    """A bare message on its way into the log."""
+
+    bare: Bare
+    first_epoch: int  # since which this edge counts the channel's bare messages
+    since: float
+
+
+class Adopter:
+    """Hands bare messages in, channel by channel."""
+
+    def __init__(
+        self, adopt: Adopt, counters: Counters, clock: Callable[[], float], *, sleep: Sleep = asyncio.sleep
+    ) -> None:
+        self.on_not_adopted: Callable[[str, list[bytes]], None]  # set by the app: hand messages of a channel on live
+        self._adopt = adopt
+        self._counters = counters
+        self._clock = clock
+        self._sleep = sleep
+        self._queues: dict[str, deque[Handed]] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._log = get_logger()
+
+    def hand_in(self, channel: Channel, bare: Bare) -> None:
+        """Queue one message of a channel; those of one loop turn go in together."""
+        name = channel.name
+        queue = self._queues.setdefault(name, deque())
+        if len(queue) >= MOST_WAITING:
+            self._send_live(name, [bare.payload], "too_many")
+            return
+        queue.append(Handed(bare, channel.first_epoch, self._clock()))
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._run())
+
+    async def finish(self, seconds: float) -> None:
+        """Give what is on its way into the log so many seconds: nobody else may have seen it."""
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=seconds)
+            await end(self._task)
+
+    async def _run(self) -> None:
+        while self._queues:
+            names = list(self._queues)[:CHANNELS_AT_ONCE]
+            moved = await asyncio.gather(*map(self._hand_in_some, names))
+            for name in names:  # the others' turn comes first
+                queue = self._queues.pop(name)
+                if queue:
+                    self._queues[name] = queue
+            if not any(moved):
+                await self._sleep(WAIT_PAUSE)
+
+    async def _hand_in_some(self, name: str) -> bool:
+        """Hand in the next messages of one channel; say whether its queue moved."""
+        queue = self._queues[name]
+        first_epoch = queue[0].first_epoch
+        batch = [handed.bare for handed in list(queue)[:BATCH] if handed.first_epoch == first_epoch]
+        try:
+            adopted = await self._adopt(name, first_epoch, batch)
+        except (RedisError, OSError) as error:
+            return await self._on_failure(name, len(batch), error)
+        self._counters.adopted_total += adopted.done
+        for _ in range(adopted.done):
+            queue.popleft()
+        if adopted.state == "skipped":
+            self._give_up(name, 1, "skipped")
+        return adopted.state != "wait"
+
+    async def _on_failure(self, name: str, tried: int, error: Exception) -> bool:
+        """Try again if Redis was not reached; give up what it refuses, and what is too old to be kept back."""
+        refused = isinstance(error, ResponseError) and not isinstance(error, RedisConnectionError)
+        if refused or self._clock() - self._queues[name][0].since > GIVE_UP_AFTER:
+            self._log.warning("plain messages go out without a position", channel=name, error=str(error))
+            self._give_up(name, tried, "refused" if refused else "unreachable")
+            return True
+        await self._sleep(FAILURE_PAUSE)
+        return False
+
+    def _give_up(self, name: str, count: int, reason: str) -> None:
+        queue = self._queues[name]
+        self._send_live(name, [queue.popleft().bare.payload for _ in range(count)], reason)
+
+    def _send_live(self, name: str, payloads: list[bytes], reason: str) -> None:
+        self._counters.not_adopted_total[reason] += len(payloads)
+        self.on_not_adopted(name, payloads)

@@ -1,0 +1,1 @@
+"""Descriptors and deadlines: the code that writes to connections and closes them."""

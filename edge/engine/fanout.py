@@ -1,0 +1,304 @@
+"""Fan-out: what was taken in one turn goes to each subscriber in one write.
+
+All messages that one read from Redis brings for a channel are encoded once per framing and written together. A
+subscriber of several channels gets those of all its channels in one write, too; so does a poller, whose answer then
+holds everything that was waiting.
+
+Writing to ten thousand subscribers takes a tenth of a second, and nobody else shall wait that long. So the work is cut
+into slices of SLICE seconds: a `Job` is the messages of one channel and the seats that were there when it began, and
+jobs take turns, a few seats at a time. What keeps the order:
+
+F1  A channel has one job at a time. Messages that come meanwhile are collected and become its next job.
+F2  A job writes to the seats that were there when it began. Nobody joins a channel between the taking of a message
+    and the beginning of its job: newcomers wait for it, and start after it.
+F3  A poll is not answered "nothing new" while its channel has a job or collected messages.
+F4  A seat that left and came back during a job is not the one the job meant: its `born` is later than the job.
+F5  Before a seat's channels change it is settled: what runs towards it is written now, and the job, which may still
+    have it on its list, passes it by. So it stands on each channel where that channel's job ends.
+F6  The first job that comes to a seat of several channels takes the messages of its other channels along, and those
+    jobs pass it by. A job owes such a seat its messages if it is younger than the seat and has not settled it.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Literal
+
+from common.logs import get_logger
+from common.position import Standing
+from edge.channel_log import NOTHING, Channel
+from edge.counters import Counters
+from edge.engine.seats import Seat, Seats
+from edge.framing import Framing, Item
+
+SLICE = 0.002  # seconds of writing after which the loop may do something else
+STEP = 64  # seats of one job before the next job gets its turn
+
+Policy = Literal["disconnect", "latest"]
+
+
+class Job:
+    """The messages of one channel on their way to its seats."""
+
+    __slots__ = ("channel", "cursor", "encoded", "items", "next", "number", "seats", "settled")
+
+    def __init__(self, channel: Channel, items: list[Item], number: int) -> None:
+        self.channel = channel
+        self.items = items
+        self.number = number
+        self.cursor = channel.cursor  # what a poller sends back after these messages
+        self.seats = list(channel.seats)
+        self.next = 0
+        self.encoded: dict[Framing, bytes] = {}
+        self.settled: set[Seat] = set()  # need no more of it, though they may be on the list
+
+    def owes(self, seat: Seat) -> bool:
+        """Say whether a seat of several channels will still be written to."""
+        return seat.born < self.number and seat not in self.settled
+
+    def pass_by(self, seat: Seat) -> None:
+        """Leave out a seat that entered the channel after this began."""
+        if seat.born < self.number:
+            self.settled.add(seat)
+
+    def settle(self, seat: Seat) -> None:
+        """Note of a seat that had one channel until now whether it was written to already."""
+        if seat not in self.seats[self.next :]:
+            self.settled.add(seat)
+
+    def encode(self, framing: Framing) -> bytes:
+        """Return the messages in one framing, made once."""
+        data = self.encoded.get(framing)
+        if data is None:
+            data = self.encoded[framing] = framing.encode(self.items, self.cursor)
+        return data
+
+
+class FanOut:
+    """Collects the turn's items per channel, and writes them."""
+
+    def __init__(
+        self,
+        seats: Seats,
+        counters: Counters,
+        clock: Callable[[], float],
+        later: Callable[[float, Callable[[], None]], object],
+        age: Callable[[int, float], float | None] = lambda tag, now: None,
+        *,
+        away: float,
+        flush_after: float = 0.0,
+        policy: Policy = "disconnect",
+    ) -> None:
+        self.on_answered: Callable[[Seat], None]  # set by the app: a poll was answered, its connection is free
+        self.sign: Callable[[Seat, bytes], bytes] = lambda seat, answer: answer  # set by the app: with its session
+        self.on_begun: Callable[[Channel], None]  # set by the hub: newcomers may enter the channel
+        self.jobs_begun = 0
+        self._seats = seats
+        self._counters = counters
+        self._clock = clock
+        self._later = later  # like loop.call_later
+        self._age = age  # seconds before a moment of our clock that Redis gave a tag
+        self._away = away  # seconds a poller counts as connected after its answer
+        self._flush_after = flush_after
+        self._policy = policy
+        self._dirty: list[Channel] = []
+        self._jobs: deque[Job] = deque()
+        self._is_due = False
+        self._log = get_logger()
+
+    def add(self, channel: Channel, item: Item) -> None:
+        """Take an item that all subscribers of a channel shall get at the end of this turn."""
+        if channel.fresh is NOTHING:
+            channel.fresh = []
+            self._dirty.append(channel)
+        channel.fresh.append(item)
+
+    def flush(self) -> None:
+        """Write everything that was added, as far as one slice goes; the rest follows in the next turns."""
+        if self._flush_after and self._dirty:
+            self._go_on_after(self._flush_after)
+        else:
+            self._work()
+
+    def finish(self) -> None:
+        """Write everything now, however long it takes: the edge is going away."""
+        while self._dirty or self._jobs:
+            self._begin_jobs()
+            while self._jobs:
+                self._step()
+
+    def settle(self, seat: Seat) -> None:
+        """Write to one seat now what is on its way to it (F5); it may not survive that, as after any write."""
+        for channel in seat.channels:
+            job = self._running(channel)
+            if job is not None:
+                job.settle(seat)
+        self._write_joint(seat)
+
+    def _running(self, channel: Channel) -> Job | None:
+        """Return a channel's job; messages that only wait to be sent become one."""
+        if channel.fresh and channel.job is None:
+            self._begin(channel)
+            self._go_on_after(0)
+        return channel.job
+
+    def is_busy(self, seat: Seat) -> bool:
+        """Say whether messages are on their way to one of a seat's channels."""
+        return any(channel.job is not None or channel.fresh for channel in seat.channels)
+
+    def _go_on_after(self, seconds: float) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._later(seconds, self._on_due)
+
+    def _on_due(self) -> None:
+        self._is_due = False
+        self._work()
+
+    def _work(self) -> None:
+        """Write for one slice."""
+        if not self._dirty and not self._jobs:
+            return
+        self._begin_jobs()
+        ends_at = self._clock() + SLICE
+        while self._jobs:
+            job, now = self._step(), self._clock()
+            if job is not None:
+                self._measure(job, now)
+            if now >= ends_at:
+                break
+        if self._jobs or self._dirty:
+            self._go_on_after(0)
+
+    def _begin_jobs(self) -> None:
+        """Begin a job for each channel that has messages and no job yet; a busy one follows when that is done (F1)."""
+        dirty, self._dirty = self._dirty, []
+        for channel in dirty:
+            if channel.job is None and channel.fresh:
+                self._begin(channel)
+
+    def _begin(self, channel: Channel) -> None:
+        items, channel.fresh = channel.fresh, NOTHING
+        channel.sent_at = self._clock()
+        self.jobs_begun += 1
+        if channel.seats:
+            channel.job = Job(channel, items, self.jobs_begun)
+            self._jobs.append(channel.job)
+        self.on_begun(channel)
+
+    def _step(self) -> Job | None:
+        """Write one job's messages to its next few seats; return the job if it is done."""
+        job = self._jobs.popleft()
+        seats = job.seats if len(job.seats) <= STEP else job.seats[job.next : job.next + STEP]
+        if job.settled:
+            seats = [seat for seat in seats if seat not in job.settled]
+        job.next += STEP
+        try:
+            for seat in self._seats.broadcast(seats, job.encode, len(job.items), job.number):
+                self._write_aside(job, seat)
+        except Exception:
+            self._log.exception("messages could not be written; their subscribers go", channel=job.channel.name)
+            for seat in seats:  # rather than on with a hole: who comes back with its position misses nothing
+                self._seats.remove(seat, "error")
+        if job.next < len(job.seats):
+            self._jobs.append(job)
+            return None
+        job.channel.job = None
+        if job.channel.fresh:
+            self._dirty.append(job.channel)
+        return job
+
+    def _measure(self, job: Job, now: float) -> None:
+        """Note how long a job took, and how old its first message was when the last subscriber had it."""
+        self._counters.fanout.observe(now - job.channel.sent_at)
+        first = job.items[0]
+        if first.seq and first.kind == "data":
+            age = self._age(int(first.seq.rpartition("-")[2]), now)
+            if age is not None:
+                self._counters.latency.observe(age)
+
+    def _write_aside(self, job: Job, seat: Seat) -> None:
+        """Write to a seat that is not on the fast path, if it is still the one that the job meant (F4)."""
+        if seat.born >= job.number or job.channel not in seat.channels:
+            return
+        if seat.opening is not None:
+            job.settled.add(seat)
+            seat.opening.items += job.items
+        elif len(seat.channels) > 1 or seat.positions is not None:
+            self._write_joint(seat)
+        elif seat.framing is not None:
+            self._send(seat, seat.framing, job.encode(seat.framing), job.items)
+
+    def _write_joint(self, seat: Seat) -> None:
+        """Write to a seat in one go what is on its way to it on all of its channels (F6)."""
+        jobs = [channel.job for channel in seat.channels if channel.job is not None and channel.job.owes(seat)]
+        jobs.sort(key=attrgetter("number"))
+        for job in jobs:
+            job.settled.add(seat)
+        items = [item for job in jobs for item in job.items]
+        if not items or seat.framing is None:
+            return
+        if seat.positions is not None:
+            self.deliver(seat, items)
+        else:
+            self._send(seat, seat.framing, b"".join([job.encode(seat.framing) for job in jobs]), items)
+
+    def deliver(self, seat: Seat, items: list[Item]) -> None:
+        """Write items to one seat, each with the cursor that holds after it."""
+        framing = seat.framing
+        if framing is not None:  # else it went while the others were written to
+            stamped = stamp(items, seat.positions)
+            self._send(seat, framing, framing.encode(stamped, seat.cursor), stamped)
+
+    def _send(self, seat: Seat, framing: Framing, data: bytes, items: list[Item]) -> None:
+        self._counters.delivered(framing.transport, len(items), len(data))
+        if framing.one_shot:
+            self.answer(seat, data)
+        elif self._policy == "latest" and self._seats.is_choked(seat):
+            self._skip_to_newest(seat, framing, items[-1])
+        else:
+            self._seats.write(seat, data)
+
+    def _skip_to_newest(self, seat: Seat, framing: Framing, newest: Item) -> None:
+        """Forget what is parked for a slow reader; it gets a reset of each channel and the newest message."""
+        self._counters.skipped_total += 1
+        resets = [self._reset(seat, channel, newest) for channel in seat.channels]
+        resets.sort(key=lambda reset: reset.channel == newest.channel)  # its own comes right before it
+        self._seats.replace_parked(seat, framing.encode(stamp([*resets, newest], seat.positions), newest.cursor))
+
+    def _reset(self, seat: Seat, channel: Channel, newest: Item) -> Item:
+        """Return the reset of one channel of a reader that gets nothing more of what is on its way."""
+        if channel.name == newest.channel:
+            position = channel.position_before(newest.seq)
+        else:
+            job = self._running(channel)
+            if job is not None:
+                job.settled.add(seat)
+            position = channel.told
+        return Item("reset", channel.name, seq=position, cursor=position)
+
+    def answer(self, seat: Seat, data: bytes) -> None:
+        """Answer a poll: its client is away now, and expected back."""
+        framing, now = seat.framing, self._clock()
+        if framing is not None and framing.variant.session_size:
+            data = self.sign(seat, data)
+        for channel in seat.channels:
+            channel.poller_left(now, now + self._away)
+        if framing is not None and framing.variant.closing:
+            self._seats.end(seat, data, "answered")
+            return
+        self._seats.free(seat, "answered")
+        self._seats.write(seat, data)
+        self.on_answered(seat)
+
+
+def stamp(items: list[Item], positions: Standing | None) -> list[Item]:
+    """Give each item the cursor of a subscriber with several channels, moving its positions along."""
+    if positions is None:
+        return items
+    stamped = []
+    for item in items:
+        if item.seq:
+            positions[item.channel] = item.seq
+        stamped.append(item._replace(cursor=positions.cursor))
+    return stamped

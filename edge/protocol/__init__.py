@@ -1,0 +1,1 @@
+"""What clients send: bytes in, values out. Pure."""

@@ -1,0 +1,112 @@
+"""What a subscriber may do while it is connected: subscribe to a channel more, or to one less, or ask for a pong. Pure.
+
+Operations are JSON: one object, or an array of them, in a WebSocket's text frame or in the body of a POST.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import orjson
+
+from common.errors import BadRequestError
+from common.names import check_channel
+from common.position import START, Position, parse_position
+from edge.framing import Item
+from edge.protocol.subscribe import MOST_HISTORY
+
+OPERATIONS = ("sub", "unsub", "ping")
+MAX_OPERATIONS = 256  # in one array: a message must not keep the edge busy for long
+MAX_REF = 64  # characters
+SHOWN = 60  # characters of a wrong value that an error repeats
+EXAMPLE = '{"op":"sub","id":"room"}'
+
+Ref = str | int | None
+
+
+class Operation(NamedTuple):
+    """One thing that a subscriber wants; `ref` comes back in the acknowledgement."""
+
+    op: str
+    channel: str = ""
+    since: Position | None = None
+    history: int = 0
+    ref: Ref = None
+
+
+class BadOperationError(BadRequestError):
+    """An operation that cannot be understood; it knows as much of it as could be read."""
+
+    def __init__(self, sentence: str, op: str = "", channel: str = "", ref: Ref = None) -> None:
+        super().__init__(sentence)
+        self.op, self.channel, self.ref = op, channel, ref
+
+
+def load_operations(text: str | bytes) -> list[object]:
+    """Return the operations in a JSON text, each still to be read; raises `BadOperationError` if there are none."""
+    try:
+        value: object = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise BadOperationError(f"this is not JSON ({error}); send an operation like {EXAMPLE}") from None
+    values = value if isinstance(value, list) else [value]
+    if not 0 < len(values) <= MAX_OPERATIONS:
+        raise BadOperationError(f"an array holds 1 to {MAX_OPERATIONS} operations, this one {len(values)}")
+    return values
+
+
+def parse_operation(value: object) -> Operation:
+    """Read one operation; raises `BadOperationError` with a sentence that names the field."""
+    if not isinstance(value, dict):
+        raise BadOperationError(f"an operation is a JSON object like {EXAMPLE}")
+    op, name, ref = value.get("op"), value.get("id"), value.get("ref")
+    about = (_shown(op), _shown(name), ref if _is_ref(ref) else None)
+    if not _is_ref(ref):
+        raise BadOperationError(f"ref: give a string of at most {MAX_REF} characters, or an integer", *about)
+    if op not in OPERATIONS:
+        raise BadOperationError(f"op: give one of {', '.join(OPERATIONS)}, for example {EXAMPLE}", *about)
+    if op == "ping":
+        return Operation("ping", ref=ref)
+    try:
+        channel = check_channel(_text(value, "id", f"give the name of a channel, as in {EXAMPLE}"))
+        return Operation("unsub", channel, ref=ref) if op == "unsub" else _subscribe(value, channel, ref)
+    except BadRequestError as error:
+        raise BadOperationError(error.sentence, *about) from None
+
+
+def error_item(error: BadOperationError) -> Item:
+    """Return the object that tells a subscriber what was wrong with its operation."""
+    return Item("error", error.channel, error.sentence, code=error.status, op=error.op, ref=error.ref)
+
+
+def _subscribe(value: Mapping[str, object], channel: str, ref: Ref) -> Operation:
+    since = _since(value)
+    history = value.get("history", 0)
+    if not isinstance(history, int) or isinstance(history, bool) or not 0 <= history <= MOST_HISTORY:
+        raise BadRequestError(f"history: give a number of messages from 0 to {MOST_HISTORY}")
+    return Operation("sub", channel, since, history, ref)
+
+
+def _since(value: Mapping[str, object]) -> Position | None:
+    """Read a position as leniently as from a URL: nothing in it is none, and 0 may be a number."""
+    since = value.get("since")
+    if since is None or since == "":
+        return None
+    if since == 0 and not isinstance(since, bool):
+        return START
+    return parse_position(_text(value, "since", "give a position, a seq as you received it"))
+
+
+def _text(value: Mapping[str, object], field: str, wanted: str) -> str:
+    text = value.get(field)
+    if not isinstance(text, str) or not text:
+        raise BadRequestError(f"{field}: {wanted}")
+    return text
+
+
+def _is_ref(ref: object) -> bool:
+    if isinstance(ref, str):
+        return len(ref) <= MAX_REF
+    return ref is None or (isinstance(ref, int) and not isinstance(ref, bool))
+
+
+def _shown(value: object) -> str:
+    return value[:SHOWN] if isinstance(value, str) else ""

@@ -1,0 +1,197 @@
+"""From a request to what a subscriber asks for, or to an error that names what is wrong. Pure."""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import unquote_plus
+
+from common.errors import BadRequestError, RequestError
+from common.names import check_channel
+from common.position import Position, parse_named_positions, parse_positions
+from edge.framing import TRANSPORTS
+from edge.protocol.handshake import accept, wants_websocket
+from edge.protocol.http import Request
+
+MAX_CHANNELS = 128
+MAX_PARAMETERS = 2 * MAX_CHANNELS
+MOST_HISTORY = 10_000
+LONGEST_POLL = 300.0  # seconds; no proxy on the way is likely to bear more
+
+DEFAULT_CALLBACKS = {"jsonp": "", "iframe": "comet"}  # of the transports that call a function of the page
+CHANNEL_PARAMETERS = frozenset({"id", "channel", "cname"})
+SPELLINGS = {
+    **dict.fromkeys(("last_event_id", "lastEventId", "lastEventID", "Last-Event-ID"), "since"),
+    **dict.fromkeys(("cb", "jsonp"), "callback"),
+}
+_DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?", re.ASCII)
+_SESSION = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
+_CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
+
+
+class SubscribeRequest(NamedTuple):
+    """What a subscriber asks for; `since` has one position per channel; None is "from now on"."""
+
+    transport: str
+    channels: tuple[str, ...]
+    since: tuple[Position | None, ...] | None = None
+    callback: str = ""
+    timeout: float | None = None  # seconds, polls only
+    envelope: bool = False
+    history: int = 0  # the newest messages to begin with, if there is no position to go on from
+    named: bool = False  # the position named the channels: they have changed since the subscriber chose its own
+    session: str = ""  # polls only: the client's own name for it, by which its channels can be changed
+    named_beats: bool = False  # SSE only: a heartbeat is an event, which an EventSource shows to its page
+    key: str = ""  # WebSocket only: the answer to its handshake
+
+
+def parse_subscribe(request: Request) -> SubscribeRequest:
+    """Read what a GET on one of the subscribers' paths asks for.
+
+    Raises `RequestError`: 404 for another path, 400 for a parameter that is missing or wrong, 426 for a WebSocket
+    of another version.
+    """
+    headers = request.headers
+    preferred = "ws" if wants_websocket(headers) else "sse" if _accepts_events(headers) else "stream"
+    asked = _parse_target(request.path, request.query, preferred, headers.get("last-event-id", ""))
+    if asked.transport != "ws":
+        return asked
+    if request.http10:
+        raise BadRequestError("a WebSocket needs HTTP/1.1")
+    return asked._replace(key=accept(headers))
+
+
+def _accepts_events(headers: dict[str, str]) -> bool:
+    return "text/event-stream" in headers.get("accept", "").lower()
+
+
+@lru_cache(maxsize=256)
+def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> SubscribeRequest:
+    """Read a subscriber's request from all that it depends on.
+
+    Remembered, because the subscribers of one channel ask alike: all of them at first, pollers for ever.
+    """
+    forced = path[1:]
+    if forced not in TRANSPORTS and forced != "sub":
+        raise RequestError(f"there is nothing at {path[:60]}; subscribe at /sub?id=CHANNEL", 404)
+    named_in_query, parameters = _parse_query(query)
+    transport = _transport(forced, parameters, preferred)
+    asked_since = last_event_id or parameters.get("since", "")
+    named = "=" in asked_since
+    positions = parse_named_positions(asked_since) if named else None
+    channels = tuple(dict.fromkeys(positions or named_in_query))
+    _check(channels, optional=transport == "ws")
+    return SubscribeRequest(
+        transport,
+        channels,
+        tuple(positions.values()) if positions else _since(asked_since, named_in_query, channels),
+        _callback(parameters.get("callback", DEFAULT_CALLBACKS[transport])) if transport in DEFAULT_CALLBACKS else "",
+        _timeout(parameters.get("timeout", "")),
+        parameters.get("envelope", "") not in {"", "0"},
+        _history(parameters.get("history", "")),
+        named,
+        _session(parameters.get("session", "")) if transport in {"poll", "jsonp"} else "",
+        _named_beats(parameters.get("heartbeat", "")),
+    )
+
+
+def _parse_query(query: str) -> tuple[list[str], dict[str, str]]:
+    """Return the channels as they were asked for, and the other parameters by their first spelling.
+
+    A parameter without a value says nothing, in whatever spelling: it takes nothing from one that has a value.
+    """
+    fields = query.split("&")
+    if len(fields) > MAX_PARAMETERS:
+        raise BadRequestError(f"the query has {len(fields)} parameters, at most {MAX_PARAMETERS} are read")
+    channels: list[str] = []
+    parameters: dict[str, str] = {}
+    for field in fields:
+        name, _, value = field.partition("=")
+        if "%" in field or "+" in field:
+            name, value = _unquote(name), _unquote(value)
+        if name in CHANNEL_PARAMETERS:
+            channels.append(check_channel(value))
+        elif value:
+            parameters[SPELLINGS.get(name, name)] = value
+        else:
+            parameters.setdefault(SPELLINGS.get(name, name), value)
+    return channels, parameters
+
+
+def _unquote(text: str) -> str:
+    """Undo percent-encoding and `+` (WHATWG URL, application/x-www-form-urlencoded)."""
+    try:
+        return unquote_plus(text, errors="strict")
+    except UnicodeDecodeError:
+        raise BadRequestError("the query is not UTF-8; percent-encode it as such") from None
+
+
+def _since(text: str, asked: Sequence[str], channels: Sequence[str]) -> tuple[Position | None, ...] | None:
+    """Return one position for each channel; a list goes with the channels as asked, or with each of them once."""
+    if not text:
+        return None
+    names = asked if text.count(",") + 1 == len(asked) else channels
+    positions = parse_positions(text, len(names))
+    first = dict(zip(reversed(names), reversed(positions), strict=True))
+    return tuple(first[channel] for channel in channels)
+
+
+def _check(channels: Sequence[str], *, optional: bool) -> None:
+    if not channels and not optional:
+        raise BadRequestError("id: a channel name is missing; write for example ?id=room")
+    if len(channels) > MAX_CHANNELS:
+        raise BadRequestError(
+            f"id: one connection holds at most {MAX_CHANNELS} channels, {len(channels)} were asked for"
+        )
+
+
+def _transport(forced: str, parameters: dict[str, str], preferred: str) -> str:
+    """Choose the transport: by path, by name, by a JSONP callback, or by what the headers prefer."""
+    if forced != "sub":
+        return forced
+    asked = parameters.get("transport", "")
+    if asked and asked not in TRANSPORTS:
+        raise BadRequestError(f"transport: {asked[:20]!r} is not one of {', '.join(TRANSPORTS)}")
+    if "callback" in parameters and asked in {"", "poll", "jsonp"}:
+        return "jsonp"
+    if asked:
+        return asked
+    return preferred
+
+
+def _callback(name: str) -> str:
+    if not _CALLBACK.fullmatch(name):
+        raise BadRequestError(
+            "callback: give the name of a function, like callback=f: a letter, _ or $, "
+            "then at most 63 letters, digits, _, $ or dots"
+        )
+    return name
+
+
+def _session(text: str) -> str:
+    if text and not _SESSION.fullmatch(text):
+        raise BadRequestError("session: give 16 to 64 letters, digits, - or _ that nobody can guess")
+    return text
+
+
+def _named_beats(text: str) -> bool:
+    if text not in {"", "comment", "event"}:
+        raise BadRequestError(f"heartbeat: give comment or event, not {text[:20]!r}")
+    return text == "event"
+
+
+def _timeout(text: str) -> float | None:
+    if not text:
+        return None
+    seconds = float(text) if _DECIMAL.fullmatch(text) else -1.0
+    if not 0 <= seconds <= LONGEST_POLL:
+        raise BadRequestError(f"timeout: give seconds from 0 to {LONGEST_POLL:.0f}, not {text[:20]!r}")
+    return seconds
+
+
+def _history(text: str) -> int:
+    if not text:
+        return 0
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= MOST_HISTORY):
+        raise BadRequestError(f"history: give a number of messages from 0 to {MOST_HISTORY}, not {text[:20]!r}")
+    return int(text)

@@ -1,0 +1,1 @@
+"""The public port: accepts connections, reads requests and answers them."""

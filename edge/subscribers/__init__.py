@@ -1,0 +1,1 @@
+"""A held subscriber, from its welcome to its close."""

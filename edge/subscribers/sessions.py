@@ -1,0 +1,92 @@
+"""Sessions: how a held connection is named, so that its channels can be changed by a request on another connection.
+
+A held connection's session is derived and not stored: who reads it in its welcome can prove with it that the
+connection is its own, and nobody can guess it. It begins with the edge's id and a dot, so that every edge knows whom
+to ask. A poll, which has no welcome, may name a session of its own making; that lasts as long as the poll is held.
+See docs/decisions/0006-sessions.md.
+"""
+
+from base64 import urlsafe_b64decode
+from binascii import Error, b2a_base64
+from hashlib import blake2b
+from hmac import compare_digest
+from secrets import token_bytes
+
+from edge.engine.seats import Seat, Seats
+
+PROOF_BYTES = 15  # with the descriptor's three a multiple of three: base64 needs no padding
+FD_BYTES = 3
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+BLANK = "*"  # stands for each character of a session in bytes that are shared; it cannot occur in a channel's name
+
+
+class Sessions:
+    """The sessions of one edge."""
+
+    def __init__(self, edge_id: str, seats: Seats, key: bytes | None = None) -> None:
+        self.edge_id = edge_id
+        self._seats = seats
+        self._proof = blake2b(key=key or token_bytes(32), digest_size=PROOF_BYTES)
+        self._start = f"{edge_id}.".encode()
+        self._own: dict[str, Seat] = {}  # those of the clients' own making
+        self._names: dict[Seat, str] = {}
+        self.blank = BLANK * (len(self._start) + (FD_BYTES + PROOF_BYTES) * 4 // 3)
+        self._blank_bytes = self.blank.encode()
+
+    def of(self, seat: Seat) -> str:
+        """Return the session of a held connection; it holds as long as that does."""
+        return self._derive(seat).decode()
+
+    def fill(self, seat: Seat, data: bytes) -> bytes:
+        """Return shared bytes with a held connection's session where they are blank."""
+        return data.replace(self._blank_bytes, self._derive(seat))
+
+    def find(self, session: str) -> Seat | None:
+        """Return the seat that holds a session here."""
+        if "." not in session:
+            return self._own.get(session)
+        seat = self._seats.get(_descriptor(session.rpartition(".")[2]))
+        if seat is None or seat.framing is None or seat.framing.one_shot:
+            return None
+        return seat if compare_digest(self._derive(seat), session.encode()) else None
+
+    def name(self, seat: Seat, session: str) -> None:
+        """Let a poll have a session of its client's making; one that had it before loses it."""
+        before = self._own.pop(session, None)
+        if before is not None:
+            del self._names[before]
+        self._own[session], self._names[seat] = seat, session
+
+    def name_of(self, seat: Seat) -> str:
+        """Return the session that a poll's client made; empty without."""
+        return self._names.get(seat, "")
+
+    def sign(self, seat: Seat, answer: bytes) -> bytes:
+        """Return a poll's answer with its session where it is blank: first of all strings of its length."""
+        name = self._names.get(seat)
+        if name is None:
+            return answer
+        return answer.replace(b'"%b"' % (BLANK * len(name)).encode(), b'"%b"' % name.encode(), 1)
+
+    def forget(self, seat: Seat) -> None:
+        """A seat is held no longer."""
+        if self._names:
+            session = self._names.pop(seat, None)
+            if session is not None:
+                del self._own[session]
+
+    def _derive(self, seat: Seat) -> bytes:
+        """Prove descriptor and generation; only together they are never used again (S3)."""
+        fd = seat.fd
+        about = fd.to_bytes(FD_BYTES) + self._seats.generation(fd).to_bytes(8)
+        proof = self._proof.copy()
+        proof.update(about)
+        return self._start + b2a_base64(about[:FD_BYTES] + proof.digest(), newline=False).translate(_URL_SAFE)
+
+
+def _descriptor(text: str) -> int:
+    """Return the descriptor in the second part of a session; -1 if there is none."""
+    try:
+        return int.from_bytes(urlsafe_b64decode(text)[:FD_BYTES])
+    except (Error, ValueError):
+        return -1

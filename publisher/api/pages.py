@@ -1,0 +1,136 @@
+"""The pages that browsers get from the publisher, and the files they are made of. Nothing in them comes from elsewhere.
+
+A page finds the edges by `/demo/config.json`. The browser may speak with these and with nobody else: the content
+security policy of each page names them.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from common.service.http import json_answer
+
+STATIC = Path(__file__).parents[1] / "static"
+PAGES = {"/": "demo.html", "/chat": "chat.html", "/admin": "admin.html"}
+WITHOUT_EDGES = frozenset({"/admin"})  # pages that speak with the publisher only
+CONTENT_TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+PLAIN = "text/plain"
+OWN_ORIGIN = "/"  # an edge URL: the load balancer serves page and edges under one name
+LOOPBACK = "127.0.0.1"
+HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin"}
+_HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?")
+
+
+class File(NamedTuple):
+    """One file as it is served."""
+
+    body: bytes
+    content_type: str
+    etag: str
+
+
+class Pages:
+    """Serves the pages; `edge_urls` are where browsers find the edges, `publisher_url` where backends publish.
+
+    The second matters only where a load balancer serves the pages: it does not let anybody publish.
+    """
+
+    def __init__(self, edge_urls: Sequence[str], publisher_url: str) -> None:
+        self._edge_urls = edge_urls
+        self._publisher_url = publisher_url if OWN_ORIGIN in edge_urls else ""
+        self._files = {path.name: _read(path) for path in STATIC.iterdir() if path.is_file()}
+
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Route the pages, their files and their configuration."""
+        for path in PAGES:
+            router.add_get(path, self._page)
+        router.add_get("/static/{name}", self._static)
+        router.add_get("/demo/config.json", self._config)
+
+    async def _page(self, request: web.Request) -> web.Response:
+        edge_urls = () if request.path in WITHOUT_EDGES else self._edge_urls
+        policy = content_security_policy(edge_urls, request.host)
+        return _answer(request, self._files[PAGES[request.path]], HEADERS | {"Content-Security-Policy": policy})
+
+    async def _static(self, request: web.Request) -> web.Response:
+        file = self._files.get(request.match_info["name"])
+        if file is None:
+            raise web.HTTPNotFound
+        return _answer(request, file, HEADERS)
+
+    async def _config(self, request: web.Request) -> web.Response:
+        edges = browser_edges(self._edge_urls, request.host)
+        return json_answer({"edges": edges, "publisher": self._publisher_url}, headers=HEADERS)
+
+
+def browser_edges(edge_urls: Sequence[str], host: str) -> list[str]:
+    """Return where the browser of a page finds the edges; `host` is the page's Host header.
+
+    Where an edge is said to be on 127.0.0.1, that is the machine that the page came from, by whatever name.
+    """
+    name = _hostname(host)
+    return [url if url == OWN_ORIGIN else _renamed(url, name) for url in edge_urls]
+
+
+def content_security_policy(edge_urls: Sequence[str], host: str) -> str:
+    """Return the policy of a page: our own files and the edges, no inline script, no frame around it.
+
+    Edges are named as sources of scripts, too: JSONP is one. WebSocket has schemes of its own (CSP 3, section 6.7.2.8
+    lets `'self'` cover them; not every browser does).
+    """
+    edges = [url for url in browser_edges(edge_urls, host) if url != OWN_ORIGIN]
+    origins = [f"{urlsplit(url).scheme}://{urlsplit(url).netloc}" for url in edges]
+    sockets = ["ws" + origin.removeprefix("http") for origin in origins]
+    if OWN_ORIGIN in edge_urls and _HOST.fullmatch(host):
+        sockets += [f"ws://{host}", f"wss://{host}"]
+    return "; ".join(
+        (
+            "default-src 'none'",
+            " ".join(("script-src 'self'", *origins)),
+            "style-src 'self'",
+            "img-src 'self' data:",
+            " ".join(("connect-src 'self'", *origins, *sockets)),
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+def _read(path: Path) -> File:
+    body = path.read_bytes()
+    return File(body, CONTENT_TYPES.get(path.suffix, PLAIN), hashlib.sha256(body).hexdigest()[:16])
+
+
+def _answer(request: web.Request, file: File, headers: dict[str, str]) -> web.Response:
+    """Answer with a file, or say that the browser has it already (RFC 9110 section 13.1.2)."""
+    if any(tag.value in {file.etag, "*"} for tag in request.if_none_match or ()):
+        answer = web.Response(status=304, headers=headers)
+    else:
+        answer = web.Response(body=file.body, headers=headers, content_type=file.content_type, charset="utf-8")
+    answer.etag = file.etag
+    return answer
+
+
+def _hostname(host: str) -> str:
+    """Return the name in a Host header, without its port; a header that is none gives the loopback address."""
+    match = _HOST.fullmatch(host)
+    return match[1] if match else LOOPBACK
+
+
+def _renamed(url: str, name: str) -> str:
+    parts = urlsplit(url)
+    if parts.hostname != LOOPBACK:
+        return url
+    return parts._replace(netloc=parts.netloc.replace(LOOPBACK, name, 1)).geturl()

@@ -1,0 +1,142 @@
+"""Tails: an operator's page follows a channel's log.
+
+The log is read, not the pub/sub channel: one more subscriber there would count as an edge in every publisher's
+answer. So a tail shows what has a position; live-only messages it cannot show.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, cast
+
+import orjson
+from aiohttp import web
+from redis import RedisError
+from redis.asyncio import Redis
+
+from common.errors import BadRequestError, UnavailableError
+from common.names import Names
+from common.position import Position
+from publisher.api.body import query_of
+from publisher.request import parse_channel
+
+SHOWN_FIRST = 20  # messages that were there before
+BATCH = 100  # messages in one read
+BLOCK_MS = 500  # how long Redis waits for a message: well below what a command may take
+PAUSE = 0.1  # seconds between two reads: no page shows more than a thousand messages a second
+MOST_CHARACTERS = 2000  # of a content
+MOST_TAILS = 32
+QUIET = 15.0  # seconds after which a silent tail writes something, to learn whether its page is there
+STUCK = 10.0  # seconds that a page may take no bytes
+TROUBLE = "redis does not answer; trying again"
+RESTARTED = "the log has begun anew"
+
+Entry = dict[str, Any]
+
+
+class Tails:
+    """Answers `GET /admin/tail?id=` with Server-Sent Events, as long as the page is there."""
+
+    def __init__(self, redis: Redis, names: Names, *, keeps_history: bool) -> None:
+        self.open = 0
+        self._redis = redis
+        self._names = names
+        self._keeps_history = keeps_history
+        self._is_stopping = False
+
+    async def on_request(self, request: web.Request) -> web.StreamResponse:
+        """Follow one channel until its page goes, or this publisher."""
+        channel = parse_channel(query_of(request))
+        if not self._keeps_history:
+            raise BadRequestError("nothing is kept here (COMET_HISTORY_SIZE=0); listen at an edge instead")
+        if self.open >= MOST_TAILS:
+            raise UnavailableError(f"{MOST_TAILS} pages follow channels already; close one", retry_after=10)
+        self.open += 1
+        try:
+            return await self._follow(request, self._names.log(channel))
+        finally:
+            self.open -= 1
+
+    def stop(self) -> None:
+        """Let every tail end."""
+        self._is_stopping = True
+
+    async def _follow(self, request: web.Request, key: str) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+        response.content_type = "text/event-stream"
+        await response.prepare(request)
+        loop = asyncio.get_running_loop()
+        written = loop.time()
+        try:
+            async for entries in self._entries(key):
+                if self._is_stopping or request.transport is None or request.transport.is_closing():
+                    break
+                if entries or loop.time() - written > QUIET:
+                    async with asyncio.timeout(STUCK):
+                        await response.write(b"".join(map(_event, entries)) or b":\n\n")
+                    written = loop.time()
+        except (ConnectionError, TimeoutError):
+            pass  # the page has gone, or takes nothing any more
+        return response
+
+    async def _entries(self, key: str) -> AsyncIterator[list[Entry]]:
+        """Yield what is new again and again, often nothing."""
+        at: Position | None = None
+        while True:
+            try:
+                entries, at = await self._read(key, at)
+            except (RedisError, OSError):
+                await asyncio.sleep(1)
+                entries = [{"note": TROUBLE}]
+            yield entries
+            await asyncio.sleep(PAUSE)
+
+    async def _read(self, key: str, at: Position | None) -> tuple[list[Entry], Position]:
+        """Return the entries after a position, and the position after them; without one, the last that are kept."""
+        if at is None:
+            newest = await self._newest(key, SHOWN_FIRST)
+            return _shown(newest, None), _last(newest, Position(0, 0))
+        answer = cast(list[Any], await self._redis.xread({key: str(at)}, count=BATCH, block=BLOCK_MS))
+        found = answer[0][1] if answer else []
+        if not found and _last(await self._newest(key, 1), at) < at:
+            return [{"note": RESTARTED}], Position(0, 0)
+        return _shown(found, at), _last(found, at)
+
+    async def _newest(self, key: str, count: int) -> list[Any]:
+        return list(reversed(cast(list[Any], await self._redis.xrevrange(key, count=count))))
+
+
+def _last(found: Sequence[Any], otherwise: Position) -> Position:
+    return _position(found[-1][0]) if found else otherwise
+
+
+def _position(entry_id: bytes) -> Position:
+    offset, _, tag = entry_id.partition(b"-")
+    return Position(int(offset), int(tag))
+
+
+def _shown(found: Sequence[Any], at: Position | None) -> list[Entry]:
+    """Return entries as the page shows them, with a note where the log no longer holds what came between."""
+    entries: list[Entry] = []
+    for entry_id, fields in found:
+        position = _position(entry_id)
+        if at is not None and at.offset and position.offset > at.offset + 1:
+            entries.append({"note": f"{position.offset - at.offset - 1} messages were gone before they could be read"})
+        entries.append(_entry(position, fields))
+        at = position
+    return entries
+
+
+def _entry(position: Position, fields: dict[bytes, bytes]) -> Entry:
+    """Return one message; its tag is the microsecond at which Redis took it."""
+    payload = fields.get(b"d", b"")
+    return {
+        "seq": str(position),
+        "at": position.tag / 1e6,
+        "event": fields.get(b"e", b"").decode(errors="replace"),
+        "content": payload.decode(errors="replace")[:MOST_CHARACTERS],
+        "size": len(payload),
+    }
+
+
+def _event(entry: Entry) -> bytes:
+    return b"data: %b\n\n" % orjson.dumps(entry)

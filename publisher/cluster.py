@@ -1,0 +1,72 @@
+"""The fleet: all edges as the publisher sees them, asked all at once; their replies are summed."""
+
+from collections.abc import Mapping
+
+from redis import RedisError
+
+from common.errors import UnavailableError
+from common.redis.registry import Announcements
+from common.rpc.client import Peers, Replies
+from common.rpc.messages import Reply
+
+
+class Fleet:
+    """Asks every edge. Each answer has JSON values; `silent` in it is how many edges did not reply in time."""
+
+    def __init__(self, peers: Peers, announcements: Announcements) -> None:
+        self._peers = peers
+        self._announcements = announcements
+
+    async def announced(self) -> dict[str, object]:
+        """Return what every edge announced lately, without asking them; raises `UnavailableError`."""
+        try:
+            return {"edges": await self._announcements.read()}
+        except (RedisError, OSError):
+            raise UnavailableError("redis does not say which edges there are; try again") from None
+
+    async def about_channel(self, channel: str) -> dict[str, object]:
+        """Return how many subscribers a channel has, in all and on each edge; raises `RequestError`."""
+        replies = await self._peers.ask(None, "info", {"id": channel})
+        return {"id": channel, **_sum(replies, "subscribers")}
+
+    async def about_edges(self) -> dict[str, object]:
+        """Return what every edge tells of itself, and their connections in all; raises `RequestError`."""
+        replies = await self._peers.ask(None, "info")
+        edges = sorted((reply.fields for reply in _good(replies)), key=lambda fields: str(fields.get("id")))
+        return {"connections": sum(map(_connections, edges)), "edges": edges, **_missing(replies)}
+
+    async def close(self, channel: str) -> dict[str, object]:
+        """End a channel's connections on all edges and return how many there were; raises `RequestError`."""
+        replies = await self._peers.ask(None, "close", {"id": channel})
+        return {"id": channel, **_sum(replies, "closed")}
+
+    async def broadcast(self, content: str, event: str) -> dict[str, object]:
+        """Send a message to every subscriber and return how many there were; raises `RequestError`."""
+        replies = await self._peers.ask(None, "broadcast", {"content": content, "event": event})
+        return _sum(replies, "subscribers")
+
+
+def _good(replies: Replies) -> list[Reply]:
+    return [reply for reply in replies.replies if reply.error is None]
+
+
+def _sum(replies: Replies, field: str) -> dict[str, object]:
+    """Return the sum of a field, its value on each edge that has any, and what is missing from the sum."""
+    counts = {reply.edge: _count(reply.fields, field) for reply in _good(replies)}
+    return {field: sum(counts.values()), "edges": counts, **_missing(replies)}
+
+
+def _missing(replies: Replies) -> dict[str, object]:
+    """Return who did not reply, and what went wrong on those who could not do it."""
+    errors = {reply.edge: reply.error.sentence for reply in replies.replies if reply.error is not None}
+    return {"silent": replies.silent} | ({"errors": errors} if errors else {})
+
+
+def _count(fields: Mapping[str, object], field: str) -> int:
+    value = fields.get(field)
+    return value if isinstance(value, int) else 0
+
+
+def _connections(edge: Mapping[str, object]) -> int:
+    held = edge.get("connections")
+    return sum(each for each in held.values() if isinstance(each, int)) if isinstance(held, dict) else 0

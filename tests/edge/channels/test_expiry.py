@@ -1,0 +1,126 @@
+"""A message's own `ttl` on a real Valkey, by clocks that are right and by clocks that are wrong."""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from common.message import Message
+from common.names import Names
+from common.redis.client import connect
+from common.scripts.calls import Scripts
+from common.settings import load_settings
+from edge.app import Edge
+from edge.channels import attach as entrance
+from tests.edge.real import running, subscribers
+
+NOW = 1_795_540_228.0  # seconds
+HOUR = 3600.0
+
+
+class Clock:
+    """The wall clock of the edges, as far as they look at it for an expiry."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def time(self) -> float:
+        """Tell the time."""
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Return the clock that the edges of this test go by."""
+    clock = Clock()
+    monkeypatch.setattr(entrance, "time", clock)
+    return clock
+
+
+@pytest.fixture
+async def edges(valkey_url: str, prefix: str, clock: Clock) -> AsyncIterator[list[Edge]]:
+    """Yield two edges."""
+    async with running(valkey_url, prefix) as edges:
+        yield edges
+
+
+@pytest.fixture
+async def publish(valkey_url: str, prefix: str) -> AsyncIterator[Callable[..., Any]]:
+    """Yield a function that publishes a message which expires so many seconds after NOW, or never."""
+    async with connect(valkey_url) as redis:
+        scripts = Scripts(redis, Names(prefix), load_settings())
+
+        async def one(content: str, expires_after: float | None = None) -> str:
+            expires = 0 if expires_after is None else round((NOW + expires_after) * 1000)
+            published = await scripts.publish("room", Message(content.encode(), expires=expires))
+            return str(published.position)
+
+        yield one
+
+
+async def polled(edge: Edge, query: str) -> tuple[str, list[str]]:
+    """Poll once without waiting; return the position, and the contents or `reset`."""
+    async with subscribers() as subscribe:
+        poller = await subscribe(edge, f"id=room&transport=poll&timeout=0&{query}", 0, "Connection: close\r\n")
+        _, _, body = (await poller.rest()).partition(b"\r\n\r\n")
+    batch = json.loads(body)
+    return batch["seq"], [item.get("content", item["type"]) for item in batch["messages"]]
+
+
+async def test_what_has_expired_is_replayed_neither_from_the_ring_nor_from_the_log(
+    edges: list[Edge], publish: Callable[..., Any], clock: Clock
+) -> None:
+    """Live subscribers have it; who comes back later is given the others, and stands where everybody stands."""
+    async with subscribers() as subscribe:
+        with_ring, without = edges
+        live = await subscribe(with_ring, "id=room")
+        start = await publish("one")
+        await publish("two", 60)
+        last = await publish("three")
+        assert [(await live.object())["content"] for _ in range(3)] == ["one", "two", "three"]
+        for edge in (with_ring, without):
+            assert await polled(edge, f"since={start}") == (last, ["two", "three"])
+        clock.now = NOW + 61
+        for edge in (with_ring, without):
+            assert await polled(edge, f"since={start}") == (last, ["three"])
+            assert await polled(edge, "since=0") == (last, ["one", "three"])
+            assert await polled(edge, "history=2") == (last, ["three"])
+            assert await polled(edge, "history=3") == (last, ["one", "three"])
+
+
+@pytest.mark.parametrize(("after", "replayed"), [(59.999, True), (60.0, False), (60.001, False)])
+async def test_a_message_lives_to_the_millisecond(
+    edges: list[Edge], publish: Callable[..., Any], clock: Clock, after: float, replayed: bool
+) -> None:
+    """At its last moment it is over."""
+    last = await publish("one", 60)
+    clock.now = NOW + after
+    assert await polled(edges[0], "since=0") == (last, ["one"] if replayed else [])
+
+
+async def test_everything_that_has_expired_is_nothing_new(
+    edges: list[Edge], publish: Callable[..., Any], clock: Clock
+) -> None:
+    """Nothing is replayed and nobody is reset: the position shows that the client has it all."""
+    start = await publish("one")
+    last = [await publish(f"short {number}", 1) for number in range(5)][-1]
+    clock.now = NOW + 2
+    assert await polled(edges[0], f"since={start}") == (last, [])
+    assert await polled(edges[1], f"since={last}") == (last, [])
+
+
+@pytest.mark.parametrize(("ahead", "contents"), [(HOUR, ["forever"]), (-HOUR, ["a minute", "forever"])])
+async def test_an_edge_with_a_wrong_clock_resets_nobody(
+    edges: list[Edge], publish: Callable[..., Any], clock: Clock, ahead: float, contents: list[str]
+) -> None:
+    """An hour ahead it gives less, an hour behind it gives more; live messages and positions are as ever."""
+    clock.now = NOW + ahead
+    start = await publish("first")
+    async with subscribers() as subscribe:
+        live = await subscribe(edges[0], f"id=room&since={start}")
+        await publish("a minute", 60)
+        last = await publish("forever")
+        assert [(await live.object())["content"] for _ in range(2)] == ["a minute", "forever"]
+        for edge in edges:
+            assert await polled(edge, f"since={start}") == (last, contents)

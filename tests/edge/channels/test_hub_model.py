@@ -1,0 +1,292 @@
+"""The hub and its recovery against a Redis that loses, repeats, forgets and goes back in time (I1-I9)."""
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from edge.channel_log import State
+from tests.edge.world import EVENTS, POLL, STREAM, Client, Edge, PlainFraming, Redis
+
+CHANNELS = ("a", "b")
+
+
+@pytest.fixture(autouse=True)
+def _short_ring(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep so little in the edge's memory that subscribers often need the log."""
+    monkeypatch.setattr("edge.channel_log.RING_MESSAGES", 2)
+
+
+@pytest.fixture(autouse=True)
+def _thin_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write to one seat per turn, so that everything can happen in the middle of a broadcast."""
+    monkeypatch.setattr("edge.engine.fanout.SLICE", 0)
+    monkeypatch.setattr("edge.engine.fanout.STEP", 1)
+
+
+@pytest.fixture(autouse=True)
+def _plain_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event source whose channels change gets another framing: here the same."""
+    monkeypatch.setattr("edge.subscribers.changes.framing_for", lambda transport, variant: EVENTS)
+
+
+INTERESTS = (("a",), ("b",), ("a", "b"))
+FRAMINGS = (STREAM, EVENTS, POLL)
+
+
+class World:
+    """Two edges, one Redis, and clients that wander between the edges."""
+
+    def __init__(self, history: int = 20) -> None:
+        self.redis = Redis(history)
+        self.edges = [Edge(self.redis), Edge(self.redis)]
+        self.clients: list[Client] = []
+        self.kept = self.redis.snapshot()
+        self.published = 0
+        for edge in self.edges:
+            edge.connect()
+
+    def publish(self, name: str, times: int = 1) -> None:
+        for _ in range(times):
+            self.published += 1
+            self.redis.publish(name, b"%d" % self.published)
+
+    def arrive(self, edge: int, channels: tuple[str, ...], framing: PlainFraming) -> None:
+        client = Client(self.redis, channels, framing)
+        self.clients.append(client)
+        self.edges[edge].attach(client)
+
+    def move(self, client: int, edge: int) -> None:
+        """Let a client come back, here or on the other edge, from the position it has."""
+        one = self.clients[client % len(self.clients)] if self.clients else None
+        if one is not None:
+            if one.edge is not None:
+                one.edge.detach(one)
+            self.edges[edge].attach(one)
+
+    def leave(self, client: int) -> None:
+        one = self.clients[client % len(self.clients)] if self.clients else None
+        if one is not None and one.edge is not None:
+            one.edge.detach(one)
+
+    def poll_again(self, client: int) -> None:
+        """Let a client whose poll was answered ask for more, on the same connection."""
+        one = self.clients[client % len(self.clients)] if self.clients else None
+        seat, edge = (one.seat, one.edge) if one is not None and one.polls else (None, None)
+        if one and edge and seat and seat.framing is None and seat.opening is None:
+            edge.attach(one)
+
+    def change(self, client: int, op: str, name: str, *, from_where_it_left: bool) -> None:
+        """Let a client change its channels where it sits."""
+        one = self.clients[client % len(self.clients)] if self.clients else None
+        if one is not None and one.edge is not None:
+            one.edge.change(one, op, name, from_where_it_left=from_where_it_left)
+
+    def time_out(self, client: int) -> None:
+        one = self.clients[client % len(self.clients)] if self.clients else None
+        if one is not None and one.edge is not None:
+            one.edge.time_out(one)
+
+    def settle(self) -> None:
+        """Let everything that is under way arrive, with the network whole again."""
+        for edge in self.edges:
+            edge.connect()
+        for _ in range(30):
+            for edge in self.edges:
+                edge.deliver(10_000)
+                for _ in range(30):
+                    edge.pass_turn()
+                edge.execute_reads()
+                edge.answer_reads()
+                edge.audit()
+            for index in range(len(self.clients)):
+                self.poll_again(index)
+
+    def check_nobody_is_behind(self) -> None:
+        """Every connected client stands at the top of the log: it was given all, or told of a reset (I5)."""
+        for client in self.clients:
+            if client.edge is not None:
+                assert client.is_whole
+                assert not client.asked
+                for name in client.channels:
+                    assert client.at[name] == self.redis.top(name)
+
+    def check_subscriptions(self) -> None:
+        """An edge is subscribed to exactly the channels it has (I9)."""
+        for edge in self.edges:
+            if edge.wire is not None:
+                subscribed = {name for name, wires in self.redis.subscribers.items() if edge.wire in wires}
+                assert subscribed == set(edge.hub.channels)
+
+
+class HubMachine(RuleBasedStateMachine):
+    """Hypothesis looks for the shortest story in which somebody is left with a hole."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.world = World()
+
+    @rule(name=st.sampled_from(CHANNELS), times=st.integers(1, 4))
+    def publish(self, name: str, times: int) -> None:
+        self.world.publish(name, times)
+
+    @rule(name=st.sampled_from(CHANNELS))
+    def publish_more_than_is_kept(self, name: str) -> None:
+        self.world.publish(name, 30)
+
+    @rule(edge=st.integers(0, 1), channels=st.sampled_from(INTERESTS), framing=st.sampled_from(FRAMINGS))
+    def arrive(self, edge: int, channels: tuple[str, ...], framing: PlainFraming) -> None:
+        self.world.arrive(edge, channels, framing)
+
+    @rule(
+        client=st.integers(0, 9),
+        op=st.sampled_from(["sub", "unsub"]),
+        name=st.sampled_from(CHANNELS),
+        from_where_it_left=st.booleans(),
+    )
+    def change(self, client: int, op: str, name: str, from_where_it_left: bool) -> None:
+        self.world.change(client, op, name, from_where_it_left=from_where_it_left)
+
+    @rule(edge=st.integers(0, 1))
+    def pass_time(self, edge: int) -> None:
+        self.world.edges[edge].pass_time()
+
+    @rule(client=st.integers(0, 9), edge=st.integers(0, 1))
+    def move(self, client: int, edge: int) -> None:
+        self.world.move(client, edge)
+
+    @rule(client=st.integers(0, 9))
+    def leave(self, client: int) -> None:
+        self.world.leave(client)
+
+    @rule(edge=st.integers(0, 1), most=st.integers(1, 6), fault=st.sampled_from(["", "", "", "lose", "repeat"]))
+    def deliver(self, edge: int, most: int, fault: str) -> None:
+        self.world.edges[edge].deliver(most, lose=fault == "lose", repeat=fault == "repeat")
+
+    @rule(edge=st.integers(0, 1))
+    def execute_reads(self, edge: int) -> None:
+        self.world.edges[edge].execute_reads()
+
+    @rule(edge=st.integers(0, 1))
+    def answer_reads(self, edge: int) -> None:
+        self.world.edges[edge].answer_reads()
+
+    @rule(edge=st.integers(0, 1))
+    def disconnect(self, edge: int) -> None:
+        self.world.edges[edge].disconnect()
+
+    @rule(edge=st.integers(0, 1))
+    def connect(self, edge: int) -> None:
+        self.world.edges[edge].connect()
+
+    @rule(edge=st.integers(0, 1), name=st.sampled_from(CHANNELS), attempt=st.integers(0, 3))
+    def acknowledge_an_old_attempt(self, edge: int, name: str, attempt: int) -> None:
+        hub = self.world.edges[edge].hub
+        channel = hub.channels.get(name)
+        if channel is not None and channel.attempt != attempt:
+            hub.on_subscribed(b"comet:" + name.encode(), attempt)
+
+    @rule()
+    def wipe(self) -> None:
+        self.world.redis.wipe()
+
+    @rule()
+    def keep_a_snapshot(self) -> None:
+        self.world.kept = self.world.redis.snapshot()
+
+    @rule()
+    def restore_the_snapshot(self) -> None:
+        self.world.redis.restore(self.world.kept)
+
+    @rule(edge=st.integers(0, 1))
+    def pass_turn(self, edge: int) -> None:
+        self.world.edges[edge].pass_turn()
+
+    @rule(client=st.integers(0, 9))
+    def poll_again(self, client: int) -> None:
+        self.world.poll_again(client)
+
+    @rule(client=st.integers(0, 9))
+    def time_out(self, client: int) -> None:
+        self.world.time_out(client)
+
+    @rule(edge=st.integers(0, 1))
+    def audit(self, edge: int) -> None:
+        self.world.edges[edge].audit()
+
+    @invariant()
+    def live_channels_hold_nothing_back(self) -> None:
+        for edge in self.world.edges if hasattr(self, "world") else ():
+            for channel in edge.hub.channels.values():
+                assert channel.state is not State.LIVE or not channel.held
+
+    def teardown(self) -> None:
+        if hasattr(self, "world"):
+            self.world.settle()
+            self.world.check_nobody_is_behind()
+            self.world.check_subscriptions()
+
+
+HubMachine.TestCase.settings = settings(
+    max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+)
+TestHubMachine = HubMachine.TestCase
+
+
+def step(world: World, chance: random.Random, *, disasters: bool) -> None:
+    """Do one random thing; faults are rare, so that the stories between them are long."""
+    edge, name, rare = chance.randrange(2), chance.choice(CHANNELS), 1 if disasters else 0
+    one: Any = world.edges[edge]
+    newcomers = 0.5 if len(world.clients) < 12 else 0
+    doings: list[tuple[float, Any]] = [
+        (6, lambda: world.publish(name, chance.randint(1, 3))),
+        (newcomers, lambda: world.arrive(edge, chance.choice(INTERESTS), chance.choice(FRAMINGS))),
+        (3, lambda: world.move(chance.randrange(12), edge)),
+        (1, lambda: world.leave(chance.randrange(12))),
+        (3, lambda: world.change(chance.randrange(12), "sub", name, from_where_it_left=chance.random() < 0.5)),
+        (2, lambda: world.change(chance.randrange(12), "unsub", name, from_where_it_left=False)),
+        (0.1, one.pass_time),
+        (8, lambda: one.deliver(chance.randint(1, 8))),
+        (0.5, lambda: one.deliver(1, lose=True)),
+        (0.5, lambda: one.deliver(2, repeat=True)),
+        (4, one.execute_reads),
+        (4, one.answer_reads),
+        (0.3, one.disconnect),
+        (1, one.connect),
+        (0.5, one.audit),
+        (8, one.pass_turn),
+        (4, lambda: world.poll_again(chance.randrange(12))),
+        (0.5, lambda: world.time_out(chance.randrange(12))),
+        (0.2 * rare, lambda: world.publish(name, 30)),
+        (0.05 * rare, world.redis.wipe),
+        (0.2 * rare, lambda: setattr(world, "kept", world.redis.snapshot())),
+        (0.1 * rare, lambda: world.redis.restore(world.kept)),
+    ]
+    weights, actions = zip(*doings, strict=True)
+    chance.choices(actions, weights)[0]()
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_long_random_stories_leave_no_silent_hole(seed: int) -> None:
+    """Four hundred random steps with faults: every client is whole, or was told of a reset."""
+    chance, world = random.Random(seed), World()
+    for _ in range(400):
+        step(world, chance, disasters=True)
+    world.settle()
+    world.check_nobody_is_behind()
+    world.check_subscriptions()
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_nobody_is_reset_while_the_log_is_whole(seed: int) -> None:
+    """Lost, late and repeated frames, reconnects and changes of edge: as long as the log holds all, nobody notices."""
+    chance, world = random.Random(seed), World(history=10_000)
+    for _ in range(400):
+        step(world, chance, disasters=False)
+    world.settle()
+    world.check_nobody_is_behind()
+
+    assert [client.resets for client in world.clients] == [0] * len(world.clients)

@@ -1,0 +1,354 @@
+"""Bringing a position up to date from the log and the ring, and reading the log in batches."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis import RedisError, ResponseError
+from redis.exceptions import NoPermissionError
+
+from common.message import Message
+from common.position import START, Position
+from common.scripts.calls import Reading, Synced, Wanted
+from edge.channel_log import Channel
+from edge.channels import sync as recovery
+from edge.channels.sync import AT_ONCE, BATCH, Gap, Synchronizer, Wish, catch_up
+from tests.edge.building import PATIENCE, at, channel_at, log
+
+
+@pytest.mark.parametrize(
+    ("since", "synced", "channel", "messages"),
+    [
+        # The log was read at the very place where the channel stands.
+        (at(5), Synced(at(5), []), channel_at(5), []),
+        (at(2), Synced(at(5), log(3, 5)), channel_at(5), log(3, 5)),
+        (at(2), Synced(at(5), log(3, 5)), channel_at(5, ring=1), log(3, 5)),
+        # The log is ahead: pub/sub will bring the rest.
+        (at(2), Synced(at(7), log(3, 7)), channel_at(5, ring=1), log(3, 5)),
+        (at(5), Synced(at(7), log(6, 7)), channel_at(5), []),
+        (START, Synced(at(7), log(4, 7)), channel_at(5), log(4, 5)),
+        (START, Synced(at(7), log(6, 7)), channel_at(5), []),
+        # The log is behind: the channel went on while it was read, and its ring has the rest.
+        (at(2), Synced(at(4), log(3, 4)), channel_at(6, ring=2), log(3, 6)),
+        (at(4), Synced(at(4), []), channel_at(6, ring=2), log(5, 6)),
+        (START, Synced(at(4), log(1, 4)), channel_at(6, ring=4), log(1, 6)),
+        (START, Synced(at(0), []), channel_at(2, ring=2), log(1, 2)),
+        # … but it went on further than the ring reaches.
+        (at(2), Synced(at(3), log(3, 3)), channel_at(6, ring=2), Gap.APART),
+        (START, Synced(at(3), log(1, 3)), channel_at(6, ring=2), Gap.APART),
+        # The log was trimmed after the position.
+        (at(2), Synced(at(5), log(4, 5)), channel_at(5), Gap.UNPROVEN),
+        (at(2), Synced(at(5), []), channel_at(5), Gap.UNPROVEN),
+        (START, Synced(at(5), []), channel_at(5), []),
+        (START, Synced(at(5), log(4, 5)), channel_at(5), log(4, 5)),
+        # The position was never ours, or comes from a log that was lost.
+        (Position(5, 999), Synced(at(5), []), channel_at(5), Gap.UNPROVEN),
+        (Position(2, 999), Synced(at(5), log(3, 5)), channel_at(5), Gap.UNPROVEN),
+        (at(9), Synced(at(5), []), channel_at(5), Gap.UNPROVEN),
+    ],
+)
+def test_a_position_is_brought_up_to_date(
+    since: Position, synced: Synced, channel: Channel, messages: list[Message] | Gap
+) -> None:
+    """The log proves the way from the position, the ring what the log lacks; what it has more is left to pub/sub."""
+    assert catch_up(since, synced, channel) == messages
+
+
+def test_a_channel_on_another_branch_is_no_continuation() -> None:
+    """When the log runs past the channel by another chain, the two do not fit together."""
+    channel = channel_at(5)
+    channel.restart(Position(5, 999))
+    assert catch_up(at(2), Synced(at(7), log(3, 7)), channel) is Gap.UNPROVEN
+
+
+def test_a_client_ahead_of_a_slow_edge_is_not_reset() -> None:
+    """A position that the log proves is good, also when this edge's pub/sub has not come so far yet (I7)."""
+    assert catch_up(at(7), Synced(at(8), log(8, 8)), channel_at(5)) is Gap.APART
+
+
+@given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 12), st.integers(0, 6), st.integers(0, 12))
+def test_a_catch_up_is_exact_or_a_gap(since: int, read: int, last: int, ring: int, trimmed: int) -> None:
+    """Wherever client, log and channel stand, the answer is exactly what lies between client and channel, or a gap."""
+    kept = [message for message in log(1, read) if message.offset > max(since, trimmed)]
+    channel = channel_at(last, ring=min(ring, last))
+    answer = catch_up(at(since), Synced(at(read), kept), channel)
+    if not isinstance(answer, Gap):
+        assert answer == log(since + 1, last)
+    if since <= read <= last and trimmed <= since and ring >= last - read:
+        assert answer == log(since + 1, last)
+
+
+BROKEN = ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
+
+
+class Redis:
+    """A sync that waits until the test lets it go on; each call can be answered or failed."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+        self._results: list[asyncio.Future[list[Reading]]] = []
+
+    async def sync(self, wanted: Sequence[Wanted]) -> list[Reading]:
+        """Note the call and wait."""
+        self.calls.append(
+            [wish.channel if wish.offset is None else f"{wish.channel} after {wish.offset}" for wish in wanted]
+        )
+        self._results.append(asyncio.get_running_loop().create_future())
+        return await self._results[-1]
+
+    async def called(self, times: int) -> None:
+        """Wait for the n-th call."""
+        async with asyncio.timeout(PATIENCE):
+            while len(self.calls) < times:  # noqa: ASYNC110  # a look at a list: there is no event to wait for
+                await asyncio.sleep(0)
+
+    async def answer(self, call: int = -1) -> None:
+        """Answer a call, the last unless told: every log stands at offset 5, but one called `broken` cannot be read."""
+        readings = [BROKEN if name.startswith("broken") else Synced(at(5), []) for name in self.calls[call]]
+        self._results[call].set_result(readings)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def fail(self, error: Exception, call: int = -1) -> None:
+        """Fail a call, the last unless told."""
+        self._results[call].set_exception(error)
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+def redis() -> Redis:
+    """Return a Redis that waits."""
+    return Redis()
+
+
+@pytest.fixture
+def answered() -> list[str]:
+    """Return a list for the names of wishes that were answered."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a failed read be retried at once."""
+    monkeypatch.setattr(recovery, "RETRY_PAUSE", 0)
+
+
+def wish(name: str, answered: list[str], offset: int | None = None) -> Wish:
+    """Return a wish that notes its answer."""
+    return Wish(Wanted(name, offset), lambda synced: answered.append(f"{name} at {synced.top}"))
+
+
+async def test_the_wishes_of_one_turn_are_one_read(redis: Redis, answered: list[str]) -> None:
+    """What is asked for together goes out together and is answered in order."""
+    synchronizer = Synchronizer(redis.sync)
+    synchronizer.ask(wish("a", answered))
+    synchronizer.ask(wish("b", answered, 3))
+    await redis.called(1)
+    await redis.answer()
+    assert redis.calls == [["a", "b after 3"]]
+    assert answered == ["a at 5-105", "b at 5-105"]
+
+
+async def test_wishes_during_a_read_wait_for_the_next(redis: Redis, answered: list[str]) -> None:
+    """One read is under way at a time; the next takes everything that came meanwhile."""
+    synchronizer = Synchronizer(redis.sync)
+    synchronizer.ask(wish("a", answered))
+    await redis.called(1)
+    synchronizer.ask(wish("b", answered))
+    synchronizer.ask(wish("c", answered))
+    await redis.answer()
+    await redis.called(2)
+    await redis.answer()
+    assert redis.calls == [["a"], ["b", "c"]]
+    assert len(answered) == 3
+
+
+async def test_a_batch_is_bounded(redis: Redis, answered: list[str]) -> None:
+    """Thousands of wishes do not hold Redis up with one script call, nor with many at the same time."""
+    synchronizer = Synchronizer(redis.sync)
+    for number in range((AT_ONCE + 1) * BATCH + 1):
+        synchronizer.ask(wish(str(number), answered))
+    await redis.called(AT_ONCE)
+    assert [len(call) for call in redis.calls] == [BATCH] * AT_ONCE
+    await redis.answer(0)
+    await redis.answer(1)
+    assert [len(call) for call in redis.calls[AT_ONCE:]] == [BATCH, 1]
+    for call in range(2, AT_ONCE + 2):
+        await redis.answer(call)
+    assert len(answered) == (AT_ONCE + 1) * BATCH + 1
+
+
+async def test_a_batch_that_failed_is_read_before_those_that_came_later(redis: Redis, answered: list[str]) -> None:
+    """While one batch fails another is answered; the failed one is not lost."""
+    synchronizer = Synchronizer(redis.sync)
+    for number in range(BATCH + 1):
+        synchronizer.ask(wish(str(number), answered))
+    await redis.called(2)
+    await redis.fail(RedisError("LOADING"), call=0)
+    await redis.called(3)
+    synchronizer.ask(wish("late", answered))
+    await redis.answer(1)
+    await redis.answer(2)
+    await redis.called(4)
+    await redis.answer(3)
+    assert redis.calls[2] == redis.calls[0]
+    assert redis.calls[3] == ["late"]
+    assert len(answered) == BATCH + 2
+
+
+async def test_a_wish_of_an_answer_is_read_too(redis: Redis, answered: list[str]) -> None:
+    """Whoever is answered may ask again at once."""
+    synchronizer = Synchronizer(redis.sync)
+    synchronizer.ask(Wish(Wanted("a"), lambda synced: synchronizer.ask(wish("again", answered))))
+    await redis.called(1)
+    await redis.answer()
+    await redis.called(2)
+    await redis.answer()
+    assert answered == ["again at 5-105"]
+
+
+@pytest.mark.parametrize("error", [RedisError("LOADING"), OSError("connection refused"), TimeoutError()])
+async def test_a_failed_read_is_repeated(redis: Redis, answered: list[str], error: Exception) -> None:
+    """When Redis fails nothing is lost: the same wishes go out again, before those that came later."""
+    synchronizer = Synchronizer(redis.sync)
+    synchronizer.ask(wish("a", answered))
+    await redis.called(1)
+    synchronizer.ask(wish("b", answered))
+    await redis.fail(error)
+    await redis.called(2)
+    await redis.answer()
+    assert redis.calls == [["a"], ["a", "b"]]
+    assert answered == ["a at 5-105", "b at 5-105"]
+
+
+async def test_what_is_forgotten_is_not_read(redis: Redis, answered: list[str]) -> None:
+    """After the connection was lost nobody asks for what was queued on it; later wishes are served as ever."""
+    synchronizer = Synchronizer(redis.sync)
+    synchronizer.ask(wish("old", answered))
+    synchronizer.forget()
+    synchronizer.ask(wish("new", answered))
+    await redis.called(1)
+    await redis.answer()
+    assert redis.calls == [["new"]]
+
+
+async def test_what_is_forgotten_during_a_read_is_not_repeated(redis: Redis, answered: list[str]) -> None:
+    """A read that fails after its wishes were forgotten is not tried again."""
+    synchronizer = Synchronizer(redis.sync)
+    synchronizer.ask(wish("old", answered))
+    await redis.called(1)
+    synchronizer.forget()
+    synchronizer.ask(wish("new", answered))
+    await redis.fail(RedisError("connection lost"))
+    await redis.called(2)
+    await redis.answer()
+    assert redis.calls == [["old"], ["new"]]
+    assert answered == ["new at 5-105"]
+
+
+async def test_a_channel_that_cannot_be_read_keeps_no_other_waiting(redis: Redis, answered: list[str]) -> None:
+    """The others of its batch are answered at once; it is asked for again by itself."""
+    synchronizer = Synchronizer(redis.sync)
+    for name in ("a", "broken", "b"):
+        synchronizer.ask(wish(name, answered))
+    await redis.called(1)
+    await redis.answer()
+    assert answered == ["a at 5-105", "b at 5-105"]
+    await redis.called(2)
+    synchronizer.ask(wish("c", answered))
+    await redis.answer()
+    await redis.called(3)
+    await redis.answer()
+    assert redis.calls[:2] == [["a", "broken", "b"], ["broken"]]
+    assert answered == ["a at 5-105", "b at 5-105", "c at 5-105"]
+
+
+async def test_a_wish_that_cannot_be_answered_harms_no_other(redis: Redis, answered: list[str]) -> None:
+    """Whatever is raised while one is answered, the others of its batch are answered; it comes again itself."""
+    failures = iter([KeyError("d"), ValueError("1.5")])
+
+    def done(synced: Synced) -> None:
+        for failure in failures:
+            raise failure
+        answered.append("at last")
+
+    synchronizer = Synchronizer(redis.sync)
+    synchronizer.ask(Wish(Wanted("a"), done))
+    synchronizer.ask(wish("b", answered))
+    for call in range(1, 4):
+        await redis.called(call)
+        await redis.answer()
+    assert redis.calls == [["a", "b"], ["a"], ["a"]]
+    assert answered == ["b at 5-105", "at last"]
+
+
+async def test_a_broken_channel_that_nobody_waits_for_is_given_up(redis: Redis, answered: list[str]) -> None:
+    """Once its channel or its subscribers are gone, no read is repeated for them."""
+    waiting = [True]
+    synchronizer = Synchronizer(redis.sync)
+    synchronizer.ask(Wish(Wanted("broken"), lambda synced: None, lambda: bool(waiting)))
+    await redis.called(1)
+    waiting.clear()
+    await redis.answer()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    synchronizer.ask(wish("a", answered))
+    await redis.called(2)
+    assert redis.calls == [["broken"], ["a"]]
+
+
+async def test_a_channel_that_cannot_be_read_is_asked_for_less_and_less(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pauses double, up to five seconds: one broken key must not keep Redis busy."""
+    pauses: list[float] = []
+    monkeypatch.setattr(recovery, "RETRY_PAUSE", 0.05)
+    loop = asyncio.get_running_loop()
+
+    def call_soon(delay: float, callback: Callable[..., None], *arguments: object) -> None:
+        pauses.append(delay)
+        loop.call_soon(callback, *arguments)
+
+    async def sync(wanted: Sequence[Wanted]) -> list[Reading]:
+        return [BROKEN] * len(wanted)
+
+    monkeypatch.setattr(loop, "call_later", call_soon)
+    synchronizer = Synchronizer(sync)
+    synchronizer.ask(Wish(Wanted("broken"), lambda synced: None, lambda: len(pauses) < 10))
+    while len(pauses) < 10:  # noqa: ASYNC110  # a look at a list: there is no event to wait for
+        await asyncio.sleep(0)
+    assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
+
+
+async def test_a_channel_that_redis_forbids_is_found_by_halving(answered: list[str]) -> None:
+    """The others of its batch are read; where nothing is allowed, nothing is tried one by one."""
+    calls: list[int] = []
+
+    async def sync(wanted: Sequence[Wanted]) -> list[Reading]:
+        calls.append(len(wanted))
+        if any(each.channel == "forbidden" for each in wanted):
+            raise NoPermissionError("No permissions to access a key")
+        return [Synced(at(5), [])] * len(wanted)
+
+    synchronizer = Synchronizer(sync)
+    for number in range(BATCH - 1):
+        synchronizer.ask(wish(str(number), answered))
+    synchronizer.ask(Wish(Wanted("forbidden"), lambda synced: None, lambda: len(answered) < BATCH - 1))
+    async with asyncio.timeout(PATIENCE):
+        while len(answered) < BATCH - 1:  # noqa: ASYNC110  # a look at a list: there is no event to wait for
+            await asyncio.sleep(0)
+    assert sorted(calls) == sorted([BATCH, *[size for size in (64, 32, 16, 8, 4, 2, 1) for _ in range(2)]])
+
+
+async def test_what_redis_forbids_altogether_is_repeated(redis: Redis, answered: list[str]) -> None:
+    """A user that may not run scripts reads nothing; when that is put right the same wishes are answered."""
+    synchronizer = Synchronizer(redis.sync)
+    for name in ("a", "b"):
+        synchronizer.ask(wish(name, answered))
+    await redis.called(1)
+    await redis.fail(NoPermissionError("this user has no permissions to run the 'evalsha' command"))
+    await redis.called(2)
+    await redis.answer()
+    assert redis.calls == [["a", "b"], ["a", "b"]]
+    assert len(answered) == 2

@@ -1,0 +1,149 @@
+"""Messages that come while a channel is being synced: those that prove themselves go out, the others wait."""
+
+import pytest
+
+from edge.channel_log import RING_MESSAGES, State
+from tests.edge.world import STREAM, Client, Edge, Redis
+
+NAME = "room"
+
+
+@pytest.fixture
+def redis() -> Redis:
+    """Return a Redis that keeps everything."""
+    return Redis(history=10_000)
+
+
+@pytest.fixture
+def edge(redis: Redis) -> Edge:
+    """Return an edge that is connected."""
+    edge = Edge(redis)
+    edge.connect()
+    return edge
+
+
+@pytest.fixture
+def client(redis: Redis, edge: Edge) -> Client:
+    """Return a client that has one message, and whose channel is being synced again after an outage."""
+    client = Client(redis, (NAME,), STREAM)
+    edge.attach(client)
+    settle(edge)
+    redis.publish(NAME, b"before")
+    edge.deliver(10)
+    edge.disconnect()
+    edge.connect()
+    edge.deliver(10)
+    assert edge.hub.channels[NAME].state is State.SYNCING
+    return client
+
+
+def settle(edge: Edge) -> None:
+    """Let everything that is under way arrive."""
+    for _ in range(4):
+        edge.deliver(10_000)
+        edge.pass_turn()
+        edge.execute_reads()
+        edge.answer_reads()
+
+
+def test_a_message_that_chains_does_not_wait_for_the_sync(redis: Redis, edge: Edge, client: Client) -> None:
+    """Nothing was missed in the outage: the first message after it says so itself."""
+    redis.publish(NAME, b"after")
+    edge.deliver(10)
+    assert client.got[NAME] == ["before", "after"]
+    settle(edge)
+    assert (client.got[NAME], client.resets) == (["before", "after"], 0)
+
+
+def test_a_message_after_a_hole_waits_for_the_sync(redis: Redis, edge: Edge, client: Client) -> None:
+    """What does not chain, and what follows it, goes out when the log has filled the hole."""
+    redis.publish(NAME, b"lost")
+    edge.deliver(1, lose=True)
+    redis.publish(NAME, b"second")
+    redis.publish(NAME, b"third")
+    edge.deliver(10)
+    assert client.got[NAME] == ["before"]
+    settle(edge)
+    assert (client.got[NAME], client.resets) == (["before", "lost", "second", "third"], 0)
+
+
+@pytest.mark.parametrize("count", [1, RING_MESSAGES, 3 * RING_MESSAGES])
+def test_messages_that_come_while_the_log_is_read(redis: Redis, edge: Edge, client: Client, count: int) -> None:
+    """The log was read before them: they are no reason for a reset, however many they are."""
+    edge.execute_reads()
+    for number in range(count):
+        redis.publish(NAME, b"%d" % number)
+    edge.deliver(10_000)
+    edge.answer_reads()
+    settle(edge)
+    assert client.got[NAME] == ["before", *map(str, range(count))]
+    assert client.resets == 0
+    assert edge.hub.channels[NAME].state is State.LIVE
+
+
+def test_the_log_is_read_after_some_of_the_messages_and_before_others(redis: Redis, edge: Edge, client: Client) -> None:
+    """What the log and pub/sub both bring goes out once."""
+    redis.publish(NAME, b"1")
+    edge.deliver(10)
+    redis.publish(NAME, b"2")
+    edge.execute_reads()
+    redis.publish(NAME, b"3")
+    edge.answer_reads()
+    settle(edge)
+    assert (client.got[NAME], client.resets) == (["before", "1", "2", "3"], 0)
+
+
+def test_a_log_that_fell_back_is_a_reset(redis: Redis, edge: Edge, client: Client) -> None:
+    """An older state of the log, also one whose messages the ring holds, is no proof of anything."""
+    kept = redis.snapshot()
+    redis.publish(NAME, b"taken")
+    edge.deliver(10)
+    redis.restore(kept)
+    settle(edge)
+    redis.publish(NAME, b"on another branch")
+    settle(edge)
+    assert client.resets == 1
+    assert client.at[NAME] == redis.top(NAME)
+
+
+def test_who_waited_is_let_in_a_few_at_a_time(redis: Redis, edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an outage a crowd waits for one channel: others have their turn while it enters, and nobody gets a hole."""
+    monkeypatch.setattr("edge.channels.hub.AT_ONCE", 2)
+    crowd = [Client(redis, (NAME,), STREAM) for _ in range(7)]
+    for client in crowd:
+        edge.attach(client)
+    edge.deliver(10)
+    edge.execute_reads()
+    edge.answer_reads()
+    assert len(edge.hub.channels[NAME].seats) == 2
+    redis.publish(NAME, b"first")
+    edge.deliver(10)
+    edge.pass_turn()
+    redis.publish(NAME, b"second")
+    for _ in range(6):
+        settle(edge)
+    assert [client.got[NAME] for client in crowd[:2]] == [["first", "second"]] * 2
+    assert all(client.got[NAME] in (["first", "second"], ["second"], []) for client in crowd)
+    assert all(client.at[NAME] == redis.top(NAME) for client in crowd)
+
+
+def test_a_log_that_went_back_under_a_standing_connection_is_joined_again() -> None:
+    """Others count in epochs that this edge has been in before; after its own join all count alike."""
+    redis = Redis(history=10_000)
+    edges = [Edge(redis, adopts=True), Edge(redis, adopts=True)]
+    for edge in edges:
+        edge.connect()
+    edges[0].attach(Client(redis, (NAME,), STREAM))
+    settle(edges[0])
+    kept = redis.snapshot()
+    for _ in range(3):
+        edges[0].hub._subscribe(edges[0].hub.channels[NAME])
+        settle(edges[0])
+    redis.restore(kept)
+    edges[1].attach(Client(redis, (NAME,), STREAM))
+    for _ in range(3):
+        for edge in edges:
+            settle(edge)
+    one, other = [edge.hub.channels[NAME] for edge in edges]
+    assert one.epoch == other.epoch == redis.log(NAME).epoch
+    assert one.count_bare(b"hi") == other.count_bare(b"hi")

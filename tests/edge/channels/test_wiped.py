@@ -1,0 +1,111 @@
+"""A channel's keys vanish while edges are connected: what is published afterwards, plainly too, is stored and told."""
+
+import json
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from redis.asyncio import Redis
+
+from common.message import Message
+from common.names import Names
+from common.redis.client import connect
+from common.scripts.calls import Scripts
+from common.settings import load_settings
+from edge.app import Edge
+from tests.edge.real import running, subscribers, until
+
+KEYS = [("top",), ("log",), ("top", "log")]
+
+
+class Room:
+    """A channel on two edges: what its backends, its operator and its pollers do."""
+
+    def __init__(self, edges: Sequence[Edge], redis: Redis, names: Names) -> None:
+        self.edges = edges
+        self.redis = redis
+        self.names = names
+        self._scripts = Scripts(redis, names, load_settings())
+
+    async def poll(self, edge: Edge, **query: str) -> tuple[str, list[str]]:
+        """Poll once; return the position, and the contents or `reset`."""
+        wanted = "&".join(f"{name}={value}" for name, value in query.items())
+        async with subscribers() as subscribe:
+            poller = await subscribe(edge, f"id=room&transport=poll&{wanted}", 0, "Connection: close\r\n")
+            _, _, body = (await poller.rest()).partition(b"\r\n\r\n")
+        batch = json.loads(body)
+        return batch["seq"], [item.get("content", item["type"]) for item in batch["messages"]]
+
+    async def publish_plainly(self, *contents: str) -> None:
+        for content in contents:
+            assert await self.redis.publish(self.names.channel("room"), content) == len(self.edges)
+
+    async def stands_at(self, offset: int) -> None:
+        """Wait until every edge has come so far."""
+        channels = [edge._hub.channels["room"] for edge in self.edges]
+        await until(lambda: all(channel.last and channel.last.offset == offset for channel in channels))
+
+    async def publish(self, content: str) -> None:
+        await self._scripts.publish("room", Message(content.encode()))
+
+    async def vanish(self, *keys: str) -> None:
+        await self.redis.delete(*[f"{{{self.names.prefix}room}}:{key}" for key in keys])
+
+
+@pytest.fixture
+async def room(valkey_url: str, prefix: str) -> AsyncIterator[Room]:
+    """Yield a channel on two edges, where a poller was on each."""
+    async with running(valkey_url, prefix) as edges, connect(valkey_url) as redis:
+        room = Room(edges, redis, Names(prefix))
+        for edge in edges:
+            await room.poll(edge, timeout="0")
+        yield room
+
+
+@pytest.mark.parametrize("keys", KEYS, ids="+".join)
+async def test_pollers_get_every_plain_message_that_follows(room: Room, keys: tuple[str, ...]) -> None:
+    """A reset stands for what was before; from its position on nothing is missing, on either edge."""
+    await room.publish_plainly("one")
+    old, contents = await room.poll(room.edges[0], since="0")
+    assert contents == ["one"]
+    await room.vanish(*keys)
+    await room.publish("two")
+    seq, contents = await room.poll(room.edges[0], since=old)
+    assert contents == (["reset"] if "top" in keys else ["two"])
+    await room.publish_plainly("three", "four")
+    await room.stands_at(3 if "top" in keys else 4)
+    for edge in room.edges:
+        assert (await room.poll(edge, since=seq, timeout="2"))[1] == ["three", "four"]
+
+
+@pytest.mark.parametrize("keys", KEYS, ids="+".join)
+async def test_the_first_message_that_follows_may_be_a_plain_one(room: Room, keys: tuple[str, ...]) -> None:
+    """It is stored once, in the new log, and nothing goes out without a position."""
+    await room.publish_plainly("one")
+    old, _ = await room.poll(room.edges[0], since="0")
+    await room.vanish(*keys)
+    await room.publish_plainly("two", "three")
+    await room.stands_at(2 if "top" in keys else 3)
+    told = [await room.poll(edge, since=old) for edge in room.edges]
+    assert {tuple(contents) for _, contents in told} == {("reset",) if "top" in keys else ("two", "three")}
+    assert (await room.poll(room.edges[1], since="0"))[1][-2:] == ["two", "three"]
+    assert not any(sum(edge._counters.not_adopted_total.values()) for edge in room.edges)
+
+
+async def test_streams_are_reset_and_go_on(room: Room) -> None:
+    """Who is connected is told of the wipe once, and has every message that follows, once and in order."""
+    async with subscribers() as subscribe:
+        streams = [await subscribe(edge, "id=room") for edge in room.edges]
+        await room.publish_plainly("one")
+        assert [(await stream.object())["content"] for stream in streams] == ["one", "one"]
+        await room.vanish("top", "log")
+        contents = [f"plain {number}" for number in range(50)]
+        await room.publish_plainly(*contents)
+        for stream in streams:
+            told = [await stream.object()]
+            while told[-1].get("content") != contents[-1]:
+                told.append(await stream.object())
+            assert [item["type"] for item in told].count("reset") == 1
+            assert told[0]["type"] == "reset"
+            got = [item["content"] for item in told[1:]]
+            assert got == contents[len(contents) - len(got) :]
+            assert all(item["seq"] for item in told)

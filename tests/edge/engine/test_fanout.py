@@ -1,0 +1,161 @@
+"""Fan-out: one write per subscriber and turn, in slices, so that nobody else waits."""
+
+import json
+import os
+
+import pytest
+
+from edge.channels.hub import Hub
+from tests.edge.building import SmallEdge, head, small_edge
+
+POLL = "/poll?id=room&since=0"
+
+
+@pytest.fixture
+def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """Collect what is written to sockets, each write by itself."""
+    written: list[bytes] = []
+    write = os.write
+
+    def noted(fd: int, data: bytes) -> int:
+        written.append(bytes(data))
+        return write(fd, data)
+
+    monkeypatch.setattr(os, "write", noted)
+    return written
+
+
+@pytest.mark.parametrize("transport", ["stream", "sse"])
+async def test_what_one_read_from_redis_brings_is_one_write(transport: str, writes: list[bytes]) -> None:
+    """Twenty messages reach a subscriber in one write, all of them and in order."""
+    async with small_edge() as edge:
+        await edge.held(f"/{transport}?id=room", transport=transport)
+        writes.clear()
+        edge.publish("room", *[b"<%d>" % number for number in range(20)])
+        (one,) = writes
+        assert [one.index(b"<%d>" % number) for number in range(20)] == sorted(
+            one.index(b"<%d>" % number) for number in range(20)
+        )
+
+
+@pytest.mark.parametrize("transport", ["stream", "sse"])
+async def test_several_channels_of_one_subscriber_share_a_write(transport: str, writes: list[bytes]) -> None:
+    """A subscriber of two channels gets the messages of both in one write, in the order in which they came."""
+    async with small_edge() as edge:
+        await edge.held(f"/{transport}?id=a&id=b", transport=transport)
+        writes.clear()
+        hold(edge.hub, edge, "b", b"from b")
+        edge.publish("a", b"from a")
+        (one,) = writes
+        assert one.index(b"from b") < one.index(b"from a")
+
+
+async def test_a_poller_of_several_channels_gets_all_in_one_answer() -> None:
+    """What both channels brought in one read from Redis is one batch."""
+    async with small_edge() as edge:
+        client = await edge.held("/poll?id=a&id=b", transport="poll")
+        hold(edge.hub, edge, "a", b"from a")
+        edge.publish("b", b"from b")
+        assert [message["content"] for message in (await client.answer()).json["messages"]] == ["from a", "from b"]
+
+
+@pytest.mark.parametrize("transport", ["stream", "sse"])
+async def test_subscribers_of_several_channels_are_written_to_in_slices_too(
+    transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many channels each of a crowd has, a bystander's message overtakes the rest of the broadcast."""
+    monkeypatch.setattr("edge.engine.fanout.SLICE", 0)
+    monkeypatch.setattr("edge.engine.fanout.STEP", 1)
+    async with small_edge() as edge:
+        query = f"/{transport}?id=crowd&id=other"
+        crowd = [await edge.held(query, transport=transport) for _ in range(20)]
+        bystander = await edge.held("/sub?id=quiet&id=other")
+        edge.publish("crowd", b"to all")
+        edge.publish("quiet", b"to one")
+        await edge.until(lambda: edge.counters.delivered_total["stream"])
+        assert edge.counters.delivered_total.total() < 20, "the broadcast was over at once"
+        assert b"to one" in await bystander.until(b'to one"')
+        for client in crowd:
+            await client.until(b'to all"')
+
+
+async def test_what_came_before_the_welcome_does_not_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits for its second channel has had the first one's message; a running broadcast owes it nothing more."""
+    monkeypatch.setattr("edge.engine.fanout.SLICE", 0)
+    monkeypatch.setattr("edge.engine.fanout.STEP", 1)
+    async with small_edge() as edge:
+        await edge.held("/sub?id=a")
+        edge.bus.acknowledging = False
+        client = await edge.connect()
+        await client.send(head("/sub?id=a&id=b"))
+        await edge.until(lambda: "b" in edge.hub.channels)
+        for _ in range(40):
+            await edge.held("/sub?id=a")
+        edge.publish("a", b"once")
+        await edge.until(lambda: next(iter(edge.hub.channels["b"].waiting)).items)
+        edge.hub.on_subscribed(*edge.bus.asked[-1])
+        await client.until(b"once")
+        edge.publish("b", b"then")
+        assert b"once" not in await client.until(b"then")
+        assert edge.hub.channels["a"].job is not None, "the broadcast was over too soon for this test"
+
+
+async def test_a_poller_gets_all_that_waits_in_one_answer() -> None:
+    """Many waiting messages come in one batch, with the position after the last."""
+    async with small_edge() as edge:
+        client = await edge.connect()
+        await client.send(head(POLL))
+        await edge.until(lambda: edge.counters.held("poll"))
+        edge.publish("room", b"1", b"2", b"3")
+        batch = (await client.answer()).json
+        assert [message["content"] for message in batch["messages"]] == ["1", "2", "3"]
+        assert batch["seq"] == batch["messages"][-1]["seq"]
+
+
+async def test_a_large_broadcast_lets_others_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a broadcast is cut into slices, a message of another channel overtakes the rest of it."""
+    monkeypatch.setattr("edge.engine.fanout.SLICE", 0)
+    monkeypatch.setattr("edge.engine.fanout.STEP", 1)
+    async with small_edge() as edge:
+        crowd = [await edge.held("/sub?id=crowd") for _ in range(30)]
+        bystander = await edge.held("/sub?id=quiet")
+        edge.publish("crowd", b"to all")
+        edge.publish("quiet", b"to one")
+        await edge.until(lambda: edge.counters.delivered_total["stream"] >= 6)
+        assert edge.counters.delivered_total["stream"] < 31, "the broadcast was over at once"
+        assert b"to one" in await bystander.until(b"}\n\r\n")
+        for client in crowd:
+            assert json.loads((await client.until(b"}\n\r\n")).split(b"\r\n")[1])["content"] == "to all"
+
+
+async def test_messages_may_be_collected_for_a_while(writes: list[bytes]) -> None:
+    """With COMET_FLUSH_MS what comes within that time goes out in one write."""
+    async with small_edge(flush_after=0.005) as edge:
+        client = await edge.held("/sub?id=room")
+        writes.clear()
+        edge.publish("room", b"first")
+        edge.publish("room", b"second")
+        assert writes == []
+        assert b"second" in await client.until(b"second")
+        assert len(writes) == 1
+
+
+async def test_a_framing_that_fails_leaves_nobody_with_a_hole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who could not be written to is closed, and comes back with its position; others and later messages go on."""
+    async with small_edge() as edge:
+        client, other = await edge.held("/sub?id=room"), await edge.held("/sub?id=other")
+        with monkeypatch.context() as broken:
+            broken.setattr("edge.framing.sse.StreamFraming.encode", lambda *_: 1 / 0)
+            edge.publish("room", b"never")
+        edge.publish("other", b"again")
+        assert b"again" in await other.until(b"}\n\r\n")
+        assert b"never" not in await client.rest()
+        assert edge.counters.closed_total["stream", "error"] == 1
+        assert edge.hub.channels["room"].job is None
+
+
+def hold(hub: Hub, edge: SmallEdge, name: str, payload: bytes) -> None:
+    """Let a message arrive without the end of the read that brought it."""
+    end, hub.on_read_end = hub.on_read_end, lambda: None  # type: ignore[method-assign]
+    edge.publish(name, payload)
+    hub.on_read_end = end  # type: ignore[method-assign]

@@ -1,0 +1,111 @@
+"""Which pages are let in: by the Origin that they send, and, where tags send none, by what else a browser tells."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import RequestError
+from edge.protocol.origins import Origins
+from tests.edge.building import head, small_edge
+
+HOME, EVIL, EDGE = "https://app.example", "https://evil.example", "edge.example"
+GUARDED = Origins((HOME, "http://localhost:8000"))
+
+
+def headers(site: str = "", referer: str = "", origin: str = "") -> dict[str, str]:
+    """Return the headers of a request to the edge; empty ones are not sent."""
+    named = {"host": EDGE, "sec-fetch-site": site, "referer": referer, "origin": origin}
+    return {name: value for name, value in named.items() if value}
+
+
+@pytest.mark.parametrize("transport", ["jsonp", "iframe"])
+@pytest.mark.parametrize(
+    ("site", "referer"),
+    [
+        ("cross-site", f"{HOME}/"),
+        ("cross-site", HOME),
+        ("same-site", f"{HOME}/page?x=https://evil.example/"),
+        ("cross-site", "http://localhost:8000/page"),
+        ("same-origin", ""),
+        ("same-origin", f"https://{EDGE}/page"),
+        ("none", ""),
+        ("", f"{HOME}/page"),
+        ("", f"https://{EDGE}/page"),
+        ("", f"http://{EDGE}/"),
+    ],
+)
+def test_pages_on_the_list_and_our_own_may_embed(transport: str, site: str, referer: str) -> None:
+    """By Sec-Fetch-Site where the page is the edge's own, by Referer else."""
+    GUARDED.admit_page(transport, headers(site, referer))
+
+
+@pytest.mark.parametrize("transport", ["jsonp", "iframe"])
+@pytest.mark.parametrize(
+    ("site", "referer"),
+    [
+        ("cross-site", f"{EVIL}/"),
+        ("same-site", f"{EVIL}/"),
+        ("", f"{EVIL}/"),
+        ("cross-site", f"https://{EDGE}/"),
+        ("cross-site", ""),
+        ("same-site", ""),
+        ("future-site", ""),
+        ("", f"{HOME}.evil.example/"),
+        ("", f"{HOME}:8443/"),
+        ("", f"{HOME}@evil.example/"),
+        ("", "http://app.example/"),
+        ("", f"{EVIL}/{HOME}/"),
+        ("", f"https://{EDGE}:8443/"),
+    ],
+)
+def test_foreign_pages_may_not_embed(transport: str, site: str, referer: str) -> None:
+    """One that a browser calls foreign must be on the list, and one that hides from where it is must not hide."""
+    with pytest.raises(RequestError) as caught:
+        GUARDED.admit_page(transport, headers(site, referer))
+    assert caught.value.status == 403
+    assert caught.value.sentence.startswith(f"{transport}: ")
+    assert "COMET_ALLOWED_ORIGINS" in caught.value.sentence
+
+
+@pytest.mark.parametrize("referer", ["", "nonsense", "https://", "://", "/page"])
+def test_who_tells_nothing_gets_a_frame_and_no_script(referer: str) -> None:
+    """A browser itself keeps a frame from foreign pages, but it runs every script."""
+    GUARDED.admit_page("iframe", headers(referer=referer))
+    with pytest.raises(RequestError, match="Referer"):
+        GUARDED.admit_page("jsonp", headers(referer=referer))
+
+
+@pytest.mark.parametrize("transport", ["stream", "sse", "poll", "ws"])
+def test_other_transports_are_judged_by_origin_alone(transport: str) -> None:
+    """No tag can read what they send; a script that can sends its Origin."""
+    GUARDED.admit_page(transport, headers("cross-site", f"{EVIL}/"))
+
+
+def test_an_origin_that_was_admitted_needs_no_referer() -> None:
+    """A script tag with `crossorigin` sends one."""
+    GUARDED.admit_page("jsonp", headers("cross-site", "", HOME))
+
+
+@given(st.sampled_from(["jsonp", "iframe", "sse"]), st.text(), st.text())
+def test_without_a_list_everybody_is_admitted(transport: str, site: str, referer: str) -> None:
+    """Nothing that is sent matters then."""
+    Origins(()).admit_page(transport, headers(site, referer))
+
+
+@given(st.sampled_from(["", "cross-site", "same-site", "same-origins"]), st.text())
+def test_no_referer_but_that_of_an_allowed_page_is_admitted(site: str, referer: str) -> None:
+    """Whatever text stands there."""
+    with pytest.raises(RequestError):
+        GUARDED.admit_page("jsonp", headers(site, referer))
+
+
+async def test_a_script_of_a_foreign_page_is_refused_on_the_wire() -> None:
+    """It gets a 403, which no script tag runs, and the connection is good for the next request."""
+    async with small_edge(allowed_origins=(HOME,)) as edge:
+        client = await edge.connect()
+        target = "/jsonp?id=room&callback=f&timeout=0"
+        refused = await client.ask(head(target, "Sec-Fetch-Site: cross-site", f"Referer: {EVIL}/"))
+        assert (refused.status, refused.headers["content-type"]) == (403, "application/json")
+        assert "access-control-allow-origin" not in refused.headers
+        admitted = await client.ask(head(target, "Sec-Fetch-Site: cross-site", f"Referer: {HOME}/"))
+        assert (admitted.status, admitted.body[:6]) == (200, b"/**/f(")

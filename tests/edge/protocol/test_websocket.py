@@ -1,0 +1,174 @@
+"""A client's frames: cut anywhere, mixed, broken; beside the websockets library's own server as the judge."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from websockets.frames import Frame, Opcode
+from websockets.protocol import SERVER, Protocol
+from websockets.streams import StreamReader
+
+from edge.protocol.websocket import FRAMES_AT_ONCE, MAX_MESSAGE_BYTES, hear
+from tests.edge.speaking import closing, frame, text
+
+TEXT = st.text(max_size=40)
+Said = list[tuple[Opcode, bytes]]
+
+
+def listen(pieces: Sequence[bytes]) -> tuple[Said, int, bytes]:
+    """Hear what comes in pieces, to its end; return what was said, the close code of a fault, and the rest."""
+    said: Said = []
+    rest = b""
+    for piece in pieces:
+        rest += piece
+        while True:
+            heard = hear(rest)
+            rest = heard.rest
+            said += [(Opcode.PING, payload) for payload in heard.pings]
+            if heard.text is not None:
+                said.append((Opcode.TEXT, heard.text.encode()))
+            if heard.close is not None:
+                said.append((Opcode.CLOSE, heard.close))
+                return said, 0, b""
+            if heard.fault is not None:
+                return said, heard.fault.code, b""
+            if not heard.more:
+                break
+    return said, 0, rest
+
+
+class Judge(Protocol):
+    """The library's own half of a server, on a connection that is open."""
+
+    def __init__(self) -> None:
+        super().__init__(SERVER, max_size=MAX_MESSAGE_BYTES)
+
+    def judge(self, data: bytes) -> tuple[Said, int]:
+        """Return the messages and pings in some bytes, and the close code that it answers them with, 0 for none."""
+        self.receive_data(data)
+        said: Said = []
+        for got in self.events_received():
+            assert isinstance(got, Frame)
+            self._take(said, got)
+        failed = self.close_sent.code if self.parser_exc is not None and self.close_sent is not None else 0
+        return said, failed
+
+    def _take(self, said: Said, got: Frame) -> None:
+        payload = bytes(got.data)
+        if got.opcode in {Opcode.TEXT, Opcode.BINARY}:
+            self._parts, self._kind = [payload], got.opcode
+        elif got.opcode is Opcode.CONT:
+            self._parts.append(payload)
+        if got.opcode in {Opcode.TEXT, Opcode.BINARY, Opcode.CONT}:
+            if got.fin:
+                said.append((self._kind, b"".join(self._parts)))
+        elif got.opcode is not Opcode.PONG:
+            said.append((got.opcode, payload))
+
+
+def messages(draw: st.DrawFn) -> Said:
+    """Draw what a client says."""
+    kinds = st.one_of(
+        st.tuples(st.just(Opcode.TEXT), TEXT.map(str.encode)),
+        st.tuples(st.just(Opcode.PING), st.binary(max_size=125)),
+    )
+    return draw(st.lists(kinds, max_size=8))
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> tuple[Said, bytes]:
+    """Draw what a client says, and the bytes of it: messages cut into fragments, pings and pongs between these."""
+    said: Said = []
+    data = b""
+    for opcode, payload in messages(draw):
+        if opcode is Opcode.PING:
+            data += frame(Opcode.PING, payload)
+            said.append((opcode, payload))
+            continue
+        cuts = sorted(draw(st.lists(st.integers(0, len(payload)), max_size=3)))
+        ends = [*cuts, len(payload)]
+        for number, (start, end) in enumerate(zip([0, *cuts], ends, strict=True)):
+            last = number == len(ends) - 1
+            data += frame(Opcode.CONT if number else Opcode.TEXT, payload[start:end], fin=last)
+            if not last and draw(st.booleans()):
+                data += frame(Opcode.PING, b"between") + frame(Opcode.PONG)
+                said.append((Opcode.PING, b"between"))
+        said.append((Opcode.TEXT, payload))
+    return said, data
+
+
+@given(conversations(), st.data())
+def test_what_is_said_is_heard_however_it_is_cut(spoken: tuple[Said, bytes], data: st.DataObject) -> None:
+    """Messages whole, pings in order, whatever pieces the network makes of it; nothing is left over."""
+    said, raw = spoken
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=6)))
+    pieces = [raw[start:end] for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
+    assert listen(pieces) == (said, 0, b"")
+    assert listen([raw[at : at + 1] for at in range(len(raw))]) == (said, 0, b"")
+
+
+@given(conversations(), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=3))
+@example(([], frame(Opcode.TEXT, b"\xff")), [])
+@example(([], b"\x89\xfe\x00\x7e" + b"\0" * 130), [])
+@example(([], b"\x81\xff" + b"\0" * 6 + b"\x40\x01" + b"\0" * 4 + b"x" * 16385), [])
+def test_the_library_hears_the_same(spoken: tuple[Said, bytes], changes: list[tuple[int, int]]) -> None:
+    """Frames with a few bytes changed: we say what websockets' own server says, or close as it does."""
+    raw = bytearray(spoken[1])
+    for at, byte in changes:
+        if raw:
+            raw[at % len(raw)] = byte
+    said, code, _ = listen([bytes(raw)])
+    theirs, their_code = Judge().judge(bytes(raw))
+    assert said[:-1] == theirs[: len(said) - 1] if said else True
+    if code in {1003, 1007} or (said and said[-1][0] is Opcode.CLOSE):
+        return  # theirs speaks binary, leaves decoding to its callers, and refuses a close inside a message
+    assert said == theirs
+    assert code == their_code or (code == 1002 and their_code in {0, 1009})  # we refuse a long control frame at once
+
+
+@given(st.binary(max_size=200))
+def test_anything_at_all_is_heard_or_refused(data: bytes) -> None:
+    """No bytes raise anything, and what is left over is bounded."""
+    _, code, rest = listen([data])
+    assert code in {0, 1002, 1003, 1007, 1009}
+    assert len(rest) <= len(data) + 8
+
+
+def test_what_is_kept_of_a_message_is_bounded() -> None:
+    """Fragments without end are refused when they are too much; empty ones leave nothing behind."""
+    rest = hear(frame(Opcode.TEXT, b"x" * 100, fin=False)).rest
+    for _ in range(1000):
+        rest = hear(rest + frame(Opcode.CONT, b"", fin=False)).rest
+    assert len(rest) == 108
+    while (heard := hear(rest + frame(Opcode.CONT, b"x" * 1000, fin=False))).fault is None:
+        rest = heard.rest
+        assert len(rest) <= MAX_MESSAGE_BYTES + 8
+    assert heard.fault.code == 1009
+
+
+def test_a_call_takes_no_longer_than_so_many_frames() -> None:
+    """A flood of small frames is heard a few at a time."""
+    heard = hear(frame(Opcode.PONG) * 100)
+    assert heard.more
+    assert len(heard.rest) == (100 - FRAMES_AT_ONCE) * 6
+
+
+def test_one_message_is_heard_at_a_time() -> None:
+    """What follows it stays, a close frame ends everything."""
+    heard = hear(text({"a": 1}) + text({"b": 2}))
+    assert (heard.text, heard.more) == ('{"a": 1}', True)
+    heard = hear(closing(1000, "bye") + text({"b": 2}))
+    assert (heard.close, heard.text) == (b"\x03\xe8bye", None)
+
+
+@pytest.mark.parametrize("size", [0, 125, 126, 65_535 // 4])
+def test_the_library_reads_what_is_kept(size: int) -> None:
+    """What is kept of an unfinished message is a frame like any other."""
+    rest = hear(frame(Opcode.TEXT, b"x" * size, fin=False)).rest
+    reader = StreamReader()
+    reader.feed_data(rest)
+    with pytest.raises(StopIteration) as parsed:
+        next(Frame.parse(reader.read_exact, mask=True))
+    found = parsed.value.value
+    assert (found.opcode, bytes(found.data), found.fin) == (Opcode.TEXT, b"x" * size, False)

@@ -1,0 +1,191 @@
+"""The listener: accepting, the limits of it, and batches."""
+
+import errno
+import os
+import socket
+from unittest.mock import Mock
+
+import pytest
+
+from common.errors import SettingsError
+from edge.server import handler as front_module
+from edge.server import listener as listener_module
+from tests.edge.building import PATIENCE, SmallEdge, head, small_edge
+
+
+async def test_a_taken_port_is_named_with_its_setting(edge: SmallEdge) -> None:
+    """Who starts a second edge on the same port learns which variable to change."""
+    with pytest.raises(SettingsError, match=f"COMET_EDGE_PORT={edge.listener.port}"):
+        SmallEdge().listener.open("127.0.0.1", edge.listener.port)
+
+
+async def test_connections_get_the_listeners_options(edge: SmallEdge) -> None:
+    """No delay, and keep-alive: set once on the listener, handed down by the kernel."""
+    await edge.connect()
+    (seat,) = edge.seats
+    with socket.socket(fileno=os.dup(seat.fd)) as accepted:
+        assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert not os.get_blocking(seat.fd)
+
+
+async def test_a_closed_listener_keeps_its_connections(edge: SmallEdge) -> None:
+    """Nobody new comes in; who is seated goes on. Closing twice does no harm."""
+    client = await edge.held("/sub?id=room")
+    edge.listener.close()
+    edge.listener.close()
+    with pytest.raises(ConnectionRefusedError):
+        await edge.connect()
+    edge.publish("room", b"hi")
+    assert b'"hi"' in await client.until(b"\n\r\n")
+
+
+async def test_many_come_at_once(edge: SmallEdge) -> None:
+    """More than one turn accepts and one batch serves: all of them are welcomed."""
+    count = listener_module.ACCEPTS * 3
+    clients = [await edge.connect() for _ in range(count)]
+    for client in clients:
+        await client.send(head("/sub?id=room"))
+    for client in clients:
+        await client.until(b"hello world!")
+    assert len(edge.hub.channels["room"].seats) == count
+
+
+async def test_a_batch_is_bounded(edge: SmallEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One turn serves so many sockets and no more; the rest is not forgotten."""
+    monkeypatch.setattr(listener_module, "BATCH", 2)
+    clients = [await edge.connect() for _ in range(5)]
+    for client in clients:
+        await client.send(head("/nowhere"))
+    edge.listener.on_ready()
+    assert edge.counters.refused_total[404] <= 2
+    for client in clients:
+        assert (await client.answer()).status == 404
+
+
+async def test_a_full_edge_sends_newcomers_away() -> None:
+    """One too many gets a 503 that says when to try again, and the end; who is seated stays."""
+    async with small_edge(max_connections=1) as edge:
+        seated, newcomer = await edge.held("/sub?id=room"), await edge.connect()
+        await newcomer.send(head("/sub?id=room"))
+        answer = await newcomer.answer()
+        assert answer.status == 503
+        assert 1 <= int(answer.headers["retry-after"]) <= 5
+        assert await newcomer.rest() == b""
+        edge.publish("room", b"hi")
+        assert b'"hi"' in await seated.until(b"\n\r\n")
+
+
+async def test_a_full_edge_lets_an_event_source_come_back() -> None:
+    """A native EventSource gives up for ever after any status but 200: it is told when to try again, and the end."""
+    async with small_edge(max_connections=1) as edge:
+        await edge.held("/sub?id=room")
+        newcomer = await edge.connect()
+        await newcomer.send(head("/sse?id=room"))
+        rest = await newcomer.rest()
+        assert rest.startswith(b"HTTP/1.1 200")
+        assert b"retry: " in rest
+        assert rest.endswith(b"0\r\n\r\n")
+
+
+async def test_at_a_full_edge_the_first_that_came_have_the_room() -> None:
+    """Strangers that came later take nobody's place: a poller's next poll is served, the stranger's is not."""
+    async with small_edge(max_connections=1) as edge:
+        poller = await edge.connect()
+        assert (await poller.ask(head("/poll?id=room&timeout=0"))).status == 200
+        stranger = await edge.connect()
+        assert (await poller.ask(head("/poll?id=room&timeout=0"))).status == 200
+        answer = await stranger.ask(head("/poll?id=room&timeout=0"))
+        assert (answer.status, answer.headers["connection"]) == (503, "close")
+        assert await stranger.rest() == b""
+
+
+async def test_who_is_one_too_many_and_says_nothing_goes_soon() -> None:
+    """Two seconds are enough for a request; the room in front of a full edge is small."""
+    async with small_edge(max_connections=0) as edge:
+        silent = await edge.connect()
+        edge.pass_time(front_module.SURPLUS_TIMEOUT + 0.5)
+        assert await silent.rest() == b""
+
+
+async def test_at_a_more_than_full_edge_newcomers_wait_and_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a margin they stay in the kernel's queue until those in it are gone; an EventSource never sees a 503."""
+    monkeypatch.setattr(listener_module, "MARGIN", 2)
+    monkeypatch.setattr(listener_module, "MARGIN_PAUSE", 0)
+    async with small_edge(max_connections=0) as edge:
+        for _ in range(2):
+            await edge.connect()
+        with socket.create_connection(("127.0.0.1", edge.listener.port)) as newcomer:
+            newcomer.sendall(head("/sse?id=room"))
+            await edge.turns()
+            assert len(edge.seats) == 2
+            edge.pass_time(front_module.SURPLUS_TIMEOUT + 0.5)
+            await edge.until(lambda: edge.counters.refused_total[503])
+            newcomer.settimeout(PATIENCE)
+            assert newcomer.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+async def test_newcomers_are_told_different_times() -> None:
+    """Clients that were sent away together do not come back together."""
+    async with small_edge(max_connections=0) as edge:
+        newcomers = [await edge.connect() for _ in range(20)]
+        for newcomer in newcomers:
+            await newcomer.send(head("/sse?id=room"))
+        answers = [await newcomer.rest() for newcomer in newcomers]
+        retries = {int(answer.partition(b"retry: ")[2].split()[0]) for answer in answers}
+        assert len(retries) > 10
+        assert all(1000 <= milliseconds <= 5000 for milliseconds in retries)
+
+
+async def test_a_connection_that_cannot_be_watched_is_let_go(edge: SmallEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out of epoll watches the edge pauses as it does out of descriptors, and leaks none."""
+    log, real = Mock(), edge.poller
+    monkeypatch.setattr(listener_module, "FULL_PAUSE", 0)
+    monkeypatch.setattr(edge.listener, "_log", log)
+    full = Mock(register=Mock(side_effect=OSError(errno.ENOSPC, "no space")))
+    monkeypatch.setattr(edge.seats, "_poller", full)
+    with socket.create_connection(("127.0.0.1", edge.listener.port)) as client:
+        await edge.until(lambda: log.error.called)
+        assert client.recv(1) == b""
+    monkeypatch.setattr(edge.seats, "_poller", real)
+    await edge.held("/sub?id=room")
+
+
+async def test_a_full_edge_has_room_again() -> None:
+    """When somebody has left, the next one is let in."""
+    async with small_edge(max_connections=1) as edge:
+        first = await edge.held("/sub?id=room")
+        first.close()
+        await edge.until(lambda: len(edge.seats) == 0)
+        await edge.held("/sub?id=room")
+
+
+@pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
+async def test_out_of_descriptors_accepting_pauses(
+    edge: SmallEdge, error: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The loop does not spin on a connection it cannot take; after a pause it goes on."""
+    log, real = Mock(), edge.listener._socket
+    monkeypatch.setattr(listener_module, "FULL_PAUSE", 0)
+    monkeypatch.setattr(edge.listener, "_log", log)
+    monkeypatch.setattr(edge.listener, "_socket", Mock(_accept=Mock(side_effect=OSError(error, "no more"))))
+    with socket.create_connection(("127.0.0.1", edge.listener.port)):
+        edge.listener._accept()
+        assert edge.poller.poll(0, 10) == []  # a connection waits, and the loop is not woken for it
+    log.error.assert_called_once()
+    monkeypatch.setattr(edge.listener, "_socket", real)
+    await edge.held("/sub?id=room")
+
+
+async def test_a_client_that_went_before_it_was_accepted_is_no_error(
+    edge: SmallEdge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is gone already costs nothing and is not worth a line in the log."""
+    log, real = Mock(), edge.listener._socket
+    monkeypatch.setattr(edge.listener, "_log", log)
+    gone = Mock(_accept=Mock(side_effect=OSError(errno.ECONNABORTED, "gone")))
+    monkeypatch.setattr(edge.listener, "_socket", gone)
+    edge.listener._accept()
+    monkeypatch.setattr(edge.listener, "_socket", real)
+    assert not log.error.called
+    await edge.held("/sub?id=room")

@@ -1,0 +1,452 @@
+"""The WebSocket on real connections: handshakes, frames, close codes, floods; Redis is fake, time is moved by hand."""
+
+import asyncio
+import json
+import random
+from unittest.mock import Mock
+
+import pytest
+from websockets.frames import Opcode
+
+from edge.framing import TRANSPORTS
+from edge.protocol.websocket import MAX_MESSAGE_BYTES
+from edge.server.listener import MORE_BYTES, READ_BYTES
+from tests.edge.building import GENESIS, SmallEdge, head, small_edge
+from tests.edge.speaking import ACCEPT, HANDSHAKE, Speaker, closing, frame, shake, speaker, text
+
+UPGRADE, WEBSOCKET, VERSION, KEY = HANDSHAKE
+
+
+# The handshake.
+
+
+@pytest.mark.parametrize("target", ["/ws?id=room", "/sub?id=room", "/sub?id=room&transport=ws"])
+async def test_a_handshake_is_answered_and_then_the_welcome_comes(edge: SmallEdge, target: str) -> None:
+    """101 with the accept key of the RFC's own example, and the stream's objects in text frames."""
+    one = await shake(edge, target)
+    assert await one.next_object() == {
+        "type": "welcome",
+        "id": "room",
+        "content": "hello world!",
+        "seq": f"0-{GENESIS}",
+    }
+    edge.publish("room", b"hi")
+    assert await one.next_object() == {"type": "data", "id": "room", "content": "hi", "seq": "1-101"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "word"),
+    [
+        ((), 400, "Upgrade"),
+        ((UPGRADE, VERSION, KEY), 400, "Upgrade"),
+        ((WEBSOCKET, VERSION, KEY), 400, "Connection"),
+        (("Connection: keep-alive", WEBSOCKET, VERSION, KEY), 400, "Connection"),
+        ((UPGRADE, WEBSOCKET, KEY), 426, "version"),
+        ((UPGRADE, WEBSOCKET, "Sec-WebSocket-Version: 8", KEY), 426, "version"),
+        ((UPGRADE, WEBSOCKET, VERSION), 400, "Sec-WebSocket-Key"),
+        ((UPGRADE, WEBSOCKET, VERSION, "Sec-WebSocket-Key: c2hvcnQ="), 400, "Sec-WebSocket-Key"),
+        ((UPGRADE, WEBSOCKET, VERSION, "Sec-WebSocket-Key: ????"), 400, "Sec-WebSocket-Key"),
+        ((UPGRADE, WEBSOCKET, VERSION, "Sec-WebSocket-Key: \xe4\xe4"), 400, "Sec-WebSocket-Key"),
+    ],
+)
+async def test_a_bad_handshake_is_refused(edge: SmallEdge, headers: tuple[str, ...], status: int, word: str) -> None:
+    """The answer is plain HTTP with a sentence, and the connection is good for another request."""
+    client = await edge.connect()
+    answer = await client.ask(head("/ws?id=room", *headers))
+    assert answer.status == status
+    assert word in answer.json["content"]
+    assert answer.headers.get("sec-websocket-version") == ("13" if status == 426 else None)
+    await client.send(head("/ws?id=room", *HANDSHAKE))
+    assert ACCEPT.encode() in await client.until(b"\r\n\r\n")
+
+
+async def test_a_handshakes_headers_may_be_on_several_lines(edge: SmallEdge) -> None:
+    """Connection and Upgrade are lists, as a proxy may have added to them."""
+    client = await edge.connect()
+    await client.send(
+        head("/ws?id=room", "Connection: keep-alive", *HANDSHAKE, "Upgrade: h2c", "Sec-WebSocket-Protocol: x")
+    )
+    assert ACCEPT.encode() in await client.until(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("line", ["Sec-WebSocket-Version: 8", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="])
+async def test_a_handshake_has_one_version_and_one_key(edge: SmallEdge, line: str) -> None:
+    """RFC 6455 section 11.3: of two that differ none is right."""
+    client = await edge.connect()
+    answer = await client.ask(head("/ws?id=room", *HANDSHAKE, line))
+    assert answer.status == 400
+    assert answer.json["content"].lower().startswith(line.partition(":")[0].lower())
+
+
+async def test_a_handshake_needs_http_1_1(edge: SmallEdge) -> None:
+    """RFC 6455 section 4.2.1 wants at least HTTP/1.1."""
+    client = await edge.connect()
+    assert (await client.ask(head("/ws?id=room", *HANDSHAKE, version="1.0"))).status == 400
+
+
+async def test_a_handshake_of_a_foreign_page_is_refused() -> None:
+    """A browser sends the page's origin with it."""
+    async with small_edge(allowed_origins=("https://a.example",)) as edge:
+        client = await edge.connect()
+        answer = await client.ask(head("/ws?id=room", *HANDSHAKE, "Origin: https://b.example"))
+        assert answer.status == 403
+        await client.send(head("/ws?id=room", *HANDSHAKE, "Origin: https://a.example"))
+        assert b" 101 " in await client.until(b"\r\n\r\n")
+
+
+async def test_without_redis_a_handshake_is_refused_in_plain_http(edge: SmallEdge) -> None:
+    """503 with Retry-After, and the end."""
+    edge.bus.acknowledging = False
+    client = await edge.connect()
+    await client.send(head("/ws?id=room", *HANDSHAKE))
+    await edge.until(lambda: edge.bus.asked)
+    edge.pass_time(3.5)
+    answer = await client.answer()
+    assert (answer.status, answer.headers["connection"]) == (503, "close")
+    assert 1 <= int(answer.headers["retry-after"]) <= 5
+
+
+async def test_no_channel_is_a_websocket_too(edge: SmallEdge) -> None:
+    """It is welcomed, lives, and gets heartbeats."""
+    one = await shake(edge, "/ws")
+    assert await one.next_object() == {"type": "welcome", "content": "hello world!"}
+    edge.pass_time(20.5)
+    assert (await one.next_frame()).opcode is Opcode.PING
+    edge.holding.say_goodbye_to_all()
+    assert await one.close_code() == 1012
+
+
+async def test_frames_sent_ahead_are_heard_after_the_welcome(edge: SmallEdge) -> None:
+    """Who does not wait for the answer to its handshake loses nothing."""
+    edge.bus.acknowledging = False
+    client = await edge.connect()
+    await client.send(head("/ws?id=room", *HANDSHAKE) + text({"op": "ping", "ref": 1}))
+    await edge.until(lambda: edge.bus.asked)
+    await client.send(text({"op": "ping", "ref": 2}))
+    await edge.turns()
+    edge.hub.on_subscribed(*edge.bus.asked[0])
+    await client.until(b"\r\n\r\n")
+    one = Speaker(client)
+    assert [each["type"] for each in await one.objects(3)] == ["welcome", "pong", "pong"]
+    await one.say({"op": "ping", "ref": 3})
+    assert await one.next_object() == {"type": "pong", "ref": 3}
+
+
+async def test_a_flood_is_not_read_on_while_its_sender_reads_nothing(edge: SmallEdge) -> None:
+    """What waits for a client that does not read does not make the edge read more from it."""
+    one = await speaker(edge, "room")
+    (seat,) = edge.seats
+    flood = asyncio.create_task(one.client.send(text({"op": "none"}) * 50_000))
+    await edge.until(lambda: seat.outbox is not None)
+    for _ in range(500):
+        await edge.turns(1)
+        assert len(seat.inbox) <= 2 * (READ_BYTES + MORE_BYTES)
+    flood.cancel()
+
+
+# Messages go out.
+
+
+async def test_messages_of_one_read_come_in_one_write(edge: SmallEdge) -> None:
+    """Each has a frame, and all frames come in one piece, those of several channels, too."""
+    one = await speaker(edge, "a", "b")
+    for name in ("a", "b"):
+        for payload in (b"1", b"2"):
+            frame_bytes = edge.log.append(name, payload)
+            edge.hub.on_message(edge.names.channel(name), b"\x01C1 %d %d %d\n%b" % (*frame_bytes[1:4], payload))
+    edge.hub.on_read_end()
+    one.client.received += await one.client.more()
+    assert one.client.received.count(b'"type":"data"') == 4
+    assert [(each["id"], each["content"]) for each in await one.objects(4)] == [
+        ("a", "1"),
+        ("a", "2"),
+        ("b", "1"),
+        ("b", "2"),
+    ]
+
+
+async def test_two_websockets_share_their_bytes(edge: SmallEdge) -> None:
+    """All WebSockets have one framing, whatever their requests were, and are on the fast path."""
+    await speaker(edge, "room")
+    await shake(edge, "/sub?id=room&envelope=1")
+    await edge.until(lambda: edge.counters.held("ws") == 2)
+    first, second = edge.seats
+    assert first.framing is second.framing
+    assert first.direct
+    assert second.direct
+
+
+async def test_a_websocket_at_rest_keeps_nothing(edge: SmallEdge) -> None:
+    """After all it said, nothing is left of it but its seat."""
+    one = await speaker(edge, "room")
+    await one.say({"op": "ping"}, {"op": "ping"})
+    await one.objects(2)
+    (seat,) = edge.seats
+    assert (seat.inbox, seat.outbox, seat.opening, seat.positions) == (b"", None, None, None)
+
+
+@pytest.mark.parametrize("size", [125, 126, 900])
+async def test_a_message_of_any_size_is_framed(edge: SmallEdge, size: int) -> None:
+    """The three forms of a length."""
+    one = await speaker(edge, "room")
+    edge.publish("room", b"x" * size)
+    assert (await one.next_object())["content"] == "x" * size
+
+
+async def test_a_quiet_websocket_is_pinged(edge: SmallEdge) -> None:
+    """A heartbeat is an empty ping; the pong that answers it is ignored."""
+    one = await speaker(edge, "room")
+    edge.pass_time(20.5)
+    ping = await one.next_frame()
+    assert (ping.opcode, ping.data) == (Opcode.PING, b"")
+    await one.client.send(frame(Opcode.PONG))
+    edge.publish("room", b"hi")
+    assert (await one.next_object())["content"] == "hi"
+
+
+# Frames come in.
+
+
+async def test_a_message_may_come_in_fragments_with_pings_between(edge: SmallEdge) -> None:
+    """RFC 6455 section 5.4, and byte by byte at that."""
+    one = await speaker(edge, "room")
+    data = (
+        frame(Opcode.TEXT, b'{"op":', fin=False)
+        + frame(Opcode.PING, b"between")
+        + frame(Opcode.CONT, b'"pi', fin=False)
+        + frame(Opcode.CONT, b"", fin=False)
+        + frame(Opcode.CONT, b'ng"}')
+    )
+    for byte in data:
+        await one.client.send(bytes([byte]))
+        await edge.turns(3)
+    pong = await one.next_frame()
+    assert (pong.opcode, pong.data) == (Opcode.PONG, b"between")
+    assert await one.next_object() == {"type": "pong"}
+
+
+FAULTS = {
+    "an unmasked frame": (b"\x81\x02{}", 1002),
+    "an unmasked ping": (b"\x89\x00", 1002),
+    "an unmasked close frame": (b"\x88\x02\x03\xe8", 1002),
+    **{f"reserved bit {bit}": (bytes([0x81 | 0x80 >> bit]) + text({})[1:], 1002) for bit in (1, 2, 3)},
+    "a reserved bit of a ping": (b"\xc9" + frame(Opcode.PING)[1:], 1002),
+    "a reserved bit of a continuation": (
+        frame(Opcode.TEXT, b"{", fin=False) + b"\xc0" + frame(Opcode.CONT, b"}")[1:],
+        1002,
+    ),
+    **{
+        f"reserved opcode {code}": (bytes([0x80 | code]) + text({})[1:], 1002)
+        for code in (*range(3, 8), *range(11, 16))
+    },
+    "a binary message": (frame(Opcode.BINARY, b"x"), 1003),
+    "text that is not UTF-8": (frame(Opcode.TEXT, b"\xff\xfe"), 1007),
+    "text that ends in a character": (frame(Opcode.TEXT, "ü".encode()[:1]), 1007),
+    "text that is not UTF-8, in fragments": (
+        frame(Opcode.TEXT, b'"\xc3', fin=False) + frame(Opcode.PONG) + frame(Opcode.CONT, b'("'),
+        1007,
+    ),
+    "text in fragments that ends in a character": (
+        frame(Opcode.TEXT, b'"', fin=False) + frame(Opcode.CONT, "ü".encode()[:1]),
+        1007,
+    ),
+    "an overlong character": (frame(Opcode.TEXT, b"\xc0\xaf"), 1007),
+    "a character beyond Unicode": (frame(Opcode.TEXT, b"\xf4\x90\x80\x80"), 1007),
+    "text with a surrogate": (frame(Opcode.TEXT, b"\xed\xa0\x80"), 1007),
+    "a large message": (frame(Opcode.TEXT, b"x" * (MAX_MESSAGE_BYTES + 1)), 1009),
+    "a message that says it will be large": (b"\x81\xff\x7f" + b"\xff" * 7, 1009),
+    "many fragments": (
+        frame(Opcode.TEXT, b"", fin=False) + frame(Opcode.CONT, b"x" * 9000, fin=False) * 2,
+        1009,
+    ),
+    "the longest length there is": (b"\x81\xff" + b"\xff" * 8, 1009),
+    "a large ping": (b"\x89\xfe\x00\x7e", 1002),
+    "a large pong": (b"\x8a\xfe\x00\x7e", 1002),
+    "a large close frame": (b"\x88\xfe\x00\x7e", 1002),
+    "a huge ping": (b"\x89\xff" + b"\x00" * 4 + b"\xff" * 4, 1002),
+    "a ping in fragments": (b"\x09" + frame(Opcode.PING)[1:], 1002),
+    "a close frame in fragments": (b"\x08" + closing(1000)[1:], 1002),
+    "a continuation of nothing": (frame(Opcode.CONT, b"x"), 1002),
+    "a continuation of nothing that goes on": (frame(Opcode.CONT, b"x", fin=False), 1002),
+    "a binary message in fragments": (frame(Opcode.BINARY, b"x", fin=False), 1003),
+    "a message inside another": (frame(Opcode.TEXT, b"x", fin=False) + text({}), 1002),
+    "a close frame of one byte": (frame(Opcode.CLOSE, b"\x03"), 1002),
+    **{
+        f"close code {code}": (closing(code), 1002)
+        for code in (0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65535)
+    },
+    "a close reason that is not UTF-8": (frame(Opcode.CLOSE, b"\x03\xe8\xff"), 1007),
+}
+
+
+@pytest.mark.parametrize(("data", "code"), FAULTS.values(), ids=FAULTS.keys())
+async def test_a_fault_closes_with_its_code(edge: SmallEdge, data: bytes, code: int) -> None:
+    """RFC 6455 section 7.4.1; the seat leaves its channel, and what was said before the fault is answered."""
+    one = await speaker(edge, "room")
+    await one.client.send(text({"op": "ping"}) + data)
+    assert await one.next_object() == {"type": "pong"}
+    assert await one.close_code() == code
+    assert edge.hub.channels["room"].seats == ()
+    assert edge.counters.closed_total["ws", "error"] == 1
+
+
+@pytest.mark.parametrize("message", ["", "7", "{", "[]", "null", '{"op":"shout"}', '{"op":"sub","id":"a b"}', "\0"])
+async def test_a_wrong_message_leaves_the_connection_alone(edge: SmallEdge, message: str) -> None:
+    """What is no operation, or one on a channel that cannot be, is an error object; the next one is done."""
+    one = await speaker(edge, "room")
+    await one.client.send(frame(Opcode.TEXT, message.encode()) + text({"op": "ping", "ref": "next"}))
+    while (got := await one.next_object())["type"] != "pong":
+        assert (got["type"], got["code"]) == ("error", 400)
+    assert got["ref"] == "next"
+    edge.publish("room", b"hi")
+    assert (await one.next_object())["content"] == "hi"
+
+
+async def test_a_character_may_be_cut_by_fragments(edge: SmallEdge) -> None:
+    """Only a whole message must be UTF-8 (RFC 6455 section 5.6)."""
+    one, character = await speaker(edge), "🦊".encode()
+    begin, end = b'{"op":"ping","ref":"' + character[:1], character[3:] + b'"}'
+    await one.client.send(
+        frame(Opcode.TEXT, begin, fin=False) + frame(Opcode.CONT, character[1:3], fin=False) + frame(Opcode.CONT, end)
+    )
+    assert await one.next_object() == {"type": "pong", "ref": "🦊"}
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 1014, 3000, 4999, None])
+async def test_a_close_is_answered_with_the_same_code(edge: SmallEdge, code: int | None) -> None:
+    """And then with the end; what follows a close frame is not heard."""
+    one = await speaker(edge, "room")
+    await one.client.send(closing(code, "bye" if code else "") + text({"op": "ping"}))
+    assert await one.close_code() == (code or 0)
+    assert edge.counters.closed_total["ws", "client"] == 1
+
+
+async def test_the_largest_message_is_heard(edge: SmallEdge) -> None:
+    """16 KiB are allowed."""
+    one = await speaker(edge, "room")
+    empty = '{"op":"ping","x":""}'
+    await one.say(empty.replace('""', '"' + "x" * (MAX_MESSAGE_BYTES - len(empty)) + '"'))
+    assert await one.next_object() == {"type": "pong"}
+
+
+# Floods.
+
+
+async def test_a_flood_is_heard_in_turns(edge: SmallEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """I10: what came at once is answered over many turns, in order, and is bounded; others are served between."""
+    monkeypatch.setattr("edge.subscribers.websocket.SLICE", -1.0)
+    flood, other = await speaker(edge, "room"), await speaker(edge, "room")
+    monkeypatch.setattr("edge.subscribers.websocket.SLICE", 0.0)
+    await flood.say(*({"op": "ping", "ref": number} for number in range(2000)))
+    await edge.turns(3)
+    seat = next(iter(edge.seats))
+    assert 0 < len(seat.inbox) <= 8192 + MAX_MESSAGE_BYTES
+    await other.say({"op": "ping"})
+    assert await other.next_object() == {"type": "pong"}
+    assert [each["ref"] for each in await flood.objects(2000)] == list(range(2000))
+    assert seat.inbox == b""
+
+
+async def test_a_flood_of_pings_is_ponged_in_order(edge: SmallEdge) -> None:
+    """Every ping has its pong."""
+    one = await speaker(edge, "room")
+    await one.client.send(b"".join(frame(Opcode.PING, b"%d" % number) for number in range(500)))
+    pongs = [await one.next_frame() for _ in range(500)]
+    assert [bytes(pong.data) for pong in pongs] == [b"%d" % number for number in range(500)]
+
+
+async def test_who_only_sends_and_never_reads_is_cut(edge: SmallEdge) -> None:
+    """S5: its pongs wait in its outbox until that has too much; it does not grow for ever."""
+    one = await speaker(edge, "room")
+    (seat,) = edge.seats
+    pings = frame(Opcode.PING, b"x" * 125) * 500
+    for _ in range(300):
+        if seat.framing is None:
+            break
+        edge.front.on_bytes(seat, pings[: 131 * 60])
+        await edge.turns(5)
+    assert edge.counters.closed_total["ws", "slow"] == 1
+    rest = await one.client.rest()
+    assert rest.endswith(b"you read too slowly; connect again and go on from your position")
+    assert b"\x03\xf5" in rest[-80:]  # 1013
+
+
+async def test_a_slow_reader_is_told_1013_between_two_frames() -> None:
+    """What was begun ends whole, what was parked is forgotten, and the close frame comes right behind."""
+    async with small_edge() as edge:
+        one = await speaker(edge, "room")
+        (seat,) = edge.seats
+        while seat.framing is not None:
+            edge.publish("room", *[b"m" * 900] * 40)
+            await edge.turns(5)
+        assert edge.counters.closed_total["ws", "slow"] == 1
+        offsets = []
+        while (got := await one.next_frame()).opcode is Opcode.TEXT:
+            offsets.append(json.loads(bytes(got.data))["seq"].split("-")[0])
+        assert offsets == [str(number) for number in range(1, len(offsets) + 1)]
+        assert int.from_bytes(bytes(got.data[:2])) == 1013
+
+
+# The end.
+
+
+async def test_everybody_is_told_to_connect_again_when_the_edge_goes(edge: SmallEdge) -> None:
+    """1012, behind what was on its way."""
+    one = await speaker(edge, "room")
+    edge.publish("room", b"last")
+    edge.holding.say_goodbye_to_all()
+    assert (await one.next_object())["content"] == "last"
+    assert await one.close_code() == 1012
+    assert sum(map(edge.counters.held, TRANSPORTS)) == 0
+
+
+async def test_an_old_websocket_is_told_to_connect_again() -> None:
+    """COMET_MAX_CONNECTION_AGE ends it with 1012, too."""
+    async with small_edge(max_age=100.0) as edge:
+        one = await speaker(edge, "room")
+        edge.pass_time(121.0)
+        while (got := await one.next_frame()).opcode is Opcode.PING:
+            pass
+        assert bytes(got.data[:2]) == (1012).to_bytes(2)
+        assert edge.counters.closed_total["ws", "max_age"] == 1
+
+
+# Anything at all.
+
+
+def mutated(chance: random.Random) -> bytes:
+    """Return frames with a few bytes changed, cut, doubled or swapped."""
+    frames = [
+        text({"op": "sub", "id": "room"}),
+        text({"op": "unsub", "id": "b"}),
+        text([{"op": "ping"}] * 3),
+        frame(Opcode.PING, b"x"),
+        frame(Opcode.TEXT, b"x", fin=False),
+        frame(Opcode.CONT, b"x"),
+        closing(1000),
+    ]
+    data = bytearray(b"".join(chance.choices(frames, k=chance.randint(1, 6))))
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(len(data))
+        data[at] = chance.randrange(256)
+    return bytes(data[: chance.randint(1, len(data))])
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_comes_is_answered_or_closed_and_never_a_bug(seed: int) -> None:
+    """2,500 random strings and broken frames each: no exception reaches the front's last resort."""
+    chance, log = random.Random(seed), Mock()
+    async with small_edge(max_connections=3000) as edge:
+        edge.front._log = log
+        await speaker(edge, "room")
+        for number in range(2500):
+            *_, seat = edge.seats
+            edge.front.on_bytes(seat, chance.randbytes(chance.randint(1, 60)) if number % 2 else mutated(chance))
+            await edge.turns(2)
+            if seat.framing is None or number % 20 == 0:
+                await speaker(edge, "room")
+        assert log.exception.call_args_list == []
+        assert edge.counters.closed_total["ws", "error"] > 100
+        last = await speaker(edge, "room")
+        edge.publish("room", b"still here")
+        assert (await last.next_object())["content"] == "still here"
