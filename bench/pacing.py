@@ -18,7 +18,7 @@ from typing import NamedTuple
 from bench.processes import HERE
 from bench.publishing import MARKER
 from common.message import Message
-from common.names import Names
+from common.names import RedisNames
 from common.redis.client import connect
 from common.scripts.calls import Scripts
 from common.settings import load_settings
@@ -85,7 +85,7 @@ async def pace(url: str, rate: float, seconds: float, channel: str, modulo: int)
     settings = load_settings()
     redis = connect(url)
     await asyncio.gather(*(redis.ping() for _ in range(ENOUGH_AT_ONCE)))  # opens the connections
-    pacer = Pacer(Scripts(redis, Names(settings.prefix), settings), rate, seconds, channel, modulo)
+    pacer = Pacer(Scripts(redis, RedisNames(settings.prefix), settings), rate, seconds, channel, modulo)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, pacer.stop)
     try:
         return await pacer.run()

@@ -10,7 +10,7 @@ from typing import Protocol
 from redis.asyncio import Redis
 
 from common.message import Message
-from common.names import Names
+from common.names import RedisNames
 from common.redis.client import connect
 from common.scripts.calls import Scripts
 from common.settings import load_settings
@@ -40,7 +40,7 @@ class RedisPublisher:
         self._run = run
         self._plain = plain
         self._settings = load_settings(history_size=100)
-        self._names = Names(self._settings.prefix)
+        self._names = RedisNames(self._settings.prefix)
 
     def publish(self, messages: Sequence[bytes], channel: str = CHANNEL) -> None:
         """Send the messages in one pipeline."""

@@ -20,7 +20,7 @@ from bench.outcome import Check, at_most, conclude, end_on_signals
 from bench.plan import Plan, option, read_plan
 from bench.processes import running_valkey
 from common.message import Message
-from common.names import Names
+from common.names import RedisNames
 from common.redis.client import connect
 from common.scripts.calls import Scripts
 from common.settings import load_settings
@@ -32,7 +32,7 @@ MOST_OVER_BARE_CALLS = 1.4  # times these, on a machine that is too slow for tha
 PAYLOAD = b"x" * 100
 COMMAND, PROCESS = "Redis' time for the command, µs", "CPU of the whole Redis process, µs"
 SETTINGS = load_settings(history_size=100)
-NAMES = Names(SETTINGS.prefix)
+NAMES = RedisNames(SETTINGS.prefix)
 
 Send = Callable[[Redis, str], Awaitable[object]]
 Costs = dict[str, tuple[float, float]]  # microseconds: of the command, of the whole process

@@ -40,7 +40,7 @@ def _is_plain(name: str) -> bool:
     return len(name) <= MAX_CHANNEL_BYTES and (not bare or (bare.isascii() and bare.isalnum()))
 
 
-class Names:
+class RedisNames:
     """Builds the Redis names of one deployment from its prefix."""
 
     def __init__(self, prefix: str) -> None:

@@ -87,7 +87,7 @@ def named_positions(positions: Mapping[str, str]) -> str:
     return "&".join(f"{quote(name, safe='')}={seq}" for name, seq in positions.items())
 
 
-class Standing(dict[str, str]):
+class Positions(dict[str, str]):
     """Where a subscriber stands on each of its channels: channel -> seq, in the order asked."""
 
     __slots__ = ()
@@ -98,7 +98,7 @@ class Standing(dict[str, str]):
         return ",".join(self.values())
 
 
-class NamedStanding(Standing):
+class NamedPositions(Positions):
     """The same for a subscriber whose channels have changed since it named them: the cursor names them, too."""
 
     __slots__ = ()

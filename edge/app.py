@@ -11,12 +11,12 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from common.logs import get_logger
-from common.names import Names
+from common.names import RedisNames
 from common.redis.client import connect, endpoint
-from common.redis.pubsub import Bus
-from common.redis.registry import Announcements
-from common.rpc.client import Peers
-from common.rpc.replies import Inbox
+from common.redis.pubsub import PubSub
+from common.redis.registry import EdgeRegistry
+from common.rpc.client import EdgeClient
+from common.rpc.replies import ReplyInbox
 from common.scripts.calls import Scripts
 from common.service.admin import AdminServer, Check, redis_check
 from common.service.process import give_back_memory, measure_lag, most_open_files, register_process
@@ -24,18 +24,18 @@ from common.service.runner import notice_of_drain
 from common.settings import Settings
 from common.tasks import Work, end, for_ever
 from edge.channels.adoption import Adopter
-from edge.channels.attach import Entrance
+from edge.channels.attach import Attacher
 from edge.channels.audit import Auditor
 from edge.channels.hub import Hub
-from edge.channels.sync import Synchronizer
-from edge.channels.tracker import Follower
-from edge.cluster.commands import Orders
-from edge.cluster.forwarding import Elsewhere
-from edge.cluster.node_info import Report
+from edge.channels.sync import LogReader
+from edge.channels.tracker import ChannelTracker
+from edge.cluster.commands import Commands
+from edge.cluster.forwarding import SessionForwarder
+from edge.cluster.node_info import NodeInfo
 from edge.cluster.redis_clock import RedisClock
-from edge.cluster.registration import Announcer
-from edge.cluster.reply_sender import Answers
-from edge.cluster.rpc_server import Control
+from edge.cluster.registration import NodeRegistration
+from edge.cluster.reply_sender import ReplySender
+from edge.cluster.rpc_server import RpcServer
 from edge.counters import Counters
 from edge.drain import Drain
 from edge.engine.fanout import FanOut
@@ -44,11 +44,11 @@ from edge.engine.seats import Limits, Seats
 from edge.engine.ticker import turn
 from edge.engine.trim import Relief
 from edge.metrics import EdgeCollector, Gauges
-from edge.server.handler import Front
+from edge.server.handler import RequestHandler
 from edge.server.listener import MARGIN, RESERVED_FILES, Listener
 from edge.shedding import Shedder
-from edge.subscribers.changes import Changes
-from edge.subscribers.lifecycle import Holding
+from edge.subscribers.changes import ChannelChanges
+from edge.subscribers.lifecycle import Lifecycle
 from edge.subscribers.sessions import Sessions
 
 GOODBYE = 1.0  # seconds that the last bytes get at the end
@@ -69,7 +69,7 @@ class Edge:
         self._poller = poller or make_poller()
         self._redis = connect(settings.redis_url)
         self._tasks: list[asyncio.Task[None]] = []
-        names, clock = Names(settings.prefix), time.monotonic
+        names, clock = RedisNames(settings.prefix), time.monotonic
         counters = self._counters = Counters()
         scripts = Scripts(self._redis, names, settings)
 
@@ -87,13 +87,13 @@ class Edge:
             policy=settings.slow_policy,
         )
         keeps_history = settings.history_size > 0
-        synchronizer = Synchronizer(scripts.sync)
+        log_reader = LogReader(scripts.sync)
         adopter = Adopter(scripts.adopt, counters, clock) if settings.adopt and keeps_history else None
         self._adopter = adopter
-        entrance = Entrance(synchronizer, counters, keeps_history=keeps_history)
-        follower = Follower(
+        attacher = Attacher(log_reader, counters, keeps_history=keeps_history)
+        tracker = ChannelTracker(
             fanout,
-            synchronizer,
+            log_reader,
             counters,
             adopter=adopter,
             max_message_bytes=settings.max_message_bytes,
@@ -102,17 +102,17 @@ class Edge:
         self._hub = Hub(
             names,
             fanout,
-            entrance,
-            follower,
+            attacher,
+            tracker,
             counters,
             clock,
             self._loop.call_soon,
             linger=settings.linger,
         )
-        self._auditor = Auditor(self._hub.channels, follower.repair, scripts.sync, settings.audit)
+        self._auditor = Auditor(self._hub.channels, tracker.repair, scripts.sync, settings.audit)
         sessions = Sessions(self.id, self._seats)
         fanout.sign = sessions.sign
-        self._holding = Holding(
+        self._lifecycle = Lifecycle(
             self._seats,
             fanout,
             counters,
@@ -122,15 +122,15 @@ class Edge:
             poll_timeout=settings.poll_timeout,
             max_age=settings.max_connection_age,
         )
-        self._changes = Changes(self._hub, fanout, self._seats, sessions, counters, clock)
-        self._elsewhere = Elsewhere(sessions, self._changes)
+        self._changes = ChannelChanges(self._hub, fanout, self._seats, sessions, counters, clock)
+        self._forwarder = SessionForwarder(sessions, self._changes)
         self._most = _most_connections(settings.max_connections)
-        self._front = Front(
+        self._handler = RequestHandler(
             self._seats,
             self._hub,
-            self._holding,
+            self._lifecycle,
             self._changes,
-            self._elsewhere,
+            self._forwarder,
             counters,
             clock,
             self._loop.call_soon,
@@ -138,26 +138,26 @@ class Edge:
             allowed_origins=settings.allowed_origins,
             max_connections=self._most,
         )
-        self._listener = Listener(self._poller, self._seats, self._front, max_connections=self._most)
-        self._bus = Bus(endpoint(settings.redis_url), self._hub, names.probe(self.id), self._redis.publish)
+        self._listener = Listener(self._poller, self._seats, self._handler, max_connections=self._most)
+        self._pubsub = PubSub(endpoint(settings.redis_url), self._hub, names.probe(self.id), self._redis.publish)
 
-        self._bus.on_proved = counters.probe.observe
+        self._pubsub.on_proved = counters.probe.observe
         self._counters = counters
         self._seats.on_leave = self._hub.leave
-        fanout.on_answered = self._front.on_answered
+        fanout.on_answered = self._handler.on_answered
         if adopter is not None:
             adopter.on_not_adopted = self._hub.on_not_adopted
-        self._hub.bus = self._bus
-        self._hub.on_ready = self._holding.seat
+        self._hub.pubsub = self._pubsub
+        self._hub.on_ready = self._lifecycle.seat
         self._listen_to_control(names, fanout, counters)
 
         registry = CollectorRegistry()
         registry.register(EdgeCollector(counters, self._gauges))
         register_process(registry)
-        self._shedder = Shedder(self._holding)
+        self._shedder = Shedder(self._lifecycle)
         seconds = settings.drain_seconds
         notice = notice_of_drain(seconds)
-        self._drain = Drain(seconds, notice, self._listener, self._front, self._holding, self._shedder)
+        self._drain = Drain(seconds, notice, self._listener, self._handler, self._lifecycle, self._shedder)
         self._drain.ask = self._ask_to_drain
         self._admin = AdminServer(
             settings.admin_host,
@@ -168,28 +168,28 @@ class Edge:
             [web.post("/drain", self._drain.on_request)],
         )
 
-    def _listen_to_control(self, names: Names, fanout: FanOut, counters: Counters) -> None:
+    def _listen_to_control(self, names: RedisNames, fanout: FanOut, counters: Counters) -> None:
         """Answer what publishers and other edges ask, and be able to ask, too."""
-        answers = Answers(names, self._publish_all, counters)
-        self._hub.on_receipt = answers.add_receipt
-        self._report = Report(self.id, self._hub, counters, time.monotonic, self._readiness)
-        announcements = Announcements(self._redis, names)
-        self._announcer = Announcer(announcements, self.id, self._report, self._hub, counters, time.monotonic)
-        self._orders = Orders(self._hub, fanout, self._holding, time.monotonic)
+        replies = ReplySender(names, self._publish_all, counters)
+        self._hub.on_receipt = replies.add_receipt
+        self._node_info = NodeInfo(self.id, self._hub, counters, time.monotonic, self._readiness)
+        registry = EdgeRegistry(self._redis, names)
+        self._registration = NodeRegistration(registry, self.id, self._node_info, self._hub, counters, time.monotonic)
+        self._commands = Commands(self._hub, fanout, self._lifecycle, time.monotonic)
         longest = MOST_CONTROL_BYTES + ESCAPED * self._settings.max_message_bytes
-        self._control = Control(self.id, answers, counters, most_bytes=longest)
+        self._control = RpcServer(self.id, replies, counters, most_bytes=longest)
         self._control.handlers |= {
-            "info": self._report.on_info,
-            "close": self._orders.on_close,
-            "broadcast": self._orders.on_broadcast,
-            "change": self._elsewhere.on_change,
+            "info": self._node_info.on_info,
+            "close": self._commands.on_close,
+            "broadcast": self._commands.on_broadcast,
+            "change": self._forwarder.on_change,
         }
-        inbox = Inbox(names, self.id)
-        self.peers = Peers(names, inbox, self._redis.publish)
-        self._elsewhere.ask = self.peers.ask
-        self._bus.keep(inbox.name, inbox.on_message, inbox.on_heard)
+        inbox = ReplyInbox(names, self.id)
+        self.peers = EdgeClient(names, inbox, self._redis.publish)
+        self._forwarder.ask = self.peers.ask
+        self._pubsub.keep(inbox.name, inbox.on_message, inbox.on_heard)
         for name in (names.edges(), names.edge(self.id)):
-            self._bus.keep(name, self._control.on_message)
+            self._pubsub.keep(name, self._control.on_message)
 
     @property
     def port(self) -> int:
@@ -209,10 +209,10 @@ class Edge:
         except BaseException:
             await self.stop()
             raise
-        self._report.ports = {"port": self.port, "admin_port": self.admin_port}
+        self._node_info.ports = {"port": self.port, "admin_port": self.admin_port}
         lag = partial(measure_lag, self._counters.loop_lag.observe)
         wheels = partial(turn, self._deadlines())
-        running: list[Work] = [self._bus.run, wheels, self._redis_clock.run, self._announcer.run, lag]
+        running: list[Work] = [self._pubsub.run, wheels, self._redis_clock.run, self._registration.run, lag]
         if self._settings.history_size:
             running.append(self._auditor.run)
         else:
@@ -232,17 +232,17 @@ class Edge:
     async def stop(self) -> None:
         """Stop accepting, say goodbye to everybody, and let go of everything."""
         await self._shedder.stop()
-        await self._orders.stop()
+        await self._commands.stop()
         await self._control.stop()
         self._listener.close()
-        self._holding.say_goodbye_to_all()
+        self._lifecycle.say_goodbye_to_all()
         await self._wait_for_goodbyes()
-        await self._elsewhere.stop()
+        await self._forwarder.stop()
         await end(*self._tasks)
         if self._adopter is not None:
             await self._adopter.finish(LAST_ADOPTIONS)
         if self._tasks:  # else it never began
-            await self._announcer.withdraw()
+            await self._registration.withdraw()
         for seat in self._seats:
             self._seats.remove(seat, "drain")
         self._loop.remove_reader(self._poller.fileno())
@@ -252,7 +252,7 @@ class Edge:
 
     def _deadlines(self) -> list[Callable[[], bool]]:
         """Return what has to be called again and again for deadlines to be kept."""
-        clock, wheels = time.monotonic, (self._front.wheel, self._hub.wheel, self._changes.wheel)
+        clock, wheels = time.monotonic, (self._handler.wheel, self._hub.wheel, self._changes.wheel)
         relief = Relief(lambda: self._seats.parked_bytes, give_back_memory)
         return [self._seats.cut_stuck, relief.look, *(lambda wheel=wheel: wheel.advance(clock()) for wheel in wheels)]
 
@@ -272,7 +272,7 @@ class Edge:
         """Ready means that a newcomer would be seated: Redis delivers, nobody is sent away, and there is room."""
         held = len(self._seats)
         return [
-            redis_check(self._bus),
+            redis_check(self._pubsub),
             Check("drain", not self._drain.began),
             Check("room", held < self._most, {"connections": held, "limit": self._most}),
         ]
@@ -283,8 +283,8 @@ class Edge:
         return Gauges(
             len(channels),
             subscriptions,
-            redis_up=self._bus.ready,
-            redis_reconnects=self._bus.reconnects,
+            redis_up=self._pubsub.ready,
+            redis_reconnects=self._pubsub.reconnects,
             parked_bytes=self._seats.parked_bytes,
             draining=self._drain.began,
             limit=self._most,

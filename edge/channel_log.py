@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edge.engine.fanout import Job
     from edge.engine.seats import Seat
     from edge.framing import Item
-    from edge.state import Opening
+    from edge.state import PendingAttach
 
 # Shared empty values: a channel at rest owns no list it does not use. Compared by identity, never filled.
 NOTHING: list[Any] = []
@@ -90,7 +90,7 @@ class Channel:
         self.counted = 0  # bare messages seen in it
         self.seats: dict[Seat, None] | tuple[Seat] | tuple[()] = ()  # a tuple up to one: a dict costs 170 bytes more
         self.job: Job | None = None  # its messages that are being written now
-        self.waiting: dict[Opening, int] = NOBODY  # who waits for LIVE, and at which place it asked for us
+        self.waiting: dict[PendingAttach, int] = NOBODY  # who waits for LIVE, and at which place it asked for us
         self.sent_at = 0.0  # when data last came for the seats
         self.away: deque[float] | None = None  # until when each poller between two polls counts as connected
         self.deadline = 0.0

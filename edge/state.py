@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from edge.engine.seats import Seat
 
 
-class Opening:
+class PendingAttach:
     """What one subscriber waits for, and what it will be told first.
 
     A channel that is ready before the others already collects this subscriber's messages here, so that none is
@@ -34,7 +34,7 @@ class Opening:
     @property
     def alive(self) -> bool:
         """Whether the subscriber still waits: it has neither gone nor been seated."""
-        return self.seat.opening is self
+        return self.seat.pending is self
 
     def since(self, index: int) -> Position | None:
         """Return the position it goes on from on its index-th channel."""
@@ -45,7 +45,7 @@ class Opening:
         return self.request.history
 
 
-class Reopening(Opening):
+class PendingRepoll(PendingAttach):
     """A poll whose channels are changed while it is held: it asks again, for other channels, from where it stands."""
 
     __slots__ = ("operations", "positions")
@@ -72,7 +72,7 @@ class Reopening(Opening):
         return self.positions[index][1]
 
 
-class Joining(Opening):
+class PendingJoin(PendingAttach):
     """A seated subscriber on its way into one more channel; what it has already goes on meanwhile."""
 
     __slots__ = ("channel", "deadline", "given_up", "operations", "tick")

@@ -9,12 +9,12 @@ from aiohttp import web
 from redis import RedisError
 
 from common.logs import get_logger
-from common.names import Names
+from common.names import RedisNames
 from common.redis.client import connect, endpoint
-from common.redis.pubsub import Bus, Idle
-from common.redis.registry import Announcements
-from common.rpc.client import Peers
-from common.rpc.replies import Inbox
+from common.redis.pubsub import NoConsumer, PubSub
+from common.redis.registry import EdgeRegistry
+from common.rpc.client import EdgeClient
+from common.rpc.replies import ReplyInbox
 from common.scripts.calls import Scripts
 from common.service.admin import AdminServer, Check, redis_check
 from common.service.graceful_close import stop_accepting
@@ -23,14 +23,14 @@ from common.service.process import measure_lag
 from common.service.runner import notice_of_drain
 from common.settings import Settings
 from common.tasks import end, for_ever
-from publisher.api.cluster import FleetApi
+from publisher.api.cluster import ClusterApi
 from publisher.api.pages import Pages
 from publisher.api.publish import Api
 from publisher.api.tail import Tails
-from publisher.cluster import Fleet
+from publisher.cluster import Cluster
 from publisher.drain import Drain
 from publisher.metrics import Gauges, Metrics
-from publisher.redis_publisher import Delivery
+from publisher.redis_publisher import RedisPublisher
 
 
 class Publisher:
@@ -39,24 +39,24 @@ class Publisher:
     def __init__(self, settings: Settings) -> None:
         self.on_drain: Callable[[], None]
         publisher_id = secrets.token_hex(6)
-        names = Names(settings.prefix)
+        names = RedisNames(settings.prefix)
         self._metrics = metrics = Metrics(self._gauges)
         self._settings = settings
         self._redis = connect(settings.redis_url)
-        self._inbox = Inbox(names, publisher_id)
-        self._bus = Bus(endpoint(settings.redis_url), Idle(), names.probe(publisher_id), self._redis.publish)
+        self._inbox = ReplyInbox(names, publisher_id)
+        self._bus = PubSub(endpoint(settings.redis_url), NoConsumer(), names.probe(publisher_id), self._redis.publish)
         self._bus.keep(self._inbox.name, self._inbox.on_message, self._on_heard)
         self._scripts = Scripts(self._redis, names, settings)
-        delivery = Delivery(self._scripts, self._inbox, metrics.duration.observe)
+        redis_publisher = RedisPublisher(self._scripts, self._inbox, metrics.duration.observe)
         self._api = Api(
-            delivery,
+            redis_publisher,
             settings.max_message_bytes,
             metrics.count,
             keeps_history=settings.history_size > 0,
             keys=settings.publish_keys,
         )
-        fleet = Fleet(Peers(names, self._inbox, self._redis.publish), Announcements(self._redis, names))
-        self._fleet_api = FleetApi(fleet, settings.max_message_bytes, metrics.count)
+        cluster = Cluster(EdgeClient(names, self._inbox, self._redis.publish), EdgeRegistry(self._redis, names))
+        self._fleet_api = ClusterApi(cluster, settings.max_message_bytes, metrics.count)
         self._tails = Tails(self._redis, names, keeps_history=settings.history_size > 0)
         self._pages = Pages(settings.edge_url, settings.publisher_url)
         self._bus.on_proved = metrics.probe.observe

@@ -5,15 +5,15 @@ from collections.abc import Mapping
 from redis import RedisError
 
 from common.errors import UnavailableError
-from common.redis.registry import Announcements
-from common.rpc.client import Peers, Replies
+from common.redis.registry import EdgeRegistry
+from common.rpc.client import EdgeClient, Replies
 from common.rpc.messages import Reply
 
 
-class Fleet:
+class Cluster:
     """Asks every edge. Each answer has JSON values; `silent` in it is how many edges did not reply in time."""
 
-    def __init__(self, peers: Peers, announcements: Announcements) -> None:
+    def __init__(self, peers: EdgeClient, announcements: EdgeRegistry) -> None:
         self._peers = peers
         self._announcements = announcements
 

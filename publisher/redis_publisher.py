@@ -14,7 +14,7 @@ from common.logs import get_logger
 from common.message import Message
 from common.position import Position
 from common.rpc.messages import decode_receipt
-from common.rpc.replies import PATIENCE, Gathering, Inbox
+from common.rpc.replies import PATIENCE, PendingReplies, ReplyInbox
 from common.scripts.calls import Published, Scripts
 from publisher.request import Entry, PublishRequest
 
@@ -46,13 +46,13 @@ class Sent(NamedTuple):
 
     request: PublishRequest
     published: Published
-    receipt: Gathering[int] | None
+    receipt: PendingReplies[int] | None
 
 
-class Delivery:
+class RedisPublisher:
     """Publishes requests one after the other, in order; `observe` is told the seconds of each call of Redis."""
 
-    def __init__(self, scripts: Scripts, inbox: Inbox, observe: Callable[[float], None]) -> None:
+    def __init__(self, scripts: Scripts, inbox: ReplyInbox, observe: Callable[[float], None]) -> None:
         self._scripts = scripts
         self._inbox = inbox
         self._observe = observe

@@ -32,7 +32,7 @@ class Receiver(Protocol):
         """Redis acknowledged the subscription that was asked for with this attempt number."""
 
 
-class Link(asyncio.Protocol):
+class PubSubConnection(asyncio.Protocol):
     """A connection from its opening to its loss; `own` are the channels that it has from the start."""
 
     def __init__(self, receiver: Receiver, endpoint: Endpoint, own: Mapping[bytes, Take]) -> None:

@@ -6,7 +6,7 @@ belongs to, when a connection was lost, and whether an open one still delivers. 
 
 B1  Redis answers SUBSCRIBE and UNSUBSCRIBE in the order they were sent, so one queue per connection tells which
     attempt each acknowledgement belongs to. An acknowledgement out of order ends the connection.
-B2  A `Link` lives as long as its socket. What was queued or expected on it dies with it; the consumer hears
+B2  A `PubSubConnection` lives as long as its socket. What was queued or expected on it dies with it; the consumer hears
     `on_down`, and on `on_up` it asks again for everything it wants.
 B3  An open socket proves nothing: after a failover it can stay healthily connected to a demoted server for ever.
     Every five seconds a probe goes out by the publish path and must come back on this connection within two, or the
@@ -27,7 +27,7 @@ from redis.exceptions import BusyLoadingError
 from common.logs import get_logger
 from common.redis import probe as probing
 from common.redis.client import CONNECT_TIMEOUT, Endpoint
-from common.redis.connection import SUBSCRIBE, UNSUBSCRIBE, Link, Receiver, Take
+from common.redis.connection import SUBSCRIBE, UNSUBSCRIBE, PubSubConnection, Receiver, Take
 from common.redis.probe import Probe
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 0.5
@@ -43,8 +43,8 @@ class Consumer(Receiver, Protocol):
         """The connection is gone, and with it every subscription."""
 
 
-class Idle:
-    """The consumer of a process that listens to its own channels only (`Bus.keep`)."""
+class NoConsumer:
+    """The consumer of a process that listens to its own channels only (`PubSub.keep`)."""
 
     def on_message(self, name: bytes, payload: bytes) -> None:
         """Nothing else was asked for."""
@@ -62,7 +62,7 @@ class Idle:
         """There is nothing to lose."""
 
 
-class Bus:
+class PubSub:
     """Keeps one subscribe connection to Redis alive and proved."""
 
     def __init__(
@@ -80,7 +80,7 @@ class Bus:
         self._publish = publish
         self._kept: dict[bytes, Take] = {}
         self._on_heard: list[Callable[[bool], None]] = []
-        self._link: Link | None = None
+        self._link: PubSubConnection | None = None
         self._probe = Probe()
         self._probe_seen = asyncio.Event()
         self._now = asyncio.get_running_loop().time
@@ -160,12 +160,12 @@ class Bus:
         for on_heard in self._on_heard:
             on_heard(heard)
 
-    async def _open(self) -> "Link":
+    async def _open(self) -> PubSubConnection:
         loop = asyncio.get_running_loop()
         where = self._endpoint
 
-        def make_link() -> Link:
-            return Link(self._consumer, where, {**self._kept, self._probe_name: self._on_probe})
+        def make_link() -> PubSubConnection:
+            return PubSubConnection(self._consumer, where, {**self._kept, self._probe_name: self._on_probe})
 
         if where.path:
             opening: Any = loop.create_unix_connection(make_link, where.path)
@@ -175,7 +175,7 @@ class Bus:
             _, link = await opening
         return link  # type: ignore[no-any-return]
 
-    async def _prove_until_lost(self, link: "Link") -> None:
+    async def _prove_until_lost(self, link: PubSubConnection) -> None:
         """Send a probe every few seconds; return when the connection is lost or a probe does not come back."""
         while True:
             self._probe_seen.clear()

@@ -10,15 +10,15 @@ from typing import Any, cast
 import orjson
 from redis.asyncio import Redis
 
-from common.names import Names
+from common.names import RedisNames
 
 LASTS = 10  # seconds after which an edge that is not heard of any more is gone
 
 
-class Announcements:
+class EdgeRegistry:
     """What edges have announced; every call may raise `redis.RedisError` or OSError."""
 
-    def __init__(self, redis: Redis, names: Names) -> None:
+    def __init__(self, redis: Redis, names: RedisNames) -> None:
         self._redis = redis
         self._names = names
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from redis import RedisError
 
 from common.errors import UnavailableError
-from common.names import Names
+from common.names import RedisNames
 from common.rpc.messages import Reply, Request, decode_reply, encode_request
-from common.rpc.replies import PATIENCE, Inbox
+from common.rpc.replies import PATIENCE, ReplyInbox
 
 DEADLINE = 0.9  # seconds for one PUBLISH: who asks hears of trouble within a second
 MOST_ID_CHARACTERS = 64
@@ -29,10 +29,10 @@ class Replies(NamedTuple):
         return max(self.reached - len(self.replies), 0)
 
 
-class Peers:
+class EdgeClient:
     """The edges of a deployment, as one process can ask them; `publish` returns how many a message reached."""
 
-    def __init__(self, names: Names, inbox: Inbox, publish: Callable[[bytes, bytes], Awaitable[Any]]) -> None:
+    def __init__(self, names: RedisNames, inbox: ReplyInbox, publish: Callable[[bytes, bytes], Awaitable[Any]]) -> None:
         self._names = names
         self._inbox = inbox
         self._publish = publish

@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from common.errors import FrameError
-from common.names import Names
+from common.names import RedisNames
 from common.rpc.messages import MOST_DIGITS, Address
 
 PATIENCE = 0.25  # seconds that edges have to answer, unless asked otherwise
@@ -20,7 +20,7 @@ PATIENCE = 0.25  # seconds that edges have to answer, unless asked otherwise
 T = TypeVar("T")
 
 
-class Gathering(Generic[T]):
+class PendingReplies(Generic[T]):
     """The answers to one message; it is forgotten as soon as nobody holds it."""
 
     __slots__ = ("__weakref__", "_answers", "_complete", "_deadline", "_lost", "_read", "inbox", "reached")
@@ -65,21 +65,21 @@ class Gathering(Generic[T]):
             self._complete.set()
 
 
-class Inbox:
+class ReplyInbox:
     """Where the answers of edges to one process arrive; its bus keeps the channel `name` for it."""
 
-    def __init__(self, names: Names, owner: str) -> None:
+    def __init__(self, names: RedisNames, owner: str) -> None:
         self.name = names.inbox(owner)
         self.heard = False  # answers reach us
         self.ignored = 0  # answers that were late, forged or malformed
         self._owner = owner
         self._numbers = count(1)
-        self._open: WeakValueDictionary[int, Gathering[Any]] = WeakValueDictionary()
+        self._open: WeakValueDictionary[int, PendingReplies[Any]] = WeakValueDictionary()
 
-    def open(self, read: Callable[[bytes], T]) -> Gathering[T]:
+    def open(self, read: Callable[[bytes], T]) -> PendingReplies[T]:
         """Return a new gathering for a message that is about to go out; `read` raises `FrameError`."""
         number = next(self._numbers)
-        gathering = Gathering(str(Address(self._owner, number)), read, lost=not self.heard)
+        gathering = PendingReplies(str(Address(self._owner, number)), read, lost=not self.heard)
         self._open[number] = gathering
         return gathering
 

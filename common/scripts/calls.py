@@ -7,7 +7,7 @@ from redis import ResponseError
 from redis.asyncio import Redis
 
 from common.message import Message, encode_frame, expiry, is_number
-from common.names import Names
+from common.names import RedisNames
 from common.position import Position
 from common.scripts.library import LIBRARY, Deployment, deployments_in, functions_text, lua_string, script_text
 from common.settings import Settings
@@ -30,7 +30,7 @@ class Published(NamedTuple):
     subscribers: int | None = None
 
 
-class Wanted(NamedTuple):
+class SyncQuery(NamedTuple):
     """One channel to sync: the offset to read after (None: only where it stands).
 
     `known` joins it (adoption), and is the newest epoch that was seen of it, or 0.
@@ -41,7 +41,7 @@ class Wanted(NamedTuple):
     known: int | None = None
 
 
-class Synced(NamedTuple):
+class SyncResult(NamedTuple):
     """Where a channel stands, the stored messages after the offset that was asked for, and the epoch joined."""
 
     top: Position
@@ -50,7 +50,7 @@ class Synced(NamedTuple):
 
 
 #: What was read of one channel, or why nothing can be: a key of it holds something that is not ours.
-Reading = Synced | ResponseError
+SyncOutcome = SyncResult | ResponseError
 
 
 class Bare(NamedTuple):
@@ -71,7 +71,7 @@ class Adopted(NamedTuple):
 class Scripts:
     """Runs the scripts of one deployment; every call may raise `redis.RedisError`."""
 
-    def __init__(self, redis: Redis, names: Names, settings: Settings) -> None:
+    def __init__(self, redis: Redis, names: RedisNames, settings: Settings) -> None:
         self._redis = redis
         self._names = names
         self._history_size = settings.history_size
@@ -113,7 +113,7 @@ class Scripts:
         first = f"{published.position} {published.edges} {subscribers}"
         await self._redis.set(self._names.once(channel, key), first, xx=True, keepttl=True)
 
-    async def sync(self, wanted: Sequence[Wanted]) -> list[Reading]:
+    async def sync(self, wanted: Sequence[SyncQuery]) -> list[SyncOutcome]:
         """Read several channels at once; joining begins a new bare epoch of the channel (see adopt.lua).
 
         A channel that cannot be read has its error in its place.
@@ -150,13 +150,13 @@ def _position(seq: bytes) -> Position:
     return Position(int(offset), int(tag))
 
 
-def _reading(answer: list[Any] | ResponseError) -> Reading:
+def _reading(answer: list[Any] | ResponseError) -> SyncOutcome:
     if isinstance(answer, ResponseError):
         return answer
     offset, tag, entries, epoch = answer
     if not (is_number(offset) and is_number(tag)):
         return ResponseError(f"its top position is broken: offset {offset!r}, tag {tag!r}")
-    return Synced(Position(int(offset), int(tag)), [_stored_message(*entry) for entry in entries], epoch)
+    return SyncResult(Position(int(offset), int(tag)), [_stored_message(*entry) for entry in entries], epoch)
 
 
 def _stored_message(entry_id: bytes, fields: list[bytes]) -> Message:

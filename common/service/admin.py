@@ -8,7 +8,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from common.redis.pubsub import Bus
+from common.redis.pubsub import PubSub
 from common.service.http import errors_as_json, json_answer, listen, port_of
 
 FINISHING = 0.5  # seconds for what operators and load balancers have asked at the end, and as many when cancelled
@@ -75,7 +75,7 @@ class AdminServer:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def redis_check(bus: Bus) -> Check:
+def redis_check(bus: PubSub) -> Check:
     """Return the check that Redis delivers: a probe came back lately; an open connection alone proves nothing."""
     age = round(bus.proof_age, 1) if bus.proof_age < float("inf") else None
     return Check("redis", bus.ready, {"connected": bus.up, "probe_age_seconds": age})

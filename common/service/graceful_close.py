@@ -27,7 +27,7 @@ _DROP_NEW = ((0x30, 0, 0, 13), (0x54, 0, 0, 18), (0x15, 0, 1, 2), (0x06, 0, 0, 0
 _SO_ATTACH_FILTER = 26  # asm-generic/socket.h; Python has no name for it
 
 
-def hold_off(listening: socket.socket) -> None:
+def refuse_new(listening: socket.socket) -> None:
     """Let a listening socket take no new connection but those whose handshake has begun; only Linux can do that."""
     if sys.platform != "linux":
         return
@@ -45,7 +45,7 @@ async def stop_accepting(runner: web.AppRunner) -> None:
     with ExitStack() as stack:
         doors = [stack.enter_context(socket.socket(fileno=os.dup(one.fileno()))) for one in _sockets(runner)]
         for door in doors:
-            hold_off(door)
+            refuse_new(door)
         await asyncio.sleep(HANDSHAKE)
         await _while(lambda: _somebody_waits(doors))
         for site in runner.sites:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from redis import RedisError
 
-from common.scripts.calls import Reading, Synced, Wanted
+from common.scripts.calls import SyncOutcome, SyncQuery, SyncResult
 from edge.channel_log import Channel, State
 
 BATCH = 250  # channels in one look: about a millisecond of Redis' time
@@ -26,7 +26,7 @@ class Auditor:
         self,
         channels: Mapping[str, Channel],
         repair: Callable[[Channel], None],
-        sync: Callable[[Sequence[Wanted]], Awaitable[Sequence[Reading]]],
+        sync: Callable[[Sequence[SyncQuery]], Awaitable[Sequence[SyncOutcome]]],
         period: float,
     ) -> None:
         self._channels = channels
@@ -58,8 +58,8 @@ class Auditor:
         """Return those of the channels that stand elsewhere than their logs, as far as these can be read."""
         live = [channel for channel in channels if channel.state is State.LIVE]
         try:
-            readings = await self._sync([Wanted(channel.name) for channel in live])
+            readings = await self._sync([SyncQuery(channel.name) for channel in live])
         except (RedisError, OSError):
             return []
         pairs = zip(live, readings, strict=True)
-        return [channel for channel, read in pairs if isinstance(read, Synced) and read.top != channel.last]
+        return [channel for channel, read in pairs if isinstance(read, SyncResult) and read.top != channel.last]

@@ -19,18 +19,18 @@ from typing import Protocol
 
 from common.errors import FrameError
 from common.message import Message, decode
-from common.names import Names
+from common.names import RedisNames
 from common.position import Position
 from edge.channel_log import NOBODY, Channel, State
-from edge.channels.attach import Entrance, data_item
-from edge.channels.tracker import Follower
+from edge.channels.attach import Attacher, data_item
+from edge.channels.tracker import ChannelTracker
 from edge.counters import Counters
 from edge.engine.fanout import FanOut
 from edge.engine.seats import Seat
 from edge.engine.wheel import Wheel
 from edge.framing import Framing, Item
 from edge.protocol.subscribe import SubscribeRequest
-from edge.state import Joining, Opening
+from edge.state import PendingAttach, PendingJoin
 
 AT_ONCE = 64  # of those who waited for a channel, let in before the loop may do something else
 
@@ -64,10 +64,10 @@ class Hub:
 
     def __init__(
         self,
-        names: Names,
+        names: RedisNames,
         fanout: FanOut,
-        entrance: Entrance,
-        follower: Follower,
+        attacher: Attacher,
+        tracker: ChannelTracker,
         counters: Counters,
         clock: Callable[[], float],
         call_soon: Callable[..., object],
@@ -75,18 +75,18 @@ class Hub:
         linger: float,
     ) -> None:
         self.channels: dict[str, Channel] = {}
-        self.bus: Subscriptions  # set by the app: bus and hub know each other
+        self.pubsub: Subscriptions  # set by the app: bus and hub know each other
         self.on_leave: Callable[[Seat], None] = lambda seat: None  # set by the changes: it waits for nothing more
         self.on_receipt: Callable[[str, int], None] = lambda inbox, subscribers: None
         self.on_ready: OnReady  # set by the app: a subscriber has all its channels
         self.wheel: Wheel[Channel] = Wheel(self._on_linger_over, clock())
         self._names = names
         self._fanout = fanout
-        self._entrance = entrance
-        entrance.repair = follower.repair
-        fanout.on_begun = follower.on_live = self._admit
-        follower.on_astray = self._subscribe
-        self._follower = follower
+        self._attacher = attacher
+        attacher.repair = tracker.repair
+        fanout.on_begun = tracker.on_live = self._admit
+        tracker.on_astray = self._subscribe
+        self._tracker = tracker
         self._counters = counters
         self._clock = clock
         self._call_soon = call_soon
@@ -99,9 +99,9 @@ class Hub:
         """Lead a subscriber to its channels; it is seated when all of them are ready, in the usual case at once."""
         channel = self._open_channel(request)
         if channel is None:
-            self.open(Opening(seat, request, framing, self._on_opened))
+            self.open(PendingAttach(seat, request, framing, self._on_opened))
             return
-        seat.channels, seat.born = (channel,), self._fanout.jobs_begun
+        seat.channels, seat.attached_at_job = (channel,), self._fanout.jobs_begun
         channel.add(seat)
         self.on_ready(seat, request, framing, (channel.last,), [])
 
@@ -113,18 +113,18 @@ class Hub:
         since = request.since[0] if request.since is not None else None
         return channel if channel is not None and channel.is_open_at(since) else None
 
-    def _on_opened(self, opening: Opening) -> None:
-        self.on_ready(opening.seat, opening.request, opening.framing, opening.starts, opening.items)
+    def _on_opened(self, pending: PendingAttach) -> None:
+        self.on_ready(pending.seat, pending.request, pending.framing, pending.starts, pending.items)
 
-    def open(self, opening: Opening) -> None:
+    def open(self, pending: PendingAttach) -> None:
         """Lead an opening's subscriber to its channels."""
-        seat = opening.seat
-        seat.opening, seat.born = opening, self._fanout.jobs_begun
-        seat.channels = tuple(map(self.channel, opening.request.channels))
+        seat = pending.seat
+        seat.pending, seat.attached_at_job = pending, self._fanout.jobs_begun
+        seat.channels = tuple(map(self.channel, pending.request.channels))
         for index, channel in enumerate(seat.channels):
-            self._entrance.enter(channel, opening, index)
-        if not opening.request.channels:
-            opening.done(opening)
+            self._attacher.enter(channel, pending, index)
+        if not pending.request.channels:
+            pending.done(pending)
 
     def channel(self, name: str) -> Channel:
         """Return a channel, which is asked for if nobody here listens to it."""
@@ -134,15 +134,15 @@ class Hub:
             self._subscribe(channel)
         return channel
 
-    def join(self, joining: Joining) -> None:
+    def join(self, pending_join: PendingJoin) -> None:
         """Lead a seated subscriber into one more channel, maybe at once."""
-        self._entrance.enter(joining.channel, joining, 0)
+        self._attacher.enter(pending_join.channel, pending_join, 0)
 
-    def give_up(self, joining: Joining) -> None:
+    def give_up(self, pending_join: PendingJoin) -> None:
         """Forget that a subscriber waits for a channel."""
-        joining.given_up = True
-        joining.channel.waiting.pop(joining, None)
-        self._linger_if_empty(joining.channel)
+        pending_join.given_up = True
+        pending_join.channel.waiting.pop(pending_join, None)
+        self._linger_if_empty(pending_join.channel)
 
     def part(self, seat: Seat, channel: Channel) -> None:
         """Take a seat out of one of its channels."""
@@ -155,13 +155,13 @@ class Hub:
         self.on_leave(seat)
         for channel in seat.channels:
             channel.discard(seat)
-            if seat.opening is not None:
-                channel.waiting.pop(seat.opening, None)
+            if seat.pending is not None:
+                channel.waiting.pop(seat.pending, None)
             if not channel.seats:
                 self._linger_if_empty(channel)
         seat.channels = ()
-        seat.opening = seat.positions = None
-        seat.sharing = seat.direct = False
+        seat.pending = seat.positions = None
+        seat.shares_bytes = seat.fast_path = False
 
     def _linger_if_empty(self, channel: Channel) -> None:
         if not channel.occupied:
@@ -169,13 +169,13 @@ class Hub:
 
     def _on_linger_over(self, channels: Sequence[Channel]) -> None:
         for channel in channels:
-            if self._entrance.is_reading(channel.name):
+            if self._attacher.is_reading(channel.name):
                 self._linger_if_empty(channel)
             elif not channel.occupied and self.channels.get(channel.name) is channel:
                 del self.channels[channel.name]
                 channel.attempt = 0
-                self._follower.let_go(channel)
-                self.bus.unsubscribe(self._names.channel(channel.name))
+                self._tracker.let_go(channel)
+                self.pubsub.unsubscribe(self._names.channel(channel.name))
 
     # Redis speaks: the bus' consumer.
 
@@ -191,7 +191,7 @@ class Hub:
             return
         if isinstance(message, Message) and message.inbox:
             self.on_receipt(message.inbox, channel.reached(message, self._clock()))
-        self._follower.take(channel, message)
+        self._tracker.take(channel, message)
 
     def on_read_end(self) -> None:
         """Write what this read from Redis brought."""
@@ -201,7 +201,7 @@ class Hub:
         """Redis acknowledged: from here on every message arrives (H2)."""
         channel = self.channels.get(self._names.name_of(name))
         if channel is not None and channel.attempt == attempt:
-            self._follower.begin(channel)
+            self._tracker.begin(channel)
 
     def on_up(self) -> None:
         """Ask for every channel again, those with subscribers first."""
@@ -210,15 +210,15 @@ class Hub:
 
     def on_down(self) -> None:
         """Keep the subscribers and wait for the connection; nothing that is under way counts any more."""
-        self._follower.forget()
-        self._entrance.hold_readers()
+        self._tracker.forget()
+        self._attacher.hold_readers()
         for channel in self.channels.values():
             channel.forget_subscription()
 
     def _subscribe(self, channel: Channel) -> None:
         channel.forget_subscription()
         channel.state, channel.attempt = State.SUBSCRIBING, next(self._attempts)
-        self.bus.subscribe(self._names.channel(channel.name), channel.attempt)
+        self.pubsub.subscribe(self._names.channel(channel.name), channel.attempt)
 
     def on_not_adopted(self, name: str, messages: list[bytes]) -> None:
         """Hand on live what could not be stored."""
@@ -233,10 +233,10 @@ class Hub:
         """Let in who waited, some in a turn, unless messages were taken that are not on their way yet (H3)."""
         if not channel.waiting or channel.state is not State.LIVE or channel.fresh:
             return
-        for opening, index in list(islice(channel.waiting.items(), AT_ONCE)):
-            del channel.waiting[opening]
-            if opening.alive:  # letting one in may cost another its connection
-                self._entrance.enter(channel, opening, index)
+        for pending, index in list(islice(channel.waiting.items(), AT_ONCE)):
+            del channel.waiting[pending]
+            if pending.alive:  # letting one in may cost another its connection
+                self._attacher.enter(channel, pending, index)
         if channel.waiting:
             self._call_soon(self._admit, channel)
         else:

@@ -12,7 +12,7 @@ from redis.exceptions import NoPermissionError
 from common.logs import get_logger
 from common.message import Message
 from common.position import Position
-from common.scripts.calls import Reading, Synced, Wanted
+from common.scripts.calls import SyncOutcome, SyncQuery, SyncResult
 from edge.channel_log import Channel, proven
 
 BATCH = 128  # channels in one script call: a millisecond of Redis' time if each is joined, else much less
@@ -28,7 +28,7 @@ class Gap(Enum):
     APART = "the channel does not stand where the log does; it must be brought up to its log before anybody joins"
 
 
-def catch_up(since: Position, synced: Synced, channel: Channel) -> list[Message] | Gap:
+def catch_up(since: Position, synced: SyncResult, channel: Channel) -> list[Message] | Gap:
     """Return the messages from `since` up to where a live channel stands, from the log and the channel's ring.
 
     The log may have been read before or after messages that the channel took from pub/sub: what it has more is
@@ -49,16 +49,16 @@ def catch_up(since: Position, synced: Synced, channel: Channel) -> list[Message]
     return Gap.APART if tail is None else messages + tail
 
 
-class Wish(NamedTuple):
+class SyncRequest(NamedTuple):
     """One read of a channel's log, who gets the answer, and whether somebody still waits for it."""
 
-    wanted: Wanted
-    done: Callable[[Synced], None]
+    wanted: SyncQuery
+    done: Callable[[SyncResult], None]
     is_awaited: Callable[[], bool] = lambda: True
     tries: int = 0  # that were in vain, because of this channel
 
 
-class Synchronizer:
+class LogReader:
     """Asks Redis for many channels at once; each wish is answered unless the connection is lost first.
 
     While one batch is read the next wishes gather. If they are a batch of their own, it is read at the same time: so
@@ -66,14 +66,14 @@ class Synchronizer:
     keeps no other waiting.
     """
 
-    def __init__(self, sync: Callable[[Sequence[Wanted]], Awaitable[Sequence[Reading]]]) -> None:
+    def __init__(self, sync: Callable[[Sequence[SyncQuery]], Awaitable[Sequence[SyncOutcome]]]) -> None:
         self._sync = sync
-        self._wishes: deque[Wish] = deque()
+        self._wishes: deque[SyncRequest] = deque()
         self._readers: set[asyncio.Task[None]] = set()
         self._log = get_logger()
         self._said_failing = False
 
-    def ask(self, wish: Wish) -> None:
+    def ask(self, wish: SyncRequest) -> None:
         """Queue a read; the reads of one loop turn go out together."""
         self._wishes.append(wish)
         if len(self._readers) < min(AT_ONCE, 1 + len(self._wishes) // BATCH):
@@ -90,7 +90,7 @@ class Synchronizer:
         finally:
             self._readers.remove(asyncio.current_task())  # type: ignore[arg-type]  # it runs in one
 
-    async def _read(self, wishes: deque[Wish]) -> None:
+    async def _read(self, wishes: deque[SyncRequest]) -> None:
         """Read a batch; when Redis fails, put it back and wait a little: Redis is away, or loads its data."""
         batch = _next_batch(wishes)
         if not batch:
@@ -106,7 +106,7 @@ class Synchronizer:
         for wish, reading in zip(batch, readings, strict=True):
             self._answer(wishes, wish, reading)
 
-    async def _read_all(self, wanted: Sequence[Wanted]) -> Sequence[Reading]:
+    async def _read_all(self, wanted: Sequence[SyncQuery]) -> Sequence[SyncOutcome]:
         """Read channels at once; where we may not touch one of them, in halves, until that one is found."""
         try:
             return await self._sync(wanted)
@@ -118,7 +118,7 @@ class Synchronizer:
         middle = len(wanted) // 2
         return [*await self._read_all(wanted[:middle]), *await self._read_all(wanted[middle:])]
 
-    def _answer(self, wishes: deque[Wish], wish: Wish, reading: Reading) -> None:
+    def _answer(self, wishes: deque[SyncRequest], wish: SyncRequest, reading: SyncOutcome) -> None:
         """Answer one wish; whatever goes wrong is that wish's own trouble, and it comes again."""
         try:
             if isinstance(reading, ResponseError):
@@ -137,7 +137,7 @@ class Synchronizer:
             again = wish._replace(tries=min(wish.tries + 1, 10))
             asyncio.get_running_loop().call_later(pause, self._ask_again, wishes, again)
 
-    def _ask_again(self, wishes: deque[Wish], wish: Wish) -> None:
+    def _ask_again(self, wishes: deque[SyncRequest], wish: SyncRequest) -> None:
         """Queue a wish that was put off, unless it was forgotten meanwhile."""
         if wishes is self._wishes:
             self.ask(wish)
@@ -148,9 +148,9 @@ class Synchronizer:
         self._said_failing = True
 
 
-def _next_batch(wishes: deque[Wish]) -> list[Wish]:
+def _next_batch(wishes: deque[SyncRequest]) -> list[SyncRequest]:
     """Take out the next wishes that somebody waits for."""
-    batch: list[Wish] = []
+    batch: list[SyncRequest] = []
     while wishes and len(batch) < BATCH:
         wish = wishes.popleft()
         if wish.is_awaited():

@@ -11,11 +11,11 @@ from functools import partial
 
 from common.message import Join, Message
 from common.position import Position
-from common.scripts.calls import Synced, Wanted
+from common.scripts.calls import SyncQuery, SyncResult
 from edge.channel_log import NOTHING, RING_BYTES, Channel, State, proven
 from edge.channels.adoption import Adopter
 from edge.channels.attach import data_item, missed_items
-from edge.channels.sync import Synchronizer, Wish
+from edge.channels.sync import LogReader, SyncRequest
 from edge.counters import Counters
 from edge.engine.fanout import FanOut
 from edge.framing import Item
@@ -24,13 +24,13 @@ ALL_RINGS_BYTES = 67_108_864
 LEAST_RING_BYTES = 4096  # of a channel, when all rings together have more than that; the newest message is kept anyway
 
 
-class Follower:
+class ChannelTracker:
     """Takes what comes on the channels of an edge."""
 
     def __init__(
         self,
         fanout: FanOut,
-        synchronizer: Synchronizer,
+        log_reader: LogReader,
         counters: Counters,
         *,
         adopter: Adopter | None = None,
@@ -40,7 +40,7 @@ class Follower:
         self.on_astray: Callable[[Channel], None]  # set by the hub: begin anew, with another subscription
         self.on_live: Callable[[Channel], None]  # set by the hub: newcomers may enter
         self._fanout = fanout
-        self._synchronizer = synchronizer
+        self._log_reader = log_reader
         self._counters = counters
         self._adopter = adopter
         self._max_message_bytes = max_message_bytes
@@ -68,7 +68,7 @@ class Follower:
 
     def forget(self) -> None:
         """The Redis connection is gone: what is being read counts no more."""
-        self._synchronizer.forget()
+        self._log_reader.forget()
 
     def let_go(self, channel: Channel) -> None:
         """Nobody listens to a channel any more."""
@@ -102,11 +102,11 @@ class Follower:
     def _sync(self, channel: Channel, known: int | None = None) -> None:
         """Read where the log stands, and what it holds after our place in it; `known` is an epoch to join after."""
         channel.state = State.SYNCING
-        wanted = Wanted(channel.name, channel.last.offset if channel.last else None, known)
+        wanted = SyncQuery(channel.name, channel.last.offset if channel.last else None, known)
         done = partial(self._on_synced, channel, channel.attempt, channel.last)
-        self._synchronizer.ask(Wish(wanted, done, partial(channel.is_syncing, channel.attempt)))
+        self._log_reader.ask(SyncRequest(wanted, done, partial(channel.is_syncing, channel.attempt)))
 
-    def _on_synced(self, channel: Channel, attempt: int, stood: Position | None, synced: Synced) -> None:
+    def _on_synced(self, channel: Channel, attempt: int, stood: Position | None, synced: SyncResult) -> None:
         """Bring a channel up to its log; it `stood` there when the log was asked, and may have gone on since (L2)."""
         if not channel.is_syncing(attempt):
             return
@@ -122,7 +122,7 @@ class Follower:
             self._bring_up(channel, last, synced)
         self._go_live(channel)
 
-    def _bring_up(self, channel: Channel, last: Position, synced: Synced) -> None:
+    def _bring_up(self, channel: Channel, last: Position, synced: SyncResult) -> None:
         """Give every subscriber what the channel missed, or tell them that it cannot be known."""
         missed = [message for message in synced.messages if message.offset > last.offset]
         if proven(last, synced.top, missed):

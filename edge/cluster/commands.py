@@ -16,19 +16,19 @@ from edge.cluster.node_info import channel_name
 from edge.engine.fanout import SLICE, FanOut
 from edge.engine.seats import Seat
 from edge.framing import Item
-from edge.subscribers.lifecycle import Holding
+from edge.subscribers.lifecycle import Lifecycle
 
 CLOSED = "the publisher closed this channel's connections"
 MOST_AT_ONCE = 32  # orders under way; more are turned away
 
 
-class Orders:
+class Commands:
     """Carries out what the control channel orders."""
 
-    def __init__(self, hub: Hub, fanout: FanOut, holding: Holding, clock: Callable[[], float]) -> None:
+    def __init__(self, hub: Hub, fanout: FanOut, lifecycle: Lifecycle, clock: Callable[[], float]) -> None:
         self._hub = hub
         self._fanout = fanout
-        self._holding = holding
+        self._lifecycle = lifecycle
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -82,10 +82,10 @@ class Orders:
         framing = seat.framing
         if framing is None:
             return
-        if framing.one_shot:
+        if framing.single_response:
             self._fanout.deliver(seat, [item])
         else:
-            self._holding.end(seat, framing.encode([item], "") + framing.end, "closed")
+            self._lifecycle.end(seat, framing.encode([item], "") + framing.end, "closed")
 
     def _broadcast(self, content: str, event: str) -> Iterator[None]:
         for channel in list(self._hub.channels.values()):

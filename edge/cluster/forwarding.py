@@ -10,7 +10,7 @@ from common.rpc.client import Replies
 from common.tasks import end
 from edge.channels.attach import ATTACH_TIMEOUT
 from edge.protocol.operations import MAX_OPERATIONS, Operation, parse_operation
-from edge.subscribers.changes import Changes
+from edge.subscribers.changes import ChannelChanges
 from edge.subscribers.sessions import Sessions
 
 PATIENCE = ATTACH_TIMEOUT + 0.5  # seconds another edge has; a channel may need almost all of them to get ready
@@ -18,7 +18,7 @@ SILENT = "an edge that may hold this session does not answer now; try again"
 NOT_HELD = "no connection with this session is held; subscribe again"
 
 
-#: Asks one edge, or all of them if it gets None, as `common.peers.Peers.ask` does.
+#: Asks one edge, or all of them if it gets None, as `common.peers.EdgeClient.ask` does.
 Ask = Callable[[str | None, str, Mapping[str, object], float], Awaitable[Replies]]
 
 
@@ -26,10 +26,10 @@ async def _ask_nobody(edge: str | None, op: str, fields: Mapping[str, object], p
     return Replies([], 0)
 
 
-class Elsewhere:
+class SessionForwarder:
     """Changes the channels of any session of the deployment."""
 
-    def __init__(self, sessions: Sessions, changes: Changes) -> None:
+    def __init__(self, sessions: Sessions, changes: ChannelChanges) -> None:
         self.ask: Ask = _ask_nobody  # set by the app
         self._tasks: set[asyncio.Task[None]] = set()
         self._sessions = sessions

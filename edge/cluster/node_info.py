@@ -14,7 +14,7 @@ from edge.counters import Counters
 from edge.framing import TRANSPORTS
 
 
-class Report:
+class NodeInfo:
     """Looks up what publishers ask for."""
 
     def __init__(

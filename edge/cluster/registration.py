@@ -8,10 +8,10 @@ from heapq import heappush, heapreplace
 from redis import RedisError
 
 from common.logs import get_logger
-from common.redis.registry import Announcements
+from common.redis.registry import EdgeRegistry
 from edge.channel_log import Channel
 from edge.channels.hub import Hub
-from edge.cluster.node_info import Report
+from edge.cluster.node_info import NodeInfo
 from edge.counters import Counters
 
 PERIOD = 2.0
@@ -22,21 +22,21 @@ FAREWELL = 1.0  # seconds that the last word may take
 Ranking = list[tuple[int, str]]  # a heap: the least busy first
 
 
-class Announcer:
+class NodeRegistration:
     """Tells Redis about one edge."""
 
     def __init__(
         self,
-        announcements: Announcements,
+        registry: EdgeRegistry,
         edge_id: str,
-        report: Report,
+        report: NodeInfo,
         hub: Hub,
         counters: Counters,
         clock: Callable[[], float],
     ) -> None:
-        self._announcements = announcements
+        self._registry = registry
         self._edge_id = edge_id
-        self._report = report
+        self._node_info = report
         self._hub = hub
         self._counters = counters
         self._clock = clock
@@ -46,7 +46,7 @@ class Announcer:
     async def run(self) -> None:
         """Announce for ever; first forget those edges that ended without a word."""
         with suppress(RedisError, OSError):
-            await self._announcements.read()
+            await self._registry.read()
         while True:
             await self._announce()
             await asyncio.sleep(PERIOD)
@@ -55,12 +55,12 @@ class Announcer:
         """Say that this edge is gone; without Redis the announcement expires."""
         with suppress(RedisError, OSError):
             async with asyncio.timeout(FAREWELL):
-                await self._announcements.withdraw(self._edge_id)
+                await self._registry.withdraw(self._edge_id)
 
     async def _announce(self) -> None:
-        about = {**self._report.about_edge(), "rates": self._rates(), "busiest": await self._busiest()}
+        about = {**self._node_info.about_edge(), "rates": self._rates(), "busiest": await self._busiest()}
         try:
-            await self._announcements.announce(self._edge_id, about)
+            await self._registry.announce(self._edge_id, about)
         except (RedisError, OSError) as error:
             if not self._is_refused:
                 get_logger().warning("this edge cannot announce itself; dashboards do not show it", error=str(error))

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from redis import RedisError
 
 from common.errors import FrameError
-from common.names import Names
+from common.names import RedisNames
 from common.rpc.messages import read_address
 from edge.counters import Counters
 
@@ -15,10 +15,10 @@ MOST_DUE = 10_000  # answers that wait for Redis; nobody waits for them as long 
 Publish = Callable[[Sequence[tuple[bytes, bytes]]], Awaitable[object]]
 
 
-class Answers:
+class ReplySender:
     """Collects the answers of a turn and sends them together."""
 
-    def __init__(self, names: Names, publish: Publish, counters: Counters) -> None:
+    def __init__(self, names: RedisNames, publish: Publish, counters: Counters) -> None:
         self._names = names
         self._publish = publish
         self._counters = counters

@@ -11,7 +11,7 @@ from common.errors import FrameError, RequestError, UnavailableError
 from common.logs import get_logger
 from common.rpc.messages import Request, decode_request, encode_error, encode_reply
 from common.tasks import end
-from edge.cluster.reply_sender import Answers
+from edge.cluster.reply_sender import ReplySender
 from edge.counters import Counters
 
 MOST_AT_ONCE = 256  # requests under way; more are turned away
@@ -20,13 +20,13 @@ MOST_AT_ONCE = 256  # requests under way; more are turned away
 Handler = Callable[[dict[str, Any]], Awaitable[Mapping[str, object]]]
 
 
-class Control:
+class RpcServer:
     """Hands each request to the handler of its operation; `most_bytes` is the longest request that is read."""
 
-    def __init__(self, edge_id: str, answers: Answers, counters: Counters, *, most_bytes: int) -> None:
+    def __init__(self, edge_id: str, replies: ReplySender, counters: Counters, *, most_bytes: int) -> None:
         self.handlers: dict[str, Handler] = {}  # filled by the app: operation -> what does it
         self._edge_id = edge_id
-        self._answers = answers
+        self._replies = replies
         self._counters = counters
         self._most_bytes = most_bytes
         self._tasks: set[asyncio.Task[None]] = set()
@@ -42,7 +42,7 @@ class Control:
             self._counters.control_total["malformed"] += 1
         except RequestError as error:
             self._counters.control_total["refused"] += 1
-            self._answers.add(request.inbox, encode_error(self._edge_id, error))
+            self._replies.add(request.inbox, encode_error(self._edge_id, error))
         else:
             self._counters.control_total[request.op] += 1
             self._start(self._serve(handler, request))
@@ -72,4 +72,4 @@ class Control:
         except Exception:
             get_logger().exception("a control request failed unexpectedly", op=request.op)
             reply = encode_error(self._edge_id, RequestError("the edge failed; its log says why", 500))
-        self._answers.add(request.inbox, reply)
+        self._replies.add(request.inbox, reply)

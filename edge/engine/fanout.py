@@ -12,7 +12,7 @@ F1  A channel has one job at a time. Messages that come meanwhile are collected 
 F2  A job writes to the seats that were there when it began. Nobody joins a channel between the taking of a message
     and the beginning of its job: newcomers wait for it, and start after it.
 F3  A poll is not answered "nothing new" while its channel has a job or collected messages.
-F4  A seat that left and came back during a job is not the one the job meant: its `born` is later than the job.
+F4  A seat that left and came back during a job is not the one the job meant: it was attached after the job began.
 F5  Before a seat's channels change it is settled: what runs towards it is written now, and the job, which may still
     have it on its list, passes it by. So it stands on each channel where that channel's job ends.
 F6  The first job that comes to a seat of several channels takes the messages of its other channels along, and those
@@ -25,7 +25,7 @@ from operator import attrgetter
 from typing import Literal
 
 from common.logs import get_logger
-from common.position import Standing
+from common.position import Positions
 from edge.channel_log import NOTHING, Channel
 from edge.counters import Counters
 from edge.engine.seats import Seat, Seats
@@ -54,11 +54,11 @@ class Job:
 
     def owes(self, seat: Seat) -> bool:
         """Say whether a seat of several channels will still be written to."""
-        return seat.born < self.number and seat not in self.settled
+        return seat.attached_at_job < self.number and seat not in self.settled
 
     def pass_by(self, seat: Seat) -> None:
         """Leave out a seat that entered the channel after this began."""
-        if seat.born < self.number:
+        if seat.attached_at_job < self.number:
             self.settled.add(seat)
 
     def settle(self, seat: Seat) -> None:
@@ -219,11 +219,11 @@ class FanOut:
 
     def _write_aside(self, job: Job, seat: Seat) -> None:
         """Write to a seat that is not on the fast path, if it is still the one that the job meant (F4)."""
-        if seat.born >= job.number or job.channel not in seat.channels:
+        if seat.attached_at_job >= job.number or job.channel not in seat.channels:
             return
-        if seat.opening is not None:
+        if seat.pending is not None:
             job.settled.add(seat)
-            seat.opening.items += job.items
+            seat.pending.items += job.items
         elif len(seat.channels) > 1 or seat.positions is not None:
             self._write_joint(seat)
         elif seat.framing is not None:
@@ -252,7 +252,7 @@ class FanOut:
 
     def _send(self, seat: Seat, framing: Framing, data: bytes, items: list[Item]) -> None:
         self._counters.delivered(framing.transport, len(items), len(data))
-        if framing.one_shot:
+        if framing.single_response:
             self.answer(seat, data)
         elif self._policy == "latest" and self._seats.is_choked(seat):
             self._skip_to_newest(seat, framing, items[-1])
@@ -292,7 +292,7 @@ class FanOut:
         self.on_answered(seat)
 
 
-def stamp(items: list[Item], positions: Standing | None) -> list[Item]:
+def stamp(items: list[Item], positions: Positions | None) -> list[Item]:
     """Give each item the cursor of a subscriber with several channels, moving its positions along."""
     if positions is None:
         return items

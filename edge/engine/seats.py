@@ -29,12 +29,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
-from common.position import Standing
+from common.position import Positions
 from edge.channel_log import Channel
 from edge.counters import Counters
 from edge.engine.poller import READ, READ_HANGUP, WRITE, Poller
 from edge.framing import Framing
-from edge.state import Opening
+from edge.state import PendingAttach
 
 WATCHED = READ | READ_HANGUP
 NEVER = float("inf")
@@ -47,19 +47,19 @@ class Seat:
     """One connection, from its acceptance to its end."""
 
     __slots__ = (
-        "born",
+        "attached_at_job",
         "channels",
         "deadline",
-        "direct",
         "ending",
         "expires",
+        "fast_path",
         "fd",
         "framing",
         "inbox",
-        "opening",
-        "outbox",
+        "pending",
         "positions",
-        "sharing",
+        "send_buffer",
+        "shares_bytes",
         "tick",
     )
 
@@ -67,13 +67,13 @@ class Seat:
         self.fd = fd  # -1 once the connection is closed
         self.framing: Framing | None = None  # how to talk to it, once seated; None between two requests
         self.channels: tuple[Channel, ...] = ()
-        self.opening: Opening | None = None  # while it waits to be seated
-        self.positions: Standing | None = None  # if its bytes depend on where it stands on several channels
-        self.sharing = False  # takes its one channel's shared bytes as they are
-        self.direct = False  # sharing, and nothing is parked: the fast path
+        self.pending: PendingAttach | None = None  # while it waits to be seated
+        self.positions: Positions | None = None  # if its bytes depend on where it stands on several channels
+        self.shares_bytes = False  # takes its one channel's shared bytes as they are
+        self.fast_path = False  # sharing, and nothing is parked: the fast path
         self.inbox = b""  # received, not yet served
-        self.outbox: bytearray | None = None  # given to us, not yet taken by the kernel
-        self.born = 0  # how many fan-out jobs had begun when it was attached
+        self.send_buffer: bytearray | None = None  # given to us, not yet taken by the kernel
+        self.attached_at_job = 0  # how many fan-out jobs had begun when it was attached
         self.expires = NEVER  # when its connection is old enough to be closed, at its next deadline
         self.ending = False  # our side is done; only the outbox and the peer's goodbye are outstanding
         self.deadline = 0.0
@@ -202,7 +202,7 @@ class Seats:
         aside: list[Seat] = []
         broken: list[Seat] = []
         for seat in seats:
-            if not seat.direct or seat.born >= number:
+            if not seat.fast_path or seat.attached_at_job >= number:
                 aside.append(seat)
                 continue
             if seat.framing is not framing:
@@ -231,7 +231,7 @@ class Seats:
         """Give bytes to one seat; they leave at once, or in order behind what is parked."""
         if seat.fd < 0 or not data:
             return
-        if seat.outbox is not None:
+        if seat.send_buffer is not None:
             self._queue(seat, data)
             return
         try:
@@ -264,14 +264,14 @@ class Seats:
 
     def is_choked(self, seat: Seat) -> bool:
         """Say whether a seat has as much parked as it may."""
-        return seat.outbox is not None and len(seat.outbox) > self._limits.seat_bytes
+        return seat.send_buffer is not None and len(seat.send_buffer) > self._limits.seat_bytes
 
     def replace_parked(self, seat: Seat, data: bytes) -> None:
         """Forget what is parked for a seat, but for the write that was begun, and park `data` instead."""
-        if seat.outbox is not None:
+        if seat.send_buffer is not None:
             kept = self._parked[seat].drop()
-            self.parked_bytes -= len(seat.outbox) - kept
-            del seat.outbox[kept:]
+            self.parked_bytes -= len(seat.send_buffer) - kept
+            del seat.send_buffer[kept:]
             self._append(seat, data)
 
     def cut_stuck(self) -> bool:
@@ -284,16 +284,16 @@ class Seats:
         return len(stuck) == CUTS
 
     def _park(self, seat: Seat, rest: bytes) -> None:
-        seat.outbox = bytearray()
-        seat.direct = False
+        seat.send_buffer = bytearray()
+        seat.fast_path = False
         self._parked[seat] = Parked(self._clock())
         self._watch(seat)
         self._append(seat, rest)
 
     def _append(self, seat: Seat, data: bytes) -> None:
         """Park bytes; if all seats together hold too much, those that wait longest are removed."""
-        if seat.outbox is not None:
-            seat.outbox += data
+        if seat.send_buffer is not None:
+            seat.send_buffer += data
             self._parked[seat].sizes.append(len(data))
             self.parked_bytes += len(data)
         while self.parked_bytes * OUTBOX_OVERHEAD > self._limits.total_bytes:
@@ -307,28 +307,28 @@ class Seats:
             self._counters.cut_total[limit] += 1
 
     def _forget_parked(self, seat: Seat) -> None:
-        if seat.outbox is not None:
-            self.parked_bytes -= len(seat.outbox)
-            seat.outbox = None
+        if seat.send_buffer is not None:
+            self.parked_bytes -= len(seat.send_buffer)
+            seat.send_buffer = None
             del self._parked[seat]
 
     def flush(self, seat: Seat) -> None:
         """Hand the kernel what it takes now of a seat's parked bytes."""
-        if seat.outbox is None:
+        if seat.send_buffer is None:
             return
         try:
-            taken = os.write(seat.fd, seat.outbox)
+            taken = os.write(seat.fd, seat.send_buffer)
         except BlockingIOError:
             return
         except OSError:
             self.remove(seat, "client")
             return
-        del seat.outbox[:taken]
+        del seat.send_buffer[:taken]
         self.parked_bytes -= taken
         self._parked[seat].take(taken)
-        if not seat.outbox:
+        if not seat.send_buffer:
             self._forget_parked(seat)
-            seat.direct = seat.sharing
+            seat.fast_path = seat.shares_bytes
             self._watch(seat)
             if seat.ending:
                 _shut_down(seat.fd)
@@ -350,7 +350,7 @@ class Seats:
         seat.ending = True
         seat.inbox = b""
         self.write(seat, data)
-        if seat.fd >= 0 and seat.outbox is None:
+        if seat.fd >= 0 and seat.send_buffer is None:
             _shut_down(seat.fd)
 
     def watch(self, seat: Seat, *, reading: bool) -> None:
@@ -366,7 +366,7 @@ class Seats:
     def _watch(self, seat: Seat) -> None:
         """Have the poller watch a seat for what we want to know of it."""
         reading = READ_HANGUP if seat in self._unread else WATCHED
-        self._poller.modify(seat.fd, reading | (WRITE if seat.outbox is not None else 0))
+        self._poller.modify(seat.fd, reading | (WRITE if seat.send_buffer is not None else 0))
 
 
 def _shut_down(fd: int) -> None:

@@ -67,8 +67,8 @@ class Variant(NamedTuple):
     envelope: bool = False  # SSE only: data is the JSON object
     ancestors: str = "*"  # iframe only: the pages that may show it, as the CSP's frame-ancestors
     session_size: int = 0  # polls only: characters of the session that the answer carries, as `*` for each
-    nameless: bool = False  # SSE only: a message is an event without a name, whatever its publisher called it
-    named_beats: bool = False  # SSE only: a heartbeat is an event
+    omit_event_name: bool = False  # SSE only: a message is an event without a name, whatever its publisher called it
+    heartbeat_as_event: bool = False  # SSE only: a heartbeat is an event
 
 
 class Framing:
@@ -79,9 +79,9 @@ class Framing:
     """
 
     transport: ClassVar[str]
-    one_shot: ClassVar[bool] = False  # answered once (long-poll, JSONP), or held open
-    two_way: ClassVar[bool] = False  # the client may speak, too, while it is held
-    shows_cursor: ClassVar[bool] = False  # the bytes depend on where a subscriber stands on all its channels
+    single_response: ClassVar[bool] = False  # answered once (long-poll, JSONP), or held open
+    bidirectional: ClassVar[bool] = False  # the client may speak, too, while it is held
+    cursor_in_bytes: ClassVar[bool] = False  # the bytes depend on where a subscriber stands on all its channels
     content_type: ClassVar[str]
     heartbeat: bytes = b""
     end: bytes = b""
@@ -109,7 +109,7 @@ class Framing:
     def refusal(self, status: int, sentence: str, retry_after: float) -> bytes:
         """Return the whole answer to a subscriber that cannot be seated, but may come back after so many seconds."""
         extra = retry_headers(retry_after) if retry_after else ()
-        variant = self.variant if self.one_shot else self.variant._replace(closing=True)
+        variant = self.variant if self.single_response else self.variant._replace(closing=True)
         return error_response(status, sentence, variant, extra)
 
 

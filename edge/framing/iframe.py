@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 
 from edge.framing.base import GOING_AWAY, Item, Variant, as_script, full_response, json_object, retry_headers
-from edge.framing.sse import HeldFraming
+from edge.framing.sse import StreamingFraming
 
 # Some browsers show nothing, and run nothing, before they have a kilobyte.
 _START = b"<!doctype html><title>comet</title>\n<!--%b-->\n" % (b" " * 1024)
 _TAGS = ((b"<", b"\\u003c"), (b">", b"\\u003e"))  # a string with </script> or <!-- in it must not end the script
 
 
-class IframeFraming(HeldFraming):
+class IframeFraming(StreamingFraming):
     """One script for each object; page and edge must have one origin, or the browser keeps them apart.
 
     Everything that is not a script of this page is forbidden to it, and who may show it is said by name.

@@ -9,8 +9,8 @@ class PollFraming(Framing):
     """Long-poll: one JSON object with all that is new and the position to ask from next."""
 
     transport = "poll"
-    one_shot = True
-    shows_cursor = True
+    single_response = True
+    cursor_in_bytes = True
     content_type = "application/json"
 
     def __init__(self, variant: Variant) -> None:

@@ -20,7 +20,7 @@ from edge.framing.base import (
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
-class HeldFraming(Framing):
+class StreamingFraming(Framing):
     """A response that never ends by itself: chunked, or raw until the close for HTTP/1.0."""
 
     beat: ClassVar[bytes]
@@ -54,7 +54,7 @@ class HeldFraming(Framing):
         return chunk(data) if self.variant.chunked else data
 
 
-class StreamFraming(HeldFraming):
+class StreamFraming(StreamingFraming):
     """The seed's transport: one JSON object a line; an empty line is a heartbeat."""
 
     transport = "stream"
@@ -70,7 +70,7 @@ class StreamFraming(HeldFraming):
         return self.encode([Item("close", content=GOING_AWAY)], cursor) + self.end
 
 
-class SseFraming(HeldFraming):
+class SseFraming(StreamingFraming):
     """Server-Sent Events (WHATWG HTML, section 9.2): the position is the event id, the content its data.
 
     With an envelope (asked for, or because there are several channels) the data is the whole JSON object. Who asks for
@@ -78,14 +78,14 @@ class SseFraming(HeldFraming):
     """
 
     transport = "sse"
-    shows_cursor = True
+    cursor_in_bytes = True
     content_type = "text/event-stream"
     beat = b":\n\n"
     named_beat = b"event: heartbeat\ndata:\n\n"  # without an id: the client stays where it is
 
     def __init__(self, variant: Variant) -> None:
         super().__init__(variant)
-        if variant.named_beats:
+        if variant.heartbeat_as_event:
             self.heartbeat = self._wrap(self.named_beat)
 
     def head(self, retry_ms: int, key: str = "") -> bytes:
@@ -99,7 +99,7 @@ class SseFraming(HeldFraming):
     def encode_item(self, item: Item) -> bytes:
         """Return one event; control objects are events of their own name, with the object as data."""
         control = item.kind != "data"
-        name = item.kind if control else "" if self.variant.nameless else item.event
+        name = item.kind if control else "" if self.variant.omit_event_name else item.event
         data = json_object(item).decode() if control or self.variant.envelope else item.content or ""
         return sse_event(data, name=name, event_id=item.cursor)
 

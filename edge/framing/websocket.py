@@ -14,7 +14,7 @@ class WebSocketFraming(Framing):
     """Frames from the server are not masked, so one is as good for every client; a heartbeat is a ping."""
 
     transport = "ws"
-    two_way = True
+    bidirectional = True
     content_type = ""
 
     def __init__(self, variant: Variant) -> None:

@@ -9,7 +9,7 @@ from edge.protocol.origins import Origins
 from edge.protocol.subscribe import SubscribeRequest, parse_subscribe
 
 
-class Plan(NamedTuple):
+class Negotiated(NamedTuple):
     """What a subscriber asks for, and the framing that it shares with all who need the same bytes."""
 
     asked: SubscribeRequest
@@ -17,7 +17,7 @@ class Plan(NamedTuple):
 
 
 @lru_cache(maxsize=256)
-def plan_for(request: Request, origins: Origins, *, closing: bool) -> Plan:
+def negotiate(request: Request, origins: Origins, *, closing: bool) -> Negotiated:
     """Return the plan for a GET, whose answer is its connection's last if `closing`; raises `RequestError`.
 
     Remembered, because those who poll a channel send the same bytes again and again, which are the same request.
@@ -25,7 +25,7 @@ def plan_for(request: Request, origins: Origins, *, closing: bool) -> Plan:
     origin = origins.admit(request.headers.get("origin", ""))
     asked = parse_subscribe(request)
     origins.admit_page(asked.transport, request.headers)
-    return Plan(asked, framing_for(asked.transport, _variant(request, asked, origins, origin, closing)))
+    return Negotiated(asked, framing_for(asked.transport, _variant(request, asked, origins, origin, closing)))
 
 
 def _variant(request: Request, asked: SubscribeRequest, origins: Origins, origin: str, closing: bool) -> Variant:
@@ -40,6 +40,6 @@ def _variant(request: Request, asked: SubscribeRequest, origins: Origins, origin
         envelope=asked.envelope or asked.named or len(asked.channels) > 1,
         ancestors=origins.ancestors if asked.transport == "iframe" else "*",
         session_size=len(asked.session),
-        nameless=asked.envelope,
-        named_beats=asked.named_beats and asked.transport == "sse",
+        omit_event_name=asked.envelope,
+        heartbeat_as_event=asked.heartbeat_as_event and asked.transport == "sse",
     )

@@ -41,7 +41,7 @@ class SubscribeRequest(NamedTuple):
     history: int = 0  # the newest messages to begin with, if there is no position to go on from
     named: bool = False  # the position named the channels: they have changed since the subscriber chose its own
     session: str = ""  # polls only: the client's own name for it, by which its channels can be changed
-    named_beats: bool = False  # SSE only: a heartbeat is an event, which an EventSource shows to its page
+    heartbeat_as_event: bool = False  # SSE only: a heartbeat is an event, which an EventSource shows to its page
     key: str = ""  # WebSocket only: the answer to its handshake
 
 

@@ -25,7 +25,7 @@ class Fault(NamedTuple):
     sentence: str
 
 
-class Heard(NamedTuple):
+class Received(NamedTuple):
     """What some bytes said: up to one message, and the control frames before it."""
 
     pings: list[bytes]
@@ -108,7 +108,7 @@ class _Listener:
         return MAX_MESSAGE_BYTES - sum(map(len, self.parts or ()))
 
 
-def hear(data: bytes) -> Heard:
+def parse_frames(data: bytes) -> Received:
     """Read frames up to the end of the first message, at most so many that it takes no time worth mentioning."""
     listener, fault, more = _Listener(data), None, True
     try:
@@ -121,7 +121,7 @@ def hear(data: bytes) -> Heard:
     except (ProtocolError, PayloadTooBig, UnicodeDecodeError, _UnsupportedError) as error:
         fault = _fault(error, listener)
     rest = b"" if fault is not None else _folded(listener.parts) + data[listener.at :]
-    return Heard(listener.pings, listener.text, listener.close, fault, rest, more and bool(rest) and fault is None)
+    return Received(listener.pings, listener.text, listener.close, fault, rest, more and bool(rest) and fault is None)
 
 
 def _fault(error: Exception, listener: _Listener) -> Fault:

@@ -9,7 +9,7 @@ from common.errors import RequestError, UnavailableError
 from common.logs import get_logger
 from edge.channels.attach import ATTACH_TIMEOUT
 from edge.channels.hub import Hub
-from edge.cluster.forwarding import PATIENCE, Elsewhere
+from edge.cluster.forwarding import PATIENCE, SessionForwarder
 from edge.counters import Counters
 from edge.engine.seats import Seat, Seats
 from edge.engine.wheel import Wheel
@@ -27,14 +27,14 @@ from edge.framing import (
 )
 from edge.protocol.handshake import VERSION
 from edge.protocol.http import CHANGE_PATH, HEAD_END, Request, check_unfinished, parse_request
-from edge.protocol.negotiate import plan_for
+from edge.protocol.negotiate import negotiate
 from edge.protocol.operations import load_operations, parse_operation
 from edge.protocol.origins import Origins
 from edge.protocol.subscribe import SubscribeRequest
-from edge.state import Opening
-from edge.subscribers.changes import Changes
-from edge.subscribers.lifecycle import Holding
-from edge.subscribers.websocket import Conversation
+from edge.state import PendingAttach
+from edge.subscribers.changes import ChannelChanges
+from edge.subscribers.lifecycle import Lifecycle
+from edge.subscribers.websocket import WebSocketReader
 
 IDLE_TIMEOUT = 75.0  # seconds a connection may rest between two requests
 RETRY_AFTER = (1.0, 5.0)  # seconds; each client gets its own, so that they do not come back together
@@ -45,16 +45,16 @@ ALLOWED_METHODS = "GET, OPTIONS"
 EXPECTED = {405: (f"Allow: {ALLOWED_METHODS}",), 426: ("Upgrade: websocket", f"Sec-WebSocket-Version: {VERSION}")}
 
 
-class Front:
+class RequestHandler:
     """Answers the public port."""
 
     def __init__(
         self,
         seats: Seats,
         hub: Hub,
-        holding: Holding,
-        changes: Changes,
-        elsewhere: Elsewhere,
+        lifecycle: Lifecycle,
+        changes: ChannelChanges,
+        forwarder: SessionForwarder,
         counters: Counters,
         clock: Callable[[], float],
         call_soon: Callable[..., object],
@@ -65,14 +65,14 @@ class Front:
     ) -> None:
         self.closing = False  # every answer is its connection's last
         self.leaving = False  # nobody is seated any more
-        self.wheel = holding.wheel = Wheel(self._on_due, clock())
+        self.wheel = lifecycle.wheel = Wheel(self._on_due, clock())
         changes.seat_wheel = self.wheel
-        holding.on_early_bytes = self._on_early_bytes
-        self._conversation = Conversation(seats, changes, clock, call_soon, end=holding.end, on_bug=self._on_bug)
+        lifecycle.on_early_bytes = self._on_early_bytes
+        self._websockets = WebSocketReader(seats, changes, clock, call_soon, end=lifecycle.end, on_bug=self._on_bug)
         self._seats = seats
         self._hub = hub
-        self._holding = holding
-        self._elsewhere = elsewhere
+        self._lifecycle = lifecycle
+        self._forwarder = forwarder
         self._counters = counters
         self._clock = clock
         self._call_soon = call_soon
@@ -92,12 +92,12 @@ class Front:
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """A client sent something."""
         try:
-            if seat.framing is None and seat.opening is None:
+            if seat.framing is None and seat.pending is None:
                 if not seat.ending:
                     seat.inbox += data
                     self._next_request(seat)
-            elif seat.framing is not None and seat.framing.two_way:
-                self._conversation.on_bytes(seat, data)
+            elif seat.framing is not None and seat.framing.bidirectional:
+                self._websockets.on_bytes(seat, data)
             elif data:
                 self._on_unexpected(seat, data)
         except Exception:
@@ -151,7 +151,7 @@ class Front:
 
     def _on_early_bytes(self, seat: Seat) -> None:
         """Bytes came before the subscriber was welcomed: a WebSocket's are heard now."""
-        if seat.framing is not None and seat.framing.two_way:
+        if seat.framing is not None and seat.framing.bidirectional:
             self._call_soon(self._go_on, seat)
         else:
             self._on_unexpected(seat, b"")
@@ -162,14 +162,14 @@ class Front:
         After a poll they are the next request, sent early: they wait, and nothing more is read; so do a WebSocket's
         before its welcome. A stream's answer never ends, so nothing can follow it: the stream is ended and says why.
         """
-        framing = seat.framing or (seat.opening.framing if seat.opening is not None else None)
-        if framing is not None and (framing.one_shot or framing.two_way):
+        framing = seat.framing or (seat.pending.framing if seat.pending is not None else None)
+        if framing is not None and (framing.single_response or framing.bidirectional):
             seat.inbox += data
             self._seats.watch(seat, reading=False)
         elif seat.framing is not None:
             sentence = "this connection is held by a stream; send another request on a connection of its own"
             item = Item("error", content=sentence, code=400)
-            self._holding.end(seat, seat.framing.encode([item], "") + seat.framing.end, "error")
+            self._lifecycle.end(seat, seat.framing.encode([item], "") + seat.framing.end, "error")
         else:
             self._end_with_error(seat, 400, "a second request came before the first was answered")
 
@@ -194,17 +194,17 @@ class Front:
         surplus = len(self._seats) - self._most
         is_surplus = surplus > 0 and self._seats.came_last(seat, surplus)
         closing = is_surplus or self._clock() >= seat.expires
-        asked, framing = plan_for(request, self._origins, closing=closing)
+        asked, framing = negotiate(request, self._origins, closing=closing)
         if is_surplus:
             self._send_away(seat, framing, FULL)
             return
         if self.leaving:
-            if not framing.one_shot:
+            if not framing.single_response:
                 self._send_away(seat, framing, GOING_AWAY)
                 return
             asked = asked._replace(timeout=0.0)
         self._hub.attach(seat, asked, framing)
-        if seat.opening is not None:
+        if seat.pending is not None:
             self.wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
 
     def _change(self, seat: Seat, request: Request, body: bytes) -> None:
@@ -212,19 +212,19 @@ class Front:
         framing = framing_for("poll", self._plain(request))
         values = load_operations(body)
         operations = [parse_operation(value) for value in values]
-        opening = seat.opening = Opening(seat, SubscribeRequest("poll", ()), framing, lambda opening: None)
+        pending = seat.pending = PendingAttach(seat, SubscribeRequest("poll", ()), framing, lambda pending: None)
         self.wheel.schedule(seat, self._clock() + PATIENCE + ATTACH_TIMEOUT)
-        on_end = partial(self._on_changed, opening, request)
-        self._elsewhere.begin(request.path.removeprefix(CHANGE_PATH), operations, values, on_end)
+        on_end = partial(self._on_changed, pending, request)
+        self._forwarder.begin(request.path.removeprefix(CHANGE_PATH), operations, values, on_end)
 
-    def _on_changed(self, opening: Opening, request: Request, outcome: list[str] | RequestError) -> None:
-        if not opening.alive:
+    def _on_changed(self, pending: PendingAttach, request: Request, outcome: list[str] | RequestError) -> None:
+        if not pending.alive:
             return
-        seat, seat.opening = opening.seat, None
+        seat, seat.pending = pending.seat, None
         if isinstance(outcome, RequestError):
             self._refuse(seat, request, outcome)
         else:
-            self._answer(seat, change_response(outcome, opening.framing.variant), request.keep_alive)
+            self._answer(seat, change_response(outcome, pending.framing.variant), request.keep_alive)
 
     def _plain(self, request: Request) -> Variant:
         """Return the variant of a complete answer to a request; raises `RequestError` 403 for a foreign origin."""
@@ -247,18 +247,18 @@ class Front:
             self._seats.write(seat, data)
             self.on_answered(seat)
         else:
-            self._holding.end(seat, data, "refused")
+            self._lifecycle.end(seat, data, "refused")
 
     def _end_with_error(self, seat: Seat, status: int, sentence: str) -> None:
         """Answer a request that could not be read to its end: nothing after it can be trusted."""
         self._counters.refused_total[status] += 1
-        self._holding.end(seat, error_response(status, sentence, Variant(closing=True)), "refused")
+        self._lifecycle.end(seat, error_response(status, sentence, Variant(closing=True)), "refused")
 
     # Time passes.
 
     def _on_due(self, seats: Sequence[Seat]) -> None:
         """The deadlines of some seats have passed; those that only rest get their heartbeats together."""
-        for seat in self._holding.beat(seats):
+        for seat in self._lifecycle.beat(seats):
             try:
                 if seat.fd >= 0:
                     self._end_wait(seat)
@@ -269,12 +269,12 @@ class Front:
         """Do what the deadline was for, which shows in the seat's state."""
         if seat.ending:
             self._seats.remove(seat, "client")
-        elif seat.opening is not None:
-            self._send_away(seat, seat.opening.framing, NO_REDIS)
+        elif seat.pending is not None:
+            self._send_away(seat, seat.pending.framing, NO_REDIS)
         elif seat.framing is None:
             self._on_no_request(seat)
         else:
-            self._holding.on_due(seat, seat.framing)
+            self._lifecycle.on_due(seat, seat.framing)
 
     def _on_no_request(self, seat: Seat) -> None:
         if seat.inbox:
@@ -286,8 +286,8 @@ class Front:
         """Turn a subscriber away who did nothing wrong; each is told another time to come back."""
         self._counters.refused_total[503] += 1
         data = framing.refusal(503, sentence, random.uniform(*RETRY_AFTER))
-        if framing.variant.closing or not framing.one_shot:
-            self._holding.end(seat, data, "unavailable")
+        if framing.variant.closing or not framing.single_response:
+            self._lifecycle.end(seat, data, "unavailable")
         else:
             self._seats.free(seat, "unavailable")
             self._seats.write(seat, data)

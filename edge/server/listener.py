@@ -11,10 +11,10 @@ import socket
 
 from common.errors import cannot_listen
 from common.logs import get_logger
-from common.service.graceful_close import hold_off
+from common.service.graceful_close import refuse_new
 from edge.engine.poller import ERROR, HANGUP, READ, READ_HANGUP, WRITE, Poller
 from edge.engine.seats import Seat, Seats
-from edge.server.handler import Front
+from edge.server.handler import RequestHandler
 
 BATCH = 64  # ready sockets handled before the loop may do something else: one or two milliseconds
 ACCEPTS = 16  # connections accepted in one turn: a storm must not hold up deliveries
@@ -33,11 +33,11 @@ EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOS
 class Listener:
     """Accepts clients for one edge."""
 
-    def __init__(self, poller: Poller, seats: Seats, front: Front, *, max_connections: int) -> None:
+    def __init__(self, poller: Poller, seats: Seats, handler: RequestHandler, *, max_connections: int) -> None:
         self.port = 0
         self._poller = poller
         self._seats = seats
-        self._front = front
+        self._handler = handler
         self._most = max_connections
         self._socket: socket.socket | None = None
         self._fd = -1
@@ -55,10 +55,10 @@ class Listener:
         self._poller.register(self._fd, READ)
         asyncio.get_running_loop().add_reader(self._poller.fileno(), self.on_ready)
 
-    def hold_off(self) -> None:
+    def refuse_new(self) -> None:
         """Take no new connection but those whose handshake has begun: the listener will close soon."""
         if self._socket is not None:
-            hold_off(self._socket)
+            refuse_new(self._socket)
 
     def close(self) -> None:
         """Stop listening; the connections stay, and those the kernel has accepted for us already are taken."""
@@ -111,7 +111,7 @@ class Listener:
         if not data:
             self._seats.remove(seat, "client")
             return
-        self._front.on_bytes(seat, data)
+        self._handler.on_bytes(seat, data)
 
     def _accept(self) -> None:
         if self._socket is None or self._paused:
@@ -125,7 +125,7 @@ class Listener:
                 # only unwrap, for a tenth of what seating a subscriber costs.
                 fd, _ = self._socket._accept()  # type: ignore[attr-defined]
                 os.set_blocking(fd, False)
-                self._front.on_connection(self._seats.add(fd))
+                self._handler.on_connection(self._seats.add(fd))
             except BlockingIOError:
                 return
             except OSError as error:

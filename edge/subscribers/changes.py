@@ -13,7 +13,7 @@ C5  A poll cannot be told anything but by its answer. So it is asked again in it
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from common.position import NamedStanding, Position, parse_position
+from common.position import NamedPositions, Position, parse_position
 from edge.channel_log import Channel
 from edge.channels.attach import ATTACH_TIMEOUT, WELCOME
 from edge.channels.hub import Hub
@@ -24,7 +24,7 @@ from edge.engine.wheel import Wheel
 from edge.framing import Framing, Item, framing_for
 from edge.protocol.operations import Operation
 from edge.protocol.subscribe import MAX_CHANNELS, SubscribeRequest
-from edge.state import Joining, Reopening
+from edge.state import PendingJoin, PendingRepoll
 from edge.subscribers.lifecycle import standing
 from edge.subscribers.sessions import Sessions
 
@@ -36,7 +36,7 @@ TOO_MANY = f"id: one connection holds at most {MAX_CHANNELS} channels; give one 
 Done = Callable[[list[str] | None], None]
 
 
-class Changes:
+class ChannelChanges:
     """Applies operations to held seats."""
 
     def __init__(
@@ -48,7 +48,7 @@ class Changes:
         counters: Counters,
         clock: Callable[[], float],
     ) -> None:
-        self.wheel: Wheel[Joining] = Wheel(self._on_due, clock())
+        self.wheel: Wheel[PendingJoin] = Wheel(self._on_due, clock())
         self.seat_wheel: Wheel[Seat]  # set by the front
         hub.on_leave = self.forget
         self._hub = hub
@@ -58,7 +58,7 @@ class Changes:
         self._counters = counters
         self._clock = clock
         self._done: dict[Seat, list[Done]] = {}  # who waits until a seat waits for nothing
-        self._joining: dict[Seat, dict[str, Joining]] = {}
+        self._joining: dict[Seat, dict[str, PendingJoin]] = {}
         self._gathered: list[bytes] = []
         self._gathering: Seat | None = None
 
@@ -82,7 +82,7 @@ class Changes:
     def tell(self, seat: Seat, *items: Item) -> None:
         """Tell a held seat something, after which it stands where it stood."""
         if seat.framing is not None:
-            cursor = seat.cursor if seat.framing.shows_cursor else ""
+            cursor = seat.cursor if seat.framing.cursor_in_bytes else ""
             self.say(seat, seat.framing.encode([item._replace(cursor=cursor) for item in items], cursor))
 
     def apply(self, seat: Seat, operation: Operation) -> None:
@@ -99,7 +99,7 @@ class Changes:
         framing = seat.framing
         if framing is None:
             done(None)
-        elif framing.one_shot:
+        elif framing.single_response:
             self._reopen(seat, framing, operations, done)
         else:
             self._change_held(seat, operations, done)
@@ -108,8 +108,8 @@ class Changes:
         """Let a seat wait for nothing any more; its session ends."""
         self._sessions.forget(seat)
         if self._joining:
-            for joining in self._joining.pop(seat, {}).values():
-                self._hub.give_up(joining)
+            for pending_join in self._joining.pop(seat, {}).values():
+                self._hub.give_up(pending_join)
         if self._done:
             for done in self._done.pop(seat, ()):
                 done(None)
@@ -139,25 +139,25 @@ class Changes:
             self._join(seat, seat.framing, operation)
 
     def _join(self, seat: Seat, framing: Framing, operation: Operation) -> None:
-        joining = Joining(seat, framing, self._hub.channel(operation.channel), operation, self._on_joined)
-        self._joining.setdefault(seat, {})[operation.channel] = joining
-        self.wheel.schedule(joining, self._clock() + ATTACH_TIMEOUT)
-        self._hub.join(joining)
+        pending_join = PendingJoin(seat, framing, self._hub.channel(operation.channel), operation, self._on_joined)
+        self._joining.setdefault(seat, {})[operation.channel] = pending_join
+        self.wheel.schedule(pending_join, self._clock() + ATTACH_TIMEOUT)
+        self._hub.join(pending_join)
 
-    def _on_joined(self, joining: Joining) -> None:
+    def _on_joined(self, pending_join: PendingJoin) -> None:
         """The channel is ready: from here on the seat is in it."""
-        seat, channel = joining.seat, joining.channel
+        seat, channel = pending_join.seat, pending_join.channel
         seat.channels += (channel,)  # before anything can end the seat: what it is in, it is taken out of (S2)
-        self._drop(joining)
+        self._drop(pending_join)
         self._settle(seat)
         self._reshape(seat)
-        first, *others = joining.operations
-        start = joining.starts[0]
+        first, *others = pending_join.operations
+        start = pending_join.starts[0]
         if seat.positions is not None:
             seat.positions[channel.name] = str(start) if start is not None else channel.told
         self.tell(seat, self._welcome(seat, channel.name, str(start or ""), first))
-        if joining.items and seat.framing is not None:
-            items = stamp(joining.items, seat.positions)
+        if pending_join.items and seat.framing is not None:
+            items = stamp(pending_join.items, seat.positions)
             self.say(seat, seat.framing.encode(items, items[-1].cursor))
         for operation in others:
             self._welcome_again(seat, channel, operation)
@@ -172,9 +172,9 @@ class Changes:
         return Item("welcome", name, WELCOME, seq, ref=operation.ref, session=session)
 
     def _unsubscribe(self, seat: Seat, operation: Operation) -> None:
-        joining = self._joining.get(seat, {}).get(operation.channel)
-        if joining is not None:
-            self._give_up(joining, 409, OVERTAKEN)
+        pending_join = self._joining.get(seat, {}).get(operation.channel)
+        if pending_join is not None:
+            self._give_up(pending_join, 409, OVERTAKEN)
         channel = _channel(seat, operation.channel)
         if channel is not None:
             self._settle(seat)
@@ -192,32 +192,32 @@ class Changes:
     def _reshape(self, seat: Seat) -> None:
         """Let the seat's bytes be those that its channels need now."""
         framing = seat.framing
-        if framing is not None and framing.shows_cursor and not isinstance(seat.positions, NamedStanding):
+        if framing is not None and framing.cursor_in_bytes and not isinstance(seat.positions, NamedPositions):
             told = seat.positions or {channel.name: channel.told for channel in seat.channels}
-            seat.positions = NamedStanding(told)
+            seat.positions = NamedPositions(told)
             seat.framing = framing_for(framing.transport, framing.variant._replace(envelope=True))
-        seat.sharing = framing is not None and seat.positions is None and len(seat.channels) == 1
-        seat.direct = seat.sharing and seat.outbox is None
+        seat.shares_bytes = framing is not None and seat.positions is None and len(seat.channels) == 1
+        seat.fast_path = seat.shares_bytes and seat.send_buffer is None
 
-    def _on_due(self, joinings: Sequence[Joining]) -> None:
-        for joining in joinings:
-            if joining.alive:
-                self._give_up(joining, 503, NO_REDIS)
+    def _on_due(self, pending_joins: Sequence[PendingJoin]) -> None:
+        for pending_join in pending_joins:
+            if pending_join.alive:
+                self._give_up(pending_join, 503, NO_REDIS)
 
-    def _give_up(self, joining: Joining, code: int, sentence: str) -> None:
-        self._drop(joining)
-        self._hub.give_up(joining)
-        for operation in joining.operations:
-            self._refuse(joining.seat, operation, code, sentence)
-        self._check_done(joining.seat)
+    def _give_up(self, pending_join: PendingJoin, code: int, sentence: str) -> None:
+        self._drop(pending_join)
+        self._hub.give_up(pending_join)
+        for operation in pending_join.operations:
+            self._refuse(pending_join.seat, operation, code, sentence)
+        self._check_done(pending_join.seat)
 
-    def _drop(self, joining: Joining) -> None:
+    def _drop(self, pending_join: PendingJoin) -> None:
         """Wait for it no longer."""
-        joining.given_up = True
-        awaited = self._joining[joining.seat]
-        del awaited[joining.channel.name]
+        pending_join.given_up = True
+        awaited = self._joining[pending_join.seat]
+        del awaited[pending_join.channel.name]
         if not awaited:
-            del self._joining[joining.seat]
+            del self._joining[pending_join.seat]
 
     def _check_done(self, seat: Seat) -> None:
         if seat not in self._joining:
@@ -246,30 +246,30 @@ class Changes:
         request = SubscribeRequest(framing.transport, tuple(wanted), named=True, session=session)
         self._done[seat] = [done]
         self.seat_wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
-        self._hub.open(Reopening(seat, request, framing, wanted, list(operations), self._on_reopened))
+        self._hub.open(PendingRepoll(seat, request, framing, wanted, list(operations), self._on_reopened))
 
-    def _on_reopened(self, reopening: Reopening) -> None:
+    def _on_reopened(self, repoll: PendingRepoll) -> None:
         """All channels of a changed poll are ready: answer it."""
-        seat = reopening.seat
-        seat.opening, seat.framing = None, reopening.framing
-        seat.positions = standing(reopening.request, reopening.starts)
-        self._counters.opened(reopening.framing.transport)
-        self._sessions.name(seat, reopening.request.session)
+        seat = repoll.seat
+        seat.pending, seat.framing = None, repoll.framing
+        seat.positions = standing(repoll.request, repoll.starts)
+        self._counters.opened(repoll.framing.transport)
+        self._sessions.name(seat, repoll.request.session)
         channels, waiting = _names(seat), self._done.pop(seat)
-        self._fanout.deliver(seat, [*self._acknowledgements(reopening), *reopening.items])
+        self._fanout.deliver(seat, [*self._acknowledgements(repoll), *repoll.items])
         for done in waiting:
             done(channels)
 
-    def _acknowledgements(self, reopening: Reopening) -> Iterator[Item]:
-        names = reopening.request.channels
-        for operation in reopening.operations:
+    def _acknowledgements(self, repoll: PendingRepoll) -> Iterator[Item]:
+        names = repoll.request.channels
+        for operation in repoll.operations:
             if operation.op == "ping":
                 yield Item("pong", ref=operation.ref)
             elif operation.op == "unsub":
                 yield Item("unsub", operation.channel, ref=operation.ref)
             elif operation.channel in names:
-                start = reopening.starts[names.index(operation.channel)]
-                yield self._welcome(reopening.seat, operation.channel, str(start or ""), operation)
+                start = repoll.starts[names.index(operation.channel)]
+                yield self._welcome(repoll.seat, operation.channel, str(start or ""), operation)
             elif len(names) < MAX_CHANNELS:
                 yield _refusal(operation, 409, OVERTAKEN)
             else:

@@ -7,7 +7,7 @@ from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
 
-from common.position import START, NamedStanding, Position, Standing
+from common.position import START, NamedPositions, Position, Positions
 from edge.channels.attach import WELCOME
 from edge.counters import Counters
 from edge.engine.fanout import FanOut, stamp
@@ -23,7 +23,7 @@ COME_BACK_MS = (500, 2500)  # what an EventSource that is sent away waits, each 
 AT_ONCE = 64  # polls answered before the loop may do something else
 
 
-class Holding:
+class Lifecycle:
     """Seats subscribers, keeps them alive, and lets them go."""
 
     def __init__(
@@ -58,13 +58,13 @@ class Holding:
         items: list[Item],
     ) -> None:
         """All channels of a subscriber are ready: give it what it asked for."""
-        seat.opening, seat.framing = None, framing
+        seat.pending, seat.framing = None, framing
         self._counters.opened(framing.transport)
         if self._max_age and seat.expires == NEVER:
             seat.expires = self._clock() + self._max_age * random.uniform(1 - AGE_JITTER, 1 + AGE_JITTER)
-        if framing.shows_cursor and (len(starts) > 1 or request.named):
+        if framing.cursor_in_bytes and (len(starts) > 1 or request.named):
             seat.positions = standing(request, starts)
-        if framing.one_shot:
+        if framing.single_response:
             self._hold_poll(seat, request, items)
         else:
             self._hold_open(seat, request, framing, starts, items)
@@ -73,7 +73,7 @@ class Holding:
         """Send heartbeats to seats that are due and get no data; return those for which it is not that simple."""
         now, resting, others = self._clock(), [], []
         for seat in seats:
-            if not seat.direct or now >= seat.expires:
+            if not seat.fast_path or now >= seat.expires:
                 others.append(seat)
                 continue
             last = seat.channels[0].sent_at
@@ -86,7 +86,7 @@ class Holding:
 
     def on_due(self, seat: Seat, framing: Framing) -> None:
         """A seated subscriber's deadline has passed."""
-        if not framing.one_shot:
+        if not framing.single_response:
             self._beat(seat, framing)
         elif self._fanout.is_busy(seat):
             self.wheel.schedule(seat, self._clock())  # an answer is on its way
@@ -101,11 +101,11 @@ class Holding:
     def say_goodbye(self, seat: Seat, reason: str) -> None:
         """End a connection as politely as its transport allows; its client comes back, here or elsewhere."""
         framing = seat.framing
-        if seat.opening is not None:
-            data = seat.opening.framing.refusal(503, GOING_AWAY, 1)
+        if seat.pending is not None:
+            data = seat.pending.framing.refusal(503, GOING_AWAY, 1)
         elif framing is None:
             data = b""
-        elif framing.one_shot:
+        elif framing.single_response:
             data = framing_for(framing.transport, framing.variant._replace(closing=True)).farewell(seat.cursor)
         else:
             data = framing.pause(random.randint(*COME_BACK_MS)) + framing.farewell(seat.cursor)
@@ -120,7 +120,7 @@ class Holding:
     @property
     def held(self) -> int:
         """How many subscribers are seated or wait to be; connections between two requests are nobody's."""
-        return sum(seat.framing is not None or seat.opening is not None for seat in self._seats)
+        return sum(seat.framing is not None or seat.pending is not None for seat in self._seats)
 
     def send_away(self, count: int, reason: str) -> int:
         """Say goodbye to the oldest subscribers, and return to how many."""
@@ -132,7 +132,7 @@ class Holding:
     async def answer_polls(self, reason: str) -> None:
         """Answer every poll that waits, with nothing new; its client goes on elsewhere from the same position."""
         for number, seat in enumerate(self._seats, 1):
-            if seat.framing is not None and seat.framing.one_shot and not self._fanout.is_busy(seat):
+            if seat.framing is not None and seat.framing.single_response and not self._fanout.is_busy(seat):
                 self.say_goodbye(seat, reason)
             if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
@@ -142,7 +142,7 @@ class Holding:
 
         A held connection may go while messages are on their way to it: it goes on from the last one it got.
         """
-        return seat.framing is not None and not (seat.framing.one_shot and self._fanout.is_busy(seat))
+        return seat.framing is not None and not (seat.framing.single_response and self._fanout.is_busy(seat))
 
     def _hold_poll(self, seat: Seat, request: SubscribeRequest, items: list[Item]) -> None:
         """Answer a poll now if there is anything to tell; else let it wait."""
@@ -173,7 +173,7 @@ class Holding:
         items: list[Item],
     ) -> None:
         """Send the head, a welcome for each channel and what was missed, in one write."""
-        seat.sharing = seat.direct = seat.positions is None and len(seat.channels) == 1
+        seat.shares_bytes = seat.fast_path = seat.positions is None and len(seat.channels) == 1
         spread = random.random()  # of clients that came together: their heartbeats, and when they reconnect
         self.wheel.schedule(seat, min(self._clock() + self._heartbeat * (1 + spread) / 2, seat.expires))
         cursor = seat.positions.cursor if seat.positions is not None else None
@@ -198,15 +198,15 @@ class Holding:
         last = max((channel.sent_at for channel in seat.channels), default=0.0)
         if last + self._heartbeat <= now:
             last = now
-            if seat.outbox is None:
+            if seat.send_buffer is None:
                 self._seats.write(seat, framing.heartbeat)
         if seat.fd >= 0:
             self.wheel.schedule(seat, min(last + self._heartbeat, seat.expires))
 
 
-def standing(request: SubscribeRequest, starts: Sequence[Position | None]) -> Standing:
+def standing(request: SubscribeRequest, starts: Sequence[Position | None]) -> Positions:
     """Return where a newly seated subscriber stands that has several channels or named them in its position."""
-    kind = NamedStanding if request.named else Standing
+    kind = NamedPositions if request.named else Positions
     return kind(zip(request.channels, (str(start or START) for start in starts), strict=True))
 
 

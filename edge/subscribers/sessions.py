@@ -46,7 +46,7 @@ class Sessions:
         if "." not in session:
             return self._own.get(session)
         seat = self._seats.get(_descriptor(session.rpartition(".")[2]))
-        if seat is None or seat.framing is None or seat.framing.one_shot:
+        if seat is None or seat.framing is None or seat.framing.single_response:
             return None
         return seat if compare_digest(self._derive(seat), session.encode()) else None
 

@@ -9,19 +9,19 @@ from collections.abc import Callable
 from edge.engine.seats import Seat, Seats
 from edge.framing import close_frame, close_reply, pong_frame
 from edge.protocol.operations import BadOperationError, error_item, load_operations, parse_operation
-from edge.protocol.websocket import Heard, hear
-from edge.subscribers.changes import Changes
+from edge.protocol.websocket import Received, parse_frames
+from edge.subscribers.changes import ChannelChanges
 
 SLICE = 0.002  # seconds of listening after which the loop may do something else
 
 
-class Conversation:
+class WebSocketReader:
     """Listens to held WebSockets."""
 
     def __init__(
         self,
         seats: Seats,
-        changes: Changes,
+        changes: ChannelChanges,
         clock: Callable[[], float],
         call_soon: Callable[..., object],
         *,
@@ -70,15 +70,15 @@ class Conversation:
         """Take what a client said, up to one message; return whether it may have said more."""
         if seat.framing is None:
             return False
-        heard = hear(seat.inbox)
-        seat.inbox = heard.rest
+        received = parse_frames(seat.inbox)
+        seat.inbox = received.rest
         with self._changes.together(seat):
-            for payload in heard.pings:
+            for payload in received.pings:
                 self._changes.say(seat, pong_frame(payload))
-            if heard.text is not None:
-                self._obey(seat, heard.text)
-        self._end_if_over(seat, heard)
-        return heard.more and seat.framing is not None
+            if received.text is not None:
+                self._obey(seat, received.text)
+        self._end_if_over(seat, received)
+        return received.more and seat.framing is not None
 
     def _obey(self, seat: Seat, text: str) -> None:
         """Do what a message wants; what is wrong with one operation is no reason not to do the others."""
@@ -93,10 +93,10 @@ class Conversation:
             except BadOperationError as error:
                 self._changes.tell(seat, error_item(error))
 
-    def _end_if_over(self, seat: Seat, heard: Heard) -> None:
+    def _end_if_over(self, seat: Seat, received: Received) -> None:
         if seat.framing is None:
             return
-        if heard.close is not None:
-            self._end(seat, close_reply(heard.close), "client")
-        elif heard.fault is not None:
-            self._end(seat, close_frame(heard.fault.code, heard.fault.sentence), "error")
+        if received.close is not None:
+            self._end(seat, close_reply(received.close), "client")
+        elif received.fault is not None:
+            self._end(seat, close_frame(received.fault.code, received.fault.sentence), "error")

@@ -7,20 +7,20 @@ from aiohttp import web
 from common.errors import RequestError
 from common.service.http import json_answer
 from publisher.api.body import body_of, check_json, is_form, query_of
-from publisher.cluster import Fleet
+from publisher.cluster import Cluster
 from publisher.request import parse_broadcast, parse_channel
 
 OK = 200
 
 
-class FleetApi:
+class ClusterApi:
     """The handlers of `/info`, `/check`, `/close`, `/broadcast` and `/admin/edges`.
 
     `limit` is the largest payload in bytes, `count` is told the status of each broadcast.
     """
 
-    def __init__(self, fleet: Fleet, limit: int, count: Callable[[int], None]) -> None:
-        self._fleet = fleet
+    def __init__(self, cluster: Cluster, limit: int, count: Callable[[int], None]) -> None:
+        self._cluster = cluster
         self._limit = limit
         self._count = count
 
@@ -35,21 +35,21 @@ class FleetApi:
     async def _info(self, request: web.Request) -> web.Response:
         """Tell about one channel, or about all edges."""
         channel = parse_channel(query_of(request), required=False)
-        about = self._fleet.about_channel(channel) if channel else self._fleet.about_edges()
+        about = self._cluster.about_channel(channel) if channel else self._cluster.about_edges()
         return json_answer(await about)
 
     async def _check(self, request: web.Request) -> web.Response:
         """Tell whether anybody is there."""
-        about = await self._fleet.about_channel(parse_channel(query_of(request)))
+        about = await self._cluster.about_channel(parse_channel(query_of(request)))
         return json_answer({"id": about["id"], "connected": bool(about["subscribers"]), "silent": about["silent"]})
 
     async def _edges(self, request: web.Request) -> web.Response:
         """Tell what every edge announced lately."""
-        return json_answer(await self._fleet.announced())
+        return json_answer(await self._cluster.announced())
 
     async def _close(self, request: web.Request) -> web.Response:
         body = await body_of(request) if is_form(request) else b""
-        return json_answer(await self._fleet.close(parse_channel(query_of(request), body)))
+        return json_answer(await self._cluster.close(parse_channel(query_of(request), body)))
 
     async def _broadcast(self, request: web.Request) -> web.Response:
         try:
@@ -65,4 +65,4 @@ class FleetApi:
         if is_json:
             check_json(request)
         message = parse_broadcast(query_of(request), await body_of(request), self._limit, is_json=is_json)
-        return await self._fleet.broadcast(message.payload.decode(), message.event)
+        return await self._cluster.broadcast(message.payload.decode(), message.event)

@@ -8,7 +8,7 @@ from common.errors import BadRequestError, RequestError, UnavailableError
 from common.service.http import error_headers, error_object, errors_as_json, json_answer
 from publisher.api.auth import guard
 from publisher.api.body import body_of, check_json, is_form, query_of
-from publisher.redis_publisher import Delivery, Outcome
+from publisher.redis_publisher import Outcome, RedisPublisher
 from publisher.request import Batch, Entry, PublishRequest, parse_demo, parse_form, parse_json
 
 MIB = 1 << 20
@@ -24,14 +24,14 @@ class Api:
 
     def __init__(
         self,
-        delivery: Delivery,
+        redis_publisher: RedisPublisher,
         limit: int,
         count: Callable[[int], None],
         *,
         keeps_history: bool = True,
         keys: Sequence[str] = (),
     ) -> None:
-        self._delivery = delivery
+        self._redis_publisher = redis_publisher
         self._limit = limit
         self._count = count
         self._keeps_history = keeps_history
@@ -66,7 +66,7 @@ class Api:
         try:
             requests = parse_form(query_of(request), await body_of(request), self._limit)
             self._check_keys(requests)
-            outcomes = _all_or_error(await self._delivery.publish(requests))
+            outcomes = _all_or_error(await self._redis_publisher.publish(requests))
         except RequestError as error:
             self._count(error.status)
             return web.Response(text=f"{error}\n", status=error.status, headers=error_headers(error))
@@ -86,7 +86,7 @@ class Api:
         check_json(request)
         entries, single = parse(await body_of(request), self._limit)
         self._check_keys(entries)
-        results = await self._delivery.publish(entries)
+        results = await self._redis_publisher.publish(entries)
         if single:
             _all_or_error(results)
         _check_anything_sent(results)

@@ -14,7 +14,7 @@ from redis import RedisError
 from redis.asyncio import Redis
 
 from common.errors import BadRequestError, UnavailableError
-from common.names import Names
+from common.names import RedisNames
 from common.position import Position
 from publisher.api.body import query_of
 from publisher.request import parse_channel
@@ -36,7 +36,7 @@ Entry = dict[str, Any]
 class Tails:
     """Answers `GET /admin/tail?id=` with Server-Sent Events, as long as the page is there."""
 
-    def __init__(self, redis: Redis, names: Names, *, keeps_history: bool) -> None:
+    def __init__(self, redis: Redis, names: RedisNames, *, keeps_history: bool) -> None:
         self.open = 0
         self._redis = redis
         self._names = names

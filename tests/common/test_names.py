@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common.errors import BadRequestError
-from common.names import Names, check_channel
+from common.names import RedisNames, check_channel
 
 # The rule of DESIGN section 3 once more, written another way than the code does.
 FORBIDDEN = re.compile(r"[{}!*\s\x00-\x1f\x7f-\x9f]")
@@ -75,13 +75,13 @@ def test_a_refusal_says_what_is_wrong(name: str, sentence: str) -> None:
 @given(PREFIXES, NAMES)
 def test_a_pubsub_channel_leads_back_to_its_name(prefix: str, name: str) -> None:
     """`name_of` is the inverse of `channel`, whatever the prefix."""
-    names = Names(prefix)
+    names = RedisNames(prefix)
     assert names.name_of(names.channel(name)) == name
 
 
 def test_the_names_in_redis_are_those_of_the_wire_format() -> None:
     """Backends that talk to Redis themselves rely on these names."""
-    names = Names("comet:")
+    names = RedisNames("comet:")
     assert names.channel("room") == b"comet:room"
     assert names.log("room") == "{comet:room}:log"
     assert names.top("room") == "{comet:room}:top"
@@ -93,7 +93,7 @@ def test_the_names_in_redis_are_those_of_the_wire_format() -> None:
 @given(NAMES, st.text(st.characters(codec="utf-8")))
 def test_all_keys_of_a_channel_have_the_slot_of_its_bare_name(name: str, key: str) -> None:
     """Redis Cluster hashes what stands between the first braces, and that is the pub/sub channel itself."""
-    names = Names("comet:")
+    names = RedisNames("comet:")
     for redis_key in (names.log(name), names.top(name), names.once(name, key)):
         assert redis_key[1 : redis_key.index("}")].encode() == names.channel(name)
 
@@ -101,5 +101,5 @@ def test_all_keys_of_a_channel_have_the_slot_of_its_bare_name(name: str, key: st
 @given(NAMES, st.text("ab:", max_size=5))
 def test_no_channel_can_be_a_control_name(name: str, owner: str) -> None:
     """Inboxes and probes cannot be reached by any legal channel name."""
-    names = Names("comet:")
+    names = RedisNames("comet:")
     assert names.channel(check_channel(name)) not in (names.inbox(owner), names.probe(owner))

@@ -8,9 +8,9 @@ from common.errors import BadRequestError
 from common.names import check_channel
 from common.position import (
     START,
-    NamedStanding,
+    NamedPositions,
     Position,
-    Standing,
+    Positions,
     named_positions,
     parse_named_positions,
     parse_position,
@@ -162,5 +162,5 @@ def test_named_positions_that_are_none(text: str) -> None:
 
 def test_a_standing_is_a_list_until_it_names_its_channels() -> None:
     """The two forms of a cursor over several channels."""
-    assert Standing({"b": "1-2", "a": "3-4"}).cursor == "1-2,3-4"
-    assert NamedStanding({"b": "1-2", "a=": "3-4"}).cursor == "b=1-2&a%3D=3-4"
+    assert Positions({"b": "1-2", "a": "3-4"}).cursor == "1-2,3-4"
+    assert NamedPositions({"b": "1-2", "a=": "3-4"}).cursor == "b=1-2&a%3D=3-4"

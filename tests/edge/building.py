@@ -11,24 +11,24 @@ from typing import Any, NamedTuple
 from redis import RedisError
 
 from common.message import Message, encode_frame
-from common.names import Names
+from common.names import RedisNames
 from common.position import Position
-from common.scripts.calls import Synced, Wanted
+from common.scripts.calls import SyncQuery, SyncResult
 from edge.channel_log import Channel
-from edge.channels.attach import Entrance
+from edge.channels.attach import Attacher
 from edge.channels.hub import Hub
-from edge.channels.sync import Synchronizer
-from edge.channels.tracker import Follower
-from edge.cluster.forwarding import Elsewhere
+from edge.channels.sync import LogReader
+from edge.channels.tracker import ChannelTracker
+from edge.cluster.forwarding import SessionForwarder
 from edge.counters import Counters
 from edge.engine.fanout import FanOut, Policy
 from edge.engine.poller import Poller, make_poller
 from edge.engine.seats import Seats
 from edge.protocol.http import Request
-from edge.server.handler import Front
+from edge.server.handler import RequestHandler
 from edge.server.listener import Listener
-from edge.subscribers.changes import Changes
-from edge.subscribers.lifecycle import Holding
+from edge.subscribers.changes import ChannelChanges
+from edge.subscribers.lifecycle import Lifecycle
 from edge.subscribers.sessions import Sessions
 
 PATIENCE = 5.0  # seconds until a test gives up on something that should happen at once
@@ -118,7 +118,7 @@ class FakeLog:
         kept.append(message)
         return message
 
-    async def sync(self, wanted: Sequence[Wanted]) -> list[Synced]:
+    async def sync(self, wanted: Sequence[SyncQuery]) -> list[SyncResult]:
         """Answer as the sync script does, in the loop's next turn."""
         self.reads += 1
         await asyncio.sleep(0)
@@ -126,10 +126,10 @@ class FakeLog:
             raise RedisError("the fake log fails")
         return [self._read(wish.channel, wish.offset) for wish in wanted]
 
-    def _read(self, name: str, offset: int | None) -> Synced:
+    def _read(self, name: str, offset: int | None) -> SyncResult:
         kept = self.messages.get(name, [])
         after = [] if offset is None else [message for message in kept if message.offset > offset]
-        return Synced(at(len(kept)), after)
+        return SyncResult(at(len(kept)), after)
 
 
 class Answer(NamedTuple):
@@ -227,8 +227,8 @@ class SmallEdge:
         self.loop = asyncio.get_running_loop()
         self.clock, self.counters, self.log = Clock(), Counters(), FakeLog()
         self.poller = poller or make_poller()
-        self.names = Names("t:")
-        self.bus = FakeBus(self.loop)
+        self.names = RedisNames("t:")
+        self.pubsub = FakeBus(self.loop)
         self.seats = Seats(self.poller, self.counters, self.clock)
         fanout = FanOut(
             self.seats,
@@ -239,14 +239,14 @@ class SmallEdge:
             policy=policy,
             flush_after=flush_after,
         )
-        synchronizer = Synchronizer(self.log.sync)
-        entrance = Entrance(synchronizer, self.counters, keeps_history=keeps_history)
-        follower = Follower(fanout, synchronizer, self.counters, max_message_bytes=1000, keeps_history=keeps_history)
-        self.hub = self.bus.hub = Hub(
+        log_reader = LogReader(self.log.sync)
+        attacher = Attacher(log_reader, self.counters, keeps_history=keeps_history)
+        tracker = ChannelTracker(fanout, log_reader, self.counters, max_message_bytes=1000, keeps_history=keeps_history)
+        self.hub = self.pubsub.hub = Hub(
             self.names,
             fanout,
-            entrance,
-            follower,
+            attacher,
+            tracker,
             self.counters,
             self.clock,
             self.loop.call_soon,
@@ -254,7 +254,7 @@ class SmallEdge:
         )
         self.sessions = Sessions("edge", self.seats)
         fanout.sign = self.sessions.sign
-        self.holding = Holding(
+        self.lifecycle = Lifecycle(
             self.seats,
             fanout,
             self.counters,
@@ -264,14 +264,14 @@ class SmallEdge:
             poll_timeout=25.0,
             max_age=max_age,
         )
-        self.changes = Changes(self.hub, fanout, self.seats, self.sessions, self.counters, self.clock)
-        self.elsewhere = Elsewhere(self.sessions, self.changes)
-        self.front = Front(
+        self.changes = ChannelChanges(self.hub, fanout, self.seats, self.sessions, self.counters, self.clock)
+        self.forwarder = SessionForwarder(self.sessions, self.changes)
+        self.handler = RequestHandler(
             self.seats,
             self.hub,
-            self.holding,
+            self.lifecycle,
             self.changes,
-            self.elsewhere,
+            self.forwarder,
             self.counters,
             self.clock,
             self.loop.call_soon,
@@ -279,11 +279,11 @@ class SmallEdge:
             allowed_origins=allowed_origins,
             max_connections=max_connections,
         )
-        self.listener = Listener(self.poller, self.seats, self.front, max_connections=max_connections)
+        self.listener = Listener(self.poller, self.seats, self.handler, max_connections=max_connections)
         self.seats.on_leave = self.hub.leave
-        fanout.on_answered = self.front.on_answered
-        self.hub.bus = self.bus
-        self.hub.on_ready = self.holding.seat
+        fanout.on_answered = self.handler.on_answered
+        self.hub.pubsub = self.pubsub
+        self.hub.on_ready = self.lifecycle.seat
         self._clients: list[Client] = []
 
     async def connect(self) -> Client:
@@ -312,7 +312,7 @@ class SmallEdge:
         end = self.clock.now + seconds
         while self.clock.now < end:
             self.clock.now = min(self.clock.now + 0.25, end)
-            for wheel in (self.front.wheel, self.hub.wheel, self.changes.wheel):
+            for wheel in (self.handler.wheel, self.hub.wheel, self.changes.wheel):
                 while wheel.advance(self.clock.now):
                     pass
 

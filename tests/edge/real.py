@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from common.names import Names
+from common.names import RedisNames
 from common.settings import load_settings
 from edge.app import Edge
 
@@ -36,7 +36,7 @@ async def running(url: str, prefix: str, count: int = 2, **settings: object) -> 
             await edge.start()
             stack.push_async_callback(edge.stop)
         for edge in edges:
-            await until(lambda edge=edge: edge._bus.up)  # type: ignore[misc]
+            await until(lambda edge=edge: edge._pubsub.up)  # type: ignore[misc]
         yield edges
 
 
@@ -65,7 +65,7 @@ class Subscriber:
 
 async def publish_plainly(edge: Edge, channel: str, payload: bytes) -> None:
     """Publish as any backend would."""
-    await edge._redis.publish(Names(edge._settings.prefix).channel(channel), payload)
+    await edge._redis.publish(RedisNames(edge._settings.prefix).channel(channel), payload)
 
 
 @asynccontextmanager

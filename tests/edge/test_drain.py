@@ -29,9 +29,9 @@ class Draining(NamedTuple):
     async def running(self, *, leaving: bool) -> AsyncIterator["asyncio.Task[None]"]:
         """Run the drain, up to its last phase if `leaving`."""
         task = asyncio.create_task(self.drain.run())
-        await self.edge.until(lambda: self.edge.front.closing)
+        await self.edge.until(lambda: self.edge.handler.closing)
         if leaving:
-            await self.edge.until(lambda: self.edge.front.leaving)
+            await self.edge.until(lambda: self.edge.handler.leaving)
         yield task
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -42,7 +42,7 @@ async def draining_edge(seconds: float, notice: float) -> AsyncIterator[Draining
     """Return a small edge with its drain."""
     async with small_edge() as edge:
         asked: list[bool] = []
-        drain = Drain(seconds, notice, edge.listener, edge.front, edge.holding, Shedder(edge.holding))
+        drain = Drain(seconds, notice, edge.listener, edge.handler, edge.lifecycle, Shedder(edge.lifecycle))
         drain.ask = lambda: asked.append(True)
         yield Draining(edge, drain, asked)
 
@@ -167,10 +167,10 @@ async def test_connections_the_kernel_took_are_served() -> None:
 async def test_the_time_is_kept_even_if_somebody_cannot_go() -> None:
     """A subscriber whose channel never gets ready does not hold up the end of the drain."""
     async with draining_edge(0.2, 0.1) as one:
-        one.edge.bus.acknowledging = False
+        one.edge.pubsub.acknowledging = False
         client = await one.edge.connect()
         await client.send(head("/sub?id=room"))
-        await one.edge.until(lambda: any(seat.opening for seat in one.edge.seats))
+        await one.edge.until(lambda: any(seat.pending for seat in one.edge.seats))
         async with one.running(leaving=True) as task, asyncio.timeout(5):
             await task
 

@@ -46,10 +46,10 @@ async def test_only_allowed_pages_may_show_it() -> None:
 
 async def test_without_redis_a_frame_is_told_so(edge: SmallEdge) -> None:
     """The error is a call, too."""
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     client = await edge.connect()
     await client.send(head("/iframe?id=room&callback=f"))
-    await edge.until(lambda: edge.bus.asked)
+    await edge.until(lambda: edge.pubsub.asked)
     edge.pass_time(3.5)
     answer = await client.answer()
     assert answer.status == 503

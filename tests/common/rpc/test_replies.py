@@ -2,20 +2,20 @@ import asyncio
 
 import pytest
 
-from common.names import Names
+from common.names import RedisNames
 from common.rpc.messages import decode_receipt
-from common.rpc.replies import PATIENCE, Inbox
+from common.rpc.replies import PATIENCE, ReplyInbox
 
 
 @pytest.fixture
-def inbox() -> Inbox:
+def inbox() -> ReplyInbox:
     """Return an inbox that is acknowledged by Redis."""
-    inbox = Inbox(Names("t:"), "me")
+    inbox = ReplyInbox(RedisNames("t:"), "me")
     inbox.on_heard(True)
     return inbox
 
 
-async def test_answers_are_there_as_soon_as_all_edges_have_answered(inbox: Inbox) -> None:
+async def test_answers_are_there_as_soon_as_all_edges_have_answered(inbox: ReplyInbox) -> None:
     """Two edges reached, two answers in: they are there without waiting."""
     gathering = inbox.open(decode_receipt)
     gathering.sent_to(2)
@@ -24,7 +24,7 @@ async def test_answers_are_there_as_soon_as_all_edges_have_answered(inbox: Inbox
     assert await asyncio.wait_for(gathering.answers(), PATIENCE / 2) == [3, 4]
 
 
-async def test_an_answer_may_come_before_the_number_of_edges_is_known(inbox: Inbox) -> None:
+async def test_an_answer_may_come_before_the_number_of_edges_is_known(inbox: ReplyInbox) -> None:
     """An edge can be quicker than Redis's reply to the publisher."""
     gathering = inbox.open(decode_receipt)
     inbox.on_message(b"1 3")
@@ -32,7 +32,7 @@ async def test_an_answer_may_come_before_the_number_of_edges_is_known(inbox: Inb
     assert await asyncio.wait_for(gathering.answers(), PATIENCE / 2) == [3]
 
 
-async def test_no_edges_no_waiting(inbox: Inbox) -> None:
+async def test_no_edges_no_waiting(inbox: ReplyInbox) -> None:
     """When Redis reached nobody there is no answer, at once."""
     gathering = inbox.open(decode_receipt)
     gathering.sent_to(0)
@@ -40,7 +40,7 @@ async def test_no_edges_no_waiting(inbox: Inbox) -> None:
 
 
 @pytest.mark.parametrize("patience", [PATIENCE, 0.1])
-async def test_an_edge_that_does_not_answer_in_time_is_left_out(inbox: Inbox, patience: float) -> None:
+async def test_an_edge_that_does_not_answer_in_time_is_left_out(inbox: ReplyInbox, patience: float) -> None:
     """Those who answered count when the time, 250 ms unless asked otherwise, is over."""
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -55,7 +55,7 @@ async def test_an_edge_that_does_not_answer_in_time_is_left_out(inbox: Inbox, pa
     "payload",
     [b"2 1", b"", b"1", b"1 -1", b"1 1 1", b"1 x", b"1 " + b"9" * 100, b"9" * 5000 + b" 1", b"\xef\xbc\x91 1"],
 )
-async def test_what_is_not_an_answer_is_ignored_and_counted(inbox: Inbox, payload: bytes) -> None:
+async def test_what_is_not_an_answer_is_ignored_and_counted(inbox: ReplyInbox, payload: bytes) -> None:
     """Forged and malformed payloads change nothing."""
     gathering = inbox.open(decode_receipt)
     inbox.on_message(payload)
@@ -65,7 +65,7 @@ async def test_what_is_not_an_answer_is_ignored_and_counted(inbox: Inbox, payloa
     assert inbox.ignored == 1
 
 
-async def test_a_late_answer_is_ignored(inbox: Inbox) -> None:
+async def test_a_late_answer_is_ignored(inbox: ReplyInbox) -> None:
     """A gathering is forgotten with its holder, and what comes for it then is only counted."""
     gathering = inbox.open(decode_receipt)
     gathering.sent_to(0)
@@ -75,7 +75,7 @@ async def test_a_late_answer_is_ignored(inbox: Inbox) -> None:
     assert inbox.ignored == 1
 
 
-async def test_answers_that_cannot_be_heard_are_unknown_and_not_waited_for(inbox: Inbox) -> None:
+async def test_answers_that_cannot_be_heard_are_unknown_and_not_waited_for(inbox: ReplyInbox) -> None:
     """A lost connection ends the waiting at once, and until the next one is acknowledged nothing is heard."""
     gathering = inbox.open(decode_receipt)
     gathering.sent_to(1)

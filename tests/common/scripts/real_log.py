@@ -3,9 +3,9 @@
 from redis.asyncio import Redis
 
 from common.message import Message
-from common.names import Names
+from common.names import RedisNames
 from common.position import START, Position
-from common.scripts.calls import Scripts, Wanted, script_text
+from common.scripts.calls import Scripts, SyncQuery, script_text
 from common.settings import load_settings
 from edge.channel_log import proven
 
@@ -15,7 +15,7 @@ class Log:
 
     def __init__(self, client: Redis, prefix: str, history_size: int = 100, channel: str = "room") -> None:
         self.client = client
-        self.names = Names(prefix)
+        self.names = RedisNames(prefix)
         self.channel = channel
         self.top_key, self.log_key = self.names.top(channel), self.names.log(channel)
         self.scripts = Scripts(client, self.names, load_settings(history_size=history_size, history_ttl=300))
@@ -33,18 +33,18 @@ class Log:
 
     async def top(self) -> Position:
         """Return where the channel stands."""
-        (synced,) = await self.scripts.sync([Wanted(self.channel)])
+        (synced,) = await self.scripts.sync([SyncQuery(self.channel)])
         assert synced.messages == []
         return synced.top
 
     async def stored(self, since: Position = START) -> list[Message]:
         """Return the stored messages after an offset, proved or not."""
-        (synced,) = await self.scripts.sync([Wanted(self.channel, since.offset)])
+        (synced,) = await self.scripts.sync([SyncQuery(self.channel, since.offset)])
         return synced.messages
 
     async def recover(self, since: Position) -> list[bytes] | None:
         """Return what a subscriber at a position has missed; None if that cannot be proved, so that it is reset."""
-        (synced,) = await self.scripts.sync([Wanted(self.channel, since.offset)])
+        (synced,) = await self.scripts.sync([SyncQuery(self.channel, since.offset)])
         if not proven(since, synced.top, synced.messages):
             return None
         return [message.payload for message in synced.messages]
@@ -70,7 +70,7 @@ class Listener:
     async def __aexit__(self, *error: object) -> None:
         await self._pubsub.aclose()  # type: ignore[no-untyped-call]
 
-    async def heard(self) -> list[bytes]:
+    async def received(self) -> list[bytes]:
         """Return all that was sent up to now: what came before an end mark of our own."""
         await self._log.client.publish(self._log.names.channel(self._log.channel), "the end")
         frames: list[bytes] = []

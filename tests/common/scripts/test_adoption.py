@@ -4,7 +4,7 @@ import pytest
 
 from common.message import Join, Message, decode
 from common.position import START
-from common.scripts.calls import Adopted, Bare, Synced, Wanted
+from common.scripts.calls import Adopted, Bare, SyncQuery, SyncResult
 from tests.common.scripts.real_log import Listener, Log, set_clock
 
 pytestmark = pytest.mark.usefixtures("clock_in_a_key")
@@ -25,8 +25,8 @@ async def wait_until(log: Log, milliseconds: int) -> None:
 
 async def join(log: Log) -> int:
     """Join as an edge does; return the epoch."""
-    (synced,) = await log.scripts.sync([Wanted(log.channel, None, known=0)])
-    assert isinstance(synced, Synced)
+    (synced,) = await log.scripts.sync([SyncQuery(log.channel, None, known=0)])
+    assert isinstance(synced, SyncResult)
     return synced.epoch
 
 
@@ -45,7 +45,7 @@ async def test_epochs_begin_at_the_clock_and_everybody_is_told(log: Log) -> None
         await log.client.delete(log.top_key)
         await wait_until(log, 50)
         epochs += [await join(log)]
-        assert [decode(frame) for frame in await listener.heard()] == [Join(epoch) for epoch in epochs]
+        assert [decode(frame) for frame in await listener.received()] == [Join(epoch) for epoch in epochs]
     assert epochs == [NOW + 1, NOW + 2, NOW + 51]
 
 
@@ -55,7 +55,7 @@ async def test_each_number_is_stored_once(log: Log) -> None:
         epoch = await join(log)
         for number in (1, 1, 2, 1, 2, 3):
             assert await adopt(log, epoch, epoch, number, b"%d" % number) == DONE
-        frames = [decode(frame) for frame in await listener.heard()]
+        frames = [decode(frame) for frame in await listener.received()]
     assert await log.recover(START) == [b"1", b"2", b"3"]
     assert [frame.payload for frame in frames if isinstance(frame, Message)] == [b"1", b"2", b"3"]
 
@@ -169,7 +169,7 @@ async def test_a_wiped_log_goes_on_with_the_count_of_the_edges(log: Log, first_c
         if first_comes == "a publish":
             await log.publish(b"framed")
         elif first_comes != "nothing":
-            await log.scripts.sync([Wanted(log.channel, None, known=0 if first_comes == "a join" else None)])
+            await log.scripts.sync([SyncQuery(log.channel, None, known=0 if first_comes == "a join" else None)])
         for number in (4, 4, 5, 3, 4, 6):
             assert await adopt(log, epoch, epoch, number, b"%d" % number) == DONE
         assert await join(log) > NOW + 200

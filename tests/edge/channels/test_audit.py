@@ -8,7 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from common.message import Message
-from common.names import Names
+from common.names import RedisNames
 from common.redis.client import connect
 from common.scripts.calls import Scripts, script_text
 from common.settings import load_settings
@@ -35,7 +35,7 @@ async def edge(valkey_url: str, prefix: str) -> AsyncIterator[Edge]:
 @asynccontextmanager
 async def chatter(redis: Redis, prefix: str, channel: str) -> AsyncIterator[None]:
     """Send ephemeral messages while the block runs, more often than the audit looks."""
-    scripts = Scripts(redis, Names(prefix), load_settings())
+    scripts = Scripts(redis, RedisNames(prefix), load_settings())
 
     async def send() -> None:
         while True:
@@ -51,7 +51,7 @@ async def test_the_last_message_is_found_when_it_was_lost(edge: Edge, redis: Red
     """No other message follows it."""
     async with subscribers() as subscribe:
         reader = await subscribe(edge, "id=room")
-        await redis.eval(LOST, 1, Names(prefix).channel("room"), "lost")  # type: ignore[misc]
+        await redis.eval(LOST, 1, RedisNames(prefix).channel("room"), "lost")  # type: ignore[misc]
         assert (await reader.object())["content"] == "lost"
 
 
@@ -59,7 +59,7 @@ async def test_live_messages_do_not_hide_that_a_stored_one_was_lost(edge: Edge, 
     """They have no position and prove nothing: the channel is as quiet as if they were not."""
     async with subscribers() as subscribe, chatter(redis, prefix, "room"):
         reader = await subscribe(edge, "id=room")
-        await redis.eval(LOST, 1, Names(prefix).channel("room"), "lost")  # type: ignore[misc]
+        await redis.eval(LOST, 1, RedisNames(prefix).channel("room"), "lost")  # type: ignore[misc]
         for _ in range(200):
             if (content := (await reader.object())["content"]) != "ephemeral":
                 break
@@ -68,7 +68,7 @@ async def test_live_messages_do_not_hide_that_a_stored_one_was_lost(edge: Edge, 
 
 async def test_a_quiet_channel_is_kept_for_as_long_as_somebody_listens(edge: Edge, redis: Redis, prefix: str) -> None:
     """Its position would be gone after a day without a message, and everybody reset although nothing is lost."""
-    top = Names(prefix).top("room")
+    top = RedisNames(prefix).top("room")
     async with subscribers() as subscribe:
         reader = await subscribe(edge, "id=room")
         await redis.expire(top, 3)
@@ -77,5 +77,5 @@ async def test_a_quiet_channel_is_kept_for_as_long_as_somebody_listens(edge: Edg
                 break
             await asyncio.sleep(0.05)
         assert await redis.ttl(top) > 3
-        await redis.publish(Names(prefix).channel("room"), "hi")
+        await redis.publish(RedisNames(prefix).channel("room"), "hi")
         assert (await reader.object())["content"] == "hi"

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 from redis.asyncio import Redis
 
-from common.names import Names
+from common.names import RedisNames
 from common.redis.client import connect
 from common.scripts.calls import script_text
 from edge.app import Edge
@@ -28,9 +28,9 @@ async def redis(valkey_url: str) -> AsyncIterator[Redis]:
 
 
 @pytest.fixture
-def names(prefix: str) -> Names:
+def names(prefix: str) -> RedisNames:
     """Return the names of that deployment."""
-    return Names(prefix)
+    return RedisNames(prefix)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ async def publish(redis: Redis, name: bytes, *arguments: str | bytes) -> str:
     ids=["a fraction", "a word", "nothing", "an event that is not UTF-8"],
 )
 async def test_an_odd_option_keeps_nobody_out(
-    edge: Edge, redis: Redis, names: Names, options: tuple[str | bytes, ...]
+    edge: Edge, redis: Redis, names: RedisNames, options: tuple[str | bytes, ...]
 ) -> None:
     """Who reads such a message from the log gets it like any other, and so does who comes later."""
     name = names.channel("stuck")
@@ -67,7 +67,7 @@ async def test_an_odd_option_keeps_nobody_out(
 
 
 @pytest.mark.parametrize("fields", [{"p": "1"}, {"d": "x"}, {"?": "x"}, {"p": "x", "d": "x"}], ids=str)
-async def test_a_broken_entry_is_a_reset(edge: Edge, redis: Redis, names: Names, fields: dict[str, str]) -> None:
+async def test_a_broken_entry_is_a_reset(edge: Edge, redis: Redis, names: RedisNames, fields: dict[str, str]) -> None:
     """Who would need an entry that was written by hand is reset, and then goes on; nobody waits."""
     async with subscribers() as subscribe:
         await publish(redis, names.channel("stuck"), "one")
@@ -83,7 +83,7 @@ async def test_a_broken_entry_is_a_reset(edge: Edge, redis: Redis, names: Names,
 
 @pytest.mark.parametrize("damage", [("SET", "x"), ("HSET", "o", "many", "t", "x")], ids=str)
 async def test_a_broken_key_is_its_channels_own_trouble(
-    edge: Edge, redis: Redis, names: Names, damage: tuple[str, ...]
+    edge: Edge, redis: Redis, names: RedisNames, damage: tuple[str, ...]
 ) -> None:
     """Its subscribers get 503, everybody else gets in at once; when the key is gone, its own get in, too."""
     command, *values = damage
@@ -103,7 +103,7 @@ async def test_a_broken_key_is_its_channels_own_trouble(
         assert (await waiting.object())["content"] == "hi"
 
 
-async def test_a_log_that_is_no_stream_is_a_reset(edge: Edge, redis: Redis, names: Names) -> None:
+async def test_a_log_that_is_no_stream_is_a_reset(edge: Edge, redis: Redis, names: RedisNames) -> None:
     """Nothing in it can be proved; whoever wants what is new is welcome."""
     top = await publish(redis, names.channel("room"), "one")
     await redis.delete(names.log("room"))

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from common.message import Message
-from common.names import Names
+from common.names import RedisNames
 from common.redis.client import connect
 from common.scripts.calls import Scripts
 from common.settings import load_settings
 from edge.app import Edge
-from edge.channels import attach as entrance
+from edge.channels import attach as attacher
 from tests.edge.real import running, subscribers
 
 NOW = 1_795_540_228.0  # seconds
@@ -34,7 +34,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Return the clock that the edges of this test go by."""
     clock = Clock()
-    monkeypatch.setattr(entrance, "time", clock)
+    monkeypatch.setattr(attacher, "time", clock)
     return clock
 
 
@@ -49,7 +49,7 @@ async def edges(valkey_url: str, prefix: str, clock: Clock) -> AsyncIterator[lis
 async def publish(valkey_url: str, prefix: str) -> AsyncIterator[Callable[..., Any]]:
     """Yield a function that publishes a message which expires so many seconds after NOW, or never."""
     async with connect(valkey_url) as redis:
-        scripts = Scripts(redis, Names(prefix), load_settings())
+        scripts = Scripts(redis, RedisNames(prefix), load_settings())
 
         async def one(content: str, expires_after: float | None = None) -> str:
             expires = 0 if expires_after is None else round((NOW + expires_after) * 1000)

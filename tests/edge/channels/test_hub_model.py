@@ -76,7 +76,7 @@ class World:
         """Let a client whose poll was answered ask for more, on the same connection."""
         one = self.clients[client % len(self.clients)] if self.clients else None
         seat, edge = (one.seat, one.edge) if one is not None and one.polls else (None, None)
-        if one and edge and seat and seat.framing is None and seat.opening is None:
+        if one and edge and seat and seat.framing is None and seat.pending is None:
             edge.attach(one)
 
     def change(self, client: int, op: str, name: str, *, from_where_it_left: bool) -> None:

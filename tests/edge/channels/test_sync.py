@@ -11,10 +11,10 @@ from redis.exceptions import NoPermissionError
 
 from common.message import Message
 from common.position import START, Position
-from common.scripts.calls import Reading, Synced, Wanted
+from common.scripts.calls import SyncOutcome, SyncQuery, SyncResult
 from edge.channel_log import Channel
 from edge.channels import sync as recovery
-from edge.channels.sync import AT_ONCE, BATCH, Gap, Synchronizer, Wish, catch_up
+from edge.channels.sync import AT_ONCE, BATCH, Gap, LogReader, SyncRequest, catch_up
 from tests.edge.building import PATIENCE, at, channel_at, log
 
 
@@ -22,35 +22,35 @@ from tests.edge.building import PATIENCE, at, channel_at, log
     ("since", "synced", "channel", "messages"),
     [
         # The log was read at the very place where the channel stands.
-        (at(5), Synced(at(5), []), channel_at(5), []),
-        (at(2), Synced(at(5), log(3, 5)), channel_at(5), log(3, 5)),
-        (at(2), Synced(at(5), log(3, 5)), channel_at(5, ring=1), log(3, 5)),
+        (at(5), SyncResult(at(5), []), channel_at(5), []),
+        (at(2), SyncResult(at(5), log(3, 5)), channel_at(5), log(3, 5)),
+        (at(2), SyncResult(at(5), log(3, 5)), channel_at(5, ring=1), log(3, 5)),
         # The log is ahead: pub/sub will bring the rest.
-        (at(2), Synced(at(7), log(3, 7)), channel_at(5, ring=1), log(3, 5)),
-        (at(5), Synced(at(7), log(6, 7)), channel_at(5), []),
-        (START, Synced(at(7), log(4, 7)), channel_at(5), log(4, 5)),
-        (START, Synced(at(7), log(6, 7)), channel_at(5), []),
+        (at(2), SyncResult(at(7), log(3, 7)), channel_at(5, ring=1), log(3, 5)),
+        (at(5), SyncResult(at(7), log(6, 7)), channel_at(5), []),
+        (START, SyncResult(at(7), log(4, 7)), channel_at(5), log(4, 5)),
+        (START, SyncResult(at(7), log(6, 7)), channel_at(5), []),
         # The log is behind: the channel went on while it was read, and its ring has the rest.
-        (at(2), Synced(at(4), log(3, 4)), channel_at(6, ring=2), log(3, 6)),
-        (at(4), Synced(at(4), []), channel_at(6, ring=2), log(5, 6)),
-        (START, Synced(at(4), log(1, 4)), channel_at(6, ring=4), log(1, 6)),
-        (START, Synced(at(0), []), channel_at(2, ring=2), log(1, 2)),
+        (at(2), SyncResult(at(4), log(3, 4)), channel_at(6, ring=2), log(3, 6)),
+        (at(4), SyncResult(at(4), []), channel_at(6, ring=2), log(5, 6)),
+        (START, SyncResult(at(4), log(1, 4)), channel_at(6, ring=4), log(1, 6)),
+        (START, SyncResult(at(0), []), channel_at(2, ring=2), log(1, 2)),
         # … but it went on further than the ring reaches.
-        (at(2), Synced(at(3), log(3, 3)), channel_at(6, ring=2), Gap.APART),
-        (START, Synced(at(3), log(1, 3)), channel_at(6, ring=2), Gap.APART),
+        (at(2), SyncResult(at(3), log(3, 3)), channel_at(6, ring=2), Gap.APART),
+        (START, SyncResult(at(3), log(1, 3)), channel_at(6, ring=2), Gap.APART),
         # The log was trimmed after the position.
-        (at(2), Synced(at(5), log(4, 5)), channel_at(5), Gap.UNPROVEN),
-        (at(2), Synced(at(5), []), channel_at(5), Gap.UNPROVEN),
-        (START, Synced(at(5), []), channel_at(5), []),
-        (START, Synced(at(5), log(4, 5)), channel_at(5), log(4, 5)),
+        (at(2), SyncResult(at(5), log(4, 5)), channel_at(5), Gap.UNPROVEN),
+        (at(2), SyncResult(at(5), []), channel_at(5), Gap.UNPROVEN),
+        (START, SyncResult(at(5), []), channel_at(5), []),
+        (START, SyncResult(at(5), log(4, 5)), channel_at(5), log(4, 5)),
         # The position was never ours, or comes from a log that was lost.
-        (Position(5, 999), Synced(at(5), []), channel_at(5), Gap.UNPROVEN),
-        (Position(2, 999), Synced(at(5), log(3, 5)), channel_at(5), Gap.UNPROVEN),
-        (at(9), Synced(at(5), []), channel_at(5), Gap.UNPROVEN),
+        (Position(5, 999), SyncResult(at(5), []), channel_at(5), Gap.UNPROVEN),
+        (Position(2, 999), SyncResult(at(5), log(3, 5)), channel_at(5), Gap.UNPROVEN),
+        (at(9), SyncResult(at(5), []), channel_at(5), Gap.UNPROVEN),
     ],
 )
 def test_a_position_is_brought_up_to_date(
-    since: Position, synced: Synced, channel: Channel, messages: list[Message] | Gap
+    since: Position, synced: SyncResult, channel: Channel, messages: list[Message] | Gap
 ) -> None:
     """The log proves the way from the position, the ring what the log lacks; what it has more is left to pub/sub."""
     assert catch_up(since, synced, channel) == messages
@@ -60,12 +60,12 @@ def test_a_channel_on_another_branch_is_no_continuation() -> None:
     """When the log runs past the channel by another chain, the two do not fit together."""
     channel = channel_at(5)
     channel.restart(Position(5, 999))
-    assert catch_up(at(2), Synced(at(7), log(3, 7)), channel) is Gap.UNPROVEN
+    assert catch_up(at(2), SyncResult(at(7), log(3, 7)), channel) is Gap.UNPROVEN
 
 
 def test_a_client_ahead_of_a_slow_edge_is_not_reset() -> None:
     """A position that the log proves is good, also when this edge's pub/sub has not come so far yet (I7)."""
-    assert catch_up(at(7), Synced(at(8), log(8, 8)), channel_at(5)) is Gap.APART
+    assert catch_up(at(7), SyncResult(at(8), log(8, 8)), channel_at(5)) is Gap.APART
 
 
 @given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 12), st.integers(0, 6), st.integers(0, 12))
@@ -73,7 +73,7 @@ def test_a_catch_up_is_exact_or_a_gap(since: int, read: int, last: int, ring: in
     """Wherever client, log and channel stand, the answer is exactly what lies between client and channel, or a gap."""
     kept = [message for message in log(1, read) if message.offset > max(since, trimmed)]
     channel = channel_at(last, ring=min(ring, last))
-    answer = catch_up(at(since), Synced(at(read), kept), channel)
+    answer = catch_up(at(since), SyncResult(at(read), kept), channel)
     if not isinstance(answer, Gap):
         assert answer == log(since + 1, last)
     if since <= read <= last and trimmed <= since and ring >= last - read:
@@ -88,9 +88,9 @@ class Redis:
 
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
-        self._results: list[asyncio.Future[list[Reading]]] = []
+        self._results: list[asyncio.Future[list[SyncOutcome]]] = []
 
-    async def sync(self, wanted: Sequence[Wanted]) -> list[Reading]:
+    async def sync(self, wanted: Sequence[SyncQuery]) -> list[SyncOutcome]:
         """Note the call and wait."""
         self.calls.append(
             [wish.channel if wish.offset is None else f"{wish.channel} after {wish.offset}" for wish in wanted]
@@ -106,7 +106,7 @@ class Redis:
 
     async def answer(self, call: int = -1) -> None:
         """Answer a call, the last unless told: every log stands at offset 5, but one called `broken` cannot be read."""
-        readings = [BROKEN if name.startswith("broken") else Synced(at(5), []) for name in self.calls[call]]
+        readings = [BROKEN if name.startswith("broken") else SyncResult(at(5), []) for name in self.calls[call]]
         self._results[call].set_result(readings)
         for _ in range(5):
             await asyncio.sleep(0)
@@ -136,16 +136,16 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "RETRY_PAUSE", 0)
 
 
-def wish(name: str, answered: list[str], offset: int | None = None) -> Wish:
+def wish(name: str, answered: list[str], offset: int | None = None) -> SyncRequest:
     """Return a wish that notes its answer."""
-    return Wish(Wanted(name, offset), lambda synced: answered.append(f"{name} at {synced.top}"))
+    return SyncRequest(SyncQuery(name, offset), lambda synced: answered.append(f"{name} at {synced.top}"))
 
 
 async def test_the_wishes_of_one_turn_are_one_read(redis: Redis, answered: list[str]) -> None:
     """What is asked for together goes out together and is answered in order."""
-    synchronizer = Synchronizer(redis.sync)
-    synchronizer.ask(wish("a", answered))
-    synchronizer.ask(wish("b", answered, 3))
+    log_reader = LogReader(redis.sync)
+    log_reader.ask(wish("a", answered))
+    log_reader.ask(wish("b", answered, 3))
     await redis.called(1)
     await redis.answer()
     assert redis.calls == [["a", "b after 3"]]
@@ -154,11 +154,11 @@ async def test_the_wishes_of_one_turn_are_one_read(redis: Redis, answered: list[
 
 async def test_wishes_during_a_read_wait_for_the_next(redis: Redis, answered: list[str]) -> None:
     """One read is under way at a time; the next takes everything that came meanwhile."""
-    synchronizer = Synchronizer(redis.sync)
-    synchronizer.ask(wish("a", answered))
+    log_reader = LogReader(redis.sync)
+    log_reader.ask(wish("a", answered))
     await redis.called(1)
-    synchronizer.ask(wish("b", answered))
-    synchronizer.ask(wish("c", answered))
+    log_reader.ask(wish("b", answered))
+    log_reader.ask(wish("c", answered))
     await redis.answer()
     await redis.called(2)
     await redis.answer()
@@ -168,9 +168,9 @@ async def test_wishes_during_a_read_wait_for_the_next(redis: Redis, answered: li
 
 async def test_a_batch_is_bounded(redis: Redis, answered: list[str]) -> None:
     """Thousands of wishes do not hold Redis up with one script call, nor with many at the same time."""
-    synchronizer = Synchronizer(redis.sync)
+    log_reader = LogReader(redis.sync)
     for number in range((AT_ONCE + 1) * BATCH + 1):
-        synchronizer.ask(wish(str(number), answered))
+        log_reader.ask(wish(str(number), answered))
     await redis.called(AT_ONCE)
     assert [len(call) for call in redis.calls] == [BATCH] * AT_ONCE
     await redis.answer(0)
@@ -183,13 +183,13 @@ async def test_a_batch_is_bounded(redis: Redis, answered: list[str]) -> None:
 
 async def test_a_batch_that_failed_is_read_before_those_that_came_later(redis: Redis, answered: list[str]) -> None:
     """While one batch fails another is answered; the failed one is not lost."""
-    synchronizer = Synchronizer(redis.sync)
+    log_reader = LogReader(redis.sync)
     for number in range(BATCH + 1):
-        synchronizer.ask(wish(str(number), answered))
+        log_reader.ask(wish(str(number), answered))
     await redis.called(2)
     await redis.fail(RedisError("LOADING"), call=0)
     await redis.called(3)
-    synchronizer.ask(wish("late", answered))
+    log_reader.ask(wish("late", answered))
     await redis.answer(1)
     await redis.answer(2)
     await redis.called(4)
@@ -201,8 +201,8 @@ async def test_a_batch_that_failed_is_read_before_those_that_came_later(redis: R
 
 async def test_a_wish_of_an_answer_is_read_too(redis: Redis, answered: list[str]) -> None:
     """Whoever is answered may ask again at once."""
-    synchronizer = Synchronizer(redis.sync)
-    synchronizer.ask(Wish(Wanted("a"), lambda synced: synchronizer.ask(wish("again", answered))))
+    log_reader = LogReader(redis.sync)
+    log_reader.ask(SyncRequest(SyncQuery("a"), lambda synced: log_reader.ask(wish("again", answered))))
     await redis.called(1)
     await redis.answer()
     await redis.called(2)
@@ -213,10 +213,10 @@ async def test_a_wish_of_an_answer_is_read_too(redis: Redis, answered: list[str]
 @pytest.mark.parametrize("error", [RedisError("LOADING"), OSError("connection refused"), TimeoutError()])
 async def test_a_failed_read_is_repeated(redis: Redis, answered: list[str], error: Exception) -> None:
     """When Redis fails nothing is lost: the same wishes go out again, before those that came later."""
-    synchronizer = Synchronizer(redis.sync)
-    synchronizer.ask(wish("a", answered))
+    log_reader = LogReader(redis.sync)
+    log_reader.ask(wish("a", answered))
     await redis.called(1)
-    synchronizer.ask(wish("b", answered))
+    log_reader.ask(wish("b", answered))
     await redis.fail(error)
     await redis.called(2)
     await redis.answer()
@@ -226,10 +226,10 @@ async def test_a_failed_read_is_repeated(redis: Redis, answered: list[str], erro
 
 async def test_what_is_forgotten_is_not_read(redis: Redis, answered: list[str]) -> None:
     """After the connection was lost nobody asks for what was queued on it; later wishes are served as ever."""
-    synchronizer = Synchronizer(redis.sync)
-    synchronizer.ask(wish("old", answered))
-    synchronizer.forget()
-    synchronizer.ask(wish("new", answered))
+    log_reader = LogReader(redis.sync)
+    log_reader.ask(wish("old", answered))
+    log_reader.forget()
+    log_reader.ask(wish("new", answered))
     await redis.called(1)
     await redis.answer()
     assert redis.calls == [["new"]]
@@ -237,11 +237,11 @@ async def test_what_is_forgotten_is_not_read(redis: Redis, answered: list[str]) 
 
 async def test_what_is_forgotten_during_a_read_is_not_repeated(redis: Redis, answered: list[str]) -> None:
     """A read that fails after its wishes were forgotten is not tried again."""
-    synchronizer = Synchronizer(redis.sync)
-    synchronizer.ask(wish("old", answered))
+    log_reader = LogReader(redis.sync)
+    log_reader.ask(wish("old", answered))
     await redis.called(1)
-    synchronizer.forget()
-    synchronizer.ask(wish("new", answered))
+    log_reader.forget()
+    log_reader.ask(wish("new", answered))
     await redis.fail(RedisError("connection lost"))
     await redis.called(2)
     await redis.answer()
@@ -251,14 +251,14 @@ async def test_what_is_forgotten_during_a_read_is_not_repeated(redis: Redis, ans
 
 async def test_a_channel_that_cannot_be_read_keeps_no_other_waiting(redis: Redis, answered: list[str]) -> None:
     """The others of its batch are answered at once; it is asked for again by itself."""
-    synchronizer = Synchronizer(redis.sync)
+    log_reader = LogReader(redis.sync)
     for name in ("a", "broken", "b"):
-        synchronizer.ask(wish(name, answered))
+        log_reader.ask(wish(name, answered))
     await redis.called(1)
     await redis.answer()
     assert answered == ["a at 5-105", "b at 5-105"]
     await redis.called(2)
-    synchronizer.ask(wish("c", answered))
+    log_reader.ask(wish("c", answered))
     await redis.answer()
     await redis.called(3)
     await redis.answer()
@@ -270,14 +270,14 @@ async def test_a_wish_that_cannot_be_answered_harms_no_other(redis: Redis, answe
     """Whatever is raised while one is answered, the others of its batch are answered; it comes again itself."""
     failures = iter([KeyError("d"), ValueError("1.5")])
 
-    def done(synced: Synced) -> None:
+    def done(synced: SyncResult) -> None:
         for failure in failures:
             raise failure
         answered.append("at last")
 
-    synchronizer = Synchronizer(redis.sync)
-    synchronizer.ask(Wish(Wanted("a"), done))
-    synchronizer.ask(wish("b", answered))
+    log_reader = LogReader(redis.sync)
+    log_reader.ask(SyncRequest(SyncQuery("a"), done))
+    log_reader.ask(wish("b", answered))
     for call in range(1, 4):
         await redis.called(call)
         await redis.answer()
@@ -288,14 +288,14 @@ async def test_a_wish_that_cannot_be_answered_harms_no_other(redis: Redis, answe
 async def test_a_broken_channel_that_nobody_waits_for_is_given_up(redis: Redis, answered: list[str]) -> None:
     """Once its channel or its subscribers are gone, no read is repeated for them."""
     waiting = [True]
-    synchronizer = Synchronizer(redis.sync)
-    synchronizer.ask(Wish(Wanted("broken"), lambda synced: None, lambda: bool(waiting)))
+    log_reader = LogReader(redis.sync)
+    log_reader.ask(SyncRequest(SyncQuery("broken"), lambda synced: None, lambda: bool(waiting)))
     await redis.called(1)
     waiting.clear()
     await redis.answer()
     for _ in range(5):
         await asyncio.sleep(0)
-    synchronizer.ask(wish("a", answered))
+    log_reader.ask(wish("a", answered))
     await redis.called(2)
     assert redis.calls == [["broken"], ["a"]]
 
@@ -310,12 +310,12 @@ async def test_a_channel_that_cannot_be_read_is_asked_for_less_and_less(monkeypa
         pauses.append(delay)
         loop.call_soon(callback, *arguments)
 
-    async def sync(wanted: Sequence[Wanted]) -> list[Reading]:
+    async def sync(wanted: Sequence[SyncQuery]) -> list[SyncOutcome]:
         return [BROKEN] * len(wanted)
 
     monkeypatch.setattr(loop, "call_later", call_soon)
-    synchronizer = Synchronizer(sync)
-    synchronizer.ask(Wish(Wanted("broken"), lambda synced: None, lambda: len(pauses) < 10))
+    log_reader = LogReader(sync)
+    log_reader.ask(SyncRequest(SyncQuery("broken"), lambda synced: None, lambda: len(pauses) < 10))
     while len(pauses) < 10:  # noqa: ASYNC110  # a look at a list: there is no event to wait for
         await asyncio.sleep(0)
     assert pauses == [0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 5.0, 5.0, 5.0]
@@ -325,16 +325,16 @@ async def test_a_channel_that_redis_forbids_is_found_by_halving(answered: list[s
     """The others of its batch are read; where nothing is allowed, nothing is tried one by one."""
     calls: list[int] = []
 
-    async def sync(wanted: Sequence[Wanted]) -> list[Reading]:
+    async def sync(wanted: Sequence[SyncQuery]) -> list[SyncOutcome]:
         calls.append(len(wanted))
         if any(each.channel == "forbidden" for each in wanted):
             raise NoPermissionError("No permissions to access a key")
-        return [Synced(at(5), [])] * len(wanted)
+        return [SyncResult(at(5), [])] * len(wanted)
 
-    synchronizer = Synchronizer(sync)
+    log_reader = LogReader(sync)
     for number in range(BATCH - 1):
-        synchronizer.ask(wish(str(number), answered))
-    synchronizer.ask(Wish(Wanted("forbidden"), lambda synced: None, lambda: len(answered) < BATCH - 1))
+        log_reader.ask(wish(str(number), answered))
+    log_reader.ask(SyncRequest(SyncQuery("forbidden"), lambda synced: None, lambda: len(answered) < BATCH - 1))
     async with asyncio.timeout(PATIENCE):
         while len(answered) < BATCH - 1:  # noqa: ASYNC110  # a look at a list: there is no event to wait for
             await asyncio.sleep(0)
@@ -343,9 +343,9 @@ async def test_a_channel_that_redis_forbids_is_found_by_halving(answered: list[s
 
 async def test_what_redis_forbids_altogether_is_repeated(redis: Redis, answered: list[str]) -> None:
     """A user that may not run scripts reads nothing; when that is put right the same wishes are answered."""
-    synchronizer = Synchronizer(redis.sync)
+    log_reader = LogReader(redis.sync)
     for name in ("a", "b"):
-        synchronizer.ask(wish(name, answered))
+        log_reader.ask(wish(name, answered))
     await redis.called(1)
     await redis.fail(NoPermissionError("this user has no permissions to run the 'evalsha' command"))
     await redis.called(2)

@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from common.message import Message
-from common.names import Names
+from common.names import RedisNames
 from common.redis.client import connect
 from common.scripts.calls import Scripts
 from common.settings import load_settings
@@ -20,7 +20,7 @@ KEYS = [("top",), ("log",), ("top", "log")]
 class Room:
     """A channel on two edges: what its backends, its operator and its pollers do."""
 
-    def __init__(self, edges: Sequence[Edge], redis: Redis, names: Names) -> None:
+    def __init__(self, edges: Sequence[Edge], redis: Redis, names: RedisNames) -> None:
         self.edges = edges
         self.redis = redis
         self.names = names
@@ -55,7 +55,7 @@ class Room:
 async def room(valkey_url: str, prefix: str) -> AsyncIterator[Room]:
     """Yield a channel on two edges, where a poller was on each."""
     async with running(valkey_url, prefix) as edges, connect(valkey_url) as redis:
-        room = Room(edges, redis, Names(prefix))
+        room = Room(edges, redis, RedisNames(prefix))
         for edge in edges:
             await room.poll(edge, timeout="0")
         yield room

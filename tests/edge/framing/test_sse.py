@@ -56,7 +56,7 @@ def test_a_name_cannot_forge_a_field(name: str) -> None:
 
 def test_a_named_heartbeat_reads_back() -> None:
     """It is an event for a page, and moves no position: it has no id."""
-    framing = framing_for("sse", RAW._replace(named_beats=True))
+    framing = framing_for("sse", RAW._replace(heartbeat_as_event=True))
     assert read_sse(framing.heartbeat.decode()) == [Event("", "heartbeat", "")]
     assert framing.encode([HI], "") == framing_for("sse", RAW).encode([HI], "")
 
@@ -95,7 +95,7 @@ def test_nothing_in_an_event_breaks_out_of_it(data: str, name: str, event_id: st
         ),
         (
             HI._replace(event="news"),
-            Variant(envelope=True, nameless=True),
+            Variant(envelope=True, omit_event_name=True),
             Event('{"type":"data","id":"room","content":"hi","seq":"3-103","event":"news"}', "", "3-103"),
         ),
         (

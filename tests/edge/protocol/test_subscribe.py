@@ -387,7 +387,7 @@ def test_an_envelope_can_be_asked_for(query: str, envelope: bool) -> None:
 )
 def test_heartbeats_may_be_events(query: str, named: bool) -> None:
     """`heartbeat=event` asks for what a page can hear."""
-    assert asked("/sse", "id=room" + query).named_beats is named
+    assert asked("/sse", "id=room" + query).heartbeat_as_event is named
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import SERVER, Protocol
 from websockets.streams import StreamReader
 
-from edge.protocol.websocket import FRAMES_AT_ONCE, MAX_MESSAGE_BYTES, hear
+from edge.protocol.websocket import FRAMES_AT_ONCE, MAX_MESSAGE_BYTES, parse_frames
 from tests.edge.speaking import closing, frame, text
 
 TEXT = st.text(max_size=40)
@@ -23,17 +23,17 @@ def listen(pieces: Sequence[bytes]) -> tuple[Said, int, bytes]:
     for piece in pieces:
         rest += piece
         while True:
-            heard = hear(rest)
-            rest = heard.rest
-            said += [(Opcode.PING, payload) for payload in heard.pings]
-            if heard.text is not None:
-                said.append((Opcode.TEXT, heard.text.encode()))
-            if heard.close is not None:
-                said.append((Opcode.CLOSE, heard.close))
+            received = parse_frames(rest)
+            rest = received.rest
+            said += [(Opcode.PING, payload) for payload in received.pings]
+            if received.text is not None:
+                said.append((Opcode.TEXT, received.text.encode()))
+            if received.close is not None:
+                said.append((Opcode.CLOSE, received.close))
                 return said, 0, b""
-            if heard.fault is not None:
-                return said, heard.fault.code, b""
-            if not heard.more:
+            if received.fault is not None:
+                return said, received.fault.code, b""
+            if not received.more:
                 break
     return said, 0, rest
 
@@ -137,35 +137,35 @@ def test_anything_at_all_is_heard_or_refused(data: bytes) -> None:
 
 def test_what_is_kept_of_a_message_is_bounded() -> None:
     """Fragments without end are refused when they are too much; empty ones leave nothing behind."""
-    rest = hear(frame(Opcode.TEXT, b"x" * 100, fin=False)).rest
+    rest = parse_frames(frame(Opcode.TEXT, b"x" * 100, fin=False)).rest
     for _ in range(1000):
-        rest = hear(rest + frame(Opcode.CONT, b"", fin=False)).rest
+        rest = parse_frames(rest + frame(Opcode.CONT, b"", fin=False)).rest
     assert len(rest) == 108
-    while (heard := hear(rest + frame(Opcode.CONT, b"x" * 1000, fin=False))).fault is None:
-        rest = heard.rest
+    while (received := parse_frames(rest + frame(Opcode.CONT, b"x" * 1000, fin=False))).fault is None:
+        rest = received.rest
         assert len(rest) <= MAX_MESSAGE_BYTES + 8
-    assert heard.fault.code == 1009
+    assert received.fault.code == 1009
 
 
 def test_a_call_takes_no_longer_than_so_many_frames() -> None:
     """A flood of small frames is heard a few at a time."""
-    heard = hear(frame(Opcode.PONG) * 100)
-    assert heard.more
-    assert len(heard.rest) == (100 - FRAMES_AT_ONCE) * 6
+    received = parse_frames(frame(Opcode.PONG) * 100)
+    assert received.more
+    assert len(received.rest) == (100 - FRAMES_AT_ONCE) * 6
 
 
 def test_one_message_is_heard_at_a_time() -> None:
     """What follows it stays, a close frame ends everything."""
-    heard = hear(text({"a": 1}) + text({"b": 2}))
-    assert (heard.text, heard.more) == ('{"a": 1}', True)
-    heard = hear(closing(1000, "bye") + text({"b": 2}))
-    assert (heard.close, heard.text) == (b"\x03\xe8bye", None)
+    received = parse_frames(text({"a": 1}) + text({"b": 2}))
+    assert (received.text, received.more) == ('{"a": 1}', True)
+    received = parse_frames(closing(1000, "bye") + text({"b": 2}))
+    assert (received.close, received.text) == (b"\x03\xe8bye", None)
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 65_535 // 4])
 def test_the_library_reads_what_is_kept(size: int) -> None:
     """What is kept of an unfinished message is a frame like any other."""
-    rest = hear(frame(Opcode.TEXT, b"x" * size, fin=False)).rest
+    rest = parse_frames(frame(Opcode.TEXT, b"x" * size, fin=False)).rest
     reader = StreamReader()
     reader.feed_data(rest)
     with pytest.raises(StopIteration) as parsed:

@@ -125,9 +125,9 @@ async def test_a_second_origin_is_no_way_around_the_list() -> None:
     async with small_edge(allowed_origins=("https://a.example",)) as edge:
         good, bad = "Origin: https://a.example", "Origin: https://b.example"
         asked = [(good, bad), (bad, good), (good, good)]
-        answers = [await (await edge.connect()).ask(head(POLL + "&timeout=0", *lines)) for lines in asked]
-        assert [answer.status for answer in answers] == [400, 400, 200]
-        assert answers[0].json["content"].startswith("Origin: ")
+        replies = [await (await edge.connect()).ask(head(POLL + "&timeout=0", *lines)) for lines in asked]
+        assert [answer.status for answer in replies] == [400, 400, 200]
+        assert replies[0].json["content"].startswith("Origin: ")
 
 
 async def test_a_preflight_is_answered(edge: SmallEdge) -> None:
@@ -205,19 +205,19 @@ async def test_http_1_0_is_streamed_without_chunks(edge: SmallEdge, path: str) -
     await client.until(b"hello world!")
     edge.publish("room", b"hi")
     await client.until(b"hi")
-    edge.holding.say_goodbye_to_all()
+    edge.lifecycle.say_goodbye_to_all()
     assert b"\r" not in await client.rest()
 
 
 async def test_the_welcome_waits_for_redis(edge: SmallEdge) -> None:
     """Nothing is sent before the subscription is acknowledged; what is published after that is not missed."""
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     client = await edge.connect()
     await client.send(head("/sub?id=room"))
-    await edge.until(lambda: edge.bus.asked)
+    await edge.until(lambda: edge.pubsub.asked)
     await edge.turns()
     assert edge.counters.opened_total["stream"] == 0
-    edge.hub.on_subscribed(*edge.bus.asked[0])
+    edge.hub.on_subscribed(*edge.pubsub.asked[0])
     await client.until(b"hello world!")
     edge.publish("room", b"hi")
     await client.until(b'"hi"')
@@ -225,11 +225,11 @@ async def test_the_welcome_waits_for_redis(edge: SmallEdge) -> None:
 
 async def test_an_acknowledgement_of_another_attempt_welcomes_nobody(edge: SmallEdge) -> None:
     """I8: only the attempt that counts opens the channel."""
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     client = await edge.connect()
     await client.send(head("/sub?id=room"))
-    await edge.until(lambda: edge.bus.asked)
-    name, attempt = edge.bus.asked[0]
+    await edge.until(lambda: edge.pubsub.asked)
+    name, attempt = edge.pubsub.asked[0]
     edge.hub.on_subscribed(name, attempt + 1)
     await edge.turns()
     assert edge.counters.opened_total["stream"] == 0
@@ -240,7 +240,7 @@ async def test_subscribers_of_a_channel_share_one_subscription(edge: SmallEdge) 
     first, second = await edge.held("/sub?id=room"), await edge.held("/sub?id=room")
     edge.publish("room", b"hi")
     assert await first.until(b"\n\r\n") == await second.until(b"\n\r\n")
-    assert [name for name, _ in edge.bus.asked] == [b"t:room"]
+    assert [name for name, _ in edge.pubsub.asked] == [b"t:room"]
 
 
 async def test_a_channel_is_given_up_after_its_linger(edge: SmallEdge) -> None:
@@ -249,9 +249,9 @@ async def test_a_channel_is_given_up_after_its_linger(edge: SmallEdge) -> None:
     client.close()
     await edge.until(lambda: len(edge.seats) == 0)
     edge.pass_time(29.5)
-    assert edge.bus.given_up == []
+    assert edge.pubsub.given_up == []
     edge.pass_time(1.0)
-    assert edge.bus.given_up == [b"t:room"]
+    assert edge.pubsub.given_up == [b"t:room"]
 
 
 async def test_a_channel_is_not_given_up_while_somebody_is_being_brought_up_to_date(edge: SmallEdge) -> None:
@@ -266,7 +266,7 @@ async def test_a_channel_is_not_given_up_while_somebody_is_being_brought_up_to_d
     await client.send(head("/sub?id=room&since=0"))
     await edge.until(lambda: edge.log.reads > reads)
     edge.pass_time(2)
-    assert edge.bus.given_up == []
+    assert edge.pubsub.given_up == []
     edge.log.failing = False
     await client.until(b'"old"')
     edge.publish("room", b"new")
@@ -483,27 +483,27 @@ async def test_a_second_request_in_the_same_packet_ends_a_stream_too(edge: Small
 
 async def test_a_second_request_before_the_welcome_is_refused(edge: SmallEdge) -> None:
     """Who does not wait for a stream's first byte does not get the stream."""
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     client = await edge.connect()
     await client.send(head("/sub?id=room"))
-    await edge.until(lambda: edge.bus.asked)
+    await edge.until(lambda: edge.pubsub.asked)
     answer = await client.ask(head(POLL))
     assert (answer.status, answer.headers["connection"]) == (400, "close")
     assert await client.rest() == b""
-    edge.hub.on_subscribed(*edge.bus.asked[0])
+    edge.hub.on_subscribed(*edge.pubsub.asked[0])
     assert not edge.hub.channels["room"].occupied
 
 
 async def test_who_goes_while_it_waits_is_forgotten(edge: SmallEdge) -> None:
     """A client that leaves before the welcome leaves nothing behind."""
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     client = await edge.connect()
     await client.send(head("/sub?id=room"))
-    await edge.until(lambda: edge.bus.asked)
+    await edge.until(lambda: edge.pubsub.asked)
     client.close()
     await edge.until(lambda: len(edge.seats) == 0)
     assert not edge.hub.channels["room"].occupied
-    edge.hub.on_subscribed(*edge.bus.asked[0])
+    edge.hub.on_subscribed(*edge.pubsub.asked[0])
     await edge.turns()
     assert edge.counters.opened_total["stream"] == 0
 
@@ -573,10 +573,10 @@ async def test_a_peer_that_does_not_say_goodbye_is_let_go(edge: SmallEdge) -> No
 @pytest.mark.parametrize("target", ["/sub?id=room", POLL, "/jsonp?id=room&callback=f"])
 async def test_without_redis_a_subscriber_is_sent_away(edge: SmallEdge, target: str) -> None:
     """After three seconds it gets a 503 that says when to try again."""
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     client = await edge.connect()
     await client.send(head(target))
-    await edge.until(lambda: edge.bus.asked)
+    await edge.until(lambda: edge.pubsub.asked)
     edge.pass_time(2.75)
     assert edge.counters.refused_total.total() == 0
     edge.pass_time(0.5)
@@ -588,22 +588,22 @@ async def test_without_redis_a_subscriber_is_sent_away(edge: SmallEdge, target: 
 
 async def test_without_redis_a_poll_leaves_its_connection_usable(edge: SmallEdge) -> None:
     """The next request on it may find Redis back."""
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     client = await edge.connect()
     await client.send(head(POLL))
-    await edge.until(lambda: edge.bus.asked)
+    await edge.until(lambda: edge.pubsub.asked)
     edge.pass_time(3.5)
     assert (await client.answer()).status == 503
-    edge.hub.on_subscribed(*edge.bus.asked[0])
+    edge.hub.on_subscribed(*edge.pubsub.asked[0])
     assert (await client.ask(head(POLL + "&timeout=0"))).status == 200
 
 
 async def test_without_redis_an_event_source_is_told_to_come_back(edge: SmallEdge) -> None:
     """It gets a 200 with a retry that ends at once: after any other status it would give up for ever."""
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     client = await edge.connect()
     await client.send(head("/sse?id=room"))
-    await edge.until(lambda: edge.bus.asked)
+    await edge.until(lambda: edge.pubsub.asked)
     edge.pass_time(3.5)
     answer = await client.rest()
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -681,7 +681,7 @@ async def test_heartbeats_that_are_due_together_are_sent_in_steps(transport: str
         sent = edge.counters.bytes_total[transport]
         beat = len(framing_for(transport, Variant()).heartbeat)
         steps, edge.clock.now = 1, edge.clock.now + 20.5
-        while edge.front.wheel.advance(edge.clock.now):
+        while edge.handler.wheel.advance(edge.clock.now):
             steps += 1
             assert edge.counters.bytes_total[transport] - sent <= steps * STEP * beat
         assert edge.counters.bytes_total[transport] - sent == count * beat
@@ -693,11 +693,11 @@ async def test_a_slow_client_gets_no_heartbeats(edge: SmallEdge) -> None:
     await edge.held("/sub?id=room")
     (seat,) = edge.seats
     edge.seats.write(seat, b"m" * 8_000_000)
-    assert seat.outbox is not None
-    del seat.outbox[Limits().seat_bytes // 2 :]
-    parked = bytes(seat.outbox)
+    assert seat.send_buffer is not None
+    del seat.send_buffer[Limits().seat_bytes // 2 :]
+    parked = bytes(seat.send_buffer)
     edge.pass_time(100)
-    assert seat.outbox == parked
+    assert seat.send_buffer == parked
 
 
 # The end.
@@ -709,7 +709,7 @@ async def test_everybody_is_told_when_the_edge_goes(edge: SmallEdge) -> None:
     sse = await edge.held("/sse?id=room", transport="sse")
     poll = await edge.held(POLL, transport="poll")
     idle = await edge.connect()
-    edge.holding.say_goodbye_to_all()
+    edge.lifecycle.say_goodbye_to_all()
     assert line(await stream.rest())["type"] == "close"
     assert (await sse.rest()).endswith(b"\n\n\r\n0\r\n\r\n")
     assert (await poll.answer()).json == {"seq": f"0-{GENESIS}", "messages": []}
@@ -719,14 +719,14 @@ async def test_everybody_is_told_when_the_edge_goes(edge: SmallEdge) -> None:
 
 async def test_a_subscriber_that_waits_is_answered_when_the_edge_goes(edge: SmallEdge) -> None:
     """Who has not been welcomed yet hears something all the same, and no event source a 5xx."""
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     clients = [await edge.connect() for _ in range(2)]
     for client, path in zip(clients, ("/poll", "/sse"), strict=True):
         await client.send(head(f"{path}?id=room"))
     await edge.until(lambda: len(edge.hub.channels["room"].waiting) == 2 if edge.hub.channels else False)
-    edge.holding.say_goodbye_to_all()
-    answers = [await client.rest() for client in clients]
-    assert [answer[:12] for answer in answers] == [b"HTTP/1.1 503", b"HTTP/1.1 200"]
+    edge.lifecycle.say_goodbye_to_all()
+    replies = [await client.rest() for client in clients]
+    assert [answer[:12] for answer in replies] == [b"HTTP/1.1 503", b"HTTP/1.1 200"]
 
 
 # One client's trouble is nobody else's.
@@ -743,7 +743,7 @@ def failing_on_bad_paths(data: bytes) -> Request:
 async def test_a_bug_costs_one_connection(edge: SmallEdge, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception in the front ends the connection it happened on and is logged; everybody else goes on."""
     log = Mock()
-    monkeypatch.setattr(edge.front, "_log", log)
+    monkeypatch.setattr(edge.handler, "_log", log)
     monkeypatch.setattr(front_module, "parse_request", failing_on_bad_paths)
     other, client = await edge.held("/sub?id=room"), await edge.connect()
     await client.send(head("/bug"))
@@ -790,7 +790,7 @@ async def test_a_client_torn_off_with_a_request_ahead_is_no_bug(edge: SmallEdge)
     client = await edge.connect()
     (seat,) = edge.seats
     client.reset()
-    edge.front.on_bytes(seat, head("/nowhere") + head("/nowhere"))
+    edge.handler.on_bytes(seat, head("/nowhere") + head("/nowhere"))
     assert seat.fd == -1
 
 

@@ -131,8 +131,8 @@ async def test_newcomers_are_told_different_times() -> None:
         newcomers = [await edge.connect() for _ in range(20)]
         for newcomer in newcomers:
             await newcomer.send(head("/sse?id=room"))
-        answers = [await newcomer.rest() for newcomer in newcomers]
-        retries = {int(answer.partition(b"retry: ")[2].split()[0]) for answer in answers}
+        replies = [await newcomer.rest() for newcomer in newcomers]
+        retries = {int(answer.partition(b"retry: ")[2].split()[0]) for answer in replies}
         assert len(retries) > 10
         assert all(1000 <= milliseconds <= 5000 for milliseconds in retries)
 

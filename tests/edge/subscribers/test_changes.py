@@ -49,7 +49,7 @@ async def test_a_channel_may_be_added_and_given_up(edge: SmallEdge) -> None:
     await one.say({"op": "ping"})
     assert await one.next_object() == {"type": "pong"}
     edge.pass_time(31)
-    assert edge.bus.given_up == [b"t:a"]
+    assert edge.pubsub.given_up == [b"t:a"]
 
 
 async def test_operations_may_come_in_an_array(edge: SmallEdge) -> None:
@@ -103,7 +103,7 @@ async def test_a_channel_it_has_is_welcomed_again(edge: SmallEdge) -> None:
     assert await one.objects(3) == [data("a", "1", 1), welcome("a", "1-101"), welcome("a", "1-101")]
     edge.publish("a", b"2")
     assert await one.next_object() == data("a", "2", 2)
-    assert only_seat(edge).direct
+    assert only_seat(edge).fast_path
 
 
 async def test_with_one_channel_again_it_is_back_on_the_fast_path(edge: SmallEdge) -> None:
@@ -112,25 +112,25 @@ async def test_with_one_channel_again_it_is_back_on_the_fast_path(edge: SmallEdg
     seat = only_seat(edge)
     await one.say(SUB_B)
     await one.next_object()
-    assert not seat.direct
+    assert not seat.fast_path
     await one.say(UNSUB_A)
     await one.next_object()
-    assert seat.direct
+    assert seat.fast_path
     await one.say(UNSUB_B)
     await one.next_object()
-    assert not seat.direct
+    assert not seat.fast_path
 
 
 async def test_a_channel_that_is_not_ready_keeps_nothing_waiting(edge: SmallEdge) -> None:
     """C3: pings are answered and messages come while Redis has not acknowledged; each `sub` has its welcome then."""
     one = await speaker(edge, "a")
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     await one.say(SUB_B | {"ref": 1}, {"op": "ping"}, SUB_B | {"ref": 2})
     assert await one.next_object() == {"type": "pong"}
     edge.publish("a", b"1")
     assert await one.next_object() == data("a", "1", 1)
     await edge.turns()
-    edge.hub.on_subscribed(*edge.bus.asked[-1])
+    edge.hub.on_subscribed(*edge.pubsub.asked[-1])
     assert await one.objects(2) == [welcome("b", ref=1), welcome("b", ref=2)]
     assert edge.changes._joining == {}
 
@@ -138,13 +138,13 @@ async def test_a_channel_that_is_not_ready_keeps_nothing_waiting(edge: SmallEdge
 async def test_a_channel_that_does_not_get_ready_is_refused(edge: SmallEdge) -> None:
     """After three seconds, and the connection stays; the next try may find Redis back."""
     one = await speaker(edge, "a")
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     await one.say(SUB_B | {"ref": 1})
-    await edge.until(lambda: len(edge.bus.asked) == 2)
+    await edge.until(lambda: len(edge.pubsub.asked) == 2)
     edge.pass_time(3.5)
     error = await one.next_object()
     assert (error["type"], error["code"], error["op"], error["id"], error["ref"]) == ("error", 503, "sub", "b", 1)
-    edge.hub.on_subscribed(*edge.bus.asked[-1])
+    edge.hub.on_subscribed(*edge.pubsub.asked[-1])
     await one.say(SUB_B)
     assert await one.next_object() == welcome("b")
 
@@ -152,11 +152,11 @@ async def test_a_channel_that_does_not_get_ready_is_refused(edge: SmallEdge) -> 
 async def test_a_channel_may_be_given_up_before_it_is_ready(edge: SmallEdge) -> None:
     """C1: the `sub` is refused, the `unsub` acknowledged, and no welcome comes late."""
     one = await speaker(edge, "a")
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     await one.say(SUB_B | {"ref": 1}, UNSUB_B | {"ref": 2})
     error, done = await one.objects(2)
     assert (error["code"], error["ref"], done) == (409, 1, {"type": "unsub", "id": "b", "ref": 2})
-    edge.hub.on_subscribed(*edge.bus.asked[-1])
+    edge.hub.on_subscribed(*edge.pubsub.asked[-1])
     await edge.turns()
     assert not edge.hub.channels["b"].occupied
     await one.say({"op": "ping"})
@@ -166,12 +166,12 @@ async def test_a_channel_may_be_given_up_before_it_is_ready(edge: SmallEdge) -> 
 async def test_who_goes_while_a_channel_gets_ready_is_forgotten(edge: SmallEdge) -> None:
     """C4: nobody enters a channel after its end."""
     one = await speaker(edge, "a")
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     await one.say(SUB_B)
-    await edge.until(lambda: len(edge.bus.asked) == 2)
+    await edge.until(lambda: len(edge.pubsub.asked) == 2)
     one.client.close()
     await edge.until(lambda: len(edge.seats) == 0)
-    edge.hub.on_subscribed(*edge.bus.asked[-1])
+    edge.hub.on_subscribed(*edge.pubsub.asked[-1])
     await edge.turns()
     assert not edge.hub.channels["b"].occupied
     assert edge.changes._joining == {}
@@ -199,7 +199,7 @@ async def in_the_middle_of_a_broadcast(edge: SmallEdge, op: Any, monkeypatch: py
         edge.publish("a", b"1")
         assert edge.hub.channels["a"].job is not None
         edge.publish("a", b"2")  # waits behind the first
-        edge.front.on_bytes(seat, op)
+        edge.handler.on_bytes(seat, op)
     await last.say({"op": "ping"})
     got = []
     while (item := await last.next_object())["type"] != "pong":

@@ -257,11 +257,11 @@ async def test_a_change_in_the_middle_of_a_broadcast_has_the_right_position(
 async def test_a_change_waits_for_a_channel_that_is_not_ready(edge: SmallEdge) -> None:
     """The answer comes when the channel is there; or after three seconds, without it."""
     _, session = await held(edge, "/sub?id=a", "stream")
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     poster = await edge.connect()
     await poster.send(posted(session, [sub("b"), sub("c")]))
-    await edge.until(lambda: len(edge.bus.asked) == 3)
-    edge.hub.on_subscribed(*edge.bus.asked[1])
+    await edge.until(lambda: len(edge.pubsub.asked) == 3)
+    edge.hub.on_subscribed(*edge.pubsub.asked[1])
     await edge.turns()
     assert poster.received == b""
     edge.pass_time(3.5)
@@ -271,10 +271,10 @@ async def test_a_change_waits_for_a_channel_that_is_not_ready(edge: SmallEdge) -
 async def test_who_goes_in_the_middle_of_a_change_is_not_held(edge: SmallEdge) -> None:
     """404, as if it had gone before."""
     client, session = await held(edge, "/sub?id=a", "stream")
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     poster = await edge.connect()
     await poster.send(posted(session, sub("b")))
-    await edge.until(lambda: len(edge.bus.asked) == 2)
+    await edge.until(lambda: len(edge.pubsub.asked) == 2)
     client.close()
     assert (await poster.answer()).status == 404
 
@@ -324,10 +324,10 @@ async def test_a_held_poll_is_answered_by_its_change(edge: SmallEdge) -> None:
 async def test_a_changed_poll_that_finds_no_redis_is_sent_away(edge: SmallEdge) -> None:
     """It is asked again in its place, and fares like any poll: 503; who changed it hears 404."""
     client = await edge.held(f"/poll?id=a&session={OWN}", transport="poll")
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     poster = await edge.connect()
     await poster.send(posted(OWN, sub("b")))
-    await edge.until(lambda: len(edge.bus.asked) == 2)
+    await edge.until(lambda: len(edge.pubsub.asked) == 2)
     edge.pass_time(3.5)
     assert (await client.answer()).status == 503
     assert (await poster.answer()).status == 404
@@ -482,7 +482,7 @@ async def test_a_session_of_another_edge_is_asked_for_there(
         questions.append((who, op, fields))
         return replies
 
-    edge.elsewhere.ask = ask
+    edge.forwarder.ask = ask
     answer = await post(edge, session, sub("b"))
     assert answer.status == status
     assert questions == [(asked, "change", {"session": session, "ops": [sub("b")]})]
@@ -493,8 +493,8 @@ async def test_a_session_of_another_edge_is_asked_for_there(
 async def test_a_change_asked_by_another_edge_is_done(edge: SmallEdge) -> None:
     """The other half of it."""
     _, session = await held(edge, "/sub?id=a", "stream")
-    assert await edge.elsewhere.on_change({"session": session, "ops": [sub("b")]}) == {"channels": ["a", "b"]}
+    assert await edge.forwarder.on_change({"session": session, "ops": [sub("b")]}) == {"channels": ["a", "b"]}
     for fields in ({}, {"session": 7, "ops": []}, {"session": session, "ops": "x"}, {"session": session, "ops": [7]}):
         with pytest.raises(RequestError) as caught:
-            await edge.elsewhere.on_change(fields)
+            await edge.forwarder.on_change(fields)
         assert caught.value.status == 400

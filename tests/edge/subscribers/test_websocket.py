@@ -96,10 +96,10 @@ async def test_a_handshake_of_a_foreign_page_is_refused() -> None:
 
 async def test_without_redis_a_handshake_is_refused_in_plain_http(edge: SmallEdge) -> None:
     """503 with Retry-After, and the end."""
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     client = await edge.connect()
     await client.send(head("/ws?id=room", *HANDSHAKE))
-    await edge.until(lambda: edge.bus.asked)
+    await edge.until(lambda: edge.pubsub.asked)
     edge.pass_time(3.5)
     answer = await client.answer()
     assert (answer.status, answer.headers["connection"]) == (503, "close")
@@ -112,19 +112,19 @@ async def test_no_channel_is_a_websocket_too(edge: SmallEdge) -> None:
     assert await one.next_object() == {"type": "welcome", "content": "hello world!"}
     edge.pass_time(20.5)
     assert (await one.next_frame()).opcode is Opcode.PING
-    edge.holding.say_goodbye_to_all()
+    edge.lifecycle.say_goodbye_to_all()
     assert await one.close_code() == 1012
 
 
 async def test_frames_sent_ahead_are_heard_after_the_welcome(edge: SmallEdge) -> None:
     """Who does not wait for the answer to its handshake loses nothing."""
-    edge.bus.acknowledging = False
+    edge.pubsub.acknowledging = False
     client = await edge.connect()
     await client.send(head("/ws?id=room", *HANDSHAKE) + text({"op": "ping", "ref": 1}))
-    await edge.until(lambda: edge.bus.asked)
+    await edge.until(lambda: edge.pubsub.asked)
     await client.send(text({"op": "ping", "ref": 2}))
     await edge.turns()
-    edge.hub.on_subscribed(*edge.bus.asked[0])
+    edge.hub.on_subscribed(*edge.pubsub.asked[0])
     await client.until(b"\r\n\r\n")
     one = Speaker(client)
     assert [each["type"] for each in await one.objects(3)] == ["welcome", "pong", "pong"]
@@ -137,7 +137,7 @@ async def test_a_flood_is_not_read_on_while_its_sender_reads_nothing(edge: Small
     one = await speaker(edge, "room")
     (seat,) = edge.seats
     flood = asyncio.create_task(one.client.send(text({"op": "none"}) * 50_000))
-    await edge.until(lambda: seat.outbox is not None)
+    await edge.until(lambda: seat.send_buffer is not None)
     for _ in range(500):
         await edge.turns(1)
         assert len(seat.inbox) <= 2 * (READ_BYTES + MORE_BYTES)
@@ -172,8 +172,8 @@ async def test_two_websockets_share_their_bytes(edge: SmallEdge) -> None:
     await edge.until(lambda: edge.counters.held("ws") == 2)
     first, second = edge.seats
     assert first.framing is second.framing
-    assert first.direct
-    assert second.direct
+    assert first.fast_path
+    assert second.fast_path
 
 
 async def test_a_websocket_at_rest_keeps_nothing(edge: SmallEdge) -> None:
@@ -182,7 +182,7 @@ async def test_a_websocket_at_rest_keeps_nothing(edge: SmallEdge) -> None:
     await one.say({"op": "ping"}, {"op": "ping"})
     await one.objects(2)
     (seat,) = edge.seats
-    assert (seat.inbox, seat.outbox, seat.opening, seat.positions) == (b"", None, None, None)
+    assert (seat.inbox, seat.send_buffer, seat.pending, seat.positions) == (b"", None, None, None)
 
 
 @pytest.mark.parametrize("size", [125, 126, 900])
@@ -363,7 +363,7 @@ async def test_who_only_sends_and_never_reads_is_cut(edge: SmallEdge) -> None:
     for _ in range(300):
         if seat.framing is None:
             break
-        edge.front.on_bytes(seat, pings[: 131 * 60])
+        edge.handler.on_bytes(seat, pings[: 131 * 60])
         await edge.turns(5)
     assert edge.counters.closed_total["ws", "slow"] == 1
     rest = await one.client.rest()
@@ -394,7 +394,7 @@ async def test_everybody_is_told_to_connect_again_when_the_edge_goes(edge: Small
     """1012, behind what was on its way."""
     one = await speaker(edge, "room")
     edge.publish("room", b"last")
-    edge.holding.say_goodbye_to_all()
+    edge.lifecycle.say_goodbye_to_all()
     assert (await one.next_object())["content"] == "last"
     assert await one.close_code() == 1012
     assert sum(map(edge.counters.held, TRANSPORTS)) == 0
@@ -437,11 +437,11 @@ async def test_whatever_comes_is_answered_or_closed_and_never_a_bug(seed: int) -
     """2,500 random strings and broken frames each: no exception reaches the front's last resort."""
     chance, log = random.Random(seed), Mock()
     async with small_edge(max_connections=3000) as edge:
-        edge.front._log = log
+        edge.handler._log = log
         await speaker(edge, "room")
         for number in range(2500):
             *_, seat = edge.seats
-            edge.front.on_bytes(seat, chance.randbytes(chance.randint(1, 60)) if number % 2 else mutated(chance))
+            edge.handler.on_bytes(seat, chance.randbytes(chance.randint(1, 60)) if number % 2 else mutated(chance))
             await edge.turns(2)
             if seat.framing is None or number % 20 == 0:
                 await speaker(edge, "room")

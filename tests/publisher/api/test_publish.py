@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 from redis.asyncio import Redis
 
-from common.names import Names
+from common.names import RedisNames
 from tests.publisher.conftest import Client, Edges, eventually, running
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
@@ -18,7 +18,7 @@ JSON = {"Content-Type": "application/json"}
 async def test_nobody_connected_is_a_404_and_the_message_is_kept(client: Client, redis: Redis, prefix: str) -> None:
     """The seed's answer for an id without subscribers on any edge; the history still has the message."""
     assert await client.get("/pub?id=1&content=hi") == (404, "id: 1 not connected\n")
-    entries: Any = await redis.xrange(Names(prefix).log("1"))
+    entries: Any = await redis.xrange(RedisNames(prefix).log("1"))
     assert [fields[b"d"] for _, fields in entries] == [b"hi"]
 
 
@@ -115,7 +115,7 @@ async def test_a_retry_of_the_form_gets_the_first_verdict(client: Client, edge: 
 async def test_the_receipt_is_remembered_for_as_long_as_its_key(client: Client, redis: Redis, prefix: str) -> None:
     """It does not make the key live longer, nor come back when it is gone."""
     await client.get("/pub?id=room&content=hi&key=order-1")
-    key = Names(prefix).once("room", "order-1")
+    key = RedisNames(prefix).once("room", "order-1")
     value = await redis.get(key)
     assert value is not None
     assert value.split()[1:] == [b"0", b"0"]

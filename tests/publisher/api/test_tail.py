@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientResponse, ClientSession
 from redis.asyncio import Redis
 
-from common.names import Names
+from common.names import RedisNames
 from publisher.api import tail
 from tests.publisher.conftest import Client, eventually, running
 
@@ -92,7 +92,7 @@ async def test_what_was_trimmed_before_it_could_be_read_is_told(
     client: Client, redis: Redis, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A tail that is too slow says how many messages it has not shown."""
-    key = Names(prefix).log("room")
+    key = RedisNames(prefix).log("room")
     await publish(client, "room", "0")
     monkeypatch.setattr(tail, "PAUSE", 0.5)
     async with following(client, "room") as it:
@@ -111,7 +111,7 @@ async def test_a_log_that_begins_anew_is_followed(client: Client, redis: Redis, 
     await publish(client, "room", "one", "two")
     async with following(client, "room") as it:
         assert await contents(it, 2) == ["one", "two"]
-        names = Names(prefix)
+        names = RedisNames(prefix)
         await redis.delete(names.log("room"), names.top("room"))
         await publish(client, "room", "anew")
         assert (await it.entry())["note"] == tail.RESTARTED
