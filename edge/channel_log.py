@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.message import Join, Message
 from common.position import START, Position
-from common.scripts.calls import Bare
+from common.scripts.results import Bare
 
 if TYPE_CHECKING:
     from edge.engine.fanout import Job

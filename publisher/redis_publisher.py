@@ -15,7 +15,8 @@ from common.message import Message
 from common.position import Position
 from common.rpc.messages import decode_receipt
 from common.rpc.replies import PATIENCE, PendingReplies, ReplyInbox
-from common.scripts.calls import Published, Scripts
+from common.scripts.calls import Scripts
+from common.scripts.results import Published
 from publisher.request import Entry, PublishRequest
 
 DEADLINE = 0.9  # seconds for one publish, waiting for its turn included: a client hears of trouble within a second

@@ -1,71 +1,28 @@
-"""The Redis scripts: their texts, and typed calls that run them."""
+"""Typed calls that run the Redis scripts."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
-from redis import ResponseError
 from redis.asyncio import Redis
 
-from common.message import Message, encode_frame, expiry, is_number
+from common.message import Message, encode_frame
 from common.names import RedisNames
 from common.position import Position
 from common.scripts.library import LIBRARY, Deployment, deployments_in, functions_text, lua_string, script_text
+from common.scripts.results import (
+    Adopted,
+    Bare,
+    Published,
+    SyncOutcome,
+    SyncQuery,
+    parse_seq,
+    parse_sync_answer,
+)
 from common.settings import Settings
 
 ONCE_TTL = 300  # seconds a publish with an idempotency key is remembered
 DAY = 86400
 TRIM_SLACK = 128  # XADD MAXLEN ~ keeps up to a stream node (100 entries) more than it was told
-
-
-class Published(NamedTuple):
-    """What became of a publish: its position (None if live only), and how many edges Redis handed it to.
-
-    `again`: its key was used before, nothing was sent, and this is what became of the first one; `subscribers` is how
-    many got that, if it was asked.
-    """
-
-    position: Position | None
-    edges: int
-    again: bool = False
-    subscribers: int | None = None
-
-
-class SyncQuery(NamedTuple):
-    """One channel to sync: the offset to read after (None: only where it stands).
-
-    `known` joins it (adoption), and is the newest epoch that was seen of it, or 0.
-    """
-
-    channel: str
-    offset: int | None = None
-    known: int | None = None
-
-
-class SyncResult(NamedTuple):
-    """Where a channel stands, the stored messages after the offset that was asked for, and the epoch joined."""
-
-    top: Position
-    messages: list[Message]
-    epoch: int = 0
-
-
-#: What was read of one channel, or why nothing can be: a key of it holds something that is not ours.
-SyncOutcome = SyncResult | ResponseError
-
-
-class Bare(NamedTuple):
-    """One bare message that an edge hands in: the number-th of its epoch."""
-
-    epoch: int
-    number: int
-    payload: bytes
-
-
-class Adopted(NamedTuple):
-    """How many of the messages handed in are done, and why the next is not: `wait`, `skipped` (else `done`)."""
-
-    done: int
-    state: str
 
 
 class Scripts:
@@ -99,8 +56,8 @@ class Scripts:
             arguments += ("once", ONCE_TTL)
         seq, edges = await self._publish(keys=[self._names.channel(channel)], args=arguments)
         if int(edges) < 0:
-            return await self._first(channel, key, _position(seq))
-        return Published(_position(seq), int(edges))
+            return await self._first(channel, key, parse_seq(seq))
+        return Published(parse_seq(seq), int(edges))
 
     async def _first(self, channel: str, key: str, position: Position) -> Published:
         """Return what became of the first publish with a key, as far as it is known."""
@@ -123,7 +80,7 @@ class Scripts:
         for _, offset, known in wanted:
             arguments += ("" if offset is None else offset, "" if known is None else known)
         answers = await self._sync(keys=keys, args=arguments)
-        return [_reading(answer) for answer in cast(list[Any], answers)]
+        return [parse_sync_answer(answer) for answer in cast(list[Any], answers)]
 
     async def adopt(self, channel: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
         """Hand in bare messages, in order, as an edge that counts since `first_epoch`."""
@@ -143,32 +100,3 @@ class Scripts:
         others = deployments_in(b"".join(library[-1] for library in installed).decode(errors="replace"))
         text = functions_text(others | {lua_string(self._names.prefix): self._deployment})
         await functions.function_load(text, replace=True)
-
-
-def _position(seq: bytes) -> Position:
-    offset, tag = seq.split(b"-")
-    return Position(int(offset), int(tag))
-
-
-def _reading(answer: list[Any] | ResponseError) -> SyncOutcome:
-    if isinstance(answer, ResponseError):
-        return answer
-    offset, tag, entries, epoch = answer
-    if not (is_number(offset) and is_number(tag)):
-        return ResponseError(f"its top position is broken: offset {offset!r}, tag {tag!r}")
-    return SyncResult(Position(int(offset), int(tag)), [_stored_message(*entry) for entry in entries], epoch)
-
-
-def _stored_message(entry_id: bytes, fields: list[bytes]) -> Message:
-    """Turn one stream entry into the message that was published; never raises.
-
-    Anybody may write to a stream. An entry that our scripts did not write names no predecessor and is nobody's: its
-    tag -1 breaks every chain that it is in, so that whoever would need it is reset.
-    """
-    offset, tag = _position(entry_id)
-    values = dict(zip(fields[::2], fields[1::2], strict=False))
-    prev = values.get(b"p", b"")
-    if b"d" not in values or not is_number(prev):
-        return Message(b"", offset, -1, -1)
-    event, expires = values.get(b"e", b"").decode(errors="replace"), expiry(values.get(b"x", b""))
-    return Message(values[b"d"], offset, tag, int(prev), event, expires=expires)

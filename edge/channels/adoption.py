@@ -19,7 +19,7 @@ from redis import RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from common.logs import get_logger
-from common.scripts.calls import Adopted, Bare
+from common.scripts.results import Adopted, Bare
 from common.tasks import end
 from edge.channel_log import Channel
 from edge.counters import Counters

@@ -11,7 +11,7 @@ from functools import partial
 
 from common.message import Message
 from common.position import START, Position, unproven
-from common.scripts.calls import SyncQuery, SyncResult
+from common.scripts.results import SyncQuery, SyncResult
 from edge.channel_log import NOBODY, Channel, State
 from edge.channels.sync import Gap, LogReader, SyncRequest, catch_up
 from edge.counters import Counters

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from redis import RedisError
 
-from common.scripts.calls import SyncOutcome, SyncQuery, SyncResult
+from common.scripts.results import SyncOutcome, SyncQuery, SyncResult
 from edge.channel_log import Channel, State
 
 BATCH = 250  # channels in one look: about a millisecond of Redis' time

@@ -1,4 +1,4 @@
-"""Reading the log: which messages bring a position up to date, and the batches in which Redis is asked."""
+"""Reading the log: the reads of many channels go to Redis in batches, and each is answered on its own."""
 
 import asyncio
 from collections import deque
@@ -6,19 +6,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from redis import RedisError, ResponseError
+from redis import RedisError
 from redis.exceptions import NoPermissionError
 
 from common.logs import get_logger
 from common.message import Message
 from common.position import Position
-from common.scripts.calls import SyncOutcome, SyncQuery, SyncResult
+from common.scripts.results import SyncOutcome, SyncQuery, SyncResult, Unreadable
 from edge.channel_log import Channel, proven
 
 BATCH = 128  # channels in one script call: a millisecond of Redis' time if each is joined, else much less
-AT_ONCE = 4  # calls under way; where Redis syncs its file after each round (appendfsync always), they share one sync
+MAX_CALLS = 4  # under way; where Redis syncs its file after each round (appendfsync always), they share one sync
 RETRY_PAUSE = 0.05
-LONGEST_PAUSE = 5.0  # seconds until a channel that cannot be read is tried again
+MAX_RETRY_PAUSE = 5.0  # seconds until a channel that cannot be read is tried again
+MAX_TRIES = 10  # that are counted
 
 
 class Gap(Enum):
@@ -50,97 +51,103 @@ def catch_up(since: Position, synced: SyncResult, channel: Channel) -> list[Mess
 
 
 class SyncRequest(NamedTuple):
-    """One read of a channel's log, who gets the answer, and whether somebody still waits for it."""
+    """One read of a channel's log, what gets the result, and whether anything still waits for it."""
 
-    wanted: SyncQuery
+    query: SyncQuery
     done: Callable[[SyncResult], None]
     is_awaited: Callable[[], bool] = lambda: True
-    tries: int = 0  # that were in vain, because of this channel
+    failures: int = 0  # reads that failed because of this channel
 
 
 class LogReader:
-    """Asks Redis for many channels at once; each wish is answered unless the connection is lost first.
+    """Reads the logs of many channels at once; each request is answered unless the connection is lost first.
 
-    While one batch is read the next wishes gather. If they are a batch of their own, it is read at the same time: so
-    Redis works on one while we take in the answers of another. A channel that cannot be read is tried again later, and
-    keeps no other waiting.
+    While one batch is read the next requests gather. If they fill a batch of their own, it is read at the same time:
+    Redis works on one while this process takes in the results of another. A channel that cannot be read is tried again
+    later, and no other channel waits for it.
     """
 
     def __init__(self, sync: Callable[[Sequence[SyncQuery]], Awaitable[Sequence[SyncOutcome]]]) -> None:
         self._sync = sync
-        self._wishes: deque[SyncRequest] = deque()
+        self._requests: deque[SyncRequest] = deque()
         self._readers: set[asyncio.Task[None]] = set()
         self._log = get_logger()
         self._said_failing = False
 
-    def ask(self, wish: SyncRequest) -> None:
+    def ask(self, request: SyncRequest) -> None:
         """Queue a read; the reads of one loop turn go out together."""
-        self._wishes.append(wish)
-        if len(self._readers) < min(AT_ONCE, 1 + len(self._wishes) // BATCH):
+        self._requests.append(request)
+        if len(self._readers) < min(MAX_CALLS, 1 + len(self._requests) // BATCH):
             self._readers.add(asyncio.create_task(self._run()))
 
     def forget(self) -> None:
-        """Drop what was not answered yet: the connection it was asked for is gone."""
-        self._wishes = deque()  # a batch under way that fails is put back where it came from, and dropped with it
+        """Drop what is not answered yet: the connection it was asked for is gone."""
+        self._requests = deque()  # a batch under way that fails goes back to the old queue, and is dropped with it
 
     async def _run(self) -> None:
         try:
-            while self._wishes:
-                await self._read(self._wishes)
+            while self._requests:
+                await self._read(self._requests)
         finally:
             self._readers.remove(asyncio.current_task())  # type: ignore[arg-type]  # it runs in one
 
-    async def _read(self, wishes: deque[SyncRequest]) -> None:
+    async def _read(self, requests: deque[SyncRequest]) -> None:
         """Read a batch; when Redis fails, put it back and wait a little: Redis is away, or loads its data."""
-        batch = _next_batch(wishes)
+        batch = _next_batch(requests)
         if not batch:
             return
         try:
-            readings = await self._read_all([wish.wanted for wish in batch])
+            outcomes = await self._read_all([request.query for request in batch])
         except (RedisError, OSError) as error:
-            wishes.extendleft(reversed(batch))
+            requests.extendleft(reversed(batch))
             self._say_failing(error)
             await asyncio.sleep(RETRY_PAUSE)
             return
         self._said_failing = False
-        for wish, reading in zip(batch, readings, strict=True):
-            self._answer(wishes, wish, reading)
+        for request, outcome in zip(batch, outcomes, strict=True):
+            self._answer(requests, request, outcome)
 
-    async def _read_all(self, wanted: Sequence[SyncQuery]) -> Sequence[SyncOutcome]:
-        """Read channels at once; where we may not touch one of them, in halves, until that one is found."""
+    async def _read_all(self, queries: Sequence[SyncQuery]) -> Sequence[SyncOutcome]:
+        """Read channels at once; if one of them is forbidden to this process, in halves, until that one is found."""
         try:
-            return await self._sync(wanted)
+            return await self._sync(queries)
         except NoPermissionError as error:
             if "key" not in str(error):
-                raise  # we may not do this at all
-            if len(wanted) == 1:
-                return [error]
-        middle = len(wanted) // 2
-        return [*await self._read_all(wanted[:middle]), *await self._read_all(wanted[middle:])]
+                raise  # the script itself is forbidden
+            if len(queries) == 1:
+                return [Unreadable(str(error))]
+        middle = len(queries) // 2
+        return [*await self._read_all(queries[:middle]), *await self._read_all(queries[middle:])]
 
-    def _answer(self, wishes: deque[SyncRequest], wish: SyncRequest, reading: SyncOutcome) -> None:
-        """Answer one wish; whatever goes wrong is that wish's own trouble, and it comes again."""
+    def _answer(self, requests: deque[SyncRequest], request: SyncRequest, outcome: SyncOutcome) -> None:
+        """Answer one request; whatever goes wrong concerns this one alone, and it is read again later."""
+        if isinstance(outcome, Unreadable):
+            self._put_off(requests, request, outcome.reason)
+            return
         try:
-            if isinstance(reading, ResponseError):
-                raise reading
-            wish.done(reading)
+            request.done(outcome)
         except Exception as error:
-            if not wish.tries:
-                broken = None if error is reading else error  # an error of ours: where it was raised helps
-                self._log.warning(
-                    "a channel cannot be read; its subscribers wait",
-                    channel=wish.wanted.channel,
-                    error=str(error),
-                    exc_info=broken,
-                )
-            pause = min(RETRY_PAUSE * 2**wish.tries, LONGEST_PAUSE)
-            again = wish._replace(tries=min(wish.tries + 1, 10))
-            asyncio.get_running_loop().call_later(pause, self._ask_again, wishes, again)
+            self._put_off(requests, request, str(error), error)
 
-    def _ask_again(self, wishes: deque[SyncRequest], wish: SyncRequest) -> None:
-        """Queue a wish that was put off, unless it was forgotten meanwhile."""
-        if wishes is self._wishes:
-            self.ask(wish)
+    def _put_off(
+        self, requests: deque[SyncRequest], request: SyncRequest, reason: str, bug: Exception | None = None
+    ) -> None:
+        """Try a request again after a pause; the first failure is told, with a traceback if it is a bug of ours."""
+        if not request.failures:
+            self._log.warning(
+                "a channel cannot be read; its subscribers wait",
+                channel=request.query.channel,
+                error=reason,
+                exc_info=bug,
+            )
+        pause = min(RETRY_PAUSE * 2**request.failures, MAX_RETRY_PAUSE)
+        again = request._replace(failures=min(request.failures + 1, MAX_TRIES))
+        asyncio.get_running_loop().call_later(pause, self._ask_again, requests, again)
+
+    def _ask_again(self, requests: deque[SyncRequest], request: SyncRequest) -> None:
+        """Queue a request that was put off, unless it was forgotten meanwhile."""
+        if requests is self._requests:
+            self.ask(request)
 
     def _say_failing(self, error: Exception) -> None:
         if not self._said_failing:
@@ -148,11 +155,11 @@ class LogReader:
         self._said_failing = True
 
 
-def _next_batch(wishes: deque[SyncRequest]) -> list[SyncRequest]:
-    """Take out the next wishes that somebody waits for."""
+def _next_batch(requests: deque[SyncRequest]) -> list[SyncRequest]:
+    """Take out the next requests that something waits for."""
     batch: list[SyncRequest] = []
-    while wishes and len(batch) < BATCH:
-        wish = wishes.popleft()
-        if wish.is_awaited():
-            batch.append(wish)
+    while requests and len(batch) < BATCH:
+        request = requests.popleft()
+        if request.is_awaited():
+            batch.append(request)
     return batch

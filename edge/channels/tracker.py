@@ -11,7 +11,7 @@ from functools import partial
 
 from common.message import Join, Message
 from common.position import Position
-from common.scripts.calls import SyncQuery, SyncResult
+from common.scripts.results import SyncQuery, SyncResult
 from edge.channel_log import NOTHING, RING_BYTES, Channel, State, proven
 from edge.channels.adoption import Adopter
 from edge.channels.attach import data_item, missed_items

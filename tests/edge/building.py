@@ -13,7 +13,7 @@ from redis import RedisError
 from common.message import Message, encode_frame
 from common.names import RedisNames
 from common.position import Position
-from common.scripts.calls import SyncQuery, SyncResult
+from common.scripts.results import SyncQuery, SyncResult
 from edge.channel_log import Channel
 from edge.channels.attach import Attacher
 from edge.channels.hub import Hub

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from common.message import Join, Message
 from common.position import START, Position, unproven
-from common.scripts.calls import Bare
+from common.scripts.results import Bare
 from edge.channel_log import (
     MESSAGE_BYTES,
     MOST_HELD,

@@ -18,7 +18,7 @@ from typing import Any
 from common.message import Message, encode_frame
 from common.names import RedisNames
 from common.position import Position, named_positions, parse_named_positions
-from common.scripts.calls import Adopted, Bare, SyncQuery, SyncResult
+from common.scripts.results import Adopted, Bare, SyncQuery, SyncResult
 from edge.channel_log import State
 from edge.channels.adoption import Adopter
 from edge.channels.attach import Attacher
@@ -368,7 +368,7 @@ class Edge:
         self.redis = redis
         self.now = 0.0
         self.wire: Wire | None = None
-        self.wishes: list[SyncRequest] = []  # asked, not executed
+        self.requests: list[SyncRequest] = []  # asked, not executed
         self.replies: list[tuple[SyncRequest, SyncResult]] = []  # executed, not answered
         self.seats = RecordingSeats()
         counters = Counters()
@@ -420,11 +420,11 @@ class Edge:
         if self.wire is not None:
             self.wire.unsubscribe(NAMES.name_of(name))
 
-    def ask(self, wish: SyncRequest) -> None:
-        self.wishes.append(wish)
+    def ask(self, request: SyncRequest) -> None:
+        self.requests.append(request)
 
     def forget(self) -> None:
-        self.wishes.clear()
+        self.requests.clear()
 
     async def adopt(self, name: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
         return self.redis.adopt(name, first_epoch, messages)
@@ -490,13 +490,13 @@ class Edge:
             action()
 
     def execute_reads(self) -> None:
-        wishes, self.wishes = self.wishes, []
-        self.replies += [(wish, self.redis.sync(wish.wanted)) for wish in wishes]
+        requests, self.requests = self.requests, []
+        self.replies += [(request, self.redis.sync(request.query)) for request in requests]
 
     def answer_reads(self) -> None:
         replies, self.replies = self.replies, []
-        for wish, synced in replies:
-            wish.done(synced)
+        for request, synced in replies:
+            request.done(synced)
 
     def attach(self, client: Client) -> None:
         """Let a client subscribe here, from where it stands."""

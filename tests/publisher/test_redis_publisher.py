@@ -8,7 +8,8 @@ from common.message import Message
 from common.names import RedisNames
 from common.position import Position
 from common.rpc.replies import ReplyInbox
-from common.scripts.calls import Published, Scripts
+from common.scripts.calls import Scripts
+from common.scripts.results import Published
 from publisher.redis_publisher import MOST_AT_ONCE, MOST_WAITING, Outcome, RedisPublisher
 from publisher.request import PublishRequest
 

@@ -5,7 +5,8 @@ from redis.asyncio import Redis
 from common.message import Message
 from common.names import RedisNames
 from common.position import START, Position
-from common.scripts.calls import Scripts, SyncQuery, script_text
+from common.scripts.calls import Scripts, script_text
+from common.scripts.results import SyncQuery
 from common.settings import load_settings
 from edge.channel_log import proven
 

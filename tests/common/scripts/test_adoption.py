@@ -4,7 +4,7 @@ import pytest
 
 from common.message import Join, Message, decode
 from common.position import START
-from common.scripts.calls import Adopted, Bare, SyncQuery, SyncResult
+from common.scripts.results import Adopted, Bare, SyncQuery, SyncResult
 from tests.common.scripts.real_log import Listener, Log, set_clock
 
 pytestmark = pytest.mark.usefixtures("clock_in_a_key")

