@@ -139,9 +139,12 @@ class Edge:
             max_connections=self._most,
         )
         self._listener = Listener(self._poller, self._seats, self._handler, max_connections=self._most)
-        self._pubsub = PubSub(endpoint(settings.redis_url), self._hub, names.probe(self.id), self._redis.publish)
-
-        self._pubsub.on_proved = counters.probe.observe
+        self._pubsub = PubSub(
+            endpoint(settings.redis_url),
+            names.probe(self.id),
+            self._redis.publish,
+            on_proved=counters.probe.observe,
+        )
         self._counters = counters
         self._seats.on_leave = self._hub.leave
         fanout.on_answered = self._handler.on_answered
@@ -187,9 +190,9 @@ class Edge:
         inbox = ReplyInbox(names, self.id)
         self.peers = EdgeClient(names, inbox, self._redis.publish)
         self._forwarder.ask = self.peers.ask
-        self._pubsub.keep(inbox.name, inbox.on_message, inbox.on_heard)
+        self._pubsub.subscribe_own(inbox.name, inbox.on_message, inbox.on_reachable)
         for name in (names.edges(), names.edge(self.id)):
-            self._pubsub.keep(name, self._control.on_message)
+            self._pubsub.subscribe_own(name, self._control.on_message)
 
     @property
     def port(self) -> int:
@@ -212,7 +215,8 @@ class Edge:
         self._node_info.ports = {"port": self.port, "admin_port": self.admin_port}
         lag = partial(measure_lag, self._counters.loop_lag.observe)
         wheels = partial(turn, self._deadlines())
-        running: list[Work] = [self._pubsub.run, wheels, self._redis_clock.run, self._registration.run, lag]
+        pubsub = partial(self._pubsub.run, self._hub)
+        running: list[Work] = [pubsub, wheels, self._redis_clock.run, self._registration.run, lag]
         if self._settings.history_size:
             running.append(self._auditor.run)
         else:

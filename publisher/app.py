@@ -11,7 +11,7 @@ from redis import RedisError
 from common.logs import get_logger
 from common.names import RedisNames
 from common.redis.client import connect, endpoint
-from common.redis.pubsub import NoConsumer, PubSub
+from common.redis.pubsub import PubSub
 from common.redis.registry import EdgeRegistry
 from common.rpc.client import EdgeClient
 from common.rpc.replies import ReplyInbox
@@ -44,8 +44,13 @@ class Publisher:
         self._settings = settings
         self._redis = connect(settings.redis_url)
         self._inbox = ReplyInbox(names, publisher_id)
-        self._bus = PubSub(endpoint(settings.redis_url), NoConsumer(), names.probe(publisher_id), self._redis.publish)
-        self._bus.keep(self._inbox.name, self._inbox.on_message, self._on_heard)
+        self._pubsub = PubSub(
+            endpoint(settings.redis_url),
+            names.probe(publisher_id),
+            self._redis.publish,
+            on_proved=metrics.probe.observe,
+        )
+        self._pubsub.subscribe_own(self._inbox.name, self._inbox.on_message, self._on_reachable)
         self._scripts = Scripts(self._redis, names, settings)
         redis_publisher = RedisPublisher(self._scripts, self._inbox, metrics.duration.observe)
         self._api = Api(
@@ -59,7 +64,6 @@ class Publisher:
         self._fleet_api = ClusterApi(cluster, settings.max_message_bytes, metrics.count)
         self._tails = Tails(self._redis, names, keeps_history=settings.history_size > 0)
         self._pages = Pages(settings.edge_url, settings.publisher_url)
-        self._bus.on_proved = metrics.probe.observe
         self._drain = Drain(settings.drain_seconds, notice_of_drain(settings.drain_seconds))
         self._drain.ask = self._ask_to_drain
         self._admin = AdminServer(
@@ -98,7 +102,7 @@ class Publisher:
         except BaseException:
             await self.stop()
             raise
-        running = (self._bus.run, partial(measure_lag, self._metrics.loop_lag.observe))
+        running = (self._pubsub.run, partial(measure_lag, self._metrics.loop_lag.observe))
         self._tasks = [asyncio.create_task(for_ever(work)) for work in running]
 
     async def drain(self) -> None:
@@ -120,10 +124,10 @@ class Publisher:
         await self._redis.aclose()
         await self._admin.stop()
 
-    def _on_heard(self, heard: bool) -> None:
+    def _on_reachable(self, reachable: bool) -> None:
         """Offer our Redis Functions on every new connection: a Redis that starts empty has lost them."""
-        self._inbox.on_heard(heard)
-        if heard and self._settings.history_size and (self._installing is None or self._installing.done()):
+        self._inbox.on_reachable(reachable)
+        if reachable and self._settings.history_size and (self._installing is None or self._installing.done()):
             self._installing = asyncio.create_task(self._try_to_install())
 
     async def _try_to_install(self) -> None:
@@ -133,12 +137,14 @@ class Publisher:
             get_logger().info("FCALL comet_publish cannot be offered; nothing else needs it", error=str(error))
 
     def _gauges(self) -> Gauges:
-        return Gauges(self._bus.ready, self._bus.reconnects, self._inbox.ignored, self._tails.open, self._drain.began)
+        return Gauges(
+            self._pubsub.ready, self._pubsub.reconnects, self._inbox.ignored, self._tails.open, self._drain.began
+        )
 
     def _readiness(self) -> list[Check]:
         """Ready means that a message would be taken and its receipts heard, and that nobody has told us to stop."""
         return [
-            redis_check(self._bus),
-            Check("receipts", self._inbox.heard),
+            redis_check(self._pubsub),
+            Check("receipts", self._inbox.reachable),
             Check("drain", not self._drain.began),
         ]

@@ -1,4 +1,4 @@
-"""One subscribe connection to Redis: requests out in batches, replies in (rules B1, B4 and B5 of pubsub.py)."""
+"""One subscribe connection to Redis: batched requests out, replies in (rules B1, B4 and B5 of pubsub.py)."""
 
 import asyncio
 import socket
@@ -10,62 +10,71 @@ import hiredis
 
 from common.redis.client import Endpoint
 
-BATCH = 512  # names in one SUBSCRIBE: large enough to be cheap, small enough not to hold Redis up
+MAX_NAMES_PER_COMMAND = 512  # in one SUBSCRIBE: large enough to be cheap, small enough not to hold Redis up
 USER_TIMEOUT_MS = 5000
 
 SUBSCRIBE, UNSUBSCRIBE, MESSAGE, OK = b"subscribe", b"unsubscribe", b"message", b"OK"
 _INCOMPLETE = object()
 
-Take = Callable[[bytes], None]  # what gets each message of one of a process's own channels
+OnPayload = Callable[[bytes], None]  # is called with each message of one of a process's own channels
 
 
 class Receiver(Protocol):
-    """What a link tells; every call is made from the event loop and must not block."""
+    """What a connection calls; every call is made from the event loop and must not block."""
 
     def on_message(self, name: bytes, payload: bytes) -> None:
-        """A message arrived on the pub/sub channel `name`."""
+        """A message has arrived on the pub/sub channel `name`."""
 
     def on_read_end(self) -> None:
         """Everything that one read from the socket brought has been handed over."""
 
     def on_subscribed(self, name: bytes, attempt: int) -> None:
-        """Redis acknowledged the subscription that was asked for with this attempt number."""
+        """Redis has acknowledged the subscription that was requested with this attempt number."""
 
 
 class PubSubConnection(asyncio.Protocol):
-    """A connection from its opening to its loss; `own` are the channels that it has from the start."""
+    """A connection from its opening to its loss.
 
-    def __init__(self, receiver: Receiver, endpoint: Endpoint, own: Mapping[bytes, Take]) -> None:
+    `own` maps the channels that it subscribes to from the start to their handlers. `on_lost` is called at its end.
+    """
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        endpoint: Endpoint,
+        own: Mapping[bytes, OnPayload],
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> None:
         self.ready = asyncio.Event()  # its own channels are subscribed: the server talks to us
         self.lost = asyncio.Event()
-        self.on_lost: Callable[[], None] = lambda: None
         self.error: BaseException | None = None
         self._receiver = receiver
         self._endpoint = endpoint
         self._own = own
-        self._unheard = set(own)
+        self._on_lost = on_lost
+        self._unacknowledged = set(own)
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(notEnoughData=_INCOMPLETE)
         self._transport: asyncio.Transport | None = None
-        self._asked: list[tuple[bytes, bytes, int]] = []
-        self._expected: deque[tuple[bytes, bytes, int]] = deque()
+        self._requests: list[tuple[bytes, bytes, int]] = []  # verb, name, attempt: of this turn, not sent yet
+        self._expected: deque[tuple[bytes, bytes, int]] = deque()  # the same, in the order of the replies to come
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Introduce ourselves and subscribe to our own channels."""
+        """Authenticate and subscribe to the process's own channels."""
         self._transport = transport  # type: ignore[assignment]  # a TCP or UNIX transport reads and writes
         _set_keepalive(transport.get_extra_info("socket"))
         if self._endpoint.password:
             user = (self._endpoint.username,) if self._endpoint.username else ()
             self._command("AUTH", *user, self._endpoint.password)
         for name in self._own:
-            self.ask(SUBSCRIBE, name, 0)
+            self.request(SUBSCRIBE, name, 0)
 
     def connection_lost(self, error: BaseException | None) -> None:
-        """Remember why, and let the bus go on."""
+        """Keep the reason and tell `on_lost`."""
         self.error = self.error or error
         self.ready.set()
         self.lost.set()
-        self.on_lost()
+        self._on_lost()
 
     def data_received(self, data: bytes) -> None:
         """Hand over every complete reply of one read."""
@@ -75,19 +84,19 @@ class PubSubConnection(asyncio.Protocol):
             while (reply := reader.gets()) is not _INCOMPLETE:
                 if type(reply) is not list or reply[0] != MESSAGE:
                     self._on_control(reply)
-                elif (take := own.get(reply[1])) is None:
+                elif (on_payload := own.get(reply[1])) is None:
                     on_message(reply[1], reply[2])
                 else:
-                    take(reply[2])
+                    on_payload(reply[2])
         except hiredis.HiredisError as error:
             self.fail(error)
         self._receiver.on_read_end()
 
-    def ask(self, verb: bytes, name: bytes, attempt: int) -> None:
+    def request(self, verb: bytes, name: bytes, attempt: int) -> None:
         """Queue a SUBSCRIBE or UNSUBSCRIBE; all of one loop turn go out together."""
-        if not self._asked:
-            self._loop.call_soon(self._send_asked)
-        self._asked.append((verb, name, attempt))
+        if not self._requests:
+            self._loop.call_soon(self._send_requests)
+        self._requests.append((verb, name, attempt))
 
     def close(self) -> None:
         """Drop the connection at once."""
@@ -95,19 +104,20 @@ class PubSubConnection(asyncio.Protocol):
             self._transport.abort()
 
     def fail(self, error: BaseException) -> None:
-        """End the connection because of what it sent."""
+        """End the connection because of what the server sent."""
         self.error = self.error or error
         self.close()
 
-    def _send_asked(self) -> None:
-        """Send what was asked for in this turn: runs of one verb, at most BATCH names each."""
-        asked, self._asked = self._asked, []
-        start = 0
-        for end in range(1, len(asked) + 1):
-            if end == len(asked) or asked[end][0] != asked[start][0] or end - start == BATCH:
-                self._send(asked[start][0].upper(), *[name for _, name, _ in asked[start:end]])
+    def _send_requests(self) -> None:
+        """Send the requests of this turn: runs of one verb, at most MAX_NAMES_PER_COMMAND names each."""
+        requests, self._requests = self._requests, []
+        start, count = 0, len(requests)
+        for end in range(1, count + 1):
+            verb = requests[start][0]
+            if end == count or requests[end][0] != verb or end - start == MAX_NAMES_PER_COMMAND:
+                self._send(verb.upper(), *[name for _, name, _ in requests[start:end]])
                 start = end
-        self._expected.extend(asked)
+        self._expected.extend(requests)
 
     def _command(self, *words: str) -> None:
         self._expected.append((OK, b"", 0))
@@ -118,7 +128,7 @@ class PubSubConnection(asyncio.Protocol):
             self._transport.write(hiredis.pack_command(words))
 
     def _on_control(self, reply: Any) -> None:
-        """Take anything but a message: an acknowledgement, an error."""
+        """Handle any reply but a message: an acknowledgement or an error."""
         if isinstance(reply, Exception):
             self.fail(reply)
         else:
@@ -135,13 +145,13 @@ class PubSubConnection(asyncio.Protocol):
         if name not in self._own:
             self._receiver.on_subscribed(name, attempt)
             return
-        self._unheard.discard(name)
-        if not self._unheard:
+        self._unacknowledged.discard(name)
+        if not self._unacknowledged:
             self.ready.set()
 
 
 def _set_keepalive(sock: socket.socket) -> None:
-    """Let the kernel find out about a peer that vanished."""
+    """Let the kernel detect a peer that has vanished."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)

@@ -66,11 +66,11 @@ class PendingReplies(Generic[T]):
 
 
 class ReplyInbox:
-    """Where the answers of edges to one process arrive; its bus keeps the channel `name` for it."""
+    """Where the answers of edges to one process arrive; `name` is its channel, to be given to `subscribe_own`."""
 
     def __init__(self, names: RedisNames, owner: str) -> None:
         self.name = names.inbox(owner)
-        self.heard = False  # answers reach us
+        self.reachable = False  # answers reach this process
         self.ignored = 0  # answers that were late, forged or malformed
         self._owner = owner
         self._numbers = count(1)
@@ -79,7 +79,7 @@ class ReplyInbox:
     def open(self, read: Callable[[bytes], T]) -> PendingReplies[T]:
         """Return a new gathering for a message that is about to go out; `read` raises `FrameError`."""
         number = next(self._numbers)
-        gathering = PendingReplies(str(Address(self._owner, number)), read, lost=not self.heard)
+        gathering = PendingReplies(str(Address(self._owner, number)), read, lost=not self.reachable)
         self._open[number] = gathering
         return gathering
 
@@ -95,9 +95,9 @@ class ReplyInbox:
         except FrameError:
             self.ignored += 1
 
-    def on_heard(self, heard: bool) -> None:
-        """Take note that answers begin or cease to reach us; in the latter case tell those who wait."""
-        self.heard = heard
-        if not heard:
+    def on_reachable(self, reachable: bool) -> None:
+        """Note that answers begin or cease to reach this process; in the latter case end every wait for them."""
+        self.reachable = reachable
+        if not reachable:
             for gathering in list(self._open.values()):
                 gathering.lose()

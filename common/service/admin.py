@@ -75,7 +75,7 @@ class AdminServer:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def redis_check(bus: PubSub) -> Check:
+def redis_check(pubsub: PubSub) -> Check:
     """Return the check that Redis delivers: a probe came back lately; an open connection alone proves nothing."""
-    age = round(bus.proof_age, 1) if bus.proof_age < float("inf") else None
-    return Check("redis", bus.ready, {"connected": bus.up, "probe_age_seconds": age})
+    age = round(pubsub.proof_age, 1) if pubsub.proof_age < float("inf") else None
+    return Check("redis", pubsub.ready, {"connected": pubsub.up, "probe_age_seconds": age})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.redis.probe import PROOF_LASTS, Probe
+from common.redis.probe import PROOF_LIFETIME, Probe
 
 
 def test_nothing_is_proved_before_a_probe_came_back() -> None:
@@ -17,7 +17,7 @@ def test_a_probe_that_comes_back_tells_its_time() -> None:
     """From the sending to the return, by the clock that is given."""
     probe = Probe()
     payload = probe.send(100.0)
-    assert probe.take(payload, 100.25) == 0.25
+    assert probe.on_return(payload, 100.25) == 0.25
     assert probe.age(100.75) == 0.5
 
 
@@ -25,9 +25,9 @@ def test_a_probe_that_comes_back_tells_its_time() -> None:
 def test_a_proof_lasts_for_ten_seconds(seconds: float, proved: bool) -> None:
     """ "Ready" means that a probe came back in the last ten seconds, and nothing else."""
     probe = Probe()
-    probe.take(probe.send(100.0), 100.0)
+    probe.on_return(probe.send(100.0), 100.0)
     assert probe.is_proved(100.0 + seconds) is proved
-    assert PROOF_LASTS == 10
+    assert PROOF_LIFETIME == 10
 
 
 def test_only_the_probe_that_is_out_counts() -> None:
@@ -35,19 +35,19 @@ def test_only_the_probe_that_is_out_counts() -> None:
     probe = Probe()
     before = probe.send(100.0)
     now = probe.send(105.0)
-    assert probe.take(before, 105.1) is None
-    assert probe.take(b"hello", 105.1) is None
+    assert probe.on_return(before, 105.1) is None
+    assert probe.on_return(b"hello", 105.1) is None
     assert not probe.is_proved(105.1)
-    assert probe.take(now, 105.2) == pytest.approx(0.2)
-    assert probe.take(now, 109.0) is None
+    assert probe.on_return(now, 105.2) == pytest.approx(0.2)
+    assert probe.on_return(now, 109.0) is None
     assert probe.age(109.0) == pytest.approx(3.8)
 
 
 def test_the_next_connection_has_to_prove_itself() -> None:
     """What was proved of a connection that is gone is forgotten, and so is the probe that was out on it."""
     probe = Probe()
-    probe.take(probe.send(100.0), 100.1)
+    probe.on_return(probe.send(100.0), 100.1)
     out = probe.send(105.0)
     probe.forget()
     assert not probe.is_proved(105.0)
-    assert probe.take(out, 105.1) is None
+    assert probe.on_return(out, 105.1) is None

