@@ -1,33 +1,44 @@
-"""Tasks that run for certain until they are ended, and end for certain then."""
+"""Background tasks: run for ever, run on demand, run a few at a time, yield in time, and cancel for certain."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 from common.logs import get_logger
 
-AGAIN = 0.1  # seconds after which a task that goes on is cancelled once more
-ANEW = 1.0  # seconds after which work that failed begins anew
+CANCEL_RETRY = 0.1  # seconds after which a task that goes on is cancelled once more
+RESTART_DELAY = 1.0  # seconds after which work that failed starts again
+TURN_BUDGET = 0.002  # seconds that work takes of one turn of the event loop before others have their turn
 
-Work = Callable[[], Awaitable[None]]
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
-async def for_ever(work: Work) -> None:
-    """Do what is never done; if it fails it begins anew, and that is logged, the same failure once.
+async def run_forever(work: Work) -> None:
+    """Run work that never ends; if it fails it starts again, and each failure is logged unless it repeats the last.
 
-    Nobody waits for such a task: one that died would be missed only by what it no longer does.
+    Nothing awaits such a task: one that died would be noticed only by what it no longer does.
     """
-    said = ""
+    logged = ""
     while True:
         try:
             await work()
         except Exception as error:
-            if said != (said := repr(error)):
-                get_logger().exception("work that should never end has failed; it begins anew")
-        await asyncio.sleep(ANEW)
+            if logged != (logged := repr(error)):
+                get_logger().exception("work that should never end has failed; it starts again")
+        await asyncio.sleep(RESTART_DELAY)
 
 
-async def end(*tasks: asyncio.Task[None]) -> None:
-    """Cancel tasks and return when all have ended; how they ended does not matter.
+async def run_in_turns(steps: Iterable[None], clock: Callable[[], float], seconds: float = TURN_BUDGET) -> None:
+    """Run all steps, and yield to the event loop whenever `seconds` of a turn are spent."""
+    budget = TurnBudget(clock, seconds)
+    for _ in steps:
+        if budget.is_spent:
+            await asyncio.sleep(0)
+            budget.restart()
+
+
+async def cancel_all(*tasks: asyncio.Task[None]) -> None:
+    """Cancel tasks and return when all have ended; their results and exceptions are dropped.
 
     One cancellation is not enough: redis-py waits with `asyncio.wait_for`, which before Python 3.12 swallows the
     cancellation if the answer comes at the same moment, and the task would run on for ever.
@@ -36,4 +47,76 @@ async def end(*tasks: asyncio.Task[None]) -> None:
     while pending:
         for task in pending:
             task.cancel()
-        _, pending = await asyncio.wait(pending, timeout=AGAIN)
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_RETRY)
+
+
+class Tasks:
+    """A set of running tasks, at most `limit` of them if that is given; a task leaves the set when it ends."""
+
+    __slots__ = ("_limit", "_running")
+
+    def __init__(self, limit: int | None = None) -> None:
+        self._limit = limit
+        self._running: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the limit is reached."""
+        return self._limit is not None and len(self._running) >= self._limit
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Start a task; raises `RuntimeError` if the set is full, so look at `is_full` first."""
+        if self.is_full:
+            work.close()
+            raise RuntimeError(f"{self._limit} tasks are running already")
+        task = asyncio.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def cancel_all(self) -> None:
+        """Cancel the tasks that are running and return when all have ended."""
+        await cancel_all(*self._running)
+
+
+class Worker:
+    """Work that runs in one task: the task starts when it is woken, and ends by itself when nothing is left to do."""
+
+    __slots__ = ("_task", "_work")
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Start the task unless it is running."""
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work())
+
+    async def finish(self, seconds: float = 0.0) -> None:
+        """Let the task end by itself within `seconds`, then cancel it."""
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=seconds)
+            await cancel_all(self._task)
+
+
+class TurnBudget:
+    """How long work may go on in one turn of the event loop; it begins when it is made. `clock` counts seconds."""
+
+    __slots__ = ("_clock", "_ends_at", "_seconds")
+
+    def __init__(self, clock: Callable[[], float], seconds: float = TURN_BUDGET) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._ends_at = clock() + seconds
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether others should have their turn now."""
+        return self._clock() >= self._ends_at
+
+    def restart(self) -> None:
+        """Begin a new turn."""
+        self._ends_at = self._clock() + self._seconds

@@ -22,7 +22,7 @@ from common.service.admin import AdminServer, Check, redis_check
 from common.service.process import give_back_memory, measure_lag, most_open_files, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
-from common.tasks import Work, end, for_ever
+from common.tasks import Work, cancel_all, run_forever
 from edge.channels.adoption import Adopter
 from edge.channels.attach import Attacher
 from edge.channels.audit import Auditor
@@ -221,7 +221,7 @@ class Edge:
             running.append(self._auditor.run)
         else:
             get_logger().warning("COMET_HISTORY_SIZE=0: messages have no positions; who is away misses them unnoticed")
-        self._tasks = [asyncio.create_task(for_ever(work)) for work in running]
+        self._tasks = [asyncio.create_task(run_forever(work)) for work in running]
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
@@ -242,7 +242,7 @@ class Edge:
         self._lifecycle.say_goodbye_to_all()
         await self._wait_for_goodbyes()
         await self._forwarder.stop()
-        await end(*self._tasks)
+        await cancel_all(*self._tasks)
         if self._adopter is not None:
             await self._adopter.finish(LAST_ADOPTIONS)
         if self._tasks:  # else it never began

@@ -1,6 +1,5 @@
 """The publisher's wiring and lifecycle: the only file that knows all its parts."""
 
-import asyncio
 import secrets
 from collections.abc import Callable
 from functools import partial
@@ -22,7 +21,7 @@ from common.service.http import listen, port_of
 from common.service.process import measure_lag
 from common.service.runner import notice_of_drain
 from common.settings import Settings
-from common.tasks import end, for_ever
+from common.tasks import Tasks, Worker, run_forever
 from publisher.api.cluster import ClusterApi
 from publisher.api.pages import Pages
 from publisher.api.publish import Api
@@ -75,8 +74,8 @@ class Publisher:
             [web.post("/drain", self._drain.on_request)],
         )
         self._runner: web.AppRunner | None = None
-        self._tasks: list[asyncio.Task[None]] = []
-        self._installing: asyncio.Task[None] | None = None
+        self._tasks = Tasks()
+        self._installer = Worker(self._install_functions)
 
     @property
     def port(self) -> int:
@@ -102,8 +101,8 @@ class Publisher:
         except BaseException:
             await self.stop()
             raise
-        running = (self._pubsub.run, partial(measure_lag, self._metrics.loop_lag.observe))
-        self._tasks = [asyncio.create_task(for_ever(work)) for work in running]
+        for work in (self._pubsub.run, partial(measure_lag, self._metrics.loop_lag.observe)):
+            self._tasks.start(run_forever(work))
 
     async def drain(self) -> None:
         """Be not ready, and serve until load balancers have noticed it; every answer is its connection's last."""
@@ -120,17 +119,18 @@ class Publisher:
             await stop_accepting(self._runner)
             await self._runner.cleanup()
             self._runner = None
-        await end(*self._tasks, *([self._installing] if self._installing else []))
+        await self._tasks.cancel_all()
+        await self._installer.finish()
         await self._redis.aclose()
         await self._admin.stop()
 
     def _on_reachable(self, reachable: bool) -> None:
         """Offer our Redis Functions on every new connection: a Redis that starts empty has lost them."""
         self._inbox.on_reachable(reachable)
-        if reachable and self._settings.history_size and (self._installing is None or self._installing.done()):
-            self._installing = asyncio.create_task(self._try_to_install())
+        if reachable and self._settings.history_size:
+            self._installer.wake()
 
-    async def _try_to_install(self) -> None:
+    async def _install_functions(self) -> None:
         try:
             await self._scripts.install_functions()
         except (RedisError, OSError) as error:

@@ -20,7 +20,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from common.logs import get_logger
 from common.scripts.results import Adopted, Bare
-from common.tasks import end
+from common.tasks import cancel_all
 from edge.channel_log import Channel
 from edge.counters import Counters
 
@@ -73,7 +73,7 @@ class Adopter:
         """Give what is on its way into the log so many seconds: nobody else may have seen it."""
         if self._task is not None:
             await asyncio.wait({self._task}, timeout=seconds)
-            await end(self._task)
+            await cancel_all(self._task)
 
     async def _run(self) -> None:
         while self._queues:

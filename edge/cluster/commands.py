@@ -9,7 +9,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 from common.errors import BadRequestError, UnavailableError
-from common.tasks import end
+from common.tasks import cancel_all
 from edge.channel_log import Channel
 from edge.channels.hub import Hub
 from edge.cluster.node_info import channel_name
@@ -50,7 +50,7 @@ class Commands:
 
     async def stop(self) -> None:
         """Leave what is under way as it is."""
-        await end(*self._tasks)
+        await cancel_all(*self._tasks)
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         if len(self._tasks) >= MOST_AT_ONCE:

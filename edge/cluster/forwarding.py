@@ -7,7 +7,7 @@ from typing import Any
 
 from common.errors import RequestError, UnavailableError
 from common.rpc.client import Replies
-from common.tasks import end
+from common.tasks import cancel_all
 from edge.channels.attach import ATTACH_TIMEOUT
 from edge.protocol.operations import MAX_OPERATIONS, Operation, parse_operation
 from edge.subscribers.changes import ChannelChanges
@@ -49,7 +49,7 @@ class SessionForwarder:
 
     async def stop(self) -> None:
         """Give up what is under way."""
-        await end(*self._tasks)
+        await cancel_all(*self._tasks)
 
     async def _change_and_say(
         self,

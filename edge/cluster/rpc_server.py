@@ -10,7 +10,7 @@ from typing import Any
 from common.errors import FrameError, RequestError, UnavailableError
 from common.logs import get_logger
 from common.rpc.messages import Request, decode_request, encode_error, encode_reply
-from common.tasks import end
+from common.tasks import cancel_all
 from edge.cluster.reply_sender import ReplySender
 from edge.counters import Counters
 
@@ -49,7 +49,7 @@ class RpcServer:
 
     async def stop(self) -> None:
         """Give up what is under way."""
-        await end(*self._tasks)
+        await cancel_all(*self._tasks)
 
     def _handler(self, op: str) -> Handler:
         """Return what does an operation; raises `RequestError` if there is nobody for it, or no room."""

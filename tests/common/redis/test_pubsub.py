@@ -19,7 +19,7 @@ from common.redis import pubsub as pubsub_module
 from common.redis.client import Endpoint, connect, endpoint
 from common.redis.connection import MAX_NAMES_PER_COMMAND, PubSubConnection, Receiver
 from common.redis.pubsub import PubSub
-from common.tasks import end
+from common.tasks import cancel_all
 
 DEADLINE = 15.0  # generous: a loaded machine must not make a test red
 PAUSE = 0.01
@@ -93,7 +93,7 @@ class Runner:
 
     async def stop(self) -> None:
         """Cancel the bus."""
-        await end(self._task)
+        await cancel_all(self._task)
         await self.client.aclose()
 
 
