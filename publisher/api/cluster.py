@@ -6,7 +6,7 @@ from aiohttp import web
 
 from common.errors import RequestError
 from common.service.http import json_answer
-from publisher.api.body import body_of, check_json, is_form, query_of
+from publisher.api.http_request import body_of, check_json, is_form, query_of
 from publisher.cluster import Cluster
 from publisher.request import parse_broadcast, parse_channel
 

@@ -7,7 +7,7 @@ from aiohttp import web
 from common.errors import BadRequestError, RequestError, UnavailableError
 from common.service.http import error_headers, error_object, errors_as_json, json_answer
 from publisher.api.auth import guard
-from publisher.api.body import body_of, check_json, is_form, query_of
+from publisher.api.http_request import body_of, check_json, is_form, query_of
 from publisher.redis_publisher import Outcome, RedisPublisher
 from publisher.request import Batch, Entry, PublishRequest, parse_demo, parse_form, parse_json
 

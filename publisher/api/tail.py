@@ -16,7 +16,7 @@ from redis.asyncio import Redis
 from common.errors import BadRequestError, UnavailableError
 from common.names import RedisNames
 from common.position import Position
-from publisher.api.body import query_of
+from publisher.api.http_request import query_of
 from publisher.request import parse_channel
 
 SHOWN_FIRST = 20  # messages that were there before
