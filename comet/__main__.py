@@ -87,7 +87,7 @@ def config_docs() -> None:
 @config.command("metrics")
 def config_metrics() -> None:
     """Print every metric as the Markdown tables of docs/metrics.md."""
-    from comet.metrics_table import metrics_tables  # noqa: PLC0415
+    from comet.reference_tables import metrics_tables  # noqa: PLC0415
 
     print(metrics_tables(), end="")
 

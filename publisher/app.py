@@ -5,9 +5,11 @@ from collections.abc import Callable
 from functools import partial
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 from redis import RedisError
 
 from common.logs import get_logger
+from common.metric_fields import FieldCollector
 from common.names import RedisNames
 from common.redis.client import connect, endpoint
 from common.redis.pubsub import PubSub
@@ -18,7 +20,7 @@ from common.scripts.calls import Scripts
 from common.service.admin import AdminServer, Check, redis_check
 from common.service.graceful_close import stop_accepting
 from common.service.http import listen, port_of
-from common.service.process import measure_lag
+from common.service.process import measure_lag, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
 from common.tasks import Tasks, Worker, run_forever
@@ -28,7 +30,7 @@ from publisher.api.publish import Api
 from publisher.api.tail import Tails
 from publisher.cluster import Cluster
 from publisher.drain import Drain
-from publisher.metrics import Gauges, Metrics
+from publisher.metrics import Counters, Gauges
 from publisher.redis_publisher import RedisPublisher
 
 
@@ -39,7 +41,7 @@ class Publisher:
         self.on_drain: Callable[[], None]
         publisher_id = secrets.token_hex(6)
         names = RedisNames(settings.prefix)
-        self._metrics = metrics = Metrics(self._gauges)
+        self._counters = counters = Counters()
         self._settings = settings
         self._redis = connect(settings.redis_url)
         self._inbox = ReplyInbox(names, publisher_id)
@@ -47,35 +49,41 @@ class Publisher:
             endpoint(settings.redis_url),
             names.probe(publisher_id),
             self._redis.publish,
-            on_proved=metrics.probe.observe,
+            on_proved=counters.probe.observe,
         )
         self._pubsub.subscribe_own(self._inbox.name, self._inbox.on_message, self._on_reachable)
         self._scripts = Scripts(self._redis, names, settings)
-        redis_publisher = RedisPublisher(self._scripts, self._inbox, metrics.duration.observe)
+        redis_publisher = RedisPublisher(self._scripts, self._inbox, counters.duration.observe)
         self._api = Api(
             redis_publisher,
             settings.max_message_bytes,
-            metrics.count,
+            counters.published,
             keeps_history=settings.history_size > 0,
             keys=settings.publish_keys,
         )
         cluster = Cluster(EdgeClient(names, self._inbox, self._redis.publish), EdgeRegistry(self._redis, names))
-        self._fleet_api = ClusterApi(cluster, settings.max_message_bytes, metrics.count)
+        self._fleet_api = ClusterApi(cluster, settings.max_message_bytes, counters.published)
         self._tails = Tails(self._redis, names, keeps_history=settings.history_size > 0)
         self._pages = Pages(settings.edge_url, settings.publisher_url)
         self._drain = Drain(settings.drain_seconds, notice_of_drain(settings.drain_seconds))
         self._drain.ask = self._ask_to_drain
-        self._admin = AdminServer(
-            settings.admin_host,
-            settings.publisher_admin_port,
-            "COMET_PUBLISHER_ADMIN_PORT",
-            self._readiness,
-            metrics.registry,
-            [web.post("/drain", self._drain.on_request)],
-        )
+        self._admin = self._admin_server()
         self._runner: web.AppRunner | None = None
         self._tasks = Tasks()
         self._installer = Worker(self._install_functions)
+
+    def _admin_server(self) -> AdminServer:
+        registry = CollectorRegistry()
+        register_process(registry)
+        registry.register(FieldCollector(self._counters, self._gauges))
+        return AdminServer(
+            self._settings.admin_host,
+            self._settings.publisher_admin_port,
+            "COMET_PUBLISHER_ADMIN_PORT",
+            self._readiness,
+            registry,
+            [web.post("/drain", self._drain.on_request)],
+        )
 
     @property
     def port(self) -> int:
@@ -101,7 +109,7 @@ class Publisher:
         except BaseException:
             await self.stop()
             raise
-        for work in (self._pubsub.run, partial(measure_lag, self._metrics.loop_lag.observe)):
+        for work in (self._pubsub.run, partial(measure_lag, self._counters.loop_lag.observe)):
             self._tasks.start(run_forever(work))
 
     async def drain(self) -> None:
@@ -138,7 +146,11 @@ class Publisher:
 
     def _gauges(self) -> Gauges:
         return Gauges(
-            self._pubsub.ready, self._pubsub.reconnects, self._inbox.ignored, self._tails.open, self._drain.began
+            receipts_ignored=self._inbox.ignored,
+            tails=self._tails.open,
+            redis_up=self._pubsub.ready,
+            redis_reconnects=self._pubsub.reconnects,
+            draining=self._drain.began,
         )
 
     def _readiness(self) -> list[Check]:

@@ -1,53 +1,65 @@
-"""What the publisher counts, for Prometheus; what each series means is said in `publisher.series`."""
+"""What the publisher shows to Prometheus: each metric is one field, see `common.metric_fields`."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
-
-from common import metrics as common_series
 from common.histogram import Histogram
-from common.service.process import register_process
-from publisher import series
+from common.metric_fields import counted, shown_as
+from common.metrics import DRAINING, LOOP_LAG, REDIS_PROBE, REDIS_RECONNECTS, REDIS_UP, Series
+
+SOURCE = "http"  # the only way to publish that passes through here
 
 
-class Gauges(NamedTuple):
-    """What is looked up at every scrape; `receipts_ignored` are answers of edges that were no use."""
+@dataclass
+class Counters:
+    """What a publisher has done since its start."""
 
-    redis_up: bool
-    redis_reconnects: int
-    receipts_ignored: int
-    tails: int
-    draining: bool
+    duration: Histogram = counted(
+        Series(
+            "comet_publish_duration_seconds",
+            "histogram",
+            "seconds of one call of Redis, without the wait for receipts",
+            "above 10 ms: Redis is busy",
+        )
+    )
+    published_total: Counter[tuple[str, int]] = counted(
+        Series(
+            "comet_publish_total",
+            "counter",
+            "messages, by the HTTP status of each result; `source` is `http`",
+            '`code="503"`',
+            ("source", "code"),
+        ),
+        (SOURCE, 200),
+        (SOURCE, 503),
+    )
+    loop_lag: Histogram = counted(LOOP_LAG)
+    probe: Histogram = counted(REDIS_PROBE)
+
+    def published(self, status: int) -> None:
+        """Count one message, or one request that could not be read, by the HTTP status it was answered with."""
+        self.published_total[SOURCE, status] += 1
 
 
-class Metrics(Collector):
-    """The publisher's series, in a registry of its own."""
+@dataclass
+class Gauges:
+    """What is looked up at every scrape."""
 
-    def __init__(self, gauges: Callable[[], Gauges]) -> None:
-        self.duration, self.loop_lag, self.probe = Histogram(), Histogram(), Histogram()
-        self.registry = CollectorRegistry()
-        self._gauges = gauges
-        self._published = Counter({200: 0, 503: 0})  # from 0: Prometheus sees no increase in what was not there
-        register_process(self.registry)
-        self.registry.register(self)
-
-    def count(self, code: int) -> None:
-        """Count one message, or one request that could not be read, by the status it was answered with."""
-        self._published[code] += 1
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield every series."""
-        gauges = self._gauges()
-        yield series.DURATION.times(self.duration)
-        yield series.PUBLISHED.values({("http", code): count for code, count in self._published.items()})
-        yield series.IGNORED.value(gauges.receipts_ignored)
-        yield series.TAILS.value(gauges.tails)
-        yield common_series.REDIS_UP.value(gauges.redis_up)
-        yield common_series.REDIS_RECONNECTS.value(gauges.redis_reconnects)
-        yield common_series.LOOP_LAG.times(self.loop_lag)
-        yield common_series.REDIS_PROBE.times(self.probe)
-        yield common_series.DRAINING.value(gauges.draining)
+    receipts_ignored: int = field(
+        metadata=shown_as(
+            Series(
+                "comet_receipts_ignored_total",
+                "counter",
+                "answers of edges that came after 250 ms, or were no answers",
+                "rises: an edge or Redis is slow",
+            )
+        )
+    )
+    tails: int = field(
+        metadata=shown_as(
+            Series("comet_tails", "gauge", "pages of operators that follow a channel", "near 32: more are turned away")
+        )
+    )
+    redis_up: bool = field(metadata=shown_as(REDIS_UP))
+    redis_reconnects: int = field(metadata=shown_as(REDIS_RECONNECTS))
+    draining: bool = field(metadata=shown_as(DRAINING))

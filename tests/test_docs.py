@@ -8,14 +8,13 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
-from comet.metrics_table import metrics_tables
-from comet.reference_tables import settings_table
+from comet.reference_tables import metrics_tables, settings_table
+from common.metric_fields import FieldCollector
 from common.service.process import register_process
 from common.settings import PREFIX, Settings
 from edge.counters import Counters
 from edge.metrics import EdgeCollector, Gauges
-from publisher.metrics import Gauges as PublisherGauges
-from publisher.metrics import Metrics
+from publisher import metrics as publisher_metrics
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -83,9 +82,13 @@ def edge_series() -> Iterator[Metric]:
 
 def publisher_series() -> Iterator[Metric]:
     """Yield what a publisher exposes after one message."""
-    metrics = Metrics(lambda: PublisherGauges(True, 0, 0, 0, False))
-    metrics.count(200)
-    yield from metrics.registry.collect()
+    counters = publisher_metrics.Counters()
+    counters.published(200)
+    gauges = publisher_metrics.Gauges(receipts_ignored=0, tails=0, redis_up=True, redis_reconnects=0, draining=False)
+    registry = CollectorRegistry()
+    registry.register(FieldCollector(counters, lambda: gauges))
+    register_process(registry)
+    yield from registry.collect()
 
 
 def exposed(series: Iterator[Metric]) -> set[Series]:
