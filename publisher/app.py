@@ -38,7 +38,7 @@ class Publisher:
     """One publisher process; implements `common.service.Service`."""
 
     def __init__(self, settings: Settings) -> None:
-        self.on_drain: Callable[[], None]
+        self.on_drain: Callable[[], None] = lambda: None
         publisher_id = secrets.token_hex(6)
         names = RedisNames(settings.prefix)
         self._counters = counters = Counters()
@@ -65,8 +65,7 @@ class Publisher:
         self._fleet_api = ClusterApi(cluster, settings.max_message_bytes, counters.published)
         self._tails = Tails(self._redis, names, keeps_history=settings.history_size > 0)
         self._pages = Pages(settings.edge_url, settings.publisher_url)
-        self._drain = Drain(settings.drain_seconds, notice_of_drain(settings.drain_seconds))
-        self._drain.ask = self._ask_to_drain
+        self._drain = Drain(settings.drain_seconds, notice_of_drain(settings.drain_seconds), self._ask_to_drain)
         self._admin = self._admin_server()
         self._runner: web.AppRunner | None = None
         self._tasks = Tasks()
@@ -121,7 +120,7 @@ class Publisher:
 
     async def stop(self) -> None:
         """Answer the requests in flight and those that the kernel has accepted, then let go of everything."""
-        self._drain.began = True
+        self._drain.begin()
         self._tails.stop()
         if self._runner is not None:
             await stop_accepting(self._runner)
@@ -150,7 +149,7 @@ class Publisher:
             tails=self._tails.open,
             redis_up=self._pubsub.ready,
             redis_reconnects=self._pubsub.reconnects,
-            draining=self._drain.began,
+            draining=self._drain.has_begun,
         )
 
     def _readiness(self) -> list[Check]:
@@ -158,5 +157,5 @@ class Publisher:
         return [
             redis_check(self._pubsub),
             Check("receipts", self._inbox.reachable),
-            Check("drain", not self._drain.began),
+            Check("drain", not self._drain.has_begun),
         ]

@@ -1,4 +1,4 @@
-"""Drain: a publisher that is told to go serves on until load balancers have noticed that it is not ready."""
+"""Drain: a publisher that is told to end serves on until load balancers have noticed that it is not ready."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,29 +11,37 @@ from common.service.http import json_answer
 
 
 class Drain:
-    """Lets `notice` of so many seconds pass; `began` says that it is at it, and that every answer is the last."""
+    """Serves on for `notice` seconds; from its beginning on, every answer closes its connection.
 
-    def __init__(self, seconds: float, notice: float) -> None:
-        self.began = False
-        self.ask: Callable[[], None]  # set by the app: what POST /drain does
+    `seconds` is the whole time that a drain may take (`COMET_DRAIN_SECONDS`). `ask` does what
+    SIGTERM does, and is called for `POST /drain`.
+    """
+
+    def __init__(self, seconds: float, notice: float, ask: Callable[[], None]) -> None:
+        self.has_begun = False
         self._seconds = seconds
         self._notice = notice
+        self._ask = ask
+
+    def begin(self) -> None:
+        """Be not ready, and make every answer from now on the last of its connection."""
+        self.has_begun = True
 
     async def run(self) -> None:
-        """Be not ready, and serve on."""
-        self.began = True
+        """Begin, and return when load balancers have had time to notice."""
+        self.begin()
         get_logger().info("draining", seconds=self._seconds)
         await asyncio.sleep(self._notice)
 
     async def on_request(self, request: web.Request) -> web.Response:
-        """Answer `POST /drain`: the same as SIGTERM."""
+        """Answer `POST /drain`: the same as SIGTERM. Raises `BadRequestError` if parameters are given."""
         if request.query:
-            raise BadRequestError("give nothing at all: a publisher holds no connections that could be sent away")
-        self.ask()
+            raise BadRequestError("give no parameters: a publisher holds no connections to send away")
+        self._ask()
         return json_answer({"draining": True, "seconds": self._seconds}, 202)
 
     async def close_after(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Make an answer that is about to go out its connection's last, if the publisher goes."""
-        if self.began:
+        """Make an answer that is about to go out the last of its connection, once the drain has begun."""
+        if self.has_begun:
             response.force_close()
             response.headers["Connection"] = "close"
