@@ -8,7 +8,8 @@ from common.metric_fields import series_of
 from common.metrics import OF_EVERY_PROCESS, Series
 from common.settings import PREFIX, Settings
 from common.settings_help import allowed
-from edge.series import OF_AN_EDGE
+from edge.counters import Counters as EdgeCounters
+from edge.metrics import Gauges as EdgeGauges
 from publisher.metrics import Counters, Gauges
 
 SETTINGS_HEAD = "| setting | default | value | meaning |\n|---|---|---|---|\n"
@@ -22,8 +23,9 @@ def settings_table() -> str:
 
 def metrics_tables() -> str:
     """Return two sections of Markdown: the metrics of an edge, and those of a publisher."""
+    of_an_edge = (*series_of(EdgeGauges), *series_of(EdgeCounters))
     of_a_publisher = (*series_of(Counters), *series_of(Gauges))
-    return f"## Edge\n\n{_metrics_table(OF_AN_EDGE)}\n## Publisher\n\n{_metrics_table(of_a_publisher)}"
+    return f"## Edge\n\n{_metrics_table(of_an_edge)}\n## Publisher\n\n{_metrics_table(of_a_publisher)}"
 
 
 def _setting_row(name: str, field: FieldInfo) -> str:

@@ -1,4 +1,4 @@
-"""The edge's wiring and lifecycle: the only file that knows all its parts."""
+"""The edge process: its parts, its internal port, and its life from start to stop."""
 
 import asyncio
 import gc
@@ -11,6 +11,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from common.logs import get_logger
+from common.metric_fields import FieldCollector
 from common.names import RedisNames
 from common.redis.client import connect, endpoint
 from common.redis.pubsub import PubSub
@@ -22,177 +23,138 @@ from common.service.admin import AdminServer, Check, redis_check
 from common.service.process import give_back_memory, measure_lag, most_open_files, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
-from common.tasks import Work, cancel_all, run_forever
-from edge.channels.adoption import Adopter
-from edge.channels.attach import Attacher
+from common.tasks import Tasks, Work, run_forever
 from edge.channels.audit import Auditor
-from edge.channels.hub import Hub
 from edge.channels.sync import LogReader
-from edge.channels.tracker import ChannelTracker
 from edge.cluster.commands import Commands
-from edge.cluster.forwarding import SessionForwarder
-from edge.cluster.node_info import NodeInfo
+from edge.cluster.node import NodeInfo, NodeRegistration
 from edge.cluster.redis_clock import RedisClock
-from edge.cluster.registration import NodeRegistration
-from edge.cluster.reply_sender import ReplySender
-from edge.cluster.rpc_server import RpcServer
-from edge.counters import Counters
+from edge.cluster.rpc_server import ReplySender, RpcServer
+from edge.counters import CloseReason, Counters
 from edge.drain import Drain
-from edge.engine.fanout import FanOut
+from edge.engine.outbox import Limits, MemoryTrimmer
 from edge.engine.poller import Poller, make_poller
-from edge.engine.seats import Limits, Seats
-from edge.engine.ticker import turn
-from edge.engine.trim import Relief
-from edge.metrics import EdgeCollector, Gauges
-from edge.server.handler import RequestHandler
+from edge.engine.seats import Seats
+from edge.engine.wheel import run_ticks
+from edge.framing.transports import TRANSPORTS
+from edge.metrics import Gauges
 from edge.server.listener import MARGIN, RESERVED_FILES, Listener
-from edge.shedding import Shedder
-from edge.subscribers.changes import ChannelChanges
-from edge.subscribers.lifecycle import Lifecycle
-from edge.subscribers.sessions import Sessions
+from edge.wiring import Options, Outside, wire
 
-GOODBYE = 1.0  # seconds that the last bytes get at the end
-LAST_ADOPTIONS = 1.0  # seconds that plain messages get which are on their way into the log
-MOST_CONTROL_BYTES = 65_536  # of a request, without the message it may carry
-ESCAPED = 6  # bytes that one byte of a message may take in JSON: \u0000
+GOODBYE_TIMEOUT = 1.0  # seconds that the last bytes get at the end
+ADOPTION_TIMEOUT = 1.0  # seconds that plain messages get which are on their way into the log
+MAX_RPC_BYTES = 65_536  # of a request, without the message it may carry
+MAX_BYTES_ESCAPED = 6  # that one byte of a message may take in JSON: \u0000
 GC_THRESHOLD = 50_000  # a full collection looks at every seat; there are no cycles worth looking for that often
 
 
 class Edge:
-    """One edge process; implements `common.service.Service`."""
+    """One edge process; implements `common.service.runner.Service`."""
 
     def __init__(self, settings: Settings, poller: Poller | None = None) -> None:
-        self.on_drain: Callable[[], None]
-        self._settings = settings
-        self._loop = asyncio.get_running_loop()
+        self.on_drain: Callable[[], None] = lambda: None
         self.id = secrets.token_hex(4)
+        self._settings = settings
+        self._tasks = Tasks()
+        self._counters = Counters()
         self._poller = poller or make_poller()
-        self._redis = connect(settings.redis_url)
-        self._tasks: list[asyncio.Task[None]] = []
-        names, clock = RedisNames(settings.prefix), time.monotonic
-        counters = self._counters = Counters()
-        scripts = Scripts(self._redis, names, settings)
-
+        self._max_connections = _max_connections(settings.max_connections)
         limits = Limits(settings.slow_bytes, settings.slow_seconds, settings.slow_total_bytes)
-        self._seats = Seats(self._poller, counters, clock, limits)
-        self._redis_clock = RedisClock(self._redis.time, clock)
-        fanout = FanOut(
-            self._seats,
-            counters,
-            clock,
-            self._loop.call_later,
-            self._redis_clock.age,
-            away=settings.linger,
-            flush_after=settings.flush_ms / 1000,
-            policy=settings.slow_policy,
-        )
-        keeps_history = settings.history_size > 0
-        log_reader = LogReader(scripts.sync)
-        adopter = Adopter(scripts.adopt, counters, clock) if settings.adopt and keeps_history else None
-        self._adopter = adopter
-        attacher = Attacher(log_reader, counters, keeps_history=keeps_history)
-        tracker = ChannelTracker(
-            fanout,
-            log_reader,
-            counters,
-            adopter=adopter,
-            max_message_bytes=settings.max_message_bytes,
-            keeps_history=keeps_history,
-        )
-        self._hub = Hub(
-            names,
-            fanout,
-            attacher,
-            tracker,
-            counters,
-            clock,
-            self._loop.call_soon,
-            linger=settings.linger,
-        )
-        self._auditor = Auditor(self._hub.channels, tracker.repair, scripts.sync, settings.audit)
-        sessions = Sessions(self.id, self._seats)
-        fanout.sign = sessions.sign
-        self._lifecycle = Lifecycle(
-            self._seats,
-            fanout,
-            counters,
-            clock,
-            sessions,
-            heartbeat=settings.heartbeat,
-            poll_timeout=settings.poll_timeout,
-            max_age=settings.max_connection_age,
-        )
-        self._changes = ChannelChanges(self._hub, fanout, self._seats, sessions, counters, clock)
-        self._forwarder = SessionForwarder(sessions, self._changes)
-        self._most = _most_connections(settings.max_connections)
-        self._handler = RequestHandler(
-            self._seats,
-            self._hub,
-            self._lifecycle,
-            self._changes,
-            self._forwarder,
-            counters,
-            clock,
-            self._loop.call_soon,
-            header_timeout=settings.header_timeout,
-            allowed_origins=settings.allowed_origins,
-            max_connections=self._most,
-        )
-        self._listener = Listener(self._poller, self._seats, self._handler, max_connections=self._most)
+        self._seats = Seats(self._poller, self._counters, time.monotonic, limits)
+
+        self._redis = connect(settings.redis_url)
+        self._redis_clock = RedisClock(self._redis.time, time.monotonic)
+        names = RedisNames(settings.prefix)
         self._pubsub = PubSub(
             endpoint(settings.redis_url),
             names.probe(self.id),
             self._redis.publish,
-            on_proved=counters.probe.observe,
+            on_proved=self._counters.probe.observe,
         )
-        self._counters = counters
-        self._seats.on_leave = self._hub.leave
-        fanout.on_answered = self._handler.on_answered
-        if adopter is not None:
-            adopter.on_not_adopted = self._hub.on_not_adopted
-        self._hub.pubsub = self._pubsub
-        self._hub.on_ready = self._lifecycle.seat
-        self._listen_to_control(names, fanout, counters)
+        inbox = ReplyInbox(names, self.id)
+        self._pubsub.subscribe_own(inbox.name, inbox.on_message, inbox.on_reachable)
+        replies = ReplySender(names, self._publish_all, self._counters)
+        scripts = Scripts(self._redis, names, settings)
 
+        self.peers = EdgeClient(names, inbox, self._redis.publish)
+        outside = self._outside(names, scripts, replies)
+        self._parts = wire(self.id, self._seats, self._counters, outside, self._options())
+        self._hub, self._lifecycle = self._parts.hub, self._parts.lifecycle
+        self._listener = Listener(self._poller, self._seats, self._parts.handler, max_connections=self._max_connections)
+        self._auditor = Auditor(self._hub.channels, self._hub.repair, scripts.sync, settings.audit)
+        self._serve_cluster(names, replies)
+        self._drain = Drain(
+            settings.drain_seconds,
+            notice_of_drain(settings.drain_seconds),
+            self._listener,
+            self._parts.handler,
+            self._lifecycle,
+            self._ask_to_drain,
+        )
+        self._admin = self._make_admin()
+
+    def _outside(self, names: RedisNames, scripts: Scripts, replies: ReplySender) -> Outside:
+        loop, settings = asyncio.get_running_loop(), self._settings
+        return Outside(
+            names=names,
+            pubsub=self._pubsub,
+            reader=LogReader(scripts.sync),
+            ask=self.peers.ask,
+            send_receipt=replies.add_receipt,
+            clock=time.monotonic,
+            call_soon=loop.call_soon,
+            call_later=loop.call_later,
+            adopt=scripts.adopt if settings.adopt and settings.history_size else None,
+            age=self._redis_clock.age,
+        )
+
+    def _options(self) -> Options:
+        settings = self._settings
+        return Options(
+            heartbeat=settings.heartbeat,
+            poll_timeout=settings.poll_timeout,
+            linger=settings.linger,
+            header_timeout=settings.header_timeout,
+            max_connections=self._max_connections,
+            max_message_bytes=settings.max_message_bytes,
+            max_age=settings.max_connection_age,
+            flush_after=settings.flush_ms / 1000,
+            policy=settings.slow_policy,
+            keeps_history=settings.history_size > 0,
+            allowed_origins=settings.allowed_origins,
+        )
+
+    def _serve_cluster(self, names: RedisNames, replies: ReplySender) -> None:
+        """Answer what publishers and other edges ask, and register this edge."""
+        clock, parts = time.monotonic, self._parts
+        node = NodeInfo(self.id, self._hub, self._counters, clock, self._readiness, self._ports)
+        self._registration = NodeRegistration(
+            EdgeRegistry(self._redis, names), self.id, node, self._hub, self._counters, clock
+        )
+        self._commands = Commands(self._hub, parts.fanout, self._lifecycle, clock)
+        handlers = {
+            "info": node.on_info,
+            "close": self._commands.on_close,
+            "broadcast": self._commands.on_broadcast,
+            "change": parts.forwarder.on_change,
+        }
+        max_bytes = MAX_RPC_BYTES + MAX_BYTES_ESCAPED * self._settings.max_message_bytes
+        self._rpc_server = RpcServer(self.id, replies, handlers, self._counters, max_bytes=max_bytes)
+        for name in (names.edges(), names.edge(self.id)):
+            self._pubsub.subscribe_own(name, self._rpc_server.on_message)
+
+    def _make_admin(self) -> AdminServer:
         registry = CollectorRegistry()
-        registry.register(EdgeCollector(counters, self._gauges))
+        registry.register(FieldCollector(self._counters, self._gauges))
         register_process(registry)
-        self._shedder = Shedder(self._lifecycle)
-        seconds = settings.drain_seconds
-        notice = notice_of_drain(seconds)
-        self._drain = Drain(seconds, notice, self._listener, self._handler, self._lifecycle, self._shedder)
-        self._drain.ask = self._ask_to_drain
-        self._admin = AdminServer(
-            settings.admin_host,
-            settings.edge_admin_port,
+        return AdminServer(
+            self._settings.admin_host,
+            self._settings.edge_admin_port,
             "COMET_EDGE_ADMIN_PORT",
             self._readiness,
             registry,
             [web.post("/drain", self._drain.on_request)],
         )
-
-    def _listen_to_control(self, names: RedisNames, fanout: FanOut, counters: Counters) -> None:
-        """Answer what publishers and other edges ask, and be able to ask, too."""
-        replies = ReplySender(names, self._publish_all, counters)
-        self._hub.on_receipt = replies.add_receipt
-        self._node_info = NodeInfo(self.id, self._hub, counters, time.monotonic, self._readiness)
-        registry = EdgeRegistry(self._redis, names)
-        self._registration = NodeRegistration(registry, self.id, self._node_info, self._hub, counters, time.monotonic)
-        self._commands = Commands(self._hub, fanout, self._lifecycle, time.monotonic)
-        longest = MOST_CONTROL_BYTES + ESCAPED * self._settings.max_message_bytes
-        self._control = RpcServer(self.id, replies, counters, most_bytes=longest)
-        self._control.handlers |= {
-            "info": self._node_info.on_info,
-            "close": self._commands.on_close,
-            "broadcast": self._commands.on_broadcast,
-            "change": self._forwarder.on_change,
-        }
-        inbox = ReplyInbox(names, self.id)
-        self.peers = EdgeClient(names, inbox, self._redis.publish)
-        self._forwarder.ask = self.peers.ask
-        self._pubsub.subscribe_own(inbox.name, inbox.on_message, inbox.on_reachable)
-        for name in (names.edges(), names.edge(self.id)):
-            self._pubsub.subscribe_own(name, self._control.on_message)
 
     @property
     def port(self) -> int:
@@ -204,6 +166,9 @@ class Edge:
         """The internal port; 0 while it does not listen."""
         return self._admin.port
 
+    def _ports(self) -> dict[str, int]:
+        return {"port": self.port, "admin_port": self.admin_port}
+
     async def start(self) -> None:
         """Listen on both ports and connect to Redis in the background; raises `SettingsError` if a port is taken."""
         try:
@@ -212,58 +177,68 @@ class Edge:
         except BaseException:
             await self.stop()
             raise
-        self._node_info.ports = {"port": self.port, "admin_port": self.admin_port}
-        lag = partial(measure_lag, self._counters.loop_lag.observe)
-        wheels = partial(turn, self._deadlines())
-        pubsub = partial(self._pubsub.run, self._hub)
-        running: list[Work] = [pubsub, wheels, self._redis_clock.run, self._registration.run, lag]
-        if self._settings.history_size:
-            running.append(self._auditor.run)
-        else:
-            get_logger().warning("COMET_HISTORY_SIZE=0: messages have no positions; who is away misses them unnoticed")
-        self._tasks = [asyncio.create_task(run_forever(work)) for work in running]
+        for work in self._work():
+            self._tasks.start(run_forever(work))
         gc.collect()
         gc.freeze()
         gc.set_threshold(GC_THRESHOLD)
 
+    def _work(self) -> list[Work]:
+        """Return what runs until the edge stops."""
+        work: list[Work] = [
+            partial(self._pubsub.run, self._hub),
+            partial(run_ticks, self._ticks()),
+            self._redis_clock.run,
+            self._registration.run,
+            partial(measure_lag, self._counters.loop_lag.observe),
+        ]
+        if self._settings.history_size:
+            work.append(self._auditor.run)
+        else:
+            get_logger().warning("COMET_HISTORY_SIZE=0: messages have no positions; a client that is away misses them")
+        return work
+
+    def _ticks(self) -> list[Callable[[], bool]]:
+        """Return what has to be called again and again for deadlines to be kept."""
+        clock, parts = time.monotonic, self._parts
+        wheels = (parts.seat_wheel, self._hub.wheel, parts.changes.wheel)
+        trimmer = MemoryTrimmer(lambda: self._seats.parked_bytes, give_back_memory)
+        return [self._seats.cut_stuck, trimmer.tick, *(lambda wheel=wheel: wheel.advance(clock()) for wheel in wheels)]
+
     async def drain(self) -> None:
-        """Send everybody away, a few at a time; returns when nobody is left or the time is up."""
+        """Evict every subscriber, a few at a time; returns when none is left or the time is up."""
         await self._drain.run()
 
     def _ask_to_drain(self) -> None:
         self.on_drain()
 
     async def stop(self) -> None:
-        """Stop accepting, say goodbye to everybody, and let go of everything."""
-        await self._shedder.stop()
+        """Stop accepting, say goodbye to every client, and let go of everything."""
+        await self._drain.stop()
         await self._commands.stop()
-        await self._control.stop()
+        await self._rpc_server.stop()
         self._listener.close()
-        self._lifecycle.say_goodbye_to_all()
+        self._lifecycle.evict_all()
         await self._wait_for_goodbyes()
-        await self._forwarder.stop()
-        await cancel_all(*self._tasks)
-        if self._adopter is not None:
-            await self._adopter.finish(LAST_ADOPTIONS)
-        if self._tasks:  # else it never began
+        await self._parts.handler.stop()
+        has_run = len(self._tasks) > 0
+        await self._tasks.cancel_all()
+        if self._parts.adopter is not None:
+            await self._parts.adopter.finish(ADOPTION_TIMEOUT)
+        if has_run:
             await self._registration.withdraw()
         for seat in self._seats:
-            self._seats.remove(seat, "drain")
-        self._loop.remove_reader(self._poller.fileno())
+            self._seats.abort(seat, CloseReason.DRAIN)
+        asyncio.get_running_loop().remove_reader(self._poller.fileno())
         self._poller.close()
         await self._redis.aclose()
         await self._admin.stop()
 
-    def _deadlines(self) -> list[Callable[[], bool]]:
-        """Return what has to be called again and again for deadlines to be kept."""
-        clock, wheels = time.monotonic, (self._handler.wheel, self._hub.wheel, self._changes.wheel)
-        relief = Relief(lambda: self._seats.parked_bytes, give_back_memory)
-        return [self._seats.cut_stuck, relief.look, *(lambda wheel=wheel: wheel.advance(clock()) for wheel in wheels)]
-
     async def _wait_for_goodbyes(self) -> None:
         """Give the kernel and the clients a moment to take the last bytes."""
-        deadline = self._loop.time() + GOODBYE
-        while len(self._seats) and self._loop.time() < deadline:  # noqa: ASYNC110  # ends at the deadline anyway
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + GOODBYE_TIMEOUT
+        while len(self._seats) and loop.time() < deadline:  # noqa: ASYNC110  # ends at the deadline anyway
             await asyncio.sleep(0.01)
 
     async def _publish_all(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
@@ -273,29 +248,29 @@ class Edge:
         await pipeline.execute()
 
     def _readiness(self) -> list[Check]:
-        """Ready means that a newcomer would be seated: Redis delivers, nobody is sent away, and there is room."""
-        held = len(self._seats)
+        """Ready means that a newcomer would be seated: Redis delivers, the edge does not drain, and there is room."""
+        connections, limit = len(self._seats), self._max_connections
         return [
             redis_check(self._pubsub),
-            Check("drain", not self._drain.began),
-            Check("room", held < self._most, {"connections": held, "limit": self._most}),
+            Check("drain", not self._drain.has_begun),
+            Check("room", connections < limit, {"connections": connections, "limit": limit}),
         ]
 
     def _gauges(self) -> Gauges:
         channels = self._hub.channels.values()
-        subscriptions = sum(len(channel.seats) for channel in channels)
         return Gauges(
-            len(channels),
-            subscriptions,
+            connections={transport: self._counters.held(transport) for transport in TRANSPORTS},
+            limit=self._max_connections,
+            channels=len(channels),
+            subscriptions=sum(len(channel.seats) for channel in channels),
+            parked_bytes=self._seats.parked_bytes,
             redis_up=self._pubsub.ready,
             redis_reconnects=self._pubsub.reconnects,
-            parked_bytes=self._seats.parked_bytes,
-            draining=self._drain.began,
-            limit=self._most,
+            draining=self._drain.has_begun,
         )
 
 
-def _most_connections(wanted: int) -> int:
+def _max_connections(wanted: int) -> int:
     """Return how many connections may be held: what is wanted (0: as many as go), if the open-file limit allows it."""
     possible = most_open_files() - RESERVED_FILES - MARGIN
     if wanted > possible:

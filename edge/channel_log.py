@@ -1,288 +1,264 @@
-"""One channel as an edge sees it: who listens, where its log stands, and the messages that came last. Pure."""
+"""One channel's place in its log, and what becomes of the next message. Pure: every decision is a return value.
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+A channel of an edge goes STALE -> SUBSCRIBING -> SYNCING -> LIVE, and is STALE again while the Redis connection is
+down. `ChannelLog` is that state machine: it is told what happens and returns a `Step`, which the tracker
+(edge/channels/tracker.py) carries out. Where it stands and what it remembers is the `Chain` below it.
+
+L1  What chains is delivered, even before the channel is LIVE again; what was seen before is dropped; anything else
+    starts one repair for all subscribers of the channel, who get what was missing, or a reset (I3, I4, I6).
+L2  While the channel is not LIVE, what does not chain is buffered, and nothing overtakes what is buffered.
+L3  A result or an acknowledgement counts only for the attempt that it belongs to (I8).
+L4  Bare messages are counted from the join frame of this edge's own join on, as every other edge counts them
+    (docs/adoption.md); what was seen before is left to the edges that joined earlier.
+"""
+
+from collections.abc import Sequence
 from enum import IntEnum
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
 
 from common.message import Join, Message
-from common.position import START, Position
-from common.scripts.results import Bare
+from common.position import Position
+from common.scripts.results import Bare, SyncQuery, SyncResult
+from edge.chain import EMPTY, MAX_RING_BYTES, Chain, proven, size_of
 
-if TYPE_CHECKING:
-    from edge.engine.fanout import Job
-    from edge.engine.seats import Seat
-    from edge.framing import Item
-    from edge.state import PendingAttach
-
-# Shared empty values: a channel at rest owns no list it does not use. Compared by identity, never filled.
-NOTHING: list[Any] = []
-NOBODY: dict[Any, Any] = {}
-
-RING_MESSAGES = 64  # what a poller may have missed between two polls without a read from Redis
-RING_BYTES = 262_144
-MESSAGE_BYTES = 200  # that a message takes besides its payload
-MOST_HELD = 10_000  # messages kept back during a sync; at more, the channel starts over
-MOST_HELD_BYTES = 8_388_608
+MAX_ALL_RINGS_BYTES = 67_108_864
+SMALL_RING_BYTES = 4096  # of a channel, when all rings together have more than that; the newest message is kept anyway
+MAX_BUFFERED = 10_000  # messages that are kept back during a sync; at more, the channel starts over
+MAX_BUFFERED_BYTES = 8_388_608
 
 
 class State(IntEnum):
-    """How far a channel is on its way from "nobody asked" to "nothing is missed"."""
+    """How far a channel is on its way from "not asked for" to "nothing is missed"."""
 
     STALE = 0  # its Redis connection is down, or was never up
     SUBSCRIBING = 1  # SUBSCRIBE is sent, not acknowledged
     SYNCING = 2  # acknowledged; its place in the log is being read or repaired
-    LIVE = 3  # every message that is published reaches us, or shows as a hole
+    LIVE = 3  # every message that is published arrives, or shows as a hole
 
 
-class Held(list[Message | Join]):
-    """Messages that are kept back, and what they weigh together."""
+class Step(IntEnum):
+    """What has to be done about a message, or about a sync result."""
 
-    weight = 0
+    DROP = 0  # nothing: it was seen before, is out of date, or is no message
+    BUFFER = 1  # nothing now: it waits for the sync
+    DELIVER = 2  # give it to the subscribers
+    OFFER = 3  # hand it in to the log as `bare(payload)`; the log sends it again with a position
+    TOO_LARGE = 4  # nothing but to count it
+    REPAIR = 5  # read the log: something is missing
+    REJOIN = 6  # subscribe anew
+    RESET = 7  # tell the subscribers that what is missing cannot be known
 
 
-class Channel:
-    """The edge's record of one channel; it lingers for a while after its last subscriber has left.
+class LogRules:
+    """What holds for all channels of an edge, and the bytes that their rings hold together (I10)."""
 
-    `last` is the position up to which everything was handed on (None until the first sync, and for ever in a
-    deployment without history). It moves only along a proven link (I3).
-    """
+    def __init__(self, *, keeps_history: bool = True, adopts: bool = False, max_message_bytes: int = 65_536) -> None:
+        self.keeps_history = keeps_history
+        self.adopts = adopts
+        self.max_message_bytes = max_message_bytes
+        self.ring_bytes = 0
+
+    @property
+    def room_of_a_ring(self) -> int:
+        """How many bytes one channel's ring may hold now."""
+        return MAX_RING_BYTES if self.ring_bytes < MAX_ALL_RINGS_BYTES else SMALL_RING_BYTES
+
+
+class MessageBuffer:
+    """Messages that are kept back, and about how many bytes of memory they take."""
+
+    __slots__ = ("messages", "size")
+
+    def __init__(self) -> None:
+        self.messages: list[Message | Join] = []
+        self.size = 0
+
+    def add(self, message: Message | Join) -> bool:
+        """Keep a message; return whether there was room for it."""
+        self.messages.append(message)
+        self.size += size_of(message)
+        return len(self.messages) <= MAX_BUFFERED and self.size <= MAX_BUFFERED_BYTES
+
+
+class ChannelLog(Chain):
+    """One channel and its log."""
 
     __slots__ = (
         "attempt",
-        "away",
-        "began",
-        "counted",
-        "deadline",
-        "epoch",
-        "first_epoch",
-        "fresh",
-        "held",
-        "job",
-        "joined",
-        "last",
-        "moved",
+        "bare_count",
+        "bare_epoch",
+        "buffer",
+        "first_bare_epoch",
         "name",
-        "ring",
-        "ring_bytes",
-        "seats",
-        "sent_at",
+        "own_epoch",
         "state",
-        "tick",
-        "waiting",
     )
 
     def __init__(self, name: str) -> None:
+        super().__init__()
         self.name = name
         self.state = State.STALE
-        self.attempt = 0  # number of the SUBSCRIBE that counts; acknowledgements of others are void (I8)
-        self.last: Position | None = None
-        self.moved = False  # along its chain, since the auditor last looked: then it need not be compared with its log
-        self.began = 0  # the offset at which our log begins: nobody here got that message or an older one
-        self.ring: list[Message] = NOTHING  # consecutive stored messages up to `last`
-        self.ring_bytes = 0
-        self.held: list[Message | Join] = NOTHING  # arrived while not LIVE, to be looked at after the sync
-        self.fresh: list[Item] = NOTHING  # items taken in this turn, not yet written to anybody
-        self.joined = 0  # adoption: the epoch our own join began; 0 while we have not joined
-        self.first_epoch = 0  # the first epoch we count in full: that of our own join frame, or of a later one
-        self.epoch = 0  # the epoch the last join frame began; we join after it if the log has gone back
-        self.counted = 0  # bare messages seen in it
-        self.seats: dict[Seat, None] | tuple[Seat] | tuple[()] = ()  # a tuple up to one: a dict costs 170 bytes more
-        self.job: Job | None = None  # its messages that are being written now
-        self.waiting: dict[PendingAttach, int] = NOBODY  # who waits for LIVE, and at which place it asked for us
-        self.sent_at = 0.0  # when data last came for the seats
-        self.away: deque[float] | None = None  # until when each poller between two polls counts as connected
-        self.deadline = 0.0
-        self.tick = 0
+        self.attempt = 0  # number of the SUBSCRIBE that counts
+        self.buffer: MessageBuffer | None = None  # what arrived while not LIVE, to be looked at after the sync
+        self.own_epoch = 0  # the bare epoch that this edge's join began; 0 before it joined
+        self.first_bare_epoch = 0  # the first one that it counts in full: that of its own join frame, or of a later one
+        self.bare_epoch = 0  # the one that the last join frame began; it joins after that if the log has gone back
+        self.bare_count = 0  # bare messages seen in it
 
     @property
-    def occupied(self) -> bool:
-        """Whether anybody here listens or waits to."""
-        return bool(self.seats or self.waiting)
+    def is_live(self) -> bool:
+        """Whether every message that is published arrives, or shows as a hole."""
+        return self.state is State.LIVE
 
-    def add(self, seat: "Seat") -> None:
-        """Let a seat listen."""
-        if isinstance(self.seats, dict):
-            self.seats[seat] = None
-        else:
-            self.seats = {self.seats[0]: None, seat: None} if self.seats else (seat,)
+    # The subscription.
 
-    def discard(self, seat: "Seat") -> None:
-        """Take a seat away, if it is here."""
-        if isinstance(self.seats, dict):
-            self.seats.pop(seat, None)
-        elif seat in self.seats:
-            self.seats = ()
+    def subscribe(self, attempt: int) -> None:
+        """A SUBSCRIBE goes out; only its acknowledgement counts from now on (L3)."""
+        self.forget_subscription()
+        self.state, self.attempt = State.SUBSCRIBING, attempt
 
-    @property
-    def cursor(self) -> str:
-        """What a subscriber sends back to go on from here; `0-0` where no positions are kept."""
-        return str(self.last or START)
+    def forget_subscription(self) -> None:
+        """The subscription is gone: what was counted or buffered on it means nothing on the next."""
+        self.state, self.attempt, self.buffer = State.STALE, 0, None
+        self.own_epoch = self.first_bare_epoch = self.bare_count = 0
 
-    @property
-    def told(self) -> str:
-        """The position of a seat that was given all that is on its way now (see `FanOut.settle`)."""
-        return self.job.cursor if self.job is not None else self.cursor
+    def on_subscribed(self, rules: LogRules) -> SyncQuery | None:
+        """Every message arrives from now on. Return what to read; None if there is no log, so that it is LIVE."""
+        if rules.keeps_history:
+            return self.begin_sync(self.bare_epoch if rules.adopts else None)
+        self.state = State.LIVE
+        return None
 
-    def subscribers(self, now: float) -> int:
-        """Count the connected: held connections, and pollers that are expected back."""
-        return len(self.seats) + self._pollers_away(now)
-
-    def reached(self, message: Message, now: float) -> int:
-        """Count who gets a message here; one from before our start, that comes late, is nobody's."""
-        return 0 if 0 < message.offset <= self.began else self.subscribers(now)
-
-    def is_open_at(self, since: Position | None) -> bool:
-        """Say whether a subscriber that goes on from there (None: from now on) may join at once, and misses nothing."""
-        return self.state is State.LIVE and not self.fresh and (since is None or since == self.last)
-
-    def poller_left(self, now: float, until: float) -> None:
-        """A poll was answered; its client counts as connected until it is overdue."""
-        if self.away is None:
-            self.away = deque()
-        while self.away and self.away[0] <= now:
-            self.away.popleft()
-        self.away.append(until)
-
-    def poller_came_back(self) -> None:
-        """A poll came that goes on from an earlier one."""
-        if self.away:
-            self.away.popleft()
-
-    def _pollers_away(self, now: float) -> int:
-        if self.away is None:
-            return 0
-        while self.away and self.away[0] <= now:
-            self.away.popleft()
-        return len(self.away)
+    def begin_sync(self, known_epoch: int | None = None) -> SyncQuery:
+        """Begin to sync and return what to read; with a known bare epoch the edge joins after that."""
+        self.state = State.SYNCING
+        return SyncQuery(self.name, self.last.offset if self.last else None, known_epoch)
 
     def is_syncing(self, attempt: int) -> bool:
-        """Say whether the sync of this attempt is still under way."""
+        """Say whether the sync of an attempt is still under way."""
         return self.attempt == attempt and self.state is State.SYNCING
 
-    def chains(self, message: Message) -> bool:
-        """Say whether a stored message is the very next one."""
-        last = self.last
-        return last is not None and message.prev == last.tag and message.offset == last.offset + 1
+    # Messages.
 
-    def takes_now(self, message: Message | Join) -> bool:
-        """Say whether a message need not wait until the channel is live.
+    def receive(self, message: Message | Join, rules: LogRules) -> Step:
+        """Decide what becomes of a message that arrived."""
+        if not self._is_decided_now(message):
+            return self._buffer(message)
+        if isinstance(message, Join):
+            return Step.DROP if self._on_join_frame(message.epoch) else Step.REJOIN
+        if not message.offset:
+            return self._receive_unstored(message, rules)
+        if self.chains(message):
+            self._advance(message, rules)
+            return Step.DELIVER
+        if not rules.keeps_history:
+            return Step.DELIVER
+        # What does not chain was in the log before it was sent: the sync brings it, or shows that it cannot be known.
+        return Step.DROP if self.saw(message) else Step.REPAIR
 
-        Once we have joined, bare messages are counted at once: their order among themselves is what counts, and join
-        frames must find it as every other edge does. A stored message that chains is itself the proof that none is
-        missing before it: after an outage it does not wait until all channels are synced. Nothing overtakes what waits.
+    def receive_buffered(self, message: Message | Join, rules: LogRules) -> Step:
+        """Decide what becomes of a message from the buffer, after the sync."""
+        if isinstance(message, Message) and message.offset and self._is_brought_by_sync(message):
+            return Step.DROP
+        return self.receive(message, rules)
+
+    def on_synced(
+        self, attempt: int, read_from: Position | None, result: SyncResult, rules: LogRules
+    ) -> tuple[Step, Sequence[Message]]:
+        """Decide what a sync result means that was asked for at `read_from`; the channel may have gone on since.
+
+        Returns DROP if it counts no more (L3), REPAIR if the log must be read again, else DELIVER with the messages
+        that were missing, or RESET. After these two the channel is at the top of its log; `go_live` comes next.
+        """
+        if not self.is_syncing(attempt):
+            return Step.DROP, EMPTY
+        self.own_epoch = result.epoch or self.own_epoch
+        last, top = self.last, result.top
+        if last is None:
+            self._restart(top, rules)
+        elif last != read_from and top.offset < last.offset:  # read before the messages that chained since
+            return (Step.REPAIR if self.tail(top) is None else Step.DELIVER), EMPTY
+        elif last != top:
+            return self._bring_up(last, result, rules)
+        return Step.DELIVER, EMPTY
+
+    def go_live(self) -> Sequence[Message | Join]:
+        """The channel is LIVE; return what was buffered, each to be given to `receive_buffered`."""
+        self.state = State.LIVE
+        buffer, self.buffer = self.buffer, None
+        return buffer.messages if buffer is not None else EMPTY
+
+    def bare(self, payload: bytes) -> Bare:
+        """Return the bare message that was counted last, as it is handed in to the log."""
+        return Bare(self.bare_epoch, self.bare_count, payload)
+
+    def _is_decided_now(self, message: Message | Join) -> bool:
+        """Say whether a message need not wait until the channel is LIVE (L2).
+
+        After the edge's own join, bare messages are counted at once: their order among themselves is what counts, and
+        join frames must find it as every other edge does. A stored message that chains is itself the proof that none
+        is missing before it: after an outage it does not wait until all channels are synced.
         """
         if self.state is State.LIVE:
             return True
-        if self.held:
+        if self.buffer is not None:
             return False
-        return self.joined > 0 if isinstance(message, Join) or message.bare else self.chains(message)
+        return self.own_epoch > 0 if isinstance(message, Join) or message.bare else self.chains(message)
 
-    def is_past(self, message: Message | Join) -> bool:
-        """Say whether a message that was held back is covered by the sync already."""
-        return isinstance(message, Message) and self.last is not None and 0 < message.offset <= self.last.offset
+    def _buffer(self, message: Message | Join) -> Step:
+        if self.buffer is None:
+            self.buffer = MessageBuffer()
+        return Step.BUFFER if self.buffer.add(message) else Step.REJOIN
 
-    def advance(self, message: Message, most_bytes: int = RING_BYTES) -> None:
-        """Step to the very next stored message and remember it, as far as so many bytes go."""
-        self.last, self.moved = Position(message.offset, message.tag), True
-        if self.ring is NOTHING:
-            self.ring = []
-        self.ring.append(message)
-        self.ring_bytes += _weight(message)
-        if len(self.ring) >= 2 * RING_MESSAGES or self.ring_bytes > most_bytes:
-            self._shorten_ring(most_bytes)
+    def _receive_unstored(self, message: Message, rules: LogRules) -> Step:
+        """Decide about a message without a position; a bare one is first offered to the log."""
+        if len(message.payload) > rules.max_message_bytes:
+            return Step.TOO_LARGE
+        if not message.bare or not rules.adopts:
+            return Step.DELIVER
+        if not self.first_bare_epoch:
+            return Step.DROP
+        self.bare_count += 1
+        return Step.OFFER
 
-    def hold(self, message: Message | Join) -> bool:
-        """Keep a message back until a sync has shown where it belongs; say whether there was room for it."""
-        held = self.held = self.held if isinstance(self.held, Held) else Held()
-        held.append(message)
-        held.weight += _weight(message)
-        return len(held) <= MOST_HELD and held.weight <= MOST_HELD_BYTES
+    def _on_join_frame(self, epoch: int) -> bool:
+        """Count bare messages from one again (L4).
 
-    def on_join_frame(self, epoch: int) -> bool:
-        """Begin to count from one; what was seen before our own join is left to the edges that joined earlier.
-
-        Return False if we must join again: the log has gone back, and others count from where we have been before.
+        Return False if the edge must join again: the log has gone back, and other edges count from an epoch that this
+        one has been in before.
         """
-        if self.first_epoch and epoch <= self.epoch:
-            self.epoch += 1  # the log may have begun this one, too, but not the same
+        if self.first_bare_epoch and epoch <= self.bare_epoch:
+            self.bare_epoch += 1  # the log may have begun this one, too, but not the same
             return False
-        if self.joined and epoch >= self.joined:
-            epoch = self.joined if epoch == self.joined else epoch  # one object for both: there may be many channels
-            self.first_epoch = self.first_epoch or epoch
-            self.epoch, self.counted = epoch, 0
+        if self.own_epoch and epoch >= self.own_epoch:
+            epoch = self.own_epoch if epoch == self.own_epoch else epoch  # one object for both: channels may be many
+            self.first_bare_epoch = self.first_bare_epoch or epoch
+            self.bare_epoch, self.bare_count = epoch, 0
         return True
 
-    def count_bare(self, payload: bytes) -> Bare | None:
-        """Number a bare message, as every other edge that sees it does."""
-        if not self.first_epoch:
-            return None
-        self.counted += 1
-        return Bare(self.epoch, self.counted, payload)
+    def _is_brought_by_sync(self, message: Message) -> bool:
+        """Say whether the last sync brought a stored message, or the one that has just become necessary will."""
+        return self.state is not State.LIVE or (self.last is not None and message.offset <= self.last.offset)
 
-    def forget_subscription(self) -> None:
-        """The Redis connection is gone: what was counted or held back on it means nothing on the next."""
-        self.state, self.attempt, self.held = State.STALE, 0, NOTHING
-        self.joined = self.first_epoch = self.counted = 0
+    def _bring_up(self, last: Position, result: SyncResult, rules: LogRules) -> tuple[Step, Sequence[Message]]:
+        missed = [message for message in result.messages if message.offset > last.offset]
+        if not proven(last, result.top, missed):
+            self._restart(result.top, rules)
+            return Step.RESET, EMPTY
+        for message in missed:
+            self._advance(message, rules)
+        return Step.DELIVER, missed
 
-    def _shorten_ring(self, most_bytes: int) -> None:
-        """Forget the oldest messages, many at once; the newest stays even if it is large."""
-        keep = self.ring[-RING_MESSAGES:]
-        size = sum(map(_weight, keep))
-        while size > most_bytes // 2 and len(keep) > 1:
-            size -= _weight(keep.pop(0))
-        self.ring, self.ring_bytes = keep, size
+    # The ring's share of what all rings may hold.
 
-    def saw(self, message: Message) -> bool:
-        """Say whether a stored message was taken before."""
-        if not self.ring or not self.ring[0].offset <= message.offset <= self.ring[-1].offset:
-            return self.last == (message.offset, message.tag)
-        return self.ring[message.offset - self.ring[0].offset].tag == message.tag
+    def give_up_ring(self, rules: LogRules) -> None:
+        """The channel is let go; its ring counts no longer."""
+        rules.ring_bytes -= self.ring_bytes
 
-    def restart(self, top: Position) -> None:
-        """Go on from another place in the log; what was known before no longer leads anywhere."""
-        self.last, self.began = top, top.offset
-        self.ring, self.ring_bytes = NOTHING, 0
+    def _advance(self, message: Message, rules: LogRules) -> None:
+        before = self.ring_bytes
+        self.advance(message, rules.room_of_a_ring)
+        rules.ring_bytes += self.ring_bytes - before
 
-    def position_before(self, seq: str) -> str:
-        """Return the position before a message that the ring may hold; its own if the ring does not."""
-        for message in reversed(self.ring):
-            if str(message.position) == seq:
-                return str(Position(message.offset - 1, message.prev))
-        return seq
-
-    def tail(self, since: Position) -> list[Message] | None:
-        """Return the messages after `since`, if the ring proves that none is missing; else None."""
-        if since == self.last:
-            return []
-        if not self.ring:
-            return None
-        index = since.offset - self.ring[0].offset + 1
-        if not 0 <= index < len(self.ring):
-            return None
-        before = self.ring[index - 1].tag if index else self.ring[0].prev
-        return self.ring[index:] if since.tag in (before, 0) else None
-
-
-def _weight(message: Message | Join) -> int:
-    """Return about how many bytes of memory a message takes."""
-    return MESSAGE_BYTES + len(message.payload) if isinstance(message, Message) else MESSAGE_BYTES
-
-
-def proven(since: Position, top: Position, messages: Sequence[Message]) -> bool:
-    """Say whether `messages` are all that the log holds after `since`, up to and including `top`.
-
-    That is so if each names its predecessor's tag, the first one that of `since`. A `since` with the tag 0 names no
-    message and is followed by whatever is kept.
-    """
-    if not messages:
-        return since == top or since.tag == 0
-    first = messages[0]
-    if since.tag and (first.offset, first.prev) != (since.offset + 1, since.tag):
-        return False
-    return _linked(messages) and (messages[-1].offset, messages[-1].tag) == top
-
-
-def _linked(messages: Iterable[Message]) -> bool:
-    return all(after.prev == before.tag and after.offset == before.offset + 1 for before, after in pairwise(messages))
+    def _restart(self, top: Position, rules: LogRules) -> None:
+        rules.ring_bytes -= self.ring_bytes
+        self.restart(top)

@@ -1,57 +1,207 @@
-"""Plain counters that the hot paths bump; the metrics page reads them."""
+"""What an edge counts: each counter is one field, see `common.metric_fields`."""
 
 from collections import Counter
-from typing import TypeVar
+from dataclasses import dataclass
+from enum import StrEnum
 
 from common.histogram import Histogram
-
-T = TypeVar("T")
-
-
-def from_zero(*names: T) -> Counter[T]:
-    """Return a counter that shows these before they happen: Prometheus sees no increase in what was not there."""
-    return Counter(dict.fromkeys(names, 0))
+from common.metric_fields import counted
+from common.metrics import LOOP_LAG, REDIS_PROBE, Series
 
 
+class CloseReason(StrEnum):
+    """Why a subscriber is gone: the label `reason` of `comet_connections_closed_total`."""
+
+    ANSWERED = "answered"  # a poll got its answer
+    CHANGED = "changed"  # a poll asks again, for other channels
+    CLIENT = "client"
+    CLOSED = "closed"  # the publisher closed the channel's connections
+    DRAIN = "drain"
+    ERROR = "error"
+    IDLE = "idle"  # no request came
+    MAX_AGE = "max_age"
+    REFUSED = "refused"
+    SHED = "shed"
+    SLOW = "slow"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass
 class Counters:
-    """What an edge has done since its start."""
+    """What an edge has done since its start; the hot paths count by plain attributes."""
 
-    def __init__(self) -> None:
-        self.opened_total: Counter[str] = Counter()
-        self.closed_total: Counter[tuple[str, str]] = Counter()  # by transport and reason
-        self.delivered_total: Counter[str] = Counter()
-        self.bytes_total: Counter[str] = Counter()
-        # Messages that reached us and nobody else, by reason.
-        self.dropped_total = from_zero("too_large", "malformed", "receipt")
-        self.repairs_total = from_zero("repaired", "reset")  # chain breaks, by result
-        self.replays_total = from_zero("hit", "read", "reset")  # subscribers that went on from a position
-        self.refused_total = from_zero(503)  # requests answered with an error, by status
-        self.adopted_total = 0  # bare messages that we handed in and that are in the log, whoever was first
-        # Bare messages that went out without a position, by reason.
-        self.not_adopted_total = from_zero("refused", "unreachable", "too_many", "skipped")
-        self.control_total: Counter[str] = Counter()  # requests of publishers and other edges, by operation
-        self.skipped_total = 0  # slow readers that were taken forward to the newest message
-        self.cut_total = from_zero("bytes", "seconds", "total")  # slow readers that were let go, by the limit crossed
-        self.receipts_total = 0
-        self.latency = Histogram()  # from a message's tag to the end of its fan-out
-        self.fanout = Histogram()  # from the beginning of a fan-out job to its end
-        self.loop_lag = Histogram()
-        self.probe = Histogram()  # from a probe's publish to its coming back
+    opened_total: Counter[str] = counted(
+        Series(
+            "comet_connections_opened_total",
+            "counter",
+            "subscribers seated",
+            "a jump: clients reconnect together",
+            ("transport",),
+        ),
+    )
+    closed_total: Counter[tuple[str, CloseReason]] = counted(
+        Series(
+            "comet_connections_closed_total",
+            "counter",
+            "subscribers gone, see below",
+            "`slow`, `error`, `unavailable` rise",
+            ("transport", "reason"),
+        ),
+    )
+    delivered_total: Counter[str] = counted(
+        Series(
+            "comet_messages_delivered_total",
+            "counter",
+            "messages handed to the kernel, one per subscriber",
+            "0 while messages are published",
+            ("transport",),
+        ),
+    )
+    bytes_total: Counter[str] = counted(
+        Series(
+            "comet_bytes_sent_total",
+            "counter",
+            "bytes written to subscribers: heads, welcomes, messages, heartbeats",
+            "near what the network carries",
+            ("transport",),
+        ),
+    )
+    cut_total: Counter[str] = counted(
+        Series(
+            "comet_slow_readers_cut_total",
+            "counter",
+            "slow readers let go, by what they crossed: `bytes` (`COMET_SLOW_BYTES`), `seconds`, `total`",
+            "`total` rises: one edge has too many of them",
+            ("limit",),
+        ),
+        "bytes",
+        "seconds",
+        "total",
+    )
+    skipped_total: int = counted(
+        Series(
+            "comet_skipped_total",
+            "counter",
+            "slow readers taken forward to the newest message (`COMET_SLOW_POLICY=latest`)",
+            "rises: clients cannot take so much",
+        ),
+    )
+    dropped_total: Counter[str] = counted(
+        Series(
+            "comet_messages_dropped_total",
+            "counter",
+            "messages from Redis that were not passed on: `too_large` (a plain PUBLISH over the limit), `malformed` "
+            "(looks like our frame and is not), `receipt` (a receipt or reply could not be sent)",
+            "any `malformed`; `too_large`: tell the publisher",
+            ("reason",),
+        ),
+        "too_large",
+        "malformed",
+        "receipt",
+    )
+    repairs_total: Counter[str] = counted(
+        Series(
+            "comet_repairs_total",
+            "counter",
+            "holes found in a channel: `repaired` from the history, or `reset`",
+            "any `reset` that nobody can explain: Redis lost data",
+            ("result",),
+        ),
+        "repaired",
+        "reset",
+    )
+    replays_total: Counter[str] = counted(
+        Series(
+            "comet_replay_total",
+            "counter",
+            "subscribers that went on from a position: `hit` from memory, `read` from Redis, `reset`",
+            "`reset` rises: clients are away longer than the history",
+            ("result",),
+        ),
+        "hit",
+        "read",
+        "reset",
+    )
+    adopted_total: int = counted(
+        Series(
+            "comet_adopted_total",
+            "counter",
+            "plain messages that got a position; each edge that has the channel counts them",
+            "0 while others PUBLISH",
+        ),
+    )
+    not_adopted_total: Counter[str] = counted(
+        Series(
+            "comet_not_adopted_total",
+            "counter",
+            "plain messages that went out without a position: `refused` by Redis, `unreachable`, "
+            "`too_many`, `skipped` (another edge had to send it out so)",
+            "any",
+            ("reason",),
+        ),
+        "refused",
+        "unreachable",
+        "too_many",
+        "skipped",
+    )
+    receipts_total: int = counted(
+        Series(
+            "comet_receipts_total", "counter", "receipts sent to publishers, and replies to what the edge was asked"
+        ),
+    )
+    control_total: Counter[str] = counted(
+        Series(
+            "comet_control_total",
+            "counter",
+            "requests of publishers and other edges over Redis, by operation (`info`, `close`, `broadcast`, `change`); "
+            "`refused`: not known here or too many; `malformed`",
+            "`refused` after an upgrade of all; any `malformed`",
+            ("op",),
+        ),
+    )
+    refused_total: Counter[int] = counted(
+        Series(
+            "comet_requests_refused_total",
+            "counter",
+            "requests answered with an error status",
+            "503: full, or no Redis. 400 in numbers: a broken client",
+            ("code",),
+        ),
+        503,
+    )
+    latency: Histogram = counted(
+        Series(
+            "comet_delivery_latency_seconds",
+            "histogram",
+            "seconds from a message's publish to the write to its last subscriber here, once for each fan-out",
+            "p99 above what you promise",
+        ),
+    )
+    fanout: Histogram = counted(
+        Series(
+            "comet_fanout_duration_seconds",
+            "histogram",
+            "seconds from the first write of a fan-out to its last",
+            "the greater part of the latency: too many subscribers for one process",
+        ),
+    )
+    loop_lag: Histogram = counted(LOOP_LAG)
+    probe: Histogram = counted(REDIS_PROBE)
 
     def held(self, transport: str) -> int:
-        """Return how many subscribers are seated now."""
+        """Return how many subscribers are held now."""
         gone = sum(count for (name, _), count in self.closed_total.items() if name == transport)
         return self.opened_total[transport] - gone
 
     def opened(self, transport: str) -> None:
-        """A subscriber was seated."""
+        """A subscriber is held from now on."""
         self.opened_total[transport] += 1
 
-    def closed(self, transport: str, reason: str) -> None:
+    def closed(self, transport: str, reason: CloseReason) -> None:
         """A subscriber left or was answered."""
         self.closed_total[transport, reason] += 1
 
     def delivered(self, transport: str, messages: int, size: int) -> None:
-        """So many messages, with all that is around them so many bytes, were written to subscribers."""
+        """Subscribers of a transport were written `messages`, in `size` bytes with all that is around them."""
         self.delivered_total[transport] += messages
         self.bytes_total[transport] += size

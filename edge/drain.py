@@ -1,12 +1,14 @@
-"""Drain: an edge that is told to go lets everybody know, a few at a time.
+"""Drain: an edge that is told to go lets every client know, a few at a time.
 
 Load balancers learn from readiness that an edge goes, and take some seconds to learn it. Until then it accepts and
 serves as ever, only that every answer is its connection's last. Then it stops listening, answers the polls, and ends
 the held connections evenly over the time that is left: the other edges see a stream of newcomers and no herd.
+Shedding is the part of it that an operator can ask for: down to some number of connections, at a set pace.
 """
 
 import asyncio
 from collections.abc import Callable
+from enum import IntEnum
 
 from aiohttp import web
 
@@ -14,16 +16,28 @@ from common.errors import BadRequestError
 from common.logs import get_logger
 from common.service.graceful_close import HANDSHAKE
 from common.service.http import json_answer
+from common.tasks import run_in_turns
+from edge.counters import CloseReason
 from edge.server.handler import RequestHandler
 from edge.server.listener import Listener
-from edge.shedding import TICK, Shedder, send_away
 from edge.subscribers.lifecycle import Lifecycle
 
-LAST_WORD = 1.0  # seconds in which a request that is on its way on a connection of old still comes in time
+LAST_REQUESTS_TIMEOUT = 1.0  # seconds in which a request that is on its way on an old connection still comes in time
+PER_SECOND = 100  # connections shed in a second, unless asked otherwise
+MAX_PER_SECOND = 10_000
+TICK = 0.05  # seconds between two looks at which connections are to go
+
+
+class Phase(IntEnum):
+    """How far a drain is."""
+
+    SERVING = 0  # none was asked for
+    NOTICE = 1  # not ready, and serving all the same until load balancers have noticed it
+    EVICTING = 2  # not listening; subscribers are sent elsewhere
 
 
 class Drain:
-    """Empties one edge in so many seconds; after `notice` of them it stops listening. `began` says that it is at it."""
+    """Empties one edge in `seconds`; after `notice` of them it stops listening. `ask` does what SIGTERM does."""
 
     def __init__(
         self,
@@ -32,52 +46,114 @@ class Drain:
         listener: Listener,
         handler: RequestHandler,
         lifecycle: Lifecycle,
-        shedder: Shedder,
+        ask: Callable[[], None],
     ) -> None:
-        self.began = False
-        self.ask: Callable[[], None]  # set by the app: what POST /drain does
+        self.phase = Phase.SERVING
         self._seconds = seconds
         self._notice = notice
         self._listener = listener
         self._handler = handler
         self._lifecycle = lifecycle
-        self._shedder = shedder
+        self._ask = ask
+        self._shedder = Shedder(lifecycle)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the edge is on its way out."""
+        return self.phase is not Phase.SERVING
 
     async def run(self) -> None:
-        """Send everybody away; returns when nobody is left, at the latest when the time is up."""
+        """Evict every subscriber; returns when none is left, at the latest when the time is up."""
         ends_at = asyncio.get_running_loop().time() + self._seconds
-        self.began = self._handler.closing = True
+        await self._serve_until_noticed()
+        self.phase = Phase.EVICTING
+        self._listener.close()
+        self._handler.reject_subscribers()
+        last_requests = min(LAST_REQUESTS_TIMEOUT, (self._seconds - self._notice) / 2)
+        await self._evict_until(ends_at - last_requests)
+        await asyncio.sleep(last_requests)
+
+    async def stop(self) -> None:
+        """Shed no more."""
         await self._shedder.stop()
-        get_logger().info("draining", connections=self._lifecycle.held, seconds=self._seconds)
+
+    async def _serve_until_noticed(self) -> None:
+        self.phase = Phase.NOTICE
+        self._handler.close_connections()
+        await self._shedder.stop()
+        get_logger().info("draining", connections=self._lifecycle.subscribers, seconds=self._seconds)
         last_handshakes = min(HANDSHAKE, self._notice)
         await asyncio.sleep(self._notice - last_handshakes)
         self._listener.refuse_new()
         await asyncio.sleep(last_handshakes)
-        self._listener.close()
-        self._handler.leaving = True
-        last_word = min(LAST_WORD, (self._seconds - self._notice) / 2)
-        await self._send_away_until(ends_at - last_word)
-        await asyncio.sleep(last_word)
 
-    async def _send_away_until(self, ends_at: float) -> None:
+    async def _evict_until(self, ends_at: float) -> None:
+        clock = asyncio.get_running_loop().time
         try:
             async with asyncio.timeout_at(ends_at):
-                await self._lifecycle.answer_polls("drain")
-                await send_away(self._lifecycle, 0, _evenly_until(ends_at), "drain")
+                await run_in_turns(self._lifecycle.answer_polls(CloseReason.DRAIN), clock)
+                await evict_at_pace(self._lifecycle, 0, _evenly_until(ends_at), CloseReason.DRAIN)
         except TimeoutError:
-            get_logger().warning("the time to drain is up; the rest goes at once", connections=self._lifecycle.held)
+            left = self._lifecycle.subscribers
+            get_logger().warning("the time to drain is up; the rest goes at once", connections=left)
 
     async def on_request(self, request: web.Request) -> web.Response:
-        """Answer `POST /drain`: the same as SIGTERM; with `to=N` only so many connections go, and the edge stays."""
+        """Answer `POST /drain`, which does what SIGTERM does; with `to=N` the edge stays and keeps N connections."""
         if "to" in request.query:
             return await self._shedder.shed_to(request)
         if request.query:
             raise BadRequestError("give to=N to shed connections, or nothing at all to drain this edge and end it")
-        self.ask()
-        return json_answer({"connections": self._lifecycle.held, "draining": True, "seconds": self._seconds}, 202)
+        self._ask()
+        connections = self._lifecycle.subscribers
+        return json_answer({"connections": connections, "draining": True, "seconds": self._seconds}, 202)
+
+
+class Shedder:
+    """Answers `POST /drain?to=N&per_second=M` on the internal port."""
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        self._lifecycle = lifecycle
+        self._task: asyncio.Task[None] | None = None
+
+    async def shed_to(self, request: web.Request) -> web.Response:
+        """Begin to shed connections down to `to`; another call changes the goal, `to` above the number stops it."""
+        goal = _number(request, "to", 0, 1_000_000, None)
+        pace = _number(request, "per_second", 1, MAX_PER_SECOND, PER_SECOND)
+        await self.stop()
+        self._task = asyncio.create_task(evict_at_pace(self._lifecycle, goal, lambda over: pace, CloseReason.SHED))
+        return json_answer({"connections": self._lifecycle.subscribers, "to": goal, "per_second": pace}, 202)
+
+    async def stop(self) -> None:
+        """Shed no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+
+async def evict_at_pace(lifecycle: Lifecycle, goal: int, rate: Callable[[int], float], reason: CloseReason) -> None:
+    """Evict the oldest connections until `goal` are left.
+
+    `rate` tells how many shall go in a second, given how many are too many. The first goes at once.
+    """
+    clock = asyncio.get_running_loop().time
+    due, then = 1.0, clock()
+    while (over := lifecycle.subscribers - goal) > 0:
+        due -= lifecycle.evict_oldest(min(int(due), over), reason)
+        await asyncio.sleep(TICK)
+        then, elapsed = (now := clock()), now - then
+        due += rate(over) * elapsed
 
 
 def _evenly_until(ends_at: float) -> Callable[[int], float]:
     """Return the rate at which connections must go to be gone by then, given how many are left."""
     clock = asyncio.get_running_loop().time
     return lambda left: left / max(ends_at - TICK - clock(), TICK)
+
+
+def _number(request: web.Request, name: str, least: int, most: int, default: int | None) -> int:
+    """Read a whole number from the query; raises BadRequestError if it is missing or out of its range."""
+    text = request.query.get(name, "" if default is None else str(default))
+    if not (text.isascii() and text.isdigit() and least <= int(text[:9]) <= most):
+        raise BadRequestError(f"{name}: give a whole number from {least} to {most}, for example /drain?to=1000")
+    return int(text)

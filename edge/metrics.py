@@ -1,73 +1,59 @@
-"""The edge's numbers, for Prometheus; what each means is said in `edge.series`."""
+"""What an edge shows to Prometheus besides its counters: each gauge is one field, see `common.metric_fields`."""
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
-
-from common import metrics as common_series
-from edge import series
-from edge.counters import Counters
-from edge.framing import TRANSPORTS
+from common.metric_fields import shown_as
+from common.metrics import DRAINING, REDIS_RECONNECTS, REDIS_UP, Series
 
 
-class Gauges(NamedTuple):
-    """What is looked up, not counted."""
+@dataclass
+class Gauges:
+    """What is looked up at every scrape."""
 
-    channels: int
-    subscriptions: int
-    redis_up: bool
-    redis_reconnects: int
-    parked_bytes: int
-    draining: bool
-    limit: int
-
-
-class EdgeCollector(Collector):
-    """Turns the counters into series when somebody asks for them."""
-
-    def __init__(self, counters: Counters, gauges: Callable[[], Gauges]) -> None:
-        self._counters = counters
-        self._gauges = gauges
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield every series."""
-        yield from _looked_up(self._gauges())
-        yield from _counted(self._counters)
-        yield from _timed(self._counters)
-
-
-def _looked_up(gauges: Gauges) -> Iterator[Metric]:
-    yield series.LIMIT.value(gauges.limit)
-    yield series.CHANNELS.value(gauges.channels)
-    yield series.SUBSCRIPTIONS.value(gauges.subscriptions)
-    yield series.PARKED.value(gauges.parked_bytes)
-    yield common_series.DRAINING.value(gauges.draining)
-    yield common_series.REDIS_UP.value(gauges.redis_up)
-    yield common_series.REDIS_RECONNECTS.value(gauges.redis_reconnects)
-
-
-def _counted(counters: Counters) -> Iterator[Metric]:
-    yield series.CONNECTIONS.values({transport: counters.held(transport) for transport in TRANSPORTS})
-    yield series.OPENED.values(counters.opened_total)
-    yield series.CLOSED.values(counters.closed_total)
-    yield series.DELIVERED.values(counters.delivered_total)
-    yield series.BYTES.values(counters.bytes_total)
-    yield series.CUT.values(counters.cut_total)
-    yield series.SKIPPED.value(counters.skipped_total)
-    yield series.DROPPED.values(counters.dropped_total)
-    yield series.REPAIRS.values(counters.repairs_total)
-    yield series.REPLAY.values(counters.replays_total)
-    yield series.ADOPTED.value(counters.adopted_total)
-    yield series.NOT_ADOPTED.values(counters.not_adopted_total)
-    yield series.RECEIPTS.value(counters.receipts_total)
-    yield series.CONTROL.values(counters.control_total)
-    yield series.REFUSED.values(counters.refused_total)
-
-
-def _timed(counters: Counters) -> Iterator[Metric]:
-    yield series.LATENCY.times(counters.latency)
-    yield series.FANOUT.times(counters.fanout)
-    yield common_series.LOOP_LAG.times(counters.loop_lag)
-    yield common_series.REDIS_PROBE.times(counters.probe)
+    connections: Mapping[str, int] = field(
+        metadata=shown_as(
+            Series(
+                "comet_connections",
+                "gauge",
+                "subscribers held now: `stream`, `sse`, `poll`, `jsonp`, `iframe`, `ws`",
+                "near the limit; a sudden fall",
+                ("transport",),
+            )
+        )
+    )
+    limit: int = field(
+        metadata=shown_as(
+            Series(
+                "comet_connections_limit",
+                "gauge",
+                "subscribers that may be held: `COMET_MAX_CONNECTIONS`, or what the open files allow",
+                "`comet_connections` above 80 % of it",
+            )
+        )
+    )
+    channels: int = field(
+        metadata=shown_as(
+            Series(
+                "comet_channels",
+                "gauge",
+                "channels this edge is subscribed to in Redis, lingering ones too",
+                "far above what your application has",
+            )
+        )
+    )
+    subscriptions: int = field(
+        metadata=shown_as(
+            Series("comet_subscriptions", "gauge", "subscribers in channels; one with three channels counts three")
+        )
+    )
+    parked_bytes: int = field(
+        metadata=shown_as(
+            Series(
+                "comet_parked_bytes", "gauge", "bytes kept for readers that are behind", "near `COMET_SLOW_TOTAL_BYTES`"
+            )
+        )
+    )
+    redis_up: bool = field(metadata=shown_as(REDIS_UP))
+    redis_reconnects: int = field(metadata=shown_as(REDIS_RECONNECTS))
+    draining: bool = field(metadata=shown_as(DRAINING))

@@ -13,7 +13,7 @@ from common.metric_fields import FieldCollector
 from common.service.process import register_process
 from common.settings import PREFIX, Settings
 from edge.counters import Counters
-from edge.metrics import EdgeCollector, Gauges
+from edge.metrics import Gauges
 from publisher import metrics as publisher_metrics
 
 ROOT = Path(__file__).parent.parent
@@ -74,8 +74,17 @@ def edge_series() -> Iterator[Metric]:
         by_word["word"] += 1
     counters.refused_total[400] += 1
     registry = CollectorRegistry()
-    looked_up = Gauges(0, 0, redis_up=True, redis_reconnects=0, parked_bytes=0, draining=False, limit=1)
-    registry.register(EdgeCollector(counters, lambda: looked_up))
+    gauges = Gauges(
+        connections={"sse": 1},
+        limit=1,
+        channels=0,
+        subscriptions=0,
+        parked_bytes=0,
+        redis_up=True,
+        redis_reconnects=0,
+        draining=False,
+    )
+    registry.register(FieldCollector(counters, lambda: gauges))
     register_process(registry)
     yield from registry.collect()
 

@@ -1,7 +1,7 @@
 """Adoption: plain PUBLISH messages are handed in to the log, so that they get a position, history and resume.
 
 Every edge that is subscribed to a channel sees the same bare messages in the same order, numbers them alike
-(`Channel.count_bare`), and hands each in; the script stores the first and ignores the rest. What edges deliver is
+(`ChannelLog.receive`), and hands each in; the script stores the first and ignores the rest. What edges deliver is
 the framed echo, one Redis round trip later. See docs/adoption.md and common/scripts/adopt.lua.
 
 A1  A channel's messages are handed in one after the other, in the order they were seen.
@@ -20,16 +20,16 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from common.logs import get_logger
 from common.scripts.results import Adopted, Bare
-from common.tasks import cancel_all
-from edge.channel_log import Channel
+from common.tasks import Worker
 from edge.counters import Counters
+from edge.state import Channel
 
-BATCH = 64  # messages of one channel in one call
-CHANNELS_AT_ONCE = 16
+MAX_MESSAGES_PER_CALL = 64  # of one channel
+MAX_CALLS = 16  # under way, each for another channel
 WAIT_PAUSE = 0.02  # seconds until an edge asks again that must wait for an older one
 FAILURE_PAUSE = 0.2
-GIVE_UP_AFTER = 5.0
-MOST_WAITING = 10_000  # messages of one channel; what comes on top goes out live
+STORE_TIMEOUT = 5.0  # seconds a message is kept back while Redis cannot be reached
+MAX_WAITING = 10_000  # messages of one channel; what comes on top goes out live
 
 Sleep = Callable[[float], Awaitable[object]]
 Adopt = Callable[[str, int, Sequence[Bare]], Awaitable[Adopted]]
@@ -39,45 +39,48 @@ class Handed(NamedTuple):
     """A bare message on its way into the log."""
 
     bare: Bare
-    first_epoch: int  # since which this edge counts the channel's bare messages
+    first_epoch: int  # the first bare epoch that this edge counts
     since: float
 
 
 class Adopter:
-    """Hands bare messages in, channel by channel."""
+    """Hands bare messages in, channel by channel; `deliver` gets those of a channel that go out live instead."""
 
     def __init__(
-        self, adopt: Adopt, counters: Counters, clock: Callable[[], float], *, sleep: Sleep = asyncio.sleep
+        self,
+        adopt: Adopt,
+        deliver: Callable[[str, list[bytes]], None],
+        counters: Counters,
+        clock: Callable[[], float],
+        *,
+        sleep: Sleep = asyncio.sleep,
     ) -> None:
-        self.on_not_adopted: Callable[[str, list[bytes]], None]  # set by the app: hand messages of a channel on live
         self._adopt = adopt
+        self._deliver = deliver
         self._counters = counters
         self._clock = clock
         self._sleep = sleep
         self._queues: dict[str, deque[Handed]] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._worker = Worker(self._run)
         self._log = get_logger()
 
     def hand_in(self, channel: Channel, bare: Bare) -> None:
         """Queue one message of a channel; those of one loop turn go in together."""
         name = channel.name
         queue = self._queues.setdefault(name, deque())
-        if len(queue) >= MOST_WAITING:
+        if len(queue) >= MAX_WAITING:
             self._send_live(name, [bare.payload], "too_many")
             return
-        queue.append(Handed(bare, channel.first_epoch, self._clock()))
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run())
+        queue.append(Handed(bare, channel.first_bare_epoch, self._clock()))
+        self._worker.wake()
 
     async def finish(self, seconds: float) -> None:
-        """Give what is on its way into the log so many seconds: nobody else may have seen it."""
-        if self._task is not None:
-            await asyncio.wait({self._task}, timeout=seconds)
-            await cancel_all(self._task)
+        """Give the messages on their way into the log some time: no other edge may have seen them."""
+        await self._worker.finish(seconds)
 
     async def _run(self) -> None:
         while self._queues:
-            names = list(self._queues)[:CHANNELS_AT_ONCE]
+            names = list(self._queues)[:MAX_CALLS]
             moved = await asyncio.gather(*map(self._hand_in_some, names))
             for name in names:  # the others' turn comes first
                 queue = self._queues.pop(name)
@@ -90,7 +93,7 @@ class Adopter:
         """Hand in the next messages of one channel; say whether its queue moved."""
         queue = self._queues[name]
         first_epoch = queue[0].first_epoch
-        batch = [handed.bare for handed in list(queue)[:BATCH] if handed.first_epoch == first_epoch]
+        batch = [handed.bare for handed in list(queue)[:MAX_MESSAGES_PER_CALL] if handed.first_epoch == first_epoch]
         try:
             adopted = await self._adopt(name, first_epoch, batch)
         except (RedisError, OSError) as error:
@@ -105,7 +108,7 @@ class Adopter:
     async def _on_failure(self, name: str, tried: int, error: Exception) -> bool:
         """Try again if Redis was not reached; give up what it refuses, and what is too old to be kept back."""
         refused = isinstance(error, ResponseError) and not isinstance(error, RedisConnectionError)
-        if refused or self._clock() - self._queues[name][0].since > GIVE_UP_AFTER:
+        if refused or self._clock() - self._queues[name][0].since > STORE_TIMEOUT:
             self._log.warning("plain messages go out without a position", channel=name, error=str(error))
             self._give_up(name, tried, "refused" if refused else "unreachable")
             return True
@@ -118,4 +121,4 @@ class Adopter:
 
     def _send_live(self, name: str, payloads: list[bytes], reason: str) -> None:
         self._counters.not_adopted_total[reason] += len(payloads)
-        self.on_not_adopted(name, payloads)
+        self._deliver(name, payloads)

@@ -1,145 +1,140 @@
-"""The entrance: brings a subscriber up to date with each of its channels, and seats it when all are ready.
+"""Attaching: a subscriber is brought up to date with each of its channels, and is ready when it is in all of them.
 
 Where a subscriber goes on from a position, the channel's ring usually proves what it missed, without any wait: that
-is a poller coming back. Else the log is read, once for all who stand at the same position. What cannot be proved is
+is a poller coming back. Else the log is read, once for all that stand at the same position. What cannot be proved is
 told as a reset.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Protocol
 
 from common.message import Message
 from common.position import START, Position, unproven
 from common.scripts.results import SyncQuery, SyncResult
-from edge.channel_log import NOBODY, Channel, State
-from edge.channels.sync import Gap, LogReader, SyncRequest, catch_up
+from edge.chain import EMPTY, Gap, catch_up
+from edge.channels.sync import SyncRequest
 from edge.counters import Counters
-from edge.framing import Item
-from edge.state import PendingAttach
+from edge.framing.items import reset_item, unexpired_items
+from edge.state import Channel, Entry
 
-ATTACH_TIMEOUT = 3.0  # seconds a subscriber waits for Redis before it is sent away
-WELCOME = "hello world!"
+
+class Reader(Protocol):
+    """The part of the log reader that attaching and tracking use."""
+
+    def ask(self, request: SyncRequest) -> None:
+        """Queue a read."""
+
+    def forget(self) -> None:
+        """Drop what is not answered yet."""
 
 
 class Attacher:
-    """Lets subscribers into channels."""
+    """Lets subscribers into channels; `repair` brings a channel up to its log."""
 
-    def __init__(self, log_reader: LogReader, counters: Counters, *, keeps_history: bool) -> None:
-        self.repair: Callable[[Channel], None]  # set by the hub: bring a channel up to its log
-        self._log_reader = log_reader
+    def __init__(
+        self, reader: Reader, repair: Callable[[Channel], None], counters: Counters, *, keeps_history: bool
+    ) -> None:
+        self._reader = reader
+        self._repair = repair
         self._counters = counters
         self._keeps_history = keeps_history
-        self._reads: dict[tuple[str, Position], list[tuple[Channel, PendingAttach, int]]] = {}
+        self._reads: dict[tuple[str, Position], list[Entry]] = {}
 
-    def enter(self, channel: Channel, pending: PendingAttach, index: int) -> None:
-        """Let a subscriber into its index-th channel, as soon as that is live and it can be brought up to date."""
-        if channel.state is not State.LIVE or channel.fresh:
-            self._wait(channel, pending, index)
+    def enter(self, entry: Entry) -> None:
+        """Let a subscriber into a channel, as soon as that is open and the subscriber can be brought up to date."""
+        channel = entry.channel
+        if not channel.is_open:
+            channel.let_wait(entry)
             return
-        since, last = self._since(channel, pending, index), channel.last
-        if since is None or since == last:
-            self._join(channel, pending, index, last, [])
+        since = _since(entry)
+        if since is None or since == channel.last:
+            self._join(entry, channel.last, EMPTY)
         elif not self._keeps_history:
-            self._join(channel, pending, index, last, [] if since == START else None)
+            self._join(entry, channel.last, EMPTY if since == START else None)
         elif (tail := channel.tail(since)) is not None:
             self._counters.replays_total["hit"] += 1
-            self._join(channel, pending, index, _start(since, tail, channel), tail)
+            self._join(entry, _first_position(since, tail, channel), tail)
         else:
-            self._read(channel, since, pending, index)
+            self._read(entry, since)
 
     def is_reading(self, name: str) -> bool:
-        """Say whether somebody is being brought up to date with a channel from its log."""
+        """Say whether the log of a channel is being read for a subscriber."""
         return any(name == reading for reading, _ in self._reads)
 
-    def hold_readers(self) -> None:
-        """Let those whose read is under way wait for the next connection: the answer may never come."""
-        for readers in self._reads.values():
-            for channel, pending, index in readers:
-                if pending.alive:
-                    self._wait(channel, pending, index)
+    def requeue_readers(self) -> None:
+        """Let those whose read is under way wait for the next connection: its result may never come."""
+        for entries in self._reads.values():
+            for entry in entries:
+                if entry.pending.is_alive:
+                    entry.channel.let_wait(entry)
         self._reads.clear()
 
-    def _since(self, channel: Channel, pending: PendingAttach, index: int) -> Position | None:
-        """Return the place to go on from: as sent by the client, or so many messages back; None is "from now on"."""
-        since = pending.since(index)
-        if since is None and channel.last is not None and (history := pending.history(index)):
-            return unproven(max(channel.last.offset - history, 0))
-        return since
+    def _read(self, entry: Entry, since: Position) -> None:
+        """Have the log read after a position, once for all that stand there."""
+        key = (entry.channel.name, since)
+        entries = self._reads.setdefault(key, [])
+        entries.append(entry)
+        if len(entries) == 1:
+            query = SyncQuery(entry.channel.name, since.offset)
+            self._reader.ask(SyncRequest(query, partial(self._on_read, key), partial(self._is_awaited, key)))
 
-    def _wait(self, channel: Channel, pending: PendingAttach, index: int) -> None:
-        if channel.waiting is NOBODY:
-            channel.waiting = {}
-        channel.waiting[pending] = index
-
-    def _read(self, channel: Channel, since: Position, pending: PendingAttach, index: int) -> None:
-        """Have the log read after a position, once for all who stand there."""
-        readers = self._reads.setdefault((channel.name, since), [])
-        readers.append((channel, pending, index))
-        if len(readers) == 1:
-            wanted = SyncQuery(channel.name, since.offset)
-            done, is_awaited = (
-                partial(self._on_read, channel.name, since),
-                partial(self._is_awaited, channel.name, since),
-            )
-            self._log_reader.ask(SyncRequest(wanted, done, is_awaited))
-
-    def _is_awaited(self, name: str, since: Position) -> bool:
-        """Say whether somebody still waits for a read; if not, it is forgotten."""
-        if any(pending.alive for _, pending, _ in self._reads.get((name, since), ())):
+    def _is_awaited(self, key: tuple[str, Position]) -> bool:
+        """Say whether a subscriber still waits for a read; if not, it is forgotten."""
+        if any(entry.pending.is_alive for entry in self._reads.get(key, ())):
             return True
-        self._reads.pop((name, since), None)
+        self._reads.pop(key, None)
         return False
 
-    def _on_read(self, name: str, since: Position, synced: SyncResult) -> None:
-        for channel, pending, index in self._reads.pop((name, since), ()):
-            if not pending.alive:
+    def _on_read(self, key: tuple[str, Position], result: SyncResult) -> None:
+        for entry in self._reads.pop(key, ()):
+            if not entry.pending.is_alive:
                 continue
-            if channel.state is not State.LIVE or channel.fresh:
-                self._wait(channel, pending, index)
-                continue
-            messages = catch_up(since, synced, channel)
-            if messages is Gap.APART:
-                self._wait(channel, pending, index)
-                self.repair(channel)
-            elif isinstance(messages, Gap):
-                self._join(channel, pending, index, channel.last, None)
+            if entry.channel.is_open:
+                self._bring_up(entry, key[1], result)
             else:
-                self._counters.replays_total["read"] += 1
-                self._join(channel, pending, index, _start(since, messages, channel), messages)
+                entry.channel.let_wait(entry)
 
-    def _join(
-        self, channel: Channel, pending: PendingAttach, index: int, start: Position | None, missed: list[Message] | None
-    ) -> None:
-        """Let a subscriber join at `start` with the messages it missed; None stands for "cannot be told": a reset."""
+    def _bring_up(self, entry: Entry, since: Position, result: SyncResult) -> None:
+        """Let a subscriber in with what the log holds after its position."""
+        channel = entry.channel
+        missed = catch_up(since, result, channel)
+        if missed is Gap.BEHIND:
+            channel.let_wait(entry)
+            self._repair(channel)
+        elif isinstance(missed, Gap):
+            self._join(entry, channel.last, None)
+        else:
+            self._counters.replays_total["read"] += 1
+            self._join(entry, _first_position(since, missed, channel), missed)
+
+    def _join(self, entry: Entry, at: Position | None, missed: Sequence[Message] | None) -> None:
+        """Let a subscriber join at a position, with the messages it missed; None: they cannot be known, a reset."""
+        channel, pending = entry.channel, entry.pending
         channel.add(pending.seat)
         if channel.job is not None:
             channel.job.pass_by(pending.seat)
-        pending.starts[index] = start
+        entry.at = at
         if missed is None:
             self._counters.replays_total["reset"] += 1
-            pending.items.append(Item("reset", channel.name, seq=channel.cursor, cursor=channel.cursor))
+            pending.items.append(reset_item(channel.name, channel.cursor))
         elif missed:
-            pending.items.extend(missed_items(channel, missed))
-        pending.missing -= 1
-        if pending.missing == 0:
-            pending.done(pending)
+            pending.items += unexpired_items(channel.name, missed, time.time())
+        pending.entered()
 
 
-def data_item(name: str, message: Message) -> Item:
-    """Return a message as the object its subscribers see."""
-    seq = f"{message.offset}-{message.tag}" if message.offset else ""
-    return Item("data", name, message.payload.decode(errors="replace"), seq, seq, message.event)
+def _since(entry: Entry) -> Position | None:
+    """Return the position to go on from: the client's own, or `history` messages back; None is "from now on"."""
+    since, history = entry.start
+    last = entry.channel.last
+    if since is None and history and last is not None:
+        return unproven(max(last.offset - history, 0))
+    return since
 
 
-def missed_items(channel: Channel, messages: list[Message]) -> list[Item]:
-    """Return what a subscriber is told of messages that it missed: those whose own time is not over."""
-    now = time.time()
-    return [data_item(channel.name, message) for message in messages if not message.is_expired(now)]
-
-
-def _start(since: Position, messages: list[Message], channel: Channel) -> Position | None:
+def _first_position(since: Position, missed: Sequence[Message], channel: Channel) -> Position | None:
     """Return the position from which a subscriber goes on; where it named no message, the one before the first."""
     if since.tag:
         return since
-    return Position(messages[0].offset - 1, messages[0].prev) if messages else channel.last
+    return Position(missed[0].offset - 1, missed[0].prev) if missed else channel.last

@@ -12,10 +12,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from redis import RedisError
 
 from common.scripts.results import SyncOutcome, SyncQuery, SyncResult
-from edge.channel_log import Channel, State
+from edge.state import Channel
 
-BATCH = 250  # channels in one look: about a millisecond of Redis' time
-SECOND_LOOK_AFTER = 0.5
+CHANNELS_PER_LOOK = 250  # channels in one look: about a millisecond of Redis' time
+SECOND_LOOK_DELAY = 0.5
 JITTER = 0.2
 
 
@@ -45,18 +45,18 @@ class Auditor:
     async def audit(self) -> None:
         """Look at every channel that was quiet for half a period, spread over the other half."""
         quiet = [channel for channel in self._channels.values() if not channel.moved]
-        pause = self._period / 2 / (len(quiet) / BATCH + 1)
-        for start in range(0, len(quiet), BATCH):
-            suspects = await self._differing(quiet[start : start + BATCH])
+        pause = self._period / 2 / (len(quiet) / CHANNELS_PER_LOOK + 1)
+        for start in range(0, len(quiet), CHANNELS_PER_LOOK):
+            suspects = await self._differing(quiet[start : start + CHANNELS_PER_LOOK])
             if suspects:
-                await asyncio.sleep(SECOND_LOOK_AFTER)
+                await asyncio.sleep(SECOND_LOOK_DELAY)
                 for channel in await self._differing(suspects):
                     self._repair(channel)
             await asyncio.sleep(pause)
 
     async def _differing(self, channels: list[Channel]) -> list[Channel]:
         """Return those of the channels that stand elsewhere than their logs, as far as these can be read."""
-        live = [channel for channel in channels if channel.state is State.LIVE]
+        live = [channel for channel in channels if channel.is_live]
         try:
             readings = await self._sync([SyncQuery(channel.name) for channel in live])
         except (RedisError, OSError):

@@ -1,16 +1,16 @@
-"""The hub: which channels this edge listens to in Redis, who listens to them here, and what each is told.
+"""The hub: which channels this edge listens to in Redis, and which subscribers listen to them here.
 
-A channel goes ABSENT -> STALE -> SUBSCRIBING -> SYNCING -> LIVE and, when its last subscriber is gone long enough,
-back to ABSENT; it is STALE again while the Redis connection is down. How a channel goes along its log, and how what is
-missing is repaired, stands in edge/channels/tracker.py. Everything here is plain synchronous code run
-from the event loop: between two calls the state is consistent, and no call waits for anybody.
+A channel goes ABSENT -> STALE -> SUBSCRIBING -> SYNCING -> LIVE and, when its last subscriber is gone for longer than a
+linger, back to ABSENT; it is STALE again while the Redis connection is down. What becomes of a message is decided by
+edge/channel_log.py. Everything here is plain synchronous code run from the event loop: between two calls the state is
+consistent, and no call waits.
 
-H1  A subscriber enters a channel only when it is LIVE: after the welcome nothing published is missed.
+H1  A subscriber enters a channel only when it is LIVE: after the welcome nothing published is missed (I5).
 H2  An acknowledgement counts only for the attempt it was made for (I8).
-H3  Nobody joins a channel between the taking of a message and the beginning of its fan-out, so a newcomer never
-    gets a message from before its start.
-H4  The edge is subscribed to exactly the channels somebody here listens to or left less than a linger ago (I9).
-H5  Who is seated may `join` one channel more, like everybody else (H1, H3), or `part` from one.
+H3  No subscriber joins a channel between the receipt of a message and the beginning of its fan-out, so a newcomer
+    never gets a message from before its start.
+H4  The edge is subscribed to exactly the channels that have a subscriber here or had one less than a linger ago (I9).
+H5  A held subscriber may `join` one more channel under the same rules (H1, H3), or `unsubscribe` from one.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,23 +20,21 @@ from typing import Protocol
 from common.errors import FrameError
 from common.message import Message, decode
 from common.names import RedisNames
-from common.position import Position
-from edge.channel_log import NOBODY, Channel, State
-from edge.channels.attach import Attacher, data_item
+from edge.channel_log import LogRules
+from edge.channels.adoption import Adopter
+from edge.channels.attach import Attacher, Reader
 from edge.channels.tracker import ChannelTracker
 from edge.counters import Counters
 from edge.engine.fanout import FanOut
-from edge.engine.seats import Seat
 from edge.engine.wheel import Wheel
-from edge.framing import Framing, Item
-from edge.protocol.subscribe import SubscribeRequest
-from edge.state import PendingAttach, PendingJoin
+from edge.protocol.subscribe import Start, SubscribeRequest
+from edge.state import Channel, PendingAttach, Seat
 
-AT_ONCE = 64  # of those who waited for a channel, let in before the loop may do something else
+ENTRIES_PER_TURN = 64  # subscribers that waited for a channel, let in before the loop may do something else
 
 
 class Subscriptions(Protocol):
-    """The part of the bus that the hub uses."""
+    """The part of pub/sub that the hub uses."""
 
     def subscribe(self, name: bytes, attempt: int) -> None:
         """Ask Redis for a channel."""
@@ -45,139 +43,117 @@ class Subscriptions(Protocol):
         """Give a channel up."""
 
 
-class OnReady(Protocol):
-    """Seats a subscriber that has all its channels, and begins with `items`."""
-
-    def __call__(
-        self,
-        seat: Seat,
-        request: SubscribeRequest,
-        framing: Framing,
-        starts: Sequence[Position | None],
-        items: list[Item],
-    ) -> None:
-        """Seat it; on its channels it stands at `starts`."""
-
-
 class Hub:
-    """All channels of an edge; the consumer of its bus."""
+    """All channels of an edge; the consumer of its pub/sub connection."""
 
     def __init__(
         self,
         names: RedisNames,
+        pubsub: Subscriptions,
         fanout: FanOut,
-        attacher: Attacher,
-        tracker: ChannelTracker,
+        reader: Reader,
+        rules: LogRules,
         counters: Counters,
         clock: Callable[[], float],
         call_soon: Callable[..., object],
         *,
+        channels: dict[str, Channel],
+        adopter: Adopter | None,
+        send_receipt: Callable[[str, int], None],
         linger: float,
     ) -> None:
-        self.channels: dict[str, Channel] = {}
-        self.pubsub: Subscriptions  # set by the app: bus and hub know each other
-        self.on_leave: Callable[[Seat], None] = lambda seat: None  # set by the changes: it waits for nothing more
-        self.on_receipt: Callable[[str, int], None] = lambda inbox, subscribers: None
-        self.on_ready: OnReady  # set by the app: a subscriber has all its channels
-        self.wheel: Wheel[Channel] = Wheel(self._on_linger_over, clock())
+        self.channels = channels
+        self.wheel: Wheel[Channel] = Wheel(clock(), self._on_linger_over)
+        self._tracker = ChannelTracker(self, fanout, reader, counters, rules, adopter)
+        self._attacher = Attacher(reader, self.repair, counters, keeps_history=rules.keeps_history)
         self._names = names
+        self._pubsub = pubsub
         self._fanout = fanout
-        self._attacher = attacher
-        attacher.repair = tracker.repair
-        fanout.on_begun = tracker.on_live = self._admit
-        tracker.on_astray = self._subscribe
-        self._tracker = tracker
         self._counters = counters
         self._clock = clock
         self._call_soon = call_soon
+        self._send_receipt = send_receipt
         self._linger = linger
         self._attempts = count(1)
 
-    # A subscriber comes and goes.
+    # Subscribers come and go.
 
-    def attach(self, seat: Seat, request: SubscribeRequest, framing: Framing) -> None:
-        """Lead a subscriber to its channels; it is seated when all of them are ready, in the usual case at once."""
-        channel = self._open_channel(request)
-        if channel is None:
-            self.open(PendingAttach(seat, request, framing, self._on_opened))
-            return
-        seat.channels, seat.attached_at_job = (channel,), self._fanout.jobs_begun
-        channel.add(seat)
-        self.on_ready(seat, request, framing, (channel.last,), [])
-
-    def _open_channel(self, request: SubscribeRequest) -> Channel | None:
-        """Return the one channel of a subscriber that may join at once, because it misses nothing of it."""
+    def attach_at_once(self, seat: Seat, request: SubscribeRequest) -> Channel | None:
+        """Attach a subscriber of one channel that misses nothing of it, and return the channel; else None."""
         if len(request.channels) != 1 or request.history:
             return None
         channel = self.channels.get(request.channels[0])
         since = request.since[0] if request.since is not None else None
-        return channel if channel is not None and channel.is_open_at(since) else None
+        if channel is None or not channel.is_open_at(since):
+            return None
+        seat.attach((channel,), self._fanout.jobs_begun)
+        channel.add(seat)
+        return channel
 
-    def _on_opened(self, pending: PendingAttach) -> None:
-        self.on_ready(pending.seat, pending.request, pending.framing, pending.starts, pending.items)
+    def attach(self, pending: PendingAttach, starts: Sequence[Start]) -> None:
+        """Lead a subscriber to its channels, each from its start; it is ready when it is in all of them."""
+        channels = tuple(map(self.channel, pending.request.channels))
+        pending.seat.wait(pending)
+        pending.seat.attach(channels, self._fanout.jobs_begun)
+        for entry in pending.enter_all(channels, starts):
+            self._attacher.enter(entry)
+        if not channels:
+            pending.ready()
 
-    def open(self, pending: PendingAttach) -> None:
-        """Lead an opening's subscriber to its channels."""
-        seat = pending.seat
-        seat.pending, seat.attached_at_job = pending, self._fanout.jobs_begun
-        seat.channels = tuple(map(self.channel, pending.request.channels))
-        for index, channel in enumerate(seat.channels):
-            self._attacher.enter(channel, pending, index)
-        if not pending.request.channels:
-            pending.done(pending)
+    def join(self, pending: PendingAttach, channel: Channel, start: Start) -> None:
+        """Lead a held subscriber into one more channel, maybe at once (H5)."""
+        for entry in pending.enter_all((channel,), (start,)):
+            self._attacher.enter(entry)
+
+    def cancel(self, pending: PendingAttach) -> None:
+        """Forget that a subscriber waits for channels."""
+        for entry in pending.entries:
+            entry.channel.stop_waiting(entry)
+            self._linger_if_empty(entry.channel)
 
     def channel(self, name: str) -> Channel:
-        """Return a channel, which is asked for if nobody here listens to it."""
+        """Return a channel, and subscribe to it if this edge does not listen to it yet."""
         channel = self.channels.get(name)
         if channel is None:
             channel = self.channels[name] = Channel(name)
-            self._subscribe(channel)
+            self.resubscribe(channel)
         return channel
 
-    def join(self, pending_join: PendingJoin) -> None:
-        """Lead a seated subscriber into one more channel, maybe at once."""
-        self._attacher.enter(pending_join.channel, pending_join, 0)
-
-    def give_up(self, pending_join: PendingJoin) -> None:
-        """Forget that a subscriber waits for a channel."""
-        pending_join.given_up = True
-        pending_join.channel.waiting.pop(pending_join, None)
-        self._linger_if_empty(pending_join.channel)
-
-    def part(self, seat: Seat, channel: Channel) -> None:
-        """Take a seat out of one of its channels."""
+    def unsubscribe(self, seat: Seat, channel: Channel) -> None:
+        """Take a seat out of one of its channels (H5)."""
         channel.discard(seat)
         seat.channels = tuple(other for other in seat.channels if other is not channel)
         self._linger_if_empty(channel)
 
-    def leave(self, seat: Seat) -> None:
-        """Take a seat out of its channels, and out of the way to any."""
-        self.on_leave(seat)
+    def detach(self, seat: Seat) -> None:
+        """Take a seat out of its channels, and out of the queue of any."""
+        if isinstance(seat.pending, PendingAttach):
+            for entry in seat.pending.entries:
+                entry.channel.stop_waiting(entry)
         for channel in seat.channels:
             channel.discard(seat)
-            if seat.pending is not None:
-                channel.waiting.pop(seat.pending, None)
             if not channel.seats:
                 self._linger_if_empty(channel)
-        seat.channels = ()
-        seat.pending = seat.positions = None
-        seat.shares_bytes = seat.fast_path = False
+
+    def repair(self, channel: Channel) -> None:
+        """Compare a live channel with its log and give its subscribers what is missing."""
+        self._tracker.repair(channel)
 
     def _linger_if_empty(self, channel: Channel) -> None:
-        if not channel.occupied:
+        if not channel.is_occupied:
             self.wheel.schedule(channel, self._clock() + self._linger)
 
     def _on_linger_over(self, channels: Sequence[Channel]) -> None:
         for channel in channels:
             if self._attacher.is_reading(channel.name):
                 self._linger_if_empty(channel)
-            elif not channel.occupied and self.channels.get(channel.name) is channel:
+            elif not channel.is_occupied and self.channels.get(channel.name) is channel:
                 del self.channels[channel.name]
-                channel.attempt = 0
+                channel.forget_subscription()
                 self._tracker.let_go(channel)
-                self.pubsub.unsubscribe(self._names.channel(channel.name))
+                self._pubsub.unsubscribe(self._names.channel(channel.name))
 
-    # Redis speaks: the bus' consumer.
+    # Redis speaks: the hub is the consumer of pub/sub.
 
     def on_message(self, name: bytes, payload: bytes) -> None:
         """Take a message from pub/sub."""
@@ -190,8 +166,8 @@ class Hub:
             self._counters.dropped_total["malformed"] += 1
             return
         if isinstance(message, Message) and message.inbox:
-            self.on_receipt(message.inbox, channel.reached(message, self._clock()))
-        self._tracker.take(channel, message)
+            self._send_receipt(message.inbox, channel.reached(message, self._clock()))
+        self._tracker.receive(channel, message)
 
     def on_read_end(self) -> None:
         """Write what this read from Redis brought."""
@@ -201,43 +177,37 @@ class Hub:
         """Redis acknowledged: from here on every message arrives (H2)."""
         channel = self.channels.get(self._names.name_of(name))
         if channel is not None and channel.attempt == attempt:
-            self._tracker.begin(channel)
+            self._tracker.on_subscribed(channel)
 
     def on_up(self) -> None:
         """Ask for every channel again, those with subscribers first."""
-        for channel in sorted(self.channels.values(), key=lambda channel: not channel.occupied):
-            self._subscribe(channel)
+        for channel in sorted(self.channels.values(), key=lambda channel: not channel.is_occupied):
+            self.resubscribe(channel)
 
     def on_down(self) -> None:
-        """Keep the subscribers and wait for the connection; nothing that is under way counts any more."""
-        self._tracker.forget()
-        self._attacher.hold_readers()
+        """Keep the subscribers and wait for the connection; what is under way on the old one counts no more."""
+        self._tracker.forget_reads()
+        self._attacher.requeue_readers()
         for channel in self.channels.values():
             channel.forget_subscription()
 
-    def _subscribe(self, channel: Channel) -> None:
-        channel.forget_subscription()
-        channel.state, channel.attempt = State.SUBSCRIBING, next(self._attempts)
-        self.pubsub.subscribe(self._names.channel(channel.name), channel.attempt)
+    # The tracker and the fan-out speak.
 
-    def on_not_adopted(self, name: str, messages: list[bytes]) -> None:
-        """Hand on live what could not be stored."""
-        channel = self.channels.get(name)
-        if channel is None:
-            return
-        for payload in messages:
-            self._fanout.add(channel, data_item(name, Message(payload)))
-        self._fanout.flush()
+    def resubscribe(self, channel: Channel) -> None:
+        """Subscribe to a channel with a new attempt."""
+        channel.subscribe(next(self._attempts))
+        self._pubsub.subscribe(self._names.channel(channel.name), channel.attempt)
 
-    def _admit(self, channel: Channel) -> None:
-        """Let in who waited, some in a turn, unless messages were taken that are not on their way yet (H3)."""
-        if not channel.waiting or channel.state is not State.LIVE or channel.fresh:
+    def admit(self, channel: Channel) -> None:
+        """Let in the subscribers that waited, some in a turn, if the channel is open (H3)."""
+        waiting = channel.waiting
+        if not waiting or not channel.is_open:
             return
-        for pending, index in list(islice(channel.waiting.items(), AT_ONCE)):
-            del channel.waiting[pending]
-            if pending.alive:  # letting one in may cost another its connection
-                self._attacher.enter(channel, pending, index)
-        if channel.waiting:
-            self._call_soon(self._admit, channel)
+        for entry in list(islice(waiting, ENTRIES_PER_TURN)):
+            waiting.pop(entry, None)
+            if entry.pending.is_alive:  # letting one in may cost another its connection
+                self._attacher.enter(entry)
+        if waiting:
+            self._call_soon(self.admit, channel)
         else:
-            channel.waiting = NOBODY
+            channel.waiting = None

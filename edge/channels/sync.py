@@ -3,51 +3,19 @@
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from enum import Enum
 from typing import NamedTuple
 
 from redis import RedisError
 from redis.exceptions import NoPermissionError
 
 from common.logs import get_logger
-from common.message import Message
-from common.position import Position
 from common.scripts.results import SyncOutcome, SyncQuery, SyncResult, Unreadable
-from edge.channel_log import Channel, proven
 
 BATCH = 128  # channels in one script call: a millisecond of Redis' time if each is joined, else much less
 MAX_CALLS = 4  # under way; where Redis syncs its file after each round (appendfsync always), they share one sync
 RETRY_PAUSE = 0.05
 MAX_RETRY_PAUSE = 5.0  # seconds until a channel that cannot be read is tried again
 MAX_TRIES = 10  # that are counted
-
-
-class Gap(Enum):
-    """Why a position cannot be brought up to date."""
-
-    UNPROVEN = "the log does not lead from there to here"
-    APART = "the channel does not stand where the log does; it must be brought up to its log before anybody joins"
-
-
-def catch_up(since: Position, synced: SyncResult, channel: Channel) -> list[Message] | Gap:
-    """Return the messages from `since` up to where a live channel stands, from the log and the channel's ring.
-
-    The log may have been read before or after messages that the channel took from pub/sub: what it has more is
-    left to pub/sub, what it has less is taken from the ring.
-    """
-    if not proven(since, synced.top, synced.messages):
-        return Gap.UNPROVEN
-    messages, last = synced.messages, channel.last
-    if synced.top == last:
-        return messages
-    if last is not None and since.offset > last.offset:
-        return Gap.APART
-    if last is not None and synced.top.offset > last.offset:
-        messages = [message for message in messages if message.offset <= last.offset]
-        reached = messages[-1].position if messages else since
-        return messages if reached == last or (reached and not reached.tag) else Gap.UNPROVEN
-    tail = channel.tail(synced.top)
-    return Gap.APART if tail is None else messages + tail
 
 
 class SyncRequest(NamedTuple):

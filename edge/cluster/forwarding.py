@@ -1,4 +1,4 @@
-"""Elsewhere: a change of channels goes to the edge that holds the session, whichever was asked."""
+"""Session forwarding: a change of channels goes to the edge that holds the session, whichever edge was asked."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -7,67 +7,31 @@ from typing import Any
 
 from common.errors import RequestError, UnavailableError
 from common.rpc.client import Replies
-from common.tasks import cancel_all
-from edge.channels.attach import ATTACH_TIMEOUT
 from edge.protocol.operations import MAX_OPERATIONS, Operation, parse_operation
 from edge.subscribers.changes import ChannelChanges
+from edge.subscribers.pending import ATTACH_TIMEOUT
 from edge.subscribers.sessions import Sessions
 
-PATIENCE = ATTACH_TIMEOUT + 0.5  # seconds another edge has; a channel may need almost all of them to get ready
+FORWARD_TIMEOUT = ATTACH_TIMEOUT + 0.5  # seconds another edge has; a channel may need almost all of them to get ready
 SILENT = "an edge that may hold this session does not answer now; try again"
 NOT_HELD = "no connection with this session is held; subscribe again"
 
-
-#: Asks one edge, or all of them if it gets None, as `common.peers.EdgeClient.ask` does.
+#: Asks one edge, or all of them if it gets None, as `common.rpc.client.EdgeClient.ask` does.
 Ask = Callable[[str | None, str, Mapping[str, object], float], Awaitable[Replies]]
-
-
-async def _ask_nobody(edge: str | None, op: str, fields: Mapping[str, object], patience: float) -> Replies:
-    return Replies([], 0)
 
 
 class SessionForwarder:
     """Changes the channels of any session of the deployment."""
 
-    def __init__(self, sessions: Sessions, changes: ChannelChanges) -> None:
-        self.ask: Ask = _ask_nobody  # set by the app
-        self._tasks: set[asyncio.Task[None]] = set()
+    def __init__(self, sessions: Sessions, changes: ChannelChanges, ask: Ask) -> None:
         self._sessions = sessions
         self._changes = changes
-
-    def begin(
-        self,
-        session: str,
-        operations: Sequence[Operation],
-        values: Sequence[object],
-        on_end: Callable[[list[str] | RequestError], None],
-    ) -> None:
-        """Begin a change; `on_end` gets the channels that the session has then, or what was wrong."""
-        task = asyncio.create_task(self._change_and_say(session, operations, values, on_end))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def stop(self) -> None:
-        """Give up what is under way."""
-        await cancel_all(*self._tasks)
-
-    async def _change_and_say(
-        self,
-        session: str,
-        operations: Sequence[Operation],
-        values: Sequence[object],
-        on_end: Callable[[list[str] | RequestError], None],
-    ) -> None:
-        try:
-            outcome: list[str] | RequestError = await self.change(session, operations, values)
-        except RequestError as error:
-            outcome = error
-        on_end(outcome)
+        self._ask = ask
 
     async def change(self, session: str, operations: Sequence[Operation], values: Sequence[object]) -> list[str]:
         """Change a session's channels and return those that it has then; `values` are the operations as they came.
 
-        Raises `RequestError`: 404 if nobody holds it, 503 if who might hold it cannot be asked.
+        Raises `RequestError`: 404 if no edge holds it, 503 if an edge that may hold it cannot be asked.
         """
         try:
             return await self._change_here(session, operations)
@@ -75,7 +39,7 @@ class SessionForwarder:
             owner = session.partition(".")[0] if "." in session else None
             if error.status != 404 or owner == self._sessions.edge_id:
                 raise
-        return _merge(await self.ask(owner, "change", {"session": session, "ops": values}, PATIENCE))
+        return _merge(await self._ask(owner, "change", {"session": session, "ops": values}, FORWARD_TIMEOUT))
 
     async def on_change(self, fields: Mapping[str, Any]) -> dict[str, object]:
         """Reply to another edge's `change`."""
@@ -89,20 +53,20 @@ class SessionForwarder:
         if seat is None:
             raise RequestError(NOT_HELD, 404)
         done: asyncio.Future[list[str] | None] = asyncio.get_running_loop().create_future()
-        self._changes.change(seat, operations, partial(_settle, done))
+        self._changes.change(seat, operations, partial(_resolve, done))
         channels = await done
         if channels is None:
             raise RequestError(NOT_HELD, 404)
         return channels
 
 
-def _settle(future: asyncio.Future[list[str] | None], channels: list[str] | None) -> None:
+def _resolve(future: asyncio.Future[list[str] | None], channels: list[str] | None) -> None:
     if not future.cancelled():
         future.set_result(channels)
 
 
 def _merge(asked: Replies) -> list[str]:
-    """Return the channels that whoever holds the session replied; raises `RequestError` if nobody did."""
+    """Return the channels that the session's edge replied; raises `RequestError` if none did."""
     for reply in asked.replies:
         if reply.error is None:
             return [str(name) for name in reply.fields.get("channels", ())]

@@ -25,80 +25,49 @@ from operator import attrgetter
 from typing import Literal
 
 from common.logs import get_logger
-from common.position import Positions
-from edge.channel_log import NOTHING, Channel
-from edge.counters import Counters
-from edge.engine.seats import Seat, Seats
-from edge.framing import Framing, Item
+from common.tasks import TURN_BUDGET, TurnBudget
+from edge.chain import EMPTY
+from edge.counters import CloseReason, Counters
+from edge.engine.seats import Seats
+from edge.framing.base import Framing
+from edge.framing.items import Item, ItemKind, reset_item, stamp
+from edge.state import Channel, Job, PendingAttach, Seat
 
-SLICE = 0.002  # seconds of writing after which the loop may do something else
-STEP = 64  # seats of one job before the next job gets its turn
+SEATS_PER_STEP = 64  # of one job before the next job gets its turn
 
 Policy = Literal["disconnect", "latest"]
 
 
-class Job:
-    """The messages of one channel on their way to its seats."""
-
-    __slots__ = ("channel", "cursor", "encoded", "items", "next", "number", "seats", "settled")
-
-    def __init__(self, channel: Channel, items: list[Item], number: int) -> None:
-        self.channel = channel
-        self.items = items
-        self.number = number
-        self.cursor = channel.cursor  # what a poller sends back after these messages
-        self.seats = list(channel.seats)
-        self.next = 0
-        self.encoded: dict[Framing, bytes] = {}
-        self.settled: set[Seat] = set()  # need no more of it, though they may be on the list
-
-    def owes(self, seat: Seat) -> bool:
-        """Say whether a seat of several channels will still be written to."""
-        return seat.attached_at_job < self.number and seat not in self.settled
-
-    def pass_by(self, seat: Seat) -> None:
-        """Leave out a seat that entered the channel after this began."""
-        if seat.attached_at_job < self.number:
-            self.settled.add(seat)
-
-    def settle(self, seat: Seat) -> None:
-        """Note of a seat that had one channel until now whether it was written to already."""
-        if seat not in self.seats[self.next :]:
-            self.settled.add(seat)
-
-    def encode(self, framing: Framing) -> bytes:
-        """Return the messages in one framing, made once."""
-        data = self.encoded.get(framing)
-        if data is None:
-            data = self.encoded[framing] = framing.encode(self.items, self.cursor)
-        return data
-
-
 class FanOut:
-    """Collects the turn's items per channel, and writes them."""
+    """Collects the items of a turn by channel, and writes them.
+
+    `call_later` is the loop's; `sign` puts a poll's session into its answer; `age` tells how many seconds before a
+    moment of `clock` Redis gave a tag, or None.
+    """
 
     def __init__(
         self,
         seats: Seats,
         counters: Counters,
         clock: Callable[[], float],
-        later: Callable[[float, Callable[[], None]], object],
-        age: Callable[[int, float], float | None] = lambda tag, now: None,
+        call_later: Callable[[float, Callable[[], None]], object],
         *,
-        away: float,
+        sign: Callable[[Seat, bytes], bytes] = lambda seat, answer: answer,
+        age: Callable[[int, float], float | None] = lambda tag, now: None,
+        away_seconds: float,
         flush_after: float = 0.0,
         policy: Policy = "disconnect",
     ) -> None:
-        self.on_answered: Callable[[Seat], None]  # set by the app: a poll was answered, its connection is free
-        self.sign: Callable[[Seat, bytes], bytes] = lambda seat, answer: answer  # set by the app: with its session
-        self.on_begun: Callable[[Channel], None]  # set by the hub: newcomers may enter the channel
+        self.on_answered: Callable[[Seat], None] = lambda seat: None  # upward: a poll's connection is free again
+        self.on_begun: Callable[[Channel], None] = lambda channel: None  # upward: newcomers may enter the channel
         self.jobs_begun = 0
         self._seats = seats
         self._counters = counters
         self._clock = clock
-        self._later = later  # like loop.call_later
-        self._age = age  # seconds before a moment of our clock that Redis gave a tag
-        self._away = away  # seconds a poller counts as connected after its answer
+        self._call_later = call_later
+        self._sign = sign
+        self._age = age
+        self._away_seconds = away_seconds  # that a poller counts as connected after its answer
         self._flush_after = flush_after
         self._policy = policy
         self._dirty: list[Channel] = []
@@ -108,7 +77,7 @@ class FanOut:
 
     def add(self, channel: Channel, item: Item) -> None:
         """Take an item that all subscribers of a channel shall get at the end of this turn."""
-        if channel.fresh is NOTHING:
+        if not isinstance(channel.fresh, list):
             channel.fresh = []
             self._dirty.append(channel)
         channel.fresh.append(item)
@@ -127,15 +96,15 @@ class FanOut:
             while self._jobs:
                 self._step()
 
-    def settle(self, seat: Seat) -> None:
+    def flush_to(self, seat: Seat) -> None:
         """Write to one seat now what is on its way to it (F5); it may not survive that, as after any write."""
         for channel in seat.channels:
-            job = self._running(channel)
+            job = self._running_job(channel)
             if job is not None:
-                job.settle(seat)
+                job.note_if_written(seat)
         self._write_joint(seat)
 
-    def _running(self, channel: Channel) -> Job | None:
+    def _running_job(self, channel: Channel) -> Job | None:
         """Return a channel's job; messages that only wait to be sent become one."""
         if channel.fresh and channel.job is None:
             self._begin(channel)
@@ -149,23 +118,23 @@ class FanOut:
     def _go_on_after(self, seconds: float) -> None:
         if not self._is_due:
             self._is_due = True
-            self._later(seconds, self._on_due)
+            self._call_later(seconds, self._on_due)
 
     def _on_due(self) -> None:
         self._is_due = False
         self._work()
 
     def _work(self) -> None:
-        """Write for one slice."""
+        """Write for one turn."""
         if not self._dirty and not self._jobs:
             return
         self._begin_jobs()
-        ends_at = self._clock() + SLICE
+        budget = TurnBudget(self._clock, TURN_BUDGET)
         while self._jobs:
-            job, now = self._step(), self._clock()
+            job = self._step()
             if job is not None:
-                self._measure(job, now)
-            if now >= ends_at:
+                self._measure(job, self._clock())
+            if budget.is_spent:
                 break
         if self._jobs or self._dirty:
             self._go_on_after(0)
@@ -178,7 +147,7 @@ class FanOut:
                 self._begin(channel)
 
     def _begin(self, channel: Channel) -> None:
-        items, channel.fresh = channel.fresh, NOTHING
+        items, channel.fresh = list(channel.fresh), EMPTY
         channel.sent_at = self._clock()
         self.jobs_begun += 1
         if channel.seats:
@@ -189,17 +158,17 @@ class FanOut:
     def _step(self) -> Job | None:
         """Write one job's messages to its next few seats; return the job if it is done."""
         job = self._jobs.popleft()
-        seats = job.seats if len(job.seats) <= STEP else job.seats[job.next : job.next + STEP]
-        if job.settled:
-            seats = [seat for seat in seats if seat not in job.settled]
-        job.next += STEP
+        seats = job.seats if len(job.seats) <= SEATS_PER_STEP else job.seats[job.next : job.next + SEATS_PER_STEP]
+        if job.done_for:
+            seats = [seat for seat in seats if seat not in job.done_for]
+        job.next += SEATS_PER_STEP
         try:
             for seat in self._seats.broadcast(seats, job.encode, len(job.items), job.number):
                 self._write_aside(job, seat)
         except Exception:
             self._log.exception("messages could not be written; their subscribers go", channel=job.channel.name)
             for seat in seats:  # rather than on with a hole: who comes back with its position misses nothing
-                self._seats.remove(seat, "error")
+                self._seats.abort(seat, CloseReason.ERROR)
         if job.next < len(job.seats):
             self._jobs.append(job)
             return None
@@ -212,7 +181,7 @@ class FanOut:
         """Note how long a job took, and how old its first message was when the last subscriber had it."""
         self._counters.fanout.observe(now - job.channel.sent_at)
         first = job.items[0]
-        if first.seq and first.kind == "data":
+        if first.seq and first.kind is ItemKind.DATA:
             age = self._age(int(first.seq.rpartition("-")[2]), now)
             if age is not None:
                 self._counters.latency.observe(age)
@@ -221,8 +190,8 @@ class FanOut:
         """Write to a seat that is not on the fast path, if it is still the one that the job meant (F4)."""
         if seat.attached_at_job >= job.number or job.channel not in seat.channels:
             return
-        if seat.pending is not None:
-            job.settled.add(seat)
+        if isinstance(seat.pending, PendingAttach):
+            job.done_for.add(seat)
             seat.pending.items += job.items
         elif len(seat.channels) > 1 or seat.positions is not None:
             self._write_joint(seat)
@@ -234,7 +203,7 @@ class FanOut:
         jobs = [channel.job for channel in seat.channels if channel.job is not None and channel.job.owes(seat)]
         jobs.sort(key=attrgetter("number"))
         for job in jobs:
-            job.settled.add(seat)
+            job.done_for.add(seat)
         items = [item for job in jobs for item in job.items]
         if not items or seat.framing is None:
             return
@@ -271,34 +240,22 @@ class FanOut:
         if channel.name == newest.channel:
             position = channel.position_before(newest.seq)
         else:
-            job = self._running(channel)
+            job = self._running_job(channel)
             if job is not None:
-                job.settled.add(seat)
-            position = channel.told
-        return Item("reset", channel.name, seq=position, cursor=position)
+                job.done_for.add(seat)
+            position = channel.delivered_position
+        return reset_item(channel.name, position)
 
     def answer(self, seat: Seat, data: bytes) -> None:
         """Answer a poll: its client is away now, and expected back."""
         framing, now = seat.framing, self._clock()
         if framing is not None and framing.variant.session_size:
-            data = self.sign(seat, data)
+            data = self._sign(seat, data)
         for channel in seat.channels:
-            channel.poller_left(now, now + self._away)
+            channel.poller_left(now, now + self._away_seconds)
         if framing is not None and framing.variant.closing:
-            self._seats.end(seat, data, "answered")
+            self._seats.close(seat, data, CloseReason.ANSWERED)
             return
-        self._seats.free(seat, "answered")
+        self._seats.detach(seat, CloseReason.ANSWERED)
         self._seats.write(seat, data)
         self.on_answered(seat)
-
-
-def stamp(items: list[Item], positions: Positions | None) -> list[Item]:
-    """Give each item the cursor of a subscriber with several channels, moving its positions along."""
-    if positions is None:
-        return items
-    stamped = []
-    for item in items:
-        if item.seq:
-            positions[item.channel] = item.seq
-        stamped.append(item._replace(cursor=positions.cursor))
-    return stamped

@@ -1,10 +1,14 @@
-"""A timing wheel: deadlines for a hundred thousand things without a timer for each."""
+"""A timing wheel: deadlines for a hundred thousand things without a timer for each, and the ticks that turn it."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 from typing import Generic, Protocol, TypeVar
 
+from common.logs import get_logger
+
 TICKS_PER_SECOND = 4
-STEP = 128  # things looked at in one step: a heartbeat to each takes about two milliseconds
+TICK_PERIOD = 0.25  # seconds
+THINGS_PER_TURN = 128  # a heartbeat to each takes about two milliseconds
 
 
 class Timed(Protocol):
@@ -25,11 +29,11 @@ class Wheel(Generic[T]):
     left behind by an earlier deadline, is recognised by its tick and skipped.
 
     The subscribers of one channel are all due together, a heartbeat after its last message. So the wheel turns in
-    steps, and between two of them others may have their turn.
+    steps, and between two of them the event loop may do something else.
     """
 
-    def __init__(self, on_due: Callable[[Sequence[T]], None], now: float) -> None:
-        self._on_due = on_due
+    def __init__(self, now: float, on_due: Callable[[Sequence[T]], None] = lambda things: None) -> None:
+        self.on_due = on_due  # upward: some deadlines have passed
         self._slots: dict[int, list[T]] = {}
         self._tick = int(now * TICKS_PER_SECOND)
         self._slot: list[T] = []  # what is left to look at of the slot of this tick
@@ -59,7 +63,7 @@ class Wheel(Generic[T]):
             else:
                 due.append(thing)
         if due:
-            self._on_due(due)
+            self.on_due(due)
         return bool(self._slot) or self._tick < int(now * TICKS_PER_SECOND)
 
     def _next_things(self, last: int) -> list[T]:
@@ -67,6 +71,23 @@ class Wheel(Generic[T]):
         while not self._slot and self._tick < last:
             self._tick += 1
             self._slot = self._slots.pop(self._tick, [])
-        things = self._slot[-STEP:]
-        del self._slot[-STEP:]
+        things = self._slot[-THINGS_PER_TURN:]
+        del self._slot[-THINGS_PER_TURN:]
         return things
+
+
+async def run_ticks(parts: Sequence[Callable[[], bool]]) -> None:
+    """Call each part every TICK_PERIOD, and again while it returns that there is more to do; runs until cancelled."""
+    while True:
+        await asyncio.sleep(TICK_PERIOD)
+        for part in parts:
+            await _run_part(part)
+
+
+async def _run_part(part: Callable[[], bool]) -> None:
+    """Call one part until it is done; a bug in it ends neither its later ticks nor those of the others."""
+    try:
+        while part():  # noqa: ASYNC110  # it is work, not a wait
+            await asyncio.sleep(0)
+    except Exception:
+        get_logger().exception("some deadlines were not kept")

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from edge.framing.base import GOING_AWAY, Item, Variant, as_script, full_response, json_object, retry_headers
-from edge.framing.sse import StreamingFraming
+from edge.framing.http import Variant, full_response, retry_headers
+from edge.framing.items import Item, as_script, close_item, error_item, json_object
+from edge.framing.streaming import StreamingFraming
 
 # Some browsers show nothing, and run nothing, before they have a kilobyte.
 _START = b"<!doctype html><title>comet</title>\n<!--%b-->\n" % (b" " * 1024)
@@ -28,7 +29,7 @@ class IframeFraming(StreamingFraming):
         """Return the policy."""
         return (f"Content-Security-Policy: {self._policy}",)
 
-    def head(self, retry_ms: int, key: str = "") -> bytes:
+    def head(self, retry_ms: int, ws_accept: str = "") -> bytes:
         """Return the response head and the beginning of the page."""
         return self._head + self._wrap(_START)
 
@@ -41,10 +42,10 @@ class IframeFraming(StreamingFraming):
 
     def farewell(self, cursor: str) -> bytes:
         """Return a close object and the end of the page."""
-        return self.encode([Item("close", content=GOING_AWAY)], cursor) + self.end
+        return self.encode([close_item()], cursor) + self.end
 
     def refusal(self, status: int, sentence: str, retry_after: float) -> bytes:
         """Return the error as a page that calls the function: a page cannot read the status of a frame."""
-        body = _START + self.encode_item(Item("error", content=sentence, code=status))
+        body = _START + self.encode_item(error_item(status, sentence))
         extra = (*retry_headers(retry_after), *self.more_headers())
         return full_response(status, self.content_type, body, self.variant._replace(closing=True), extra)

@@ -1,8 +1,10 @@
-"""Framings of connections that are answered once: long-poll, and its cross-domain form JSONP."""
+"""Long-poll: a connection that is answered once. Pure."""
 
 from collections.abc import Sequence
 
-from edge.framing.base import Framing, Item, Variant, as_script, full_response, json_object
+from edge.framing.base import Framing
+from edge.framing.http import Variant, full_response
+from edge.framing.items import SESSION_BLANK, Item, json_object
 
 
 class PollFraming(Framing):
@@ -16,9 +18,9 @@ class PollFraming(Framing):
     def __init__(self, variant: Variant) -> None:
         super().__init__(variant)
         size = variant.session_size
-        self._session = b'"session":"%b",' % (b"*" * size) if size else b""
+        self._session = b'"session":"%b",' % (SESSION_BLANK * size).encode() if size else b""
 
-    def head(self, retry_ms: int, key: str = "") -> bytes:
+    def head(self, retry_ms: int, ws_accept: str = "") -> bytes:
         """Return nothing: a poll is answered in one piece."""
         return b""
 
@@ -33,19 +35,3 @@ class PollFraming(Framing):
 
     def _respond(self, body: bytes) -> bytes:
         return full_response(200, self.content_type, body + b"\n", self.variant)
-
-
-class JsonpFraming(PollFraming):
-    """JSONP: the poll's answer as a call of the page's own function, loaded by a script tag.
-
-    The comment in front keeps the answer from starting with bytes of the client's choice (Rosetta Flash), and
-    the file name keeps it from being rendered when the URL is opened as a page.
-    """
-
-    transport = "jsonp"
-    content_type = "text/javascript; charset=utf-8"
-
-    def _respond(self, body: bytes) -> bytes:
-        call = b"/**/%b(%b);\n" % (self.variant.callback.encode(), as_script(body))
-        disposition = ("Content-Disposition: attachment; filename=f.txt",)
-        return full_response(200, self.content_type, call, self.variant, disposition)

@@ -1,73 +1,13 @@
-"""Framings of connections that stay open: the seed's stream, and Server-Sent Events."""
+"""Server-Sent Events (WHATWG HTML, section 9.2). Pure."""
 
 import re
-from collections.abc import Sequence
 from functools import lru_cache
-from typing import ClassVar
 
-from edge.framing.base import (
-    GOING_AWAY,
-    LAST_CHUNK,
-    NO_STORE,
-    Framing,
-    Item,
-    Variant,
-    chunk,
-    json_object,
-    response_head,
-)
+from edge.framing.http import Variant, chunk
+from edge.framing.items import Item, ItemKind, json_object
+from edge.framing.streaming import StreamingFraming
 
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
-
-
-class StreamingFraming(Framing):
-    """A response that never ends by itself: chunked, or raw until the close for HTTP/1.0."""
-
-    beat: ClassVar[bytes]
-
-    def __init__(self, variant: Variant) -> None:
-        super().__init__(variant)
-        self.heartbeat = self._wrap(self.beat)
-        self.end = LAST_CHUNK if variant.chunked else b""
-        headers = [f"Content-Type: {self.content_type}", *NO_STORE, *self.more_headers(), "X-Accel-Buffering: no"]
-        if variant.chunked:
-            headers.append("Transfer-Encoding: chunked")
-        self._head = response_head(200, headers, variant)
-
-    def more_headers(self) -> Sequence[str]:
-        """Return what this transport's head has besides."""
-        return ()
-
-    def head(self, retry_ms: int, key: str = "") -> bytes:
-        """Return the response head."""
-        return self._head
-
-    def encode(self, items: Sequence[Item], cursor: str) -> bytes:
-        """Return one chunk with all items."""
-        return self._wrap(b"".join(map(self.encode_item, items)))
-
-    def encode_item(self, item: Item) -> bytes:
-        """Return the bytes of one item, without chunking."""
-        raise NotImplementedError
-
-    def _wrap(self, data: bytes) -> bytes:
-        return chunk(data) if self.variant.chunked else data
-
-
-class StreamFraming(StreamingFraming):
-    """The seed's transport: one JSON object a line; an empty line is a heartbeat."""
-
-    transport = "stream"
-    content_type = "application/x-ndjson"
-    beat = b"\n"
-
-    def encode_item(self, item: Item) -> bytes:
-        """Return a JSON line."""
-        return json_object(item) + b"\n"
-
-    def farewell(self, cursor: str) -> bytes:
-        """Return a close object and the end of the response."""
-        return self.encode([Item("close", content=GOING_AWAY)], cursor) + self.end
 
 
 class SseFraming(StreamingFraming):
@@ -88,18 +28,18 @@ class SseFraming(StreamingFraming):
         if variant.heartbeat_as_event:
             self.heartbeat = self._wrap(self.named_beat)
 
-    def head(self, retry_ms: int, key: str = "") -> bytes:
+    def head(self, retry_ms: int, ws_accept: str = "") -> bytes:
         """Return the response head and the pause after which the browser shall reconnect."""
-        return self._head + self.pause(retry_ms)
+        return self._head + self.retry(retry_ms)
 
-    def pause(self, retry_ms: int) -> bytes:
+    def retry(self, retry_ms: int) -> bytes:
         """Return the pause after which the browser shall reconnect."""
-        return _pause(retry_ms, self.variant.chunked)
+        return _retry(retry_ms, self.variant.chunked)
 
     def encode_item(self, item: Item) -> bytes:
         """Return one event; control objects are events of their own name, with the object as data."""
-        control = item.kind != "data"
-        name = item.kind if control else "" if self.variant.omit_event_name else item.event
+        control = item.kind is not ItemKind.DATA
+        name = item.kind.value if control else "" if self.variant.omit_event_name else item.event
         data = json_object(item).decode() if control or self.variant.envelope else item.content or ""
         return sse_event(data, name=name, event_id=item.cursor)
 
@@ -114,7 +54,7 @@ class SseFraming(StreamingFraming):
 
 
 @lru_cache(maxsize=256)
-def _pause(retry_ms: int, chunked: bool) -> bytes:
+def _retry(retry_ms: int, chunked: bool) -> bytes:
     """Return a `retry:`; remembered, because newcomers are told one of a few."""
     data = b"retry: %d\n\n" % retry_ms
     return chunk(data) if chunked else data

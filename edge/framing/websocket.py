@@ -4,10 +4,12 @@ from collections.abc import Sequence
 
 from websockets.frames import Close, CloseCode, Frame, Opcode
 
-from edge.framing.base import GOING_AWAY, Framing, Item, Variant, json_object, response_head
+from edge.framing.base import Framing
+from edge.framing.http import Variant, response_head
+from edge.framing.items import GOING_AWAY, Item, json_object
 
 TOO_SLOW = "you read too slowly; connect again and go on from your position"
-MOST_REASON = 123  # bytes of a close frame's reason (RFC 6455 section 5.5)
+MAX_REASON_BYTES = 123  # of a close frame (RFC 6455 section 5.5)
 
 
 class WebSocketFraming(Framing):
@@ -24,9 +26,9 @@ class WebSocketFraming(Framing):
         self.too_slow = close_frame(CloseCode.TRY_AGAIN_LATER, TOO_SLOW)
         self._farewell = close_frame(CloseCode.SERVICE_RESTART, GOING_AWAY)
 
-    def head(self, retry_ms: int, key: str = "") -> bytes:
-        """Return the answer to the handshake whose Sec-WebSocket-Accept is `key` (RFC 6455 section 4.2.2)."""
-        headers = ("Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {key}")
+    def head(self, retry_ms: int, ws_accept: str = "") -> bytes:
+        """Return the answer to the handshake whose Sec-WebSocket-Accept is `ws_accept` (RFC 6455 section 4.2.2)."""
+        headers = ("Upgrade: websocket", "Connection: Upgrade", f"Sec-WebSocket-Accept: {ws_accept}")
         return response_head(101, headers, Variant(origin=""))
 
     def encode(self, items: Sequence[Item], cursor: str) -> bytes:
@@ -40,7 +42,7 @@ class WebSocketFraming(Framing):
 
 def close_frame(code: int, reason: str = "") -> bytes:
     """Return a close frame; a reason that is too long is cut off."""
-    short = reason.encode()[:MOST_REASON].decode(errors="ignore")
+    short = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
     return _frame(Opcode.CLOSE, Close(code, short).serialize())
 
 

@@ -1,9 +1,10 @@
-"""What a subscriber may do while it is connected: subscribe to a channel more, or to one less, or ask for a pong. Pure.
+"""Operations: a held subscriber subscribes to one more channel, unsubscribes from one, or pings. Pure.
 
 Operations are JSON: one object, or an array of them, in a WebSocket's text frame or in the body of a POST.
 """
 
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import NamedTuple
 
 import orjson
@@ -11,25 +12,31 @@ import orjson
 from common.errors import BadRequestError
 from common.names import check_channel
 from common.position import START, Position, parse_position
-from edge.framing import Item
-from edge.protocol.subscribe import MOST_HISTORY
+from edge.framing.items import Item, ItemKind
+from edge.protocol.subscribe import MAX_HISTORY, Start
 
-OPERATIONS = ("sub", "unsub", "ping")
 MAX_OPERATIONS = 256  # in one array: a message must not keep the edge busy for long
-MAX_REF = 64  # characters
-SHOWN = 60  # characters of a wrong value that an error repeats
+MAX_REF_LENGTH = 64
+MAX_SHOWN = 60  # characters of a wrong value that an error repeats
 EXAMPLE = '{"op":"sub","id":"room"}'
 
 Ref = str | int | None
 
 
-class Operation(NamedTuple):
-    """One thing that a subscriber wants; `ref` comes back in the acknowledgement."""
+class Op(StrEnum):
+    """What an operation does."""
 
-    op: str
+    SUB = "sub"
+    UNSUB = "unsub"
+    PING = "ping"
+
+
+class Operation(NamedTuple):
+    """One operation of a subscriber; `ref` comes back in the acknowledgement."""
+
+    op: Op
     channel: str = ""
-    since: Position | None = None
-    history: int = 0
+    start: Start = Start()
     ref: Ref = None
 
 
@@ -60,29 +67,29 @@ def parse_operation(value: object) -> Operation:
     op, name, ref = value.get("op"), value.get("id"), value.get("ref")
     about = (_shown(op), _shown(name), ref if _is_ref(ref) else None)
     if not _is_ref(ref):
-        raise BadOperationError(f"ref: give a string of at most {MAX_REF} characters, or an integer", *about)
-    if op not in OPERATIONS:
-        raise BadOperationError(f"op: give one of {', '.join(OPERATIONS)}, for example {EXAMPLE}", *about)
-    if op == "ping":
-        return Operation("ping", ref=ref)
+        raise BadOperationError(f"ref: give a string of at most {MAX_REF_LENGTH} characters, or an integer", *about)
+    if op not in list(Op):
+        raise BadOperationError(f"op: give one of {', '.join(Op)}, for example {EXAMPLE}", *about)
+    if op == Op.PING:
+        return Operation(Op.PING, ref=ref)
     try:
         channel = check_channel(_text(value, "id", f"give the name of a channel, as in {EXAMPLE}"))
-        return Operation("unsub", channel, ref=ref) if op == "unsub" else _subscribe(value, channel, ref)
+        return Operation(Op.UNSUB, channel, ref=ref) if op == Op.UNSUB else _subscribe(value, channel, ref)
     except BadRequestError as error:
         raise BadOperationError(error.sentence, *about) from None
 
 
-def error_item(error: BadOperationError) -> Item:
+def bad_operation_item(error: BadOperationError) -> Item:
     """Return the object that tells a subscriber what was wrong with its operation."""
-    return Item("error", error.channel, error.sentence, code=error.status, op=error.op, ref=error.ref)
+    return Item(ItemKind.ERROR, error.channel, error.sentence, code=error.status, op=error.op, ref=error.ref)
 
 
 def _subscribe(value: Mapping[str, object], channel: str, ref: Ref) -> Operation:
     since = _since(value)
     history = value.get("history", 0)
-    if not isinstance(history, int) or isinstance(history, bool) or not 0 <= history <= MOST_HISTORY:
-        raise BadRequestError(f"history: give a number of messages from 0 to {MOST_HISTORY}")
-    return Operation("sub", channel, since, history, ref)
+    if not isinstance(history, int) or isinstance(history, bool) or not 0 <= history <= MAX_HISTORY:
+        raise BadRequestError(f"history: give a number of messages from 0 to {MAX_HISTORY}")
+    return Operation(Op.SUB, channel, Start(since, history), ref)
 
 
 def _since(value: Mapping[str, object]) -> Position | None:
@@ -104,9 +111,9 @@ def _text(value: Mapping[str, object], field: str, wanted: str) -> str:
 
 def _is_ref(ref: object) -> bool:
     if isinstance(ref, str):
-        return len(ref) <= MAX_REF
+        return len(ref) <= MAX_REF_LENGTH
     return ref is None or (isinstance(ref, int) and not isinstance(ref, bool))
 
 
 def _shown(value: object) -> str:
-    return value[:SHOWN] if isinstance(value, str) else ""
+    return value[:MAX_SHOWN] if isinstance(value, str) else ""

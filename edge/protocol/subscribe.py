@@ -1,4 +1,4 @@
-"""From a request to what a subscriber asks for, or to an error that names what is wrong. Pure."""
+"""From a GET to what a subscriber asks for and the framing that it gets, or to an error that names the fault. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -9,14 +9,17 @@ from urllib.parse import unquote_plus
 from common.errors import BadRequestError, RequestError
 from common.names import check_channel
 from common.position import Position, parse_named_positions, parse_positions
-from edge.framing import TRANSPORTS
-from edge.protocol.handshake import accept, wants_websocket
+from edge.framing.base import Framing
+from edge.framing.http import Variant
+from edge.framing.transports import TRANSPORTS, framing_for
 from edge.protocol.http import Request
+from edge.protocol.origins import Origins
+from edge.protocol.websocket import accept, wants_websocket
 
 MAX_CHANNELS = 128
 MAX_PARAMETERS = 2 * MAX_CHANNELS
-MOST_HISTORY = 10_000
-LONGEST_POLL = 300.0  # seconds; no proxy on the way is likely to bear more
+MAX_HISTORY = 10_000
+MAX_POLL_SECONDS = 300.0  # seconds; no proxy on the way is likely to bear more
 
 DEFAULT_CALLBACKS = {"jsonp": "", "iframe": "comet"}  # of the transports that call a function of the page
 CHANNEL_PARAMETERS = frozenset({"id", "channel", "cname"})
@@ -29,8 +32,15 @@ _SESSION = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
 
 
+class Start(NamedTuple):
+    """Where a subscriber begins on one channel: after `since`, or with the newest `history` messages."""
+
+    since: Position | None = None
+    history: int = 0
+
+
 class SubscribeRequest(NamedTuple):
-    """What a subscriber asks for; `since` has one position per channel; None is "from now on"."""
+    """What a subscriber asks for; `since` has one position per channel, None is "from now on"."""
 
     transport: str
     channels: tuple[str, ...]
@@ -38,11 +48,53 @@ class SubscribeRequest(NamedTuple):
     callback: str = ""
     timeout: float | None = None  # seconds, polls only
     envelope: bool = False
-    history: int = 0  # the newest messages to begin with, if there is no position to go on from
-    named: bool = False  # the position named the channels: they have changed since the subscriber chose its own
+    history: int = 0  # the newest messages to begin with, if it has no position to go on from
+    has_channel_names: bool = False  # the position names the channels: they have changed since the subscriber began
     session: str = ""  # polls only: the client's own name for it, by which its channels can be changed
     heartbeat_as_event: bool = False  # SSE only: a heartbeat is an event, which an EventSource shows to its page
-    key: str = ""  # WebSocket only: the answer to its handshake
+    ws_accept: str = ""  # WebSocket only: the Sec-WebSocket-Accept that answers its handshake
+
+    @property
+    def starts(self) -> list[Start]:
+        """Where it begins on each of its channels, in order."""
+        since = self.since or (None,) * len(self.channels)
+        return [Start(position, self.history) for position in since]
+
+
+class Negotiated(NamedTuple):
+    """What a subscriber asks for, and the framing that it shares with all subscribers that need the same bytes."""
+
+    asked: SubscribeRequest
+    framing: Framing
+
+
+@lru_cache(maxsize=256)
+def negotiate(request: Request, origins: Origins, *, closing: bool) -> Negotiated:
+    """Read a GET; with `closing` its answer is the connection's last. Raises `RequestError`.
+
+    Remembered: the pollers of a channel send the same bytes again and again, and those are the same request object.
+    """
+    origin = origins.admit(request.headers.get("origin", ""))
+    asked = parse_subscribe(request)
+    origins.admit_page(asked.transport, request.headers)
+    return Negotiated(asked, framing_for(asked.transport, _variant(request, asked, origins, origin, closing)))
+
+
+def _variant(request: Request, asked: SubscribeRequest, origins: Origins, origin: str, closing: bool) -> Variant:
+    """Return the variant of a subscriber's bytes; all WebSockets have the same."""
+    if asked.transport == "ws":
+        return Variant()
+    return Variant(
+        chunked=not request.http10,
+        closing=closing or not request.keep_alive,
+        origin=origin,
+        callback=asked.callback,
+        envelope=asked.envelope or asked.has_channel_names or len(asked.channels) > 1,
+        ancestors=origins.ancestors if asked.transport == "iframe" else "*",
+        session_size=len(asked.session),
+        omit_event_name=asked.envelope,
+        heartbeat_as_event=asked.heartbeat_as_event and asked.transport == "sse",
+    )
 
 
 def parse_subscribe(request: Request) -> SubscribeRequest:
@@ -58,7 +110,7 @@ def parse_subscribe(request: Request) -> SubscribeRequest:
         return asked
     if request.http10:
         raise BadRequestError("a WebSocket needs HTTP/1.1")
-    return asked._replace(key=accept(headers))
+    return asked._replace(ws_accept=accept(headers))
 
 
 def _accepts_events(headers: dict[str, str]) -> bool:
@@ -77,8 +129,8 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> 
     named_in_query, parameters = _parse_query(query)
     transport = _transport(forced, parameters, preferred)
     asked_since = last_event_id or parameters.get("since", "")
-    named = "=" in asked_since
-    positions = parse_named_positions(asked_since) if named else None
+    has_channel_names = "=" in asked_since
+    positions = parse_named_positions(asked_since) if has_channel_names else None
     channels = tuple(dict.fromkeys(positions or named_in_query))
     _check(channels, optional=transport == "ws")
     return SubscribeRequest(
@@ -89,9 +141,9 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> 
         _timeout(parameters.get("timeout", "")),
         parameters.get("envelope", "") not in {"", "0"},
         _history(parameters.get("history", "")),
-        named,
+        has_channel_names,
         _session(parameters.get("session", "")) if transport in {"poll", "jsonp"} else "",
-        _named_beats(parameters.get("heartbeat", "")),
+        _heartbeat_as_event(parameters.get("heartbeat", "")),
     )
 
 
@@ -174,7 +226,7 @@ def _session(text: str) -> str:
     return text
 
 
-def _named_beats(text: str) -> bool:
+def _heartbeat_as_event(text: str) -> bool:
     if text not in {"", "comment", "event"}:
         raise BadRequestError(f"heartbeat: give comment or event, not {text[:20]!r}")
     return text == "event"
@@ -184,14 +236,14 @@ def _timeout(text: str) -> float | None:
     if not text:
         return None
     seconds = float(text) if _DECIMAL.fullmatch(text) else -1.0
-    if not 0 <= seconds <= LONGEST_POLL:
-        raise BadRequestError(f"timeout: give seconds from 0 to {LONGEST_POLL:.0f}, not {text[:20]!r}")
+    if not 0 <= seconds <= MAX_POLL_SECONDS:
+        raise BadRequestError(f"timeout: give seconds from 0 to {MAX_POLL_SECONDS:.0f}, not {text[:20]!r}")
     return seconds
 
 
 def _history(text: str) -> int:
     if not text:
         return 0
-    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= MOST_HISTORY):
-        raise BadRequestError(f"history: give a number of messages from 0 to {MOST_HISTORY}, not {text[:20]!r}")
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= MAX_HISTORY):
+        raise BadRequestError(f"history: give a number of messages from 0 to {MAX_HISTORY}, not {text[:20]!r}")
     return int(text)

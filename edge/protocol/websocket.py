@@ -1,21 +1,58 @@
-"""What a WebSocket client sends: from bytes to messages and control frames (RFC 6455 section 5). Pure.
+"""The WebSocket as the client speaks it: its handshake and its frames (RFC 6455 sections 4.2 and 5). Pure.
 
 No parser is kept between two calls. All that is remembered of an unfinished message is the rest that the caller
-keeps, and that is again a sequence of frames: what came of the message so far, folded into one, and then the bytes
-that are not a whole frame yet.
+keeps, and that is again a sequence of frames: the parts of the message so far, folded into one frame, and then the
+bytes that are not a whole frame yet.
 """
 
+import binascii
 import struct
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from typing import NamedTuple
 
 from websockets.exceptions import PayloadTooBig, ProtocolError
 from websockets.frames import Close, CloseCode, Frame, Opcode
+from websockets.utils import accept_key
 
+from common.errors import BadRequestError, RequestError
+
+VERSION = "13"
+KEY_BYTES = 16
 MAX_MESSAGE_BYTES = 16384
 MAX_CONTROL_BYTES = 125  # RFC 6455 section 5.5
-FRAMES_AT_ONCE = 32
+FRAMES_PER_TURN = 32
 _CONTROL_BIT = 0x08
+
+
+def wants_websocket(headers: Mapping[str, str]) -> bool:
+    """Say whether a request asks for a WebSocket."""
+    return "upgrade" in headers and "websocket" in _tokens(headers, "upgrade")
+
+
+def accept(headers: Mapping[str, str]) -> str:
+    """Return the Sec-WebSocket-Accept that answers a handshake; header names are lower-case.
+
+    Raises `RequestError`: 426 for another version than 13, 400 for anything else that is missing or wrong.
+    """
+    if not wants_websocket(headers) or "upgrade" not in _tokens(headers, "connection"):
+        raise BadRequestError("a WebSocket begins with the headers 'Connection: Upgrade' and 'Upgrade: websocket'")
+    if headers.get("sec-websocket-version") != VERSION:
+        raise RequestError(f"WebSocket version {VERSION} is spoken here; send Sec-WebSocket-Version: {VERSION}", 426)
+    key = headers.get("sec-websocket-key", "")
+    if not _is_key(key):
+        raise BadRequestError(f"Sec-WebSocket-Key: give {KEY_BYTES} random bytes in base64")
+    return accept_key(key)
+
+
+def _tokens(headers: Mapping[str, str], name: str) -> list[str]:
+    return [token.strip().lower() for token in headers.get(name, "").split(",")]
+
+
+def _is_key(text: str) -> bool:
+    try:
+        return len(binascii.a2b_base64(text, strict_mode=True)) == KEY_BYTES
+    except ValueError:  # binascii's error, or a character beyond ASCII
+        return False
 
 
 class Fault(NamedTuple):
@@ -26,7 +63,7 @@ class Fault(NamedTuple):
 
 
 class Received(NamedTuple):
-    """What some bytes said: up to one message, and the control frames before it."""
+    """What some bytes hold: up to one message, and the control frames before it."""
 
     pings: list[bytes]
     text: str | None
@@ -41,10 +78,10 @@ class _IncompleteError(Exception):
 
 
 class _UnsupportedError(Exception):
-    """A frame of a kind that is not spoken here."""
+    """A frame of a kind that this edge does not speak."""
 
 
-class _Listener:
+class _FrameParser:
     """Takes one whole frame after the other until there is a message, a close frame or a fault."""
 
     def __init__(self, data: bytes) -> None:
@@ -109,22 +146,22 @@ class _Listener:
 
 
 def parse_frames(data: bytes) -> Received:
-    """Read frames up to the end of the first message, at most so many that it takes no time worth mentioning."""
-    listener, fault, more = _Listener(data), None, True
+    """Read frames up to the end of the first message, at most FRAMES_PER_TURN of them."""
+    parser, fault, more = _FrameParser(data), None, True
     try:
-        for _ in range(FRAMES_AT_ONCE):
-            listener.take_frame()
-            if listener.is_done:
+        for _ in range(FRAMES_PER_TURN):
+            parser.take_frame()
+            if parser.is_done:
                 break
     except _IncompleteError:
         more = False
     except (ProtocolError, PayloadTooBig, UnicodeDecodeError, _UnsupportedError) as error:
-        fault = _fault(error, listener)
-    rest = b"" if fault is not None else _folded(listener.parts) + data[listener.at :]
-    return Received(listener.pings, listener.text, listener.close, fault, rest, more and bool(rest) and fault is None)
+        fault = _fault(error, parser)
+    rest = b"" if fault is not None else _folded(parser.parts) + data[parser.at :]
+    return Received(parser.pings, parser.text, parser.close, fault, rest, more and bool(rest) and fault is None)
 
 
-def _fault(error: Exception, listener: _Listener) -> Fault:
+def _fault(error: Exception, parser: _FrameParser) -> Fault:
     """Return the close code for what the library raised (RFC 6455 section 7.4.1)."""
     if isinstance(error, UnicodeDecodeError):
         return Fault(CloseCode.INVALID_DATA, "text must be UTF-8")
@@ -132,13 +169,13 @@ def _fault(error: Exception, listener: _Listener) -> Fault:
         return Fault(CloseCode.UNSUPPORTED_DATA, "binary messages are not spoken here; send JSON in text frames")
     if isinstance(error, ProtocolError):
         return Fault(CloseCode.PROTOCOL_ERROR, str(error))
-    if listener.is_at_control:
+    if parser.is_at_control:
         return Fault(CloseCode.PROTOCOL_ERROR, f"a control frame has at most {MAX_CONTROL_BYTES} bytes")
     return Fault(CloseCode.MESSAGE_TOO_BIG, f"a message has at most {MAX_MESSAGE_BYTES} bytes")
 
 
 def _folded(parts: list[bytes] | None) -> bytes:
-    """Return what came of an unfinished message as one frame that begins it, masked with zeros."""
+    """Return the parts of an unfinished message as one frame that begins it, masked with zeros."""
     if parts is None:
         return b""
     payload = b"".join(parts)

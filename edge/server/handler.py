@@ -1,44 +1,32 @@
-"""The front desk of the public port: takes requests, answers what is wrong with them, and leads subscribers in."""
+"""The public port's requests: what is right is served, what is wrong is answered, and subscribers are led in."""
 
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 
 from common.errors import RequestError, UnavailableError
-from common.logs import get_logger
-from edge.channels.attach import ATTACH_TIMEOUT
-from edge.channels.hub import Hub
-from edge.cluster.forwarding import PATIENCE, SessionForwarder
-from edge.counters import Counters
-from edge.engine.seats import Seat, Seats
+from common.tasks import Tasks
+from edge.cluster.forwarding import FORWARD_TIMEOUT, SessionForwarder
+from edge.counters import CloseReason, Counters
+from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
-from edge.framing import (
-    CONTINUE,
-    GOING_AWAY,
-    Framing,
-    Item,
-    Variant,
-    change_response,
-    error_response,
-    framing_for,
-    preflight,
-    retry_headers,
-)
-from edge.protocol.handshake import VERSION
+from edge.framing.base import Framing
+from edge.framing.http import CONTINUE, Variant, change_response, error_response, preflight, retry_headers
+from edge.framing.items import GOING_AWAY, error_item
+from edge.framing.transports import framing_for
 from edge.protocol.http import CHANGE_PATH, HEAD_END, Request, check_unfinished, parse_request
-from edge.protocol.negotiate import negotiate
-from edge.protocol.operations import load_operations, parse_operation
+from edge.protocol.operations import Operation, load_operations, parse_operation
 from edge.protocol.origins import Origins
-from edge.protocol.subscribe import SubscribeRequest
-from edge.state import PendingAttach
-from edge.subscribers.changes import ChannelChanges
+from edge.protocol.subscribe import negotiate
+from edge.protocol.websocket import VERSION
+from edge.state import Pending, Phase, Seat
 from edge.subscribers.lifecycle import Lifecycle
+from edge.subscribers.pending import ATTACH_TIMEOUT
 from edge.subscribers.websocket import WebSocketReader
 
 IDLE_TIMEOUT = 75.0  # seconds a connection may rest between two requests
 RETRY_AFTER = (1.0, 5.0)  # seconds; each client gets its own, so that they do not come back together
-SURPLUS_TIMEOUT = 2.0  # seconds that one too many may take to send its request
+SURPLUS_TIMEOUT = 2.0  # seconds that a connection over the limit may take to send its request
 FULL = "this edge is full; try again, here or on another edge"
 NO_REDIS = "this edge has no connection to Redis; try again, here or on another edge"
 ALLOWED_METHODS = "GET, OPTIONS"
@@ -51,10 +39,10 @@ class RequestHandler:
     def __init__(
         self,
         seats: Seats,
-        hub: Hub,
         lifecycle: Lifecycle,
-        changes: ChannelChanges,
+        websockets: WebSocketReader,
         forwarder: SessionForwarder,
+        wheel: Wheel[Seat],
         counters: Counters,
         clock: Callable[[], float],
         call_soon: Callable[..., object],
@@ -63,69 +51,74 @@ class RequestHandler:
         allowed_origins: tuple[str, ...],
         max_connections: int,
     ) -> None:
-        self.closing = False  # every answer is its connection's last
-        self.leaving = False  # nobody is seated any more
-        self.wheel = lifecycle.wheel = Wheel(self._on_due, clock())
-        changes.seat_wheel = self.wheel
-        lifecycle.on_early_bytes = self._on_early_bytes
-        self._websockets = WebSocketReader(seats, changes, clock, call_soon, end=lifecycle.end, on_bug=self._on_bug)
+        self._closes_connections = False
+        self._rejects_subscribers = False
         self._seats = seats
-        self._hub = hub
         self._lifecycle = lifecycle
+        self._websockets = websockets
         self._forwarder = forwarder
+        self._wheel = wheel
         self._counters = counters
         self._clock = clock
         self._call_soon = call_soon
         self._header_timeout = header_timeout
         self._origins = Origins(allowed_origins)
-        self._most = max_connections
-        self._log = get_logger()
+        self._max_connections = max_connections
+        self._changes_under_way = Tasks()
+
+    # The edge is going away.
+
+    def close_connections(self) -> None:
+        """Let every answer from now on be its connection's last."""
+        self._closes_connections = True
+
+    def reject_subscribers(self) -> None:
+        """Seat no subscriber any more; polls are answered at once."""
+        self._rejects_subscribers = True
+
+    async def stop(self) -> None:
+        """Give up the changes of channels that are under way."""
+        await self._changes_under_way.cancel_all()
 
     # Bytes come in.
 
     def on_connection(self, seat: Seat) -> None:
         """A connection was accepted: its first request head has a deadline."""
-        surplus = len(self._seats) > self._most
+        surplus = len(self._seats) > self._max_connections
         timeout = min(self._header_timeout, SURPLUS_TIMEOUT) if surplus else self._header_timeout
-        self.wheel.schedule(seat, self._clock() + timeout)
+        self._wheel.schedule(seat, self._clock() + timeout)
 
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """A client sent something."""
         try:
-            if seat.framing is None and seat.pending is None:
-                if not seat.ending:
-                    seat.inbox += data
-                    self._next_request(seat)
+            if seat.phase is Phase.IDLE:
+                seat.receive(data)
+                self._next_request(seat)
             elif seat.framing is not None and seat.framing.bidirectional:
                 self._websockets.on_bytes(seat, data)
-            elif data:
+            elif data and seat.phase < Phase.ENDING:
                 self._on_unexpected(seat, data)
         except Exception:
-            self._on_bug(seat)
+            self._lifecycle.fail(seat)
 
     def on_answered(self, seat: Seat) -> None:
         """A poll was answered: the connection is free for its next request, which may be here already."""
         if seat.fd < 0:
             return
-        self.wheel.schedule(seat, self._clock() + IDLE_TIMEOUT)
-        if seat.inbox:
-            self._seats.watch(seat, reading=False)  # until these have been served: one request in a turn
+        self._wheel.schedule(seat, self._clock() + IDLE_TIMEOUT)
+        if seat.recv_buffer:
+            self._seats.pause_reading(seat)  # until these bytes are served: one request in a turn
             self._call_soon(self._go_on, seat)
 
     def _go_on(self, seat: Seat) -> None:
-        """Serve what came before it could be, and read on."""
+        """Serve what came before it could be served, and read on."""
         if seat.fd >= 0:
-            self._seats.watch(seat, reading=True)
+            self._seats.resume_reading(seat)
             self.on_bytes(seat, b"")
 
-    def _on_bug(self, seat: Seat) -> None:
-        """The last resort: a bug shows in the log and costs one client its connection, nobody else anything."""
-        self._log.exception("a connection could not be served; it is closed")
-        self._seats.remove(seat, "error")
-
     def _next_request(self, seat: Seat) -> None:
-        """Serve the request at the head of a seat's inbox, if it is complete."""
-        data = seat.inbox.lstrip(b"\r\n")  # empty lines before a request are ignored (RFC 9112 section 2.2)
+        """Serve the first request in a seat's receive buffer, if it is complete."""
+        data = seat.recv_buffer.lstrip(b"\r\n")  # empty lines before a request are ignored (RFC 9112 section 2.2)
         end = data.find(HEAD_END) + len(HEAD_END)
         try:
             if end < len(HEAD_END):
@@ -134,23 +127,23 @@ class RequestHandler:
                 return
             request = parse_request(data[:end])
         except RequestError as error:
-            self._end_with_error(seat, error.status, error.sentence)
+            self._close_with_error(seat, error.status, error.sentence)
             return
         if len(data) < end + request.length:
             if len(data) == end and request.headers.get("expect", "").lower() == "100-continue":
                 self._seats.write(seat, CONTINUE)
             self._wait_for_the_rest(seat, data)
             return
-        seat.inbox = data[end + request.length :]
+        seat.keep(data[end + request.length :])
         self._serve(seat, request, data[end : end + request.length])
 
     def _wait_for_the_rest(self, seat: Seat, data: bytes) -> None:
         if seat.fd >= 0:
-            seat.inbox = data
-            self.wheel.schedule(seat, min(seat.deadline, self._clock() + self._header_timeout))
+            seat.keep(data)
+            self._wheel.schedule(seat, min(seat.deadline, self._clock() + self._header_timeout))
 
-    def _on_early_bytes(self, seat: Seat) -> None:
-        """Bytes came before the subscriber was welcomed: a WebSocket's are heard now."""
+    def on_early_bytes(self, seat: Seat) -> None:
+        """Bytes came before the subscriber was welcomed: a WebSocket's are read now."""
         if seat.framing is not None and seat.framing.bidirectional:
             self._call_soon(self._go_on, seat)
         else:
@@ -164,19 +157,19 @@ class RequestHandler:
         """
         framing = seat.framing or (seat.pending.framing if seat.pending is not None else None)
         if framing is not None and (framing.single_response or framing.bidirectional):
-            seat.inbox += data
-            self._seats.watch(seat, reading=False)
+            seat.receive(data)
+            self._seats.pause_reading(seat)
         elif seat.framing is not None:
             sentence = "this connection is held by a stream; send another request on a connection of its own"
-            item = Item("error", content=sentence, code=400)
-            self._lifecycle.end(seat, seat.framing.encode([item], "") + seat.framing.end, "error")
+            last_words = seat.framing.encode([error_item(400, sentence)], "") + seat.framing.end
+            self._lifecycle.close(seat, last_words, CloseReason.ERROR)
         else:
-            self._end_with_error(seat, 400, "a second request came before the first was answered")
+            self._close_with_error(seat, 400, "a second request came before the first was answered")
 
     # A request is answered.
 
     def _serve(self, seat: Seat, request: Request, body: bytes) -> None:
-        if self.closing and request.keep_alive:
+        if self._closes_connections and request.keep_alive:
             request = replace(request, keep_alive=False)
         try:
             if request.method == "GET":
@@ -191,40 +184,43 @@ class RequestHandler:
             self._refuse(seat, request, error)
 
     def _subscribe(self, seat: Seat, request: Request) -> None:
-        surplus = len(self._seats) - self._most
-        is_surplus = surplus > 0 and self._seats.came_last(seat, surplus)
+        surplus = len(self._seats) - self._max_connections
+        is_surplus = surplus > 0 and self._seats.is_among_newest(seat, surplus)
         closing = is_surplus or self._clock() >= seat.expires
         asked, framing = negotiate(request, self._origins, closing=closing)
         if is_surplus:
-            self._send_away(seat, framing, FULL)
+            self._reject(seat, framing, FULL)
             return
-        if self.leaving:
+        if self._rejects_subscribers:
             if not framing.single_response:
-                self._send_away(seat, framing, GOING_AWAY)
+                self._reject(seat, framing, GOING_AWAY)
                 return
             asked = asked._replace(timeout=0.0)
-        self._hub.attach(seat, asked, framing)
-        if seat.pending is not None:
-            self.wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
+        self._lifecycle.attach(seat, asked, framing)
 
     def _change(self, seat: Seat, request: Request, body: bytes) -> None:
         """Change the channels of a session, wherever it is held; what comes meanwhile on this connection waits."""
-        framing = framing_for("poll", self._plain(request))
+        pending = Pending(seat, framing_for("poll", self._plain(request)))
         values = load_operations(body)
         operations = [parse_operation(value) for value in values]
-        pending = seat.pending = PendingAttach(seat, SubscribeRequest("poll", ()), framing, lambda pending: None)
-        self.wheel.schedule(seat, self._clock() + PATIENCE + ATTACH_TIMEOUT)
-        on_end = partial(self._on_changed, pending, request)
-        self._forwarder.begin(request.path.removeprefix(CHANGE_PATH), operations, values, on_end)
+        seat.wait(pending)
+        self._wheel.schedule(seat, self._clock() + FORWARD_TIMEOUT + ATTACH_TIMEOUT)
+        self._changes_under_way.start(self._answer_change(pending, request, operations, values))
 
-    def _on_changed(self, pending: PendingAttach, request: Request, outcome: list[str] | RequestError) -> None:
-        if not pending.alive:
-            return
-        seat, seat.pending = pending.seat, None
-        if isinstance(outcome, RequestError):
-            self._refuse(seat, request, outcome)
+    async def _answer_change(
+        self, pending: Pending, request: Request, operations: Sequence[Operation], values: Sequence[object]
+    ) -> None:
+        session = request.path.removeprefix(CHANGE_PATH)
+        try:
+            channels = await self._forwarder.change(session, operations, values)
+        except RequestError as error:
+            if pending.is_alive:
+                pending.seat.detach()
+                self._refuse(pending.seat, request, error)
         else:
-            self._answer(seat, change_response(outcome, pending.framing.variant), request.keep_alive)
+            if pending.is_alive:
+                pending.seat.detach()
+                self._answer(pending.seat, change_response(channels, pending.framing.variant), request.keep_alive)
 
     def _plain(self, request: Request) -> Variant:
         """Return the variant of a complete answer to a request; raises `RequestError` 403 for a foreign origin."""
@@ -247,48 +243,48 @@ class RequestHandler:
             self._seats.write(seat, data)
             self.on_answered(seat)
         else:
-            self._lifecycle.end(seat, data, "refused")
+            self._lifecycle.close(seat, data, CloseReason.REFUSED)
 
-    def _end_with_error(self, seat: Seat, status: int, sentence: str) -> None:
+    def _close_with_error(self, seat: Seat, status: int, sentence: str) -> None:
         """Answer a request that could not be read to its end: nothing after it can be trusted."""
         self._counters.refused_total[status] += 1
-        self._lifecycle.end(seat, error_response(status, sentence, Variant(closing=True)), "refused")
+        self._lifecycle.close(seat, error_response(status, sentence, Variant(closing=True)), CloseReason.REFUSED)
 
     # Time passes.
 
-    def _on_due(self, seats: Sequence[Seat]) -> None:
+    def on_due(self, seats: Sequence[Seat]) -> None:
         """The deadlines of some seats have passed; those that only rest get their heartbeats together."""
         for seat in self._lifecycle.beat(seats):
             try:
                 if seat.fd >= 0:
                     self._end_wait(seat)
             except Exception:
-                self._on_bug(seat)
+                self._lifecycle.fail(seat)
 
     def _end_wait(self, seat: Seat) -> None:
-        """Do what the deadline was for, which shows in the seat's state."""
-        if seat.ending:
-            self._seats.remove(seat, "client")
+        """Do what the deadline was for, which the seat's phase tells."""
+        if seat.phase is Phase.ENDING:
+            self._seats.abort(seat, CloseReason.CLIENT)
         elif seat.pending is not None:
-            self._send_away(seat, seat.pending.framing, NO_REDIS)
+            self._reject(seat, seat.pending.framing, NO_REDIS)
         elif seat.framing is None:
             self._on_no_request(seat)
         else:
             self._lifecycle.on_due(seat, seat.framing)
 
     def _on_no_request(self, seat: Seat) -> None:
-        if seat.inbox:
-            self._end_with_error(seat, 408, f"the request was not complete after {self._header_timeout:g} seconds")
+        if seat.recv_buffer:
+            self._close_with_error(seat, 408, f"the request was not complete after {self._header_timeout:g} seconds")
         else:
-            self._seats.remove(seat, "idle")
+            self._seats.abort(seat, CloseReason.IDLE)
 
-    def _send_away(self, seat: Seat, framing: Framing, sentence: str) -> None:
-        """Turn a subscriber away who did nothing wrong; each is told another time to come back."""
+    def _reject(self, seat: Seat, framing: Framing, sentence: str) -> None:
+        """Turn away a subscriber that did nothing wrong; each is told another time to come back."""
         self._counters.refused_total[503] += 1
         data = framing.refusal(503, sentence, random.uniform(*RETRY_AFTER))
         if framing.variant.closing or not framing.single_response:
-            self._lifecycle.end(seat, data, "unavailable")
+            self._lifecycle.close(seat, data, CloseReason.UNAVAILABLE)
         else:
-            self._seats.free(seat, "unavailable")
+            self._seats.detach(seat, CloseReason.UNAVAILABLE)
             self._seats.write(seat, data)
             self.on_answered(seat)

@@ -1,4 +1,4 @@
-"""The public port's socket: accepts connections, and tells the front desk and the seats what the poller saw.
+"""The public port's socket: accepts connections, and tells the request handler and the seats what the poller saw.
 
 The poller is nested in the asyncio loop: one callback handles a whole batch of ready sockets, and batches are
 bounded so that Redis, timers and the internal port get their turn.
@@ -12,12 +12,14 @@ import socket
 from common.errors import cannot_listen
 from common.logs import get_logger
 from common.service.graceful_close import refuse_new
+from edge.counters import CloseReason
 from edge.engine.poller import ERROR, HANGUP, READ, READ_HANGUP, WRITE, Poller
-from edge.engine.seats import Seat, Seats
+from edge.engine.seats import Seats
 from edge.server.handler import RequestHandler
+from edge.state import Seat
 
-BATCH = 64  # ready sockets handled before the loop may do something else: one or two milliseconds
-ACCEPTS = 16  # connections accepted in one turn: a storm must not hold up deliveries
+SOCKETS_PER_TURN = 64  # ready sockets handled before the loop may do something else: one or two milliseconds
+ACCEPTS_PER_TURN = 16  # connections: a storm must not hold up deliveries
 READ_BYTES = 992  # most requests; a bytes object of this size comes from the allocator's quick bins
 MORE_BYTES = 7200
 BACKLOG = 4096
@@ -38,7 +40,7 @@ class Listener:
         self._poller = poller
         self._seats = seats
         self._handler = handler
-        self._most = max_connections
+        self._max_connections = max_connections
         self._socket: socket.socket | None = None
         self._fd = -1
         self._paused = False
@@ -63,7 +65,7 @@ class Listener:
     def close(self) -> None:
         """Stop listening; the connections stay, and those the kernel has accepted for us already are taken."""
         if self._socket is not None:
-            for _ in range(BACKLOG // ACCEPTS):
+            for _ in range(BACKLOG // ACCEPTS_PER_TURN):
                 self._accept()
             if not self._paused:
                 self._poller.unregister(self._fd)
@@ -76,7 +78,7 @@ class Listener:
         New connections come last: until then no descriptor number that this batch reports can have been reused.
         """
         accept = False
-        for fd, events in self._poller.poll(0, BATCH):
+        for fd, events in self._poller.poll(0, SOCKETS_PER_TURN):
             seat = self._seats.get(fd)
             if seat is not None:
                 if events == READ:
@@ -90,14 +92,14 @@ class Listener:
 
     def _on_event(self, seat: Seat, events: int) -> None:
         if events & (ERROR | HANGUP):
-            self._seats.remove(seat, "client")
+            self._seats.abort(seat, CloseReason.CLIENT)
             return
         if events & WRITE:
             self._seats.flush(seat)
         if seat.fd >= 0 and events & READ:
             self._read(seat)
         elif seat.fd >= 0 and events & READ_HANGUP:
-            self._seats.remove(seat, "client")
+            self._seats.abort(seat, CloseReason.CLIENT)
 
     def _read(self, seat: Seat) -> None:
         try:
@@ -109,15 +111,15 @@ class Listener:
         except OSError:
             data = b""
         if not data:
-            self._seats.remove(seat, "client")
+            self._seats.abort(seat, CloseReason.CLIENT)
             return
         self._handler.on_bytes(seat, data)
 
     def _accept(self) -> None:
         if self._socket is None or self._paused:
             return
-        for _ in range(ACCEPTS):
-            if len(self._seats) >= self._most + MARGIN:
+        for _ in range(ACCEPTS_PER_TURN):
+            if len(self._seats) >= self._max_connections + MARGIN:
                 self._pause(MARGIN_PAUSE)
                 return
             try:

@@ -1,26 +1,29 @@
-"""Holding: what happens to a subscriber from its welcome to its goodbye, as far as time decides it."""
+"""A subscriber's life: it is attached, welcomed, kept alive by heartbeats, and answered or evicted."""
 
-import asyncio
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
 from operator import attrgetter
 
+from common.logs import get_logger
 from common.position import START, NamedPositions, Position, Positions
-from edge.channels.attach import WELCOME
-from edge.counters import Counters
-from edge.engine.fanout import FanOut, stamp
-from edge.engine.seats import NEVER, Seat, Seats
+from edge.channels.hub import Hub
+from edge.counters import CloseReason, Counters
+from edge.engine.fanout import FanOut
+from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
-from edge.framing import GOING_AWAY, Framing, Item, framing_for
+from edge.framing.base import Framing
+from edge.framing.items import GOING_AWAY, Item, stamp, welcome_item
+from edge.framing.transports import framing_for
 from edge.protocol.subscribe import SubscribeRequest
+from edge.state import NEVER, Phase, Seat
+from edge.subscribers.pending import ATTACH_TIMEOUT, PendingSubscribe
 from edge.subscribers.sessions import Sessions
 
-GOODBYE_TIMEOUT = 2.0  # seconds we wait for the peer's end after ours
-AGE_JITTER = 0.2
-COME_BACK_MS = (500, 2500)  # what an EventSource that is sent away waits, each its own time
-AT_ONCE = 64  # polls answered before the loop may do something else
+GOODBYE_TIMEOUT = 2.0  # seconds that the peer's end is awaited after ours
+MAX_AGE_JITTER = 0.2
+RETRY_MS = (500, 2500)  # what an EventSource that is evicted waits, each its own time
 
 
 class Lifecycle:
@@ -29,27 +32,46 @@ class Lifecycle:
     def __init__(
         self,
         seats: Seats,
+        hub: Hub,
         fanout: FanOut,
+        sessions: Sessions,
+        wheel: Wheel[Seat],
         counters: Counters,
         clock: Callable[[], float],
-        sessions: Sessions,
         *,
         heartbeat: float,
         poll_timeout: float,
         max_age: float = 0,
     ) -> None:
-        self.wheel: Wheel[Seat]  # set by the front, which has deadlines of its own
-        self.on_early_bytes: Callable[[Seat], None]  # set by the front: more bytes came than the request
+        self.on_early_bytes: Callable[[Seat], None] = lambda seat: None  # upward: more bytes came than the request
         self._seats = seats
+        self._hub = hub
         self._fanout = fanout
+        self._sessions = sessions
+        self._wheel = wheel
         self._counters = counters
         self._clock = clock
-        self._sessions = sessions
         self._heartbeat = heartbeat
         self._poll_timeout = poll_timeout
         self._max_age = max_age
+        self._log = get_logger()
 
-    def seat(
+    # A subscriber comes.
+
+    def attach(self, seat: Seat, request: SubscribeRequest, framing: Framing) -> None:
+        """Lead a subscriber to its channels and hold it when it is in all of them: in the usual case, at once."""
+        channel = self._hub.attach_at_once(seat, request)
+        if channel is not None:
+            self._hold(seat, request, framing, (channel.last,), [])
+            return
+        self._hub.attach(PendingSubscribe(seat, request, framing, self._on_attached), request.starts)
+        if seat.phase is Phase.WAITING:
+            self._wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
+
+    def _on_attached(self, pending: PendingSubscribe) -> None:
+        self._hold(pending.seat, pending.request, pending.framing, pending.positions, pending.items)
+
+    def _hold(
         self,
         seat: Seat,
         request: SubscribeRequest,
@@ -58,91 +80,14 @@ class Lifecycle:
         items: list[Item],
     ) -> None:
         """All channels of a subscriber are ready: give it what it asked for."""
-        seat.pending, seat.framing = None, framing
         self._counters.opened(framing.transport)
         if self._max_age and seat.expires == NEVER:
-            seat.expires = self._clock() + self._max_age * random.uniform(1 - AGE_JITTER, 1 + AGE_JITTER)
-        if framing.cursor_in_bytes and (len(starts) > 1 or request.named):
-            seat.positions = standing(request, starts)
+            seat.expires = self._clock() + self._max_age * random.uniform(1 - MAX_AGE_JITTER, 1 + MAX_AGE_JITTER)
+        seat.hold(framing, positions_at(request, framing, starts))
         if framing.single_response:
             self._hold_poll(seat, request, items)
         else:
             self._hold_open(seat, request, framing, starts, items)
-
-    def beat(self, seats: Sequence[Seat]) -> list[Seat]:
-        """Send heartbeats to seats that are due and get no data; return those for which it is not that simple."""
-        now, resting, others = self._clock(), [], []
-        for seat in seats:
-            if not seat.fast_path or now >= seat.expires:
-                others.append(seat)
-                continue
-            last = seat.channels[0].sent_at
-            if last + self._heartbeat <= now:
-                resting.append(seat)
-                last = now
-            self.wheel.schedule(seat, min(last + self._heartbeat, seat.expires))
-        self._seats.broadcast(resting, attrgetter("heartbeat"))
-        return others
-
-    def on_due(self, seat: Seat, framing: Framing) -> None:
-        """A seated subscriber's deadline has passed."""
-        if not framing.single_response:
-            self._beat(seat, framing)
-        elif self._fanout.is_busy(seat):
-            self.wheel.schedule(seat, self._clock())  # an answer is on its way
-        else:
-            self._fanout.deliver(seat, [])
-
-    def end(self, seat: Seat, data: bytes, reason: str) -> None:
-        """End a connection with some last bytes, and give the peer a moment to take them."""
-        self._seats.end(seat, data, reason)
-        self.wheel.schedule(seat, self._clock() + GOODBYE_TIMEOUT)
-
-    def say_goodbye(self, seat: Seat, reason: str) -> None:
-        """End a connection as politely as its transport allows; its client comes back, here or elsewhere."""
-        framing = seat.framing
-        if seat.pending is not None:
-            data = seat.pending.framing.refusal(503, GOING_AWAY, 1)
-        elif framing is None:
-            data = b""
-        elif framing.single_response:
-            data = framing_for(framing.transport, framing.variant._replace(closing=True)).farewell(seat.cursor)
-        else:
-            data = framing.pause(random.randint(*COME_BACK_MS)) + framing.farewell(seat.cursor)
-        self.end(seat, self._sessions.sign(seat, data), reason)
-
-    def say_goodbye_to_all(self) -> None:
-        """The edge is going away."""
-        self._fanout.finish()
-        for seat in self._seats:
-            self.say_goodbye(seat, "drain")
-
-    @property
-    def held(self) -> int:
-        """How many subscribers are seated or wait to be; connections between two requests are nobody's."""
-        return sum(seat.framing is not None or seat.pending is not None for seat in self._seats)
-
-    def send_away(self, count: int, reason: str) -> int:
-        """Say goodbye to the oldest subscribers, and return to how many."""
-        going = list(islice(filter(self._may_go, self._seats), count))
-        for seat in going:
-            self.say_goodbye(seat, reason)
-        return len(going)
-
-    async def answer_polls(self, reason: str) -> None:
-        """Answer every poll that waits, with nothing new; its client goes on elsewhere from the same position."""
-        for number, seat in enumerate(self._seats, 1):
-            if seat.framing is not None and seat.framing.single_response and not self._fanout.is_busy(seat):
-                self.say_goodbye(seat, reason)
-            if number % AT_ONCE == 0:
-                await asyncio.sleep(0)
-
-    def _may_go(self, seat: Seat) -> bool:
-        """Say whether this is a good moment for a seat to go: it is held, and not a poll whose answer is on its way.
-
-        A held connection may go while messages are on their way to it: it goes on from the last one it got.
-        """
-        return seat.framing is not None and not (seat.framing.single_response and self._fanout.is_busy(seat))
 
     def _hold_poll(self, seat: Seat, request: SubscribeRequest, items: list[Item]) -> None:
         """Answer a poll now if there is anything to tell; else let it wait."""
@@ -156,7 +101,7 @@ class Lifecycle:
         if items or timeout == 0:
             self._fanout.deliver(seat, items)
         else:
-            self.wheel.schedule(seat, self._clock() + timeout)
+            self._wheel.schedule(seat, self._clock() + timeout)
 
     def _answer_earlier(self, session: str) -> None:
         """Answer the poll that has a session already: its client has given it up, and a browser may not say so."""
@@ -173,41 +118,122 @@ class Lifecycle:
         items: list[Item],
     ) -> None:
         """Send the head, a welcome for each channel and what was missed, in one write."""
-        seat.shares_bytes = seat.fast_path = seat.positions is None and len(seat.channels) == 1
         spread = random.random()  # of clients that came together: their heartbeats, and when they reconnect
-        self.wheel.schedule(seat, min(self._clock() + self._heartbeat * (1 + spread) / 2, seat.expires))
+        self._wheel.schedule(seat, min(self._clock() + self._heartbeat * (1 + spread) / 2, seat.expires))
         cursor = seat.positions.cursor if seat.positions is not None else None
         shared = welcome(framing, request.channels, cursor, self._sessions.blank, *starts)
-        data = framing.head(1000 + 50 * int(80 * spread), request.key) + self._sessions.fill(seat, shared)
+        data = framing.head(1000 + 50 * int(80 * spread), request.ws_accept) + self._sessions.fill(seat, shared)
         if items:
             data += framing.encode(stamp(items, seat.positions), "")
         self._counters.delivered(framing.transport, len(items), len(data))
         self._seats.write(seat, data)
-        if seat.inbox:
+        if seat.recv_buffer:
             self.on_early_bytes(seat)
 
-    def _beat(self, seat: Seat, framing: Framing) -> None:
-        """Send a heartbeat, unless data went out meanwhile or still waits to go; or the connection is old enough."""
+    # Time passes.
+
+    def beat(self, seats: Sequence[Seat]) -> list[Seat]:
+        """Send heartbeats to seats that are due and get no data; return those for which it is not that simple."""
+        now, resting, others = self._clock(), [], []
+        for seat in seats:
+            if not seat.fast_path or now >= seat.expires:
+                others.append(seat)
+            elif self._schedule_beat(seat, seat.channels[0].sent_at, now):
+                resting.append(seat)
+        self._seats.broadcast(resting, attrgetter("heartbeat"))
+        return others
+
+    def on_due(self, seat: Seat, framing: Framing) -> None:
+        """A held subscriber's deadline has passed."""
         now = self._clock()
-        if now >= seat.expires:
-            if self._fanout.is_busy(seat):
-                self.wheel.schedule(seat, now)
-            else:
-                self.say_goodbye(seat, "max_age")
-            return
+        if not framing.single_response and now < seat.expires:
+            self._beat(seat, framing, now)
+        elif self._fanout.is_busy(seat):
+            self._wheel.schedule(seat, now)  # messages are on their way
+        elif framing.single_response:
+            self._fanout.deliver(seat, [])
+        else:
+            self.evict(seat, CloseReason.MAX_AGE)
+
+    def _beat(self, seat: Seat, framing: Framing, now: float) -> None:
+        """Send a heartbeat, unless data went out meanwhile or still waits to go."""
         last = max((channel.sent_at for channel in seat.channels), default=0.0)
-        if last + self._heartbeat <= now:
-            last = now
-            if seat.send_buffer is None:
-                self._seats.write(seat, framing.heartbeat)
-        if seat.fd >= 0:
-            self.wheel.schedule(seat, min(last + self._heartbeat, seat.expires))
+        if self._schedule_beat(seat, last, now) and seat.send_buffer is None:
+            self._seats.write(seat, framing.heartbeat)
+
+    def _schedule_beat(self, seat: Seat, last: float, now: float) -> bool:
+        """Schedule the next heartbeat of a seat that got data at `last`; return whether one is due now."""
+        is_due = last + self._heartbeat <= now
+        self._wheel.schedule(seat, min((now if is_due else last) + self._heartbeat, seat.expires))
+        return is_due
+
+    # A subscriber goes.
+
+    def close(self, seat: Seat, data: bytes, reason: CloseReason) -> None:
+        """End a connection with some last bytes, and give the peer a moment to take them."""
+        self._seats.close(seat, data, reason)
+        self._wheel.schedule(seat, self._clock() + GOODBYE_TIMEOUT)
+
+    def fail(self, seat: Seat) -> None:
+        """The last resort, in an `except` block: a bug shows in the log and costs one client its connection."""
+        self._log.exception("a connection could not be served; it is closed")
+        self._seats.abort(seat, CloseReason.ERROR)
+
+    def evict(self, seat: Seat, reason: CloseReason) -> None:
+        """End a connection as politely as its transport allows; its client comes back, here or elsewhere."""
+        self.close(seat, self._sessions.sign(seat, _farewell(seat)), reason)
+
+    def evict_all(self) -> None:
+        """The edge is going away."""
+        self._fanout.finish()
+        for seat in self._seats:
+            self.evict(seat, CloseReason.DRAIN)
+
+    def evict_oldest(self, count: int, reason: CloseReason) -> int:
+        """Evict the `count` oldest subscribers that may go now, and return how many these were."""
+        going = list(islice(filter(self._may_go, self._seats), count))
+        for seat in going:
+            self.evict(seat, reason)
+        return len(going)
+
+    def answer_polls(self, reason: CloseReason) -> Iterator[None]:
+        """Answer every poll that waits, with nothing new, step by step; its client goes on elsewhere from there."""
+        for seat in self._seats:
+            if seat.framing is not None and seat.framing.single_response and not self._fanout.is_busy(seat):
+                self.evict(seat, reason)
+            yield
+
+    @property
+    def subscribers(self) -> int:
+        """How many subscribers are held or wait to be; connections between two requests are none."""
+        return sum(Phase.WAITING <= seat.phase <= Phase.HELD for seat in self._seats)
+
+    def _may_go(self, seat: Seat) -> bool:
+        """Say whether this is a good moment for a seat to go: it is held, and not a poll whose answer is on its way.
+
+        A held connection may go while messages are on their way to it: it goes on from the last one it got.
+        """
+        return seat.framing is not None and not (seat.framing.single_response and self._fanout.is_busy(seat))
 
 
-def standing(request: SubscribeRequest, starts: Sequence[Position | None]) -> Positions:
-    """Return where a newly seated subscriber stands that has several channels or named them in its position."""
-    kind = NamedPositions if request.named else Positions
+def positions_at(request: SubscribeRequest, framing: Framing, starts: Sequence[Position | None]) -> Positions | None:
+    """Return where a newly held subscriber stands, if its bytes depend on that: on several channels, or named ones."""
+    if not framing.cursor_in_bytes or (len(starts) <= 1 and not request.has_channel_names):
+        return None
+    kind = NamedPositions if request.has_channel_names else Positions
     return kind(zip(request.channels, (str(start or START) for start in starts), strict=True))
+
+
+def _farewell(seat: Seat) -> bytes:
+    """Return the last bytes of a connection to an edge that is going away."""
+    framing = seat.framing
+    if seat.pending is not None:
+        return seat.pending.framing.refusal(503, GOING_AWAY, 1)
+    if framing is None:
+        return b""
+    if framing.single_response:
+        return framing_for(framing.transport, framing.variant._replace(closing=True)).farewell(seat.cursor)
+    return framing.retry(random.randint(*RETRY_MS)) + framing.farewell(seat.cursor)
 
 
 @lru_cache(maxsize=256)
@@ -217,11 +243,11 @@ def welcome(
     """Return the welcomes to some channels, with the positions from which the subscriber goes on.
 
     `cursor` holds for all of them; None is the one channel's own position. `session` is a blank to be filled in, so
-    that those who come together to a channel get the same: it is remembered.
+    that subscribers that come together to a channel get the same bytes: they are remembered.
     """
     seqs = [str(start) if start is not None else "" for start in starts]
-    named = zip(channels, seqs, strict=True)
     items = [
-        Item("welcome", name, WELCOME, seq, seq if cursor is None else cursor, session=session) for name, seq in named
+        welcome_item(name, seq, seq if cursor is None else cursor, session=session)
+        for name, seq in zip(channels, seqs, strict=True)
     ]
-    return framing.encode(items or [Item("welcome", content=WELCOME, session=session)], "")
+    return framing.encode(items or [welcome_item(session=session)], "")

@@ -1,8 +1,8 @@
 """Sessions: how a held connection is named, so that its channels can be changed by a request on another connection.
 
-A held connection's session is derived and not stored: who reads it in its welcome can prove with it that the
-connection is its own, and nobody can guess it. It begins with the edge's id and a dot, so that every edge knows whom
-to ask. A poll, which has no welcome, may name a session of its own making; that lasts as long as the poll is held.
+A held connection's session is derived and not stored: a client that reads it in its welcome proves with it that the
+connection is its own, and it cannot be guessed. It begins with the edge's id and a dot, so that every edge knows which
+one to ask. A poll, which has no welcome, may name a session of its own making; that lasts as long as the poll is held.
 See docs/decisions/0006-sessions.md.
 """
 
@@ -12,12 +12,13 @@ from hashlib import blake2b
 from hmac import compare_digest
 from secrets import token_bytes
 
-from edge.engine.seats import Seat, Seats
+from edge.engine.seats import Seats
+from edge.framing.items import SESSION_BLANK
+from edge.state import Seat
 
 PROOF_BYTES = 15  # with the descriptor's three a multiple of three: base64 needs no padding
 FD_BYTES = 3
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
-BLANK = "*"  # stands for each character of a session in bytes that are shared; it cannot occur in a channel's name
 
 
 class Sessions:
@@ -28,9 +29,9 @@ class Sessions:
         self._seats = seats
         self._proof = blake2b(key=key or token_bytes(32), digest_size=PROOF_BYTES)
         self._start = f"{edge_id}.".encode()
-        self._own: dict[str, Seat] = {}  # those of the clients' own making
+        self._own: dict[str, Seat] = {}  # sessions of the clients' own making
         self._names: dict[Seat, str] = {}
-        self.blank = BLANK * (len(self._start) + (FD_BYTES + PROOF_BYTES) * 4 // 3)
+        self.blank = SESSION_BLANK * (len(self._start) + (FD_BYTES + PROOF_BYTES) * 4 // 3)
         self._blank_bytes = self.blank.encode()
 
     def of(self, seat: Seat) -> str:
@@ -51,7 +52,7 @@ class Sessions:
         return seat if compare_digest(self._derive(seat), session.encode()) else None
 
     def name(self, seat: Seat, session: str) -> None:
-        """Let a poll have a session of its client's making; one that had it before loses it."""
+        """Give a poll a session of its client's making; a seat that had it before loses it."""
         before = self._own.pop(session, None)
         if before is not None:
             del self._names[before]
@@ -62,14 +63,14 @@ class Sessions:
         return self._names.get(seat, "")
 
     def sign(self, seat: Seat, answer: bytes) -> bytes:
-        """Return a poll's answer with its session where it is blank: first of all strings of its length."""
+        """Return a poll's answer with its session where it is blank: in the first blank of its length."""
         name = self._names.get(seat)
         if name is None:
             return answer
-        return answer.replace(b'"%b"' % (BLANK * len(name)).encode(), b'"%b"' % name.encode(), 1)
+        return answer.replace(b'"%b"' % (SESSION_BLANK * len(name)).encode(), b'"%b"' % name.encode(), 1)
 
     def forget(self, seat: Seat) -> None:
-        """A seat is held no longer."""
+        """End the session that a seat has by name, if it has one."""
         if self._names:
             session = self._names.pop(seat, None)
             if session is not None:

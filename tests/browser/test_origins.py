@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]  # Chromium, on a ma
 
 REFUSED = re.compile(r"CORS policy|response code: 403|status of 403")
 COUNTED = 'comet_requests_refused_total{code="403"}'
-APART = re.compile("Blocked a frame with origin")  # of pages that have an origin of their own
+BEHIND = re.compile("Blocked a frame with origin")  # of pages that have an origin of their own
 # Subscribes by what the browser offers, and says whether that was possible.
 TRY = """([url, transport]) => new Promise((done) => {
   const address = `${url}/${transport}?id=room`;
@@ -135,6 +135,6 @@ def test_a_frame_is_for_known_pages(guarded: Guarded, open_tab: Callable[..., Ta
     with tab.page.expect_response(re.compile("/iframe")) as response:
         tab.page.evaluate(SHOW, f"{guarded.edge.url}/iframe?id=room")
     assert response.value.status == status
-    tab.forgive(APART)
+    tab.forgive(BEHIND)
     tab.forgive(REFUSED)
     tab.forgive_lost_connections()

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -13,23 +13,18 @@ from redis import RedisError
 from common.message import Message, encode_frame
 from common.names import RedisNames
 from common.position import Position
+from common.rpc.client import Replies
 from common.scripts.results import SyncQuery, SyncResult
-from edge.channel_log import Channel
-from edge.channels.attach import Attacher
 from edge.channels.hub import Hub
 from edge.channels.sync import LogReader
-from edge.channels.tracker import ChannelTracker
-from edge.cluster.forwarding import SessionForwarder
-from edge.counters import Counters
-from edge.engine.fanout import FanOut, Policy
+from edge.counters import CloseReason, Counters
+from edge.engine.fanout import Policy
 from edge.engine.poller import Poller, make_poller
 from edge.engine.seats import Seats
 from edge.protocol.http import Request
-from edge.server.handler import RequestHandler
 from edge.server.listener import Listener
-from edge.subscribers.changes import ChannelChanges
-from edge.subscribers.lifecycle import Lifecycle
-from edge.subscribers.sessions import Sessions
+from edge.state import Channel
+from edge.wiring import Options, Outside, wire
 
 PATIENCE = 5.0  # seconds until a test gives up on something that should happen at once
 GENESIS = 100  # the tag of offset 0; the message at offset n has tag 100 + n
@@ -82,7 +77,7 @@ class Clock:
         return self.now
 
 
-class FakeBus:
+class FakePubSub:
     """Notes what the hub asks Redis for; acknowledges it in the next turn unless told not to."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -124,7 +119,7 @@ class FakeLog:
         await asyncio.sleep(0)
         if self.failing:
             raise RedisError("the fake log fails")
-        return [self._read(wish.channel, wish.offset) for wish in wanted]
+        return [self._read(query.channel, query.offset) for query in wanted]
 
     def _read(self, name: str, offset: int | None) -> SyncResult:
         kept = self.messages.get(name, [])
@@ -210,7 +205,7 @@ class Client:
 
 
 class SmallEdge:
-    """Listener, front desk, seats and hub of an edge on a real port; Redis is fake and time stands still."""
+    """Listener, request handler, seats and hub of an edge on a real port; Redis is fake and time stands still."""
 
     def __init__(
         self,
@@ -228,62 +223,37 @@ class SmallEdge:
         self.clock, self.counters, self.log = Clock(), Counters(), FakeLog()
         self.poller = poller or make_poller()
         self.names = RedisNames("t:")
-        self.pubsub = FakeBus(self.loop)
+        self.pubsub = FakePubSub(self.loop)
         self.seats = Seats(self.poller, self.counters, self.clock)
-        fanout = FanOut(
-            self.seats,
-            self.counters,
-            self.clock,
-            self.loop.call_later,
-            away=linger,
-            policy=policy,
-            flush_after=flush_after,
+        outside = Outside(
+            names=self.names,
+            pubsub=self.pubsub,
+            reader=LogReader(self.log.sync),
+            ask=_ask_no_edge,
+            send_receipt=lambda inbox, subscribers: None,
+            clock=self.clock,
+            call_soon=self.loop.call_soon,
+            call_later=self.loop.call_later,
         )
-        log_reader = LogReader(self.log.sync)
-        attacher = Attacher(log_reader, self.counters, keeps_history=keeps_history)
-        tracker = ChannelTracker(fanout, log_reader, self.counters, max_message_bytes=1000, keeps_history=keeps_history)
-        self.hub = self.pubsub.hub = Hub(
-            self.names,
-            fanout,
-            attacher,
-            tracker,
-            self.counters,
-            self.clock,
-            self.loop.call_soon,
-            linger=linger,
-        )
-        self.sessions = Sessions("edge", self.seats)
-        fanout.sign = self.sessions.sign
-        self.lifecycle = Lifecycle(
-            self.seats,
-            fanout,
-            self.counters,
-            self.clock,
-            self.sessions,
+        options = Options(
             heartbeat=20.0,
             poll_timeout=25.0,
-            max_age=max_age,
-        )
-        self.changes = ChannelChanges(self.hub, fanout, self.seats, self.sessions, self.counters, self.clock)
-        self.forwarder = SessionForwarder(self.sessions, self.changes)
-        self.handler = RequestHandler(
-            self.seats,
-            self.hub,
-            self.lifecycle,
-            self.changes,
-            self.forwarder,
-            self.counters,
-            self.clock,
-            self.loop.call_soon,
+            linger=linger,
             header_timeout=10.0,
-            allowed_origins=allowed_origins,
             max_connections=max_connections,
+            max_message_bytes=1000,
+            max_age=max_age,
+            flush_after=flush_after,
+            policy=policy,
+            keeps_history=keeps_history,
+            allowed_origins=allowed_origins,
         )
+        parts = wire("edge", self.seats, self.counters, outside, options)
+        self.hub = self.pubsub.hub = parts.hub
+        self.sessions, self.lifecycle, self.changes = parts.sessions, parts.lifecycle, parts.changes
+        self.fanout, self.handler, self.seat_wheel = parts.fanout, parts.handler, parts.seat_wheel
+        self.forwarder = parts.forwarder
         self.listener = Listener(self.poller, self.seats, self.handler, max_connections=max_connections)
-        self.seats.on_leave = self.hub.leave
-        fanout.on_answered = self.handler.on_answered
-        self.hub.pubsub = self.pubsub
-        self.hub.on_ready = self.lifecycle.seat
         self._clients: list[Client] = []
 
     async def connect(self) -> Client:
@@ -312,7 +282,7 @@ class SmallEdge:
         end = self.clock.now + seconds
         while self.clock.now < end:
             self.clock.now = min(self.clock.now + 0.25, end)
-            for wheel in (self.handler.wheel, self.hub.wheel, self.changes.wheel):
+            for wheel in (self.seat_wheel, self.hub.wheel, self.changes.wheel):
                 while wheel.advance(self.clock.now):
                     pass
 
@@ -339,9 +309,13 @@ class SmallEdge:
         for client in self._clients:
             client.close()
         for seat in self.seats:
-            self.seats.remove(seat, "test")
+            self.seats.abort(seat, CloseReason.CLIENT)
         self.loop.remove_reader(self.poller.fileno())
         self.poller.close()
+
+
+async def _ask_no_edge(edge: str | None, op: str, fields: Mapping[str, object], patience: float) -> Replies:
+    return Replies([], 0)
 
 
 @asynccontextmanager

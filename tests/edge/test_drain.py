@@ -11,8 +11,7 @@ from aiohttp import ClientSession, web
 from prometheus_client import CollectorRegistry
 
 from common.service.admin import AdminServer
-from edge.drain import Drain
-from edge.shedding import Shedder
+from edge.drain import Drain, Phase
 from tests.edge.building import SmallEdge, head, small_edge
 
 SSE = "Accept: text/event-stream"
@@ -29,9 +28,9 @@ class Draining(NamedTuple):
     async def running(self, *, leaving: bool) -> AsyncIterator["asyncio.Task[None]"]:
         """Run the drain, up to its last phase if `leaving`."""
         task = asyncio.create_task(self.drain.run())
-        await self.edge.until(lambda: self.edge.handler.closing)
+        await self.edge.until(lambda: self.drain.has_begun)
         if leaving:
-            await self.edge.until(lambda: self.edge.handler.leaving)
+            await self.edge.until(lambda: self.drain.phase is Phase.EVICTING)
         yield task
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -42,8 +41,7 @@ async def draining_edge(seconds: float, notice: float) -> AsyncIterator[Draining
     """Return a small edge with its drain."""
     async with small_edge() as edge:
         asked: list[bool] = []
-        drain = Drain(seconds, notice, edge.listener, edge.handler, edge.lifecycle, Shedder(edge.lifecycle))
-        drain.ask = lambda: asked.append(True)
+        drain = Drain(seconds, notice, edge.listener, edge.handler, edge.lifecycle, lambda: asked.append(True))
         yield Draining(edge, drain, asked)
 
 

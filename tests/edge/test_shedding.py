@@ -7,7 +7,8 @@ from aiohttp import ClientSession, web
 from prometheus_client import CollectorRegistry
 
 from common.service.admin import AdminServer
-from edge.shedding import Shedder, send_away
+from edge.counters import CloseReason
+from edge.drain import Shedder, evict_at_pace
 from tests.edge.building import head, small_edge
 
 
@@ -40,16 +41,16 @@ async def test_the_oldest_go_until_the_goal_is_reached() -> None:
 
 
 class Crowd:
-    """Stands in for the holding: so many who may go, and when how many were sent."""
+    """Stands in for the lifecycle: how many subscribers may go, and when how many were evicted."""
 
     def __init__(self, count: int) -> None:
-        self.held = count
+        self.subscribers = count
         self.sent: list[tuple[float, int]] = []
 
-    def send_away(self, count: int, reason: str) -> int:
+    def evict_oldest(self, count: int, reason: CloseReason) -> int:
         """Note it."""
-        going = min(count, self.held)
-        self.held -= going
+        going = min(count, self.subscribers)
+        self.subscribers -= going
         self.sent.append((asyncio.get_running_loop().time(), going))
         return going
 
@@ -57,8 +58,8 @@ class Crowd:
 async def test_the_pace_is_kept() -> None:
     """At 200 a second nobody goes sooner than that allows: the edges they go to have time."""
     crowd, began = Crowd(60), asyncio.get_running_loop().time()
-    await send_away(crowd, 10, lambda over: 200.0, "shed")  # type: ignore[arg-type]
-    assert crowd.held == 10
+    await evict_at_pace(crowd, 10, lambda over: 200.0, CloseReason.SHED)  # type: ignore[arg-type]
+    assert crowd.subscribers == 10
     gone = 0
     for when, count in crowd.sent:
         gone += count

@@ -8,7 +8,7 @@ executed at one step and answered at a later one.
 
 import pickle
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
 from io import BytesIO
@@ -18,23 +18,20 @@ from typing import Any
 from common.message import Message, encode_frame
 from common.names import RedisNames
 from common.position import Position, named_positions, parse_named_positions
+from common.rpc.client import Replies
 from common.scripts.results import Adopted, Bare, SyncQuery, SyncResult
-from edge.channel_log import State
-from edge.channels.adoption import Adopter
-from edge.channels.attach import Attacher
-from edge.channels.hub import Hub
 from edge.channels.sync import SyncRequest
-from edge.channels.tracker import ChannelTracker
-from edge.counters import Counters
-from edge.engine.fanout import FanOut, stamp
-from edge.engine.seats import Seat
-from edge.engine.wheel import Wheel
-from edge.framing import Framing, Item, Variant
-from edge.protocol.operations import Operation
-from edge.protocol.subscribe import SubscribeRequest
-from edge.subscribers.changes import ChannelChanges
-from edge.subscribers.lifecycle import standing
-from edge.subscribers.sessions import Sessions
+from edge.counters import CloseReason, Counters
+from edge.framing.base import Framing
+from edge.framing.http import Variant
+from edge.framing.items import Item, stamp, welcome_item
+from edge.protocol.operations import Op, Operation
+from edge.protocol.subscribe import Start, SubscribeRequest
+from edge.state import Seat
+from edge.subscribers.lifecycle import positions_at
+from edge.subscribers.pending import PendingSubscribe
+from edge.wiring import Options, Outside
+from edge.wiring import wire as wire_edge
 
 NAMES = RedisNames("comet:")
 RECENT_JOINS, RECENT_EPOCHS = 32, 256
@@ -238,10 +235,10 @@ class RecordingSeats:
 
     def __init__(self) -> None:
         self.clients: dict[Seat, Client] = {}
-        self.on_leave: Callable[[Seat], None]
+        self.on_detach: Callable[[Seat], None]
 
     def broadcast(
-        self, seats: Sequence[Seat], encode: Callable[[Framing], bytes], messages: int, number: int
+        self, seats: Sequence[Seat], encode: Callable[[Framing], bytes], messages: int, job_number: int
     ) -> list[Seat]:
         return list(seats)
 
@@ -259,9 +256,9 @@ class RecordingSeats:
         while stream.tell() < len(data):
             self.clients[seat].receive(*pickle.load(stream))
 
-    def free(self, seat: Seat, reason: str) -> None:
-        self.on_leave(seat)
-        seat.framing = None
+    def detach(self, seat: Seat, reason: CloseReason) -> None:
+        self.on_detach(seat)
+        seat.detach()
 
 
 class StrictLog:
@@ -371,41 +368,32 @@ class Edge:
         self.requests: list[SyncRequest] = []  # asked, not executed
         self.replies: list[tuple[SyncRequest, SyncResult]] = []  # executed, not answered
         self.seats = RecordingSeats()
-        counters = Counters()
+        self.counters = Counters()
         self.later: list[Callable[[], None]] = []  # what the fan-out left for another turn
-        fanout = FanOut(self.seats, counters, self.clock, self.do_later, away=30)  # type: ignore[arg-type]
-        attacher = Attacher(self, counters, keeps_history=True)  # type: ignore[arg-type]
-        self.adopter = Adopter(self.adopt, counters, self.clock, sleep=sleep) if adopts else None
-        self.tracker = ChannelTracker(
-            fanout,
-            self,  # type: ignore[arg-type]
-            counters,
-            adopter=self.adopter,
-            max_message_bytes=1000,
-            keeps_history=True,
+        outside = Outside(
+            names=NAMES,
+            pubsub=self,
+            reader=self,
+            ask=_ask_no_edge,
+            send_receipt=lambda inbox, subscribers: None,
+            clock=self.clock,
+            call_soon=lambda action, channel: self.do_later(0, partial(action, channel)),
+            call_later=self.do_later,
+            adopt=self.adopt if adopts else None,
+            adopt_sleep=sleep,
         )
-        self.hub = Hub(
-            NAMES,
-            fanout,
-            attacher,
-            self.tracker,
-            counters,
-            self.clock,
-            lambda action, channel: self.do_later(0, partial(action, channel)),
+        options = Options(
+            heartbeat=25,
+            poll_timeout=25,
             linger=30,
+            header_timeout=10,
+            max_connections=1000,
+            max_message_bytes=1000,
         )
-        self.hub.pubsub = self
-        self.fanout = fanout
-        fanout._log = StrictLog()  # type: ignore[assignment]
-        self.counters = counters
-        sessions = Sessions("edge", self.seats)  # type: ignore[arg-type]
-        self.changes = ChannelChanges(self.hub, fanout, self.seats, sessions, counters, self.clock)  # type: ignore[arg-type]
-        self.changes.seat_wheel = Wheel(lambda seat: None, self.now)
-        if self.adopter is not None:
-            self.adopter.on_not_adopted = self.hub.on_not_adopted
-        self.hub.on_ready = self.on_ready
-        self.seats.on_leave = self.hub.leave
-        fanout.on_answered = lambda seat: None
+        parts = wire_edge("edge", self.seats, self.counters, outside, options)  # type: ignore[arg-type]
+        self.hub, self.fanout, self.adopter, self.changes = parts.hub, parts.fanout, parts.adopter, parts.changes
+        self.fanout._log = StrictLog()  # type: ignore[assignment]
+        self.fanout.on_answered = lambda seat: None
 
     def clock(self) -> float:
         return self.now
@@ -429,7 +417,11 @@ class Edge:
     async def adopt(self, name: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
         return self.redis.adopt(name, first_epoch, messages)
 
-    def on_ready(
+    def on_ready(self, pending: PendingSubscribe) -> None:
+        """Do what the lifecycle does when all channels are ready, without bytes."""
+        self._hold(pending.seat, pending.request, pending.framing, pending.positions, pending.items)
+
+    def _hold(
         self,
         seat: Seat,
         request: SubscribeRequest,
@@ -437,11 +429,8 @@ class Edge:
         positions: Sequence[Position | None],
         items: list[Item],
     ) -> None:
-        """Do what the holding does, without bytes."""
         client = self.seats.clients[seat]
-        seat.pending, seat.framing = None, framing
-        if framing.cursor_in_bytes and (len(positions) > 1 or request.named):
-            seat.positions = standing(request, positions)
+        seat.hold(framing, positions_at(request, framing, positions))
         starts = dict(zip(request.channels, positions, strict=True))
         if client.polls:
             for name, start in starts.items():
@@ -451,7 +440,7 @@ class Edge:
                 self.fanout.deliver(seat, items)
             return
         for name, start in starts.items():
-            client.on_welcome(Item("welcome", name, seq=str(start)))
+            client.on_welcome(welcome_item(name, str(start), session=""))
         client.receive(stamp(items, seat.positions), "")
 
     # What the test does to it.
@@ -501,11 +490,15 @@ class Edge:
     def attach(self, client: Client) -> None:
         """Let a client subscribe here, from where it stands."""
         client.asked.clear()
-        request = SubscribeRequest("", client.channels, since=self._since(client), named=client.named)
+        request = SubscribeRequest("", client.channels, since=self._since(client), has_channel_names=client.named)
         seat = client.seat = client.seat or Seat(next(_FDS))
         client.edge = self
         self.seats.clients[seat] = client
-        self.hub.attach(seat, request, client.framing)
+        channel = self.hub.attach_at_once(seat, request)
+        if channel is not None:
+            self._hold(seat, request, client.framing, (channel.last,), [])
+        else:
+            self.hub.attach(PendingSubscribe(seat, request, client.framing, self.on_ready), request.starts)
 
     def _since(self, client: Client) -> tuple[Position, ...] | None:
         if len(client.at) == len(client.channels):
@@ -522,7 +515,7 @@ class Edge:
             since = client.asked.setdefault(name, since)
         elif client.polls and len(client.at) == 1:
             return  # what has no channel left does not poll
-        self.changes.change(seat, [Operation(op, name, since)], lambda channels: None)
+        self.changes.change(seat, [Operation(Op(op), name, Start(since))], lambda channels: None)
 
     def pass_time(self) -> None:
         """Let who waits for a channel give up."""
@@ -537,16 +530,15 @@ class Edge:
 
     def detach(self, client: Client) -> None:
         if client.seat is not None:
-            self.hub.leave(client.seat)
-            client.seat.framing = None
+            self.seats.detach(client.seat, CloseReason.CLIENT)
             del self.seats.clients[client.seat]
         client.seat = client.edge = None
 
     def audit(self) -> None:
         """Do what the auditor does, with both looks at once."""
         for name, channel in list(self.hub.channels.items()):
-            if channel.state is State.LIVE and self.redis.top(name) != channel.last:
-                self.tracker.repair(channel)
+            if channel.is_live and self.redis.top(name) != channel.last:
+                self.hub.repair(channel)
 
 
 _FDS = count(10)
@@ -555,3 +547,7 @@ _FDS = count(10)
 def _is_message(payload: bytes) -> bool:
     """Join frames are not lost one by one: what is lost of a connection's order is modelled on messages."""
     return not payload.startswith(b"\x01J1 ")
+
+
+async def _ask_no_edge(edge: str | None, op: str, fields: Mapping[str, object], patience: float) -> Replies:
+    return Replies([], 0)

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from common.metric_fields import FieldCollector
 from common.settings import PREFIX, Settings
 from edge.counters import Counters
-from edge.metrics import EdgeCollector, Gauges
-from edge.protocol.subscribe import LONGEST_POLL
+from edge.metrics import Gauges
+from edge.protocol.subscribe import MAX_POLL_SECONDS
 from tests.cluster.processes import ROOT
 from tests.k8s.rendering import (
     Manifest,
@@ -140,7 +141,8 @@ def test_one_autoscaler_and_its_metrics_are_real(name: str) -> None:
     target = overlay.named("Deployment", scaler["spec"]["scaleTargetRef"]["name"])
     metric, average = scaled_by(scaler)
     registry = CollectorRegistry()
-    registry.register(EdgeCollector(Counters(), lambda: Gauges(*[0] * len(Gauges._fields))))
+    gauges = Gauges({"sse": 0}, 1, 0, 0, 0, redis_up=True, redis_reconnects=0, draining=False)
+    registry.register(FieldCollector(Counters(), lambda: gauges))
     assert metric in {one.name for one in registry.collect()}
     (container,) = pod_spec(target)["containers"]
     assert 0 < average <= int(environment(overlay, container)["COMET_MAX_CONNECTIONS"]) / 2
@@ -232,8 +234,8 @@ def test_no_ingress_holds_a_stream_up() -> None:
     found = {name.rpartition("/")[2]: value for name, value in ingress["metadata"]["annotations"].items()}
     assert all(name.startswith("nginx.ingress.kubernetes.io/") for name in ingress["metadata"]["annotations"])
     assert found["proxy-buffering"] == "off"
-    assert int(found["proxy-read-timeout"]) > LONGEST_POLL
-    assert int(found["proxy-send-timeout"]) > LONGEST_POLL
+    assert int(found["proxy-read-timeout"]) > MAX_POLL_SECONDS
+    assert int(found["proxy-send-timeout"]) > MAX_POLL_SECONDS
     assert (found["proxy-connect-timeout"], found["load-balance"]) == ("2", "ewma")
 
 

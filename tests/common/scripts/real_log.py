@@ -8,7 +8,7 @@ from common.position import START, Position
 from common.scripts.calls import Scripts, script_text
 from common.scripts.results import SyncQuery
 from common.settings import load_settings
-from edge.channel_log import proven
+from edge.chain import proven
 
 
 class Log:

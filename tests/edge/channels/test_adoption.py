@@ -5,9 +5,9 @@ import time
 from collections.abc import Sequence
 
 from common.scripts.results import Adopted, Bare
-from edge.channel_log import Channel
 from edge.channels.adoption import Adopter
 from edge.counters import Counters
+from edge.state import Channel
 from tests.edge.real import until
 
 
@@ -27,7 +27,7 @@ class Log:
 
 def hand_in_two(log: Log) -> Adopter:
     """Return an adopter with two messages on their way."""
-    adopter = Adopter(log.adopt, Counters(), time.monotonic)
+    adopter = Adopter(log.adopt, lambda name, payloads: None, Counters(), time.monotonic)
     channel = Channel("room")
     for number, payload in enumerate((b"one", b"two"), 1):
         adopter.hand_in(channel, Bare(1, number, payload))
@@ -54,4 +54,4 @@ async def test_an_edge_ends_although_its_messages_cannot_be_stored() -> None:
 
 async def test_an_edge_that_never_had_a_plain_message_ends_at_once() -> None:
     """There is nothing to wait for."""
-    await Adopter(Log().adopt, Counters(), time.monotonic).finish(8)
+    await Adopter(Log().adopt, lambda name, payloads: None, Counters(), time.monotonic).finish(8)

@@ -10,7 +10,7 @@ from collections.abc import Awaitable
 import pytest
 
 from common.scripts.results import Bare
-from edge.channel_log import Channel
+from edge.state import Channel
 from tests.edge.world import STREAM, Client, Edge, Redis
 
 NAME = "room"
@@ -42,7 +42,7 @@ class Village:
         """Note which messages the edge hands in, and which it sends out live."""
         adopter = edge.adopter
         assert adopter is not None
-        hand_in, send_live = adopter.hand_in, adopter.on_not_adopted
+        hand_in, send_live = adopter.hand_in, adopter._deliver
 
         def note_owed(channel: Channel, bare: Bare) -> None:
             self.owed.add(int(bare.payload))
@@ -53,7 +53,7 @@ class Village:
             send_live(name, messages)
 
         adopter.hand_in = note_owed  # type: ignore[method-assign]
-        adopter.on_not_adopted = note_live
+        adopter._deliver = note_live
 
     def sleep(self, seconds: float) -> Awaitable[None]:
         """Let other tasks run, without waiting for real."""

@@ -36,7 +36,7 @@ def names(prefix: str) -> RedisNames:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Send subscribers away, and try broken channels again, sooner than usual."""
-    monkeypatch.setattr("edge.server.handler.ATTACH_TIMEOUT", 0.7)
+    monkeypatch.setattr("edge.subscribers.lifecycle.ATTACH_TIMEOUT", 0.7)
     monkeypatch.setattr("edge.channels.sync.MAX_RETRY_PAUSE", 0.1)
 
 

@@ -12,7 +12,6 @@ from common.redis.client import connect
 from common.scripts.calls import Scripts
 from common.settings import load_settings
 from edge.app import Edge
-from edge.channels import attach as attacher
 from tests.edge.real import running, subscribers
 
 NOW = 1_795_540_228.0  # seconds
@@ -34,7 +33,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Return the clock that the edges of this test go by."""
     clock = Clock()
-    monkeypatch.setattr(attacher, "time", clock)
+    monkeypatch.setattr("edge.channels.attach.time", clock)
+    monkeypatch.setattr("edge.channels.tracker.time", clock)
     return clock
 
 

@@ -17,14 +17,14 @@ CHANNELS = ("a", "b")
 @pytest.fixture(autouse=True)
 def _short_ring(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep so little in the edge's memory that subscribers often need the log."""
-    monkeypatch.setattr("edge.channel_log.RING_MESSAGES", 2)
+    monkeypatch.setattr("edge.chain.MAX_RING_MESSAGES", 2)
 
 
 @pytest.fixture(autouse=True)
 def _thin_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write to one seat per turn, so that everything can happen in the middle of a broadcast."""
-    monkeypatch.setattr("edge.engine.fanout.SLICE", 0)
-    monkeypatch.setattr("edge.engine.fanout.STEP", 1)
+    monkeypatch.setattr("edge.engine.fanout.TURN_BUDGET", 0)
+    monkeypatch.setattr("edge.engine.fanout.SEATS_PER_STEP", 1)
 
 
 @pytest.fixture(autouse=True)
@@ -221,7 +221,7 @@ class HubMachine(RuleBasedStateMachine):
     def live_channels_hold_nothing_back(self) -> None:
         for edge in self.world.edges if hasattr(self, "world") else ():
             for channel in edge.hub.channels.values():
-                assert channel.state is not State.LIVE or not channel.held
+                assert channel.state is not State.LIVE or channel.buffer is None
 
     def teardown(self) -> None:
         if hasattr(self, "world"):

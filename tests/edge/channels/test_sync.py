@@ -12,9 +12,9 @@ from redis.exceptions import NoPermissionError
 from common.message import Message
 from common.position import START, Position
 from common.scripts.results import SyncOutcome, SyncQuery, SyncResult, Unreadable
-from edge.channel_log import Channel
-from edge.channels import sync as recovery
-from edge.channels.sync import BATCH, MAX_CALLS, Gap, LogReader, SyncRequest, catch_up
+from edge.chain import Gap, catch_up
+from edge.channels.sync import BATCH, MAX_CALLS, LogReader, SyncRequest
+from edge.state import Channel
 from tests.edge.building import PATIENCE, at, channel_at, log
 
 
@@ -36,8 +36,8 @@ from tests.edge.building import PATIENCE, at, channel_at, log
         (START, SyncResult(at(4), log(1, 4)), channel_at(6, ring=4), log(1, 6)),
         (START, SyncResult(at(0), []), channel_at(2, ring=2), log(1, 2)),
         # … but it went on further than the ring reaches.
-        (at(2), SyncResult(at(3), log(3, 3)), channel_at(6, ring=2), Gap.APART),
-        (START, SyncResult(at(3), log(1, 3)), channel_at(6, ring=2), Gap.APART),
+        (at(2), SyncResult(at(3), log(3, 3)), channel_at(6, ring=2), Gap.BEHIND),
+        (START, SyncResult(at(3), log(1, 3)), channel_at(6, ring=2), Gap.BEHIND),
         # The log was trimmed after the position.
         (at(2), SyncResult(at(5), log(4, 5)), channel_at(5), Gap.UNPROVEN),
         (at(2), SyncResult(at(5), []), channel_at(5), Gap.UNPROVEN),
@@ -65,7 +65,7 @@ def test_a_channel_on_another_branch_is_no_continuation() -> None:
 
 def test_a_client_ahead_of_a_slow_edge_is_not_reset() -> None:
     """A position that the log proves is good, also when this edge's pub/sub has not come so far yet (I7)."""
-    assert catch_up(at(7), SyncResult(at(8), log(8, 8)), channel_at(5)) is Gap.APART
+    assert catch_up(at(7), SyncResult(at(8), log(8, 8)), channel_at(5)) is Gap.BEHIND
 
 
 @given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 12), st.integers(0, 6), st.integers(0, 12))
@@ -133,7 +133,7 @@ def answered() -> list[str]:
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a failed read be retried at once."""
-    monkeypatch.setattr(recovery, "RETRY_PAUSE", 0)
+    monkeypatch.setattr("edge.channels.sync.RETRY_PAUSE", 0)
 
 
 def sync_request(name: str, answered: list[str], offset: int | None = None) -> SyncRequest:
@@ -303,7 +303,7 @@ async def test_a_broken_channel_that_nobody_waits_for_is_given_up(redis: Redis, 
 async def test_a_channel_that_cannot_be_read_is_asked_for_less_and_less(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pauses double, up to five seconds: one broken key must not keep Redis busy."""
     pauses: list[float] = []
-    monkeypatch.setattr(recovery, "RETRY_PAUSE", 0.05)
+    monkeypatch.setattr("edge.channels.sync.RETRY_PAUSE", 0.05)
     loop = asyncio.get_running_loop()
 
     def call_soon(delay: float, callback: Callable[..., None], *arguments: object) -> None:

@@ -9,7 +9,7 @@ LARGE = b"x" * 900
 
 async def test_the_rings_of_all_channels_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """When they are full a channel remembers little more than its newest message; nobody misses one."""
-    monkeypatch.setattr("edge.channels.tracker.ALL_RINGS_BYTES", 20_000)
+    monkeypatch.setattr("edge.channel_log.MAX_ALL_RINGS_BYTES", 20_000)
     async with small_edge() as edge:
         for number in range(20):
             name = f"room{number}"
@@ -21,7 +21,7 @@ async def test_the_rings_of_all_channels_are_bounded_together(monkeypatch: pytes
         assert sum(rings) > 10_000
         assert sum(rings) < 20_000 + 20 * 4096
         assert all(rings)
-        assert sum(rings) == edge.hub._tracker._ring_bytes
+        assert sum(rings) == edge.hub._tracker._rules.ring_bytes
 
 
 async def test_a_channel_that_goes_gives_its_share_back() -> None:
@@ -30,8 +30,8 @@ async def test_a_channel_that_goes_gives_its_share_back() -> None:
         client = await edge.held("/sub?id=room")
         edge.publish("room", LARGE, LARGE)
         await client.until(LARGE)
-        assert edge.hub._tracker._ring_bytes > 1800
+        assert edge.hub._tracker._rules.ring_bytes > 1800
         client.close()
-        await edge.until(lambda: not edge.hub.channels["room"].occupied)
+        await edge.until(lambda: not edge.hub.channels["room"].is_occupied)
         edge.pass_time(2.0)
-        assert edge.hub._tracker._ring_bytes == 0
+        assert edge.hub._tracker._rules.ring_bytes == 0

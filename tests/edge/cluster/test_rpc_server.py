@@ -14,7 +14,6 @@ from common.names import RedisNames
 from common.rpc.messages import Reply
 from common.rpc.replies import PATIENCE
 from edge.app import Edge
-from edge.cluster import rpc_server as control_module
 from tests.edge.real import DEADLINE, WEBSOCKET, publish_plainly, running, subscribers, until
 
 
@@ -92,16 +91,16 @@ async def test_an_app_may_register_an_operation(edges: list[Edge], monkeypatch: 
             await go.wait()
         return {"double": fields["n"] * 2}
 
-    b._control.handlers["work"] = work
+    b._rpc_server._handlers = {**b._rpc_server._handlers, "work": work}
     (good,) = (await a.peers.ask(b.id, "work", {"n": 21})).replies
     (bad,) = (await a.peers.ask(b.id, "work", {"bad": 1})).replies
     (bug,) = (await a.peers.ask(b.id, "work")).replies
     assert good == Reply(b.id, {"double": 42})
     assert [reply.error.status for reply in (bad, bug) if reply.error] == [400, 500]
 
-    monkeypatch.setattr(control_module, "MOST_AT_ONCE", 1)
+    monkeypatch.setattr(b._rpc_server._tasks, "_limit", 1)
     waiting = asyncio.create_task(a.peers.ask(b.id, "work", {"n": 1, "wait": 1}, patience=DEADLINE))
-    await until(lambda: b._control._tasks)
+    await until(lambda: len(b._rpc_server._tasks))
     (busy,) = (await a.peers.ask(b.id, "work", {"n": 1})).replies
     assert busy.error is not None
     assert busy.error.status == 503
@@ -131,7 +130,7 @@ async def test_bad_frames_are_counted_and_have_no_effect(
 async def test_a_silent_edge_is_waited_for_and_then_counted(edges: list[Edge]) -> None:
     """The others' replies are there when the time is over."""
     a, b = edges
-    b._control._replies._publish = nowhere
+    b._rpc_server._replies._publish = nowhere
     began = time.monotonic()
     asked = await a.peers.ask(None, "info", {"id": "room"})
     assert time.monotonic() - began >= 0.9 * PATIENCE

@@ -64,8 +64,8 @@ async def test_subscribers_of_several_channels_are_written_to_in_slices_too(
     transport: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However many channels each of a crowd has, a bystander's message overtakes the rest of the broadcast."""
-    monkeypatch.setattr("edge.engine.fanout.SLICE", 0)
-    monkeypatch.setattr("edge.engine.fanout.STEP", 1)
+    monkeypatch.setattr("edge.engine.fanout.TURN_BUDGET", 0)
+    monkeypatch.setattr("edge.engine.fanout.SEATS_PER_STEP", 1)
     async with small_edge() as edge:
         query = f"/{transport}?id=crowd&id=other"
         crowd = [await edge.held(query, transport=transport) for _ in range(20)]
@@ -81,8 +81,8 @@ async def test_subscribers_of_several_channels_are_written_to_in_slices_too(
 
 async def test_what_came_before_the_welcome_does_not_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who waits for its second channel has had the first one's message; a running broadcast owes it nothing more."""
-    monkeypatch.setattr("edge.engine.fanout.SLICE", 0)
-    monkeypatch.setattr("edge.engine.fanout.STEP", 1)
+    monkeypatch.setattr("edge.engine.fanout.TURN_BUDGET", 0)
+    monkeypatch.setattr("edge.engine.fanout.SEATS_PER_STEP", 1)
     async with small_edge() as edge:
         await edge.held("/sub?id=a")
         edge.pubsub.acknowledging = False
@@ -92,7 +92,7 @@ async def test_what_came_before_the_welcome_does_not_come_again(monkeypatch: pyt
         for _ in range(40):
             await edge.held("/sub?id=a")
         edge.publish("a", b"once")
-        await edge.until(lambda: next(iter(edge.hub.channels["b"].waiting)).items)
+        await edge.until(lambda: next(iter(edge.hub.channels["b"].waiting)).pending.items)
         edge.hub.on_subscribed(*edge.pubsub.asked[-1])
         await client.until(b"once")
         edge.publish("b", b"then")
@@ -114,8 +114,8 @@ async def test_a_poller_gets_all_that_waits_in_one_answer() -> None:
 
 async def test_a_large_broadcast_lets_others_through(monkeypatch: pytest.MonkeyPatch) -> None:
     """While a broadcast is cut into slices, a message of another channel overtakes the rest of it."""
-    monkeypatch.setattr("edge.engine.fanout.SLICE", 0)
-    monkeypatch.setattr("edge.engine.fanout.STEP", 1)
+    monkeypatch.setattr("edge.engine.fanout.TURN_BUDGET", 0)
+    monkeypatch.setattr("edge.engine.fanout.SEATS_PER_STEP", 1)
     async with small_edge() as edge:
         crowd = [await edge.held("/sub?id=crowd") for _ in range(30)]
         bystander = await edge.held("/sub?id=quiet")
@@ -145,7 +145,7 @@ async def test_a_framing_that_fails_leaves_nobody_with_a_hole(monkeypatch: pytes
     async with small_edge() as edge:
         client, other = await edge.held("/sub?id=room"), await edge.held("/sub?id=other")
         with monkeypatch.context() as broken:
-            broken.setattr("edge.framing.sse.StreamFraming.encode", lambda *_: 1 / 0)
+            broken.setattr("edge.framing.stream.StreamFraming.encode", lambda *_: 1 / 0)
             edge.publish("room", b"never")
         edge.publish("other", b"again")
         assert b"again" in await other.until(b"}\n\r\n")

@@ -10,12 +10,15 @@ from itertools import count
 
 import pytest
 
-from edge.channel_log import Channel
-from edge.counters import Counters
+from edge.counters import CloseReason, Counters
+from edge.engine.outbox import Limits
 from edge.engine.poller import ERROR, HANGUP, READ, READ_HANGUP, WRITE, Poller, SelectorPoller, make_poller
-from edge.engine.seats import Limits, Seat, Seats
-from edge.framing import Framing, Variant, framing_for
+from edge.engine.seats import Seats
+from edge.framing.base import Framing
+from edge.framing.http import Variant
+from edge.framing.transports import framing_for
 from edge.server.listener import Listener
+from edge.state import Channel, Phase, Seat
 
 FRAMING = framing_for("stream", Variant(chunked=False))
 WEBSOCKET = framing_for("ws", Variant())
@@ -40,7 +43,8 @@ class Room:
         client.setblocking(False)
         self._sockets.append(client)
         seat = self.seats.add(ours.detach())
-        seat.framing, seat.shares_bytes, seat.fast_path = FRAMING, shares_bytes, shares_bytes
+        seat.attach(tuple(map(Channel, ["room"] if shares_bytes else ["room", "other"])), 0)
+        seat.hold(FRAMING, None)
         self.counters.opened("stream")
         return seat, client
 
@@ -51,7 +55,7 @@ class Room:
     def close(self) -> None:
         """Close everything."""
         for seat in self.seats:
-            self.seats.remove(seat, "test")
+            self.seats.abort(seat, CloseReason.CLIENT)
         for sock in self._sockets:
             sock.close()
         self.poller.close()
@@ -100,7 +104,7 @@ def test_a_seat_is_taken_out_of_everything_before_it_is_closed(room: Room, monke
     seat, client = room.connect()
     fd, channel, close = seat.fd, Channel("room"), os.close
     channel.add(seat)
-    room.seats.on_leave = channel.discard
+    room.seats.on_detach = channel.discard
     known: list[str] = []
 
     def note(closed: int) -> None:
@@ -113,7 +117,7 @@ def test_a_seat_is_taken_out_of_everything_before_it_is_closed(room: Room, monke
     client.send(b"x")  # a poller that still knows the descriptor would report this
     assert fd in dict(room.poller.poll(0, 256))
     monkeypatch.setattr(os, "close", note)
-    room.seats.remove(seat, "test")
+    room.seats.abort(seat, CloseReason.CLIENT)
     monkeypatch.undo()
     assert known == ["closed True while fd is -1"]
 
@@ -123,9 +127,9 @@ def test_the_number_is_not_free_while_a_seat_leaves(room: Room) -> None:
     seat, _ = room.connect()
     fd = seat.fd
     newcomers: list[Seat] = []
-    room.seats.on_leave = lambda seat: newcomers.append(room.connect()[0])
-    room.seats.remove(seat, "test")
-    room.seats.on_leave = lambda seat: None
+    room.seats.on_detach = lambda seat: newcomers.append(room.connect()[0])
+    room.seats.abort(seat, CloseReason.CLIENT)
+    room.seats.on_detach = lambda seat: None
     assert newcomers[0].fd != fd
     assert list(room.seats) == newcomers
 
@@ -134,12 +138,12 @@ def test_a_removed_seat_stays_dead(room: Room) -> None:
     """S3: the next connection with the same number is another seat; the old one reaches nobody."""
     old, old_client = room.connect()
     fd = old.fd
-    room.seats.remove(old, "test")
+    room.seats.abort(old, CloseReason.CLIENT)
     new, new_client = room.connect()
     assert new.fd == fd
     assert new is not old
     room.seats.write(old, b"for the old one")
-    room.seats.remove(old, "again")
+    room.seats.abort(old, CloseReason.CLIENT)
     room.seats.broadcast([old], said(b"for the old one"), 1, 1)
     assert received(new_client) == b""
     assert hung_up(old_client)
@@ -149,8 +153,8 @@ def test_a_removed_seat_stays_dead(room: Room) -> None:
 def test_a_removal_is_counted_once_with_its_reason(room: Room) -> None:
     """Removing is idempotent; the first reason is the one that counts."""
     seat, _ = room.connect()
-    room.seats.remove(seat, "client")
-    room.seats.remove(seat, "slow")
+    room.seats.abort(seat, CloseReason.CLIENT)
+    room.seats.abort(seat, CloseReason.SLOW)
     assert room.counters.closed_total == {("stream", "client"): 1}
     assert room.counters.held("stream") == 0
     assert len(room.seats) == 0
@@ -294,11 +298,11 @@ def test_a_goodbye_comes_whole_and_last(room: Room) -> None:
     """The client reads everything, then the end; our descriptor stays until the client has gone, too."""
     seat, client = room.connect()
     room.seats.write(seat, b"first")
-    room.seats.end(seat, b"bye", "drain")
+    room.seats.close(seat, b"bye", CloseReason.DRAIN)
     assert received(client) == b"firstbye"
     assert hung_up(client)
     assert seat.fd >= 0
-    assert seat.ending
+    assert seat.phase is Phase.ENDING
     assert room.counters.closed_total == {("stream", "drain"): 1}
 
 
@@ -308,7 +312,7 @@ def test_a_goodbye_waits_behind_what_is_parked(room: Room) -> None:
     room.seats.write(seat, MUCH)
     assert seat.send_buffer is not None
     del seat.send_buffer[MAX_PARKED:]
-    room.seats.end(seat, b"bye", "drain")
+    room.seats.close(seat, b"bye", CloseReason.DRAIN)
     taken = b""
     while seat.send_buffer is not None:
         taken += received(client)
@@ -322,7 +326,7 @@ def test_a_goodbye_waits_behind_what_is_parked(room: Room) -> None:
 def test_a_freed_seat_keeps_its_connection(room: Room) -> None:
     """After an answer the connection is free for another request."""
     seat, client = room.connect()
-    room.seats.free(seat, "answered")
+    room.seats.detach(seat, CloseReason.ANSWERED)
     assert (seat.framing, room.counters.held("stream")) == (None, 0)
     room.seats.write(seat, b"next answer")
     assert received(client) == b"next answer"
@@ -336,13 +340,13 @@ def test_a_seat_that_is_not_read_is_not_reported(room: Room) -> None:
     seat, client = room.connect()
     client.send(b"hello")
     assert room.events(seat) & READ
-    room.seats.watch(seat, reading=False)
+    room.seats.pause_reading(seat)
     assert not room.events(seat) & READ
     room.seats.write(seat, MUCH)
-    room.seats.watch(seat, reading=False)
+    room.seats.pause_reading(seat)
     received(client)
     assert room.events(seat) & WRITE
-    room.seats.watch(seat, reading=True)
+    room.seats.resume_reading(seat)
     assert room.events(seat) & READ
 
 
@@ -419,7 +423,7 @@ class Walk:
         self.counters = Counters()
         self.poller = poller
         self.seats = make_seats(poller, self.counters, limits=Limits(20_000))
-        self.seats.on_leave = self._on_leave
+        self.seats.on_detach = self._on_leave
         self.desk = Desk()
         self.listener = Listener(poller, self.seats, self.desk, max_connections=1000)  # type: ignore[arg-type]
         self.channels = [Channel(str(number)) for number in range(self.CHANNELS)]
@@ -481,20 +485,20 @@ class Walk:
     def we_remove(self) -> None:
         """We close a connection."""
         if client := self._some_client():
-            self.seats.remove(client.seat, "test")
+            self.seats.abort(client.seat, CloseReason.CLIENT)
 
     def we_end(self) -> None:
         """We say goodbye."""
         client = self._some_client()
-        if client and not client.seat.ending:
+        if client and client.seat.phase is not Phase.ENDING:
             client.due += b"bye"
             client.ends.add(len(client.due))
-            self.seats.end(client.seat, b"bye", "test")
+            self.seats.close(client.seat, b"bye", CloseReason.CLIENT)
 
     def join(self) -> None:
         """A seat joins a channel."""
         client, channel = self._some_client(), self.random.choice(self.channels)
-        if client and not client.seat.ending and channel not in client.seat.channels:
+        if client and client.seat.phase is not Phase.ENDING and channel not in client.seat.channels:
             client.seat.channels += (channel,)
             channel.add(client.seat)
 
@@ -562,7 +566,7 @@ class Walk:
         for client in self.clients:
             seat = client.seat
             assert seat.fd < 0 or self.seats.get(seat.fd) is seat, "a living seat is not in the table"
-            if seat.fd >= 0 and not seat.ending:
+            if seat.fd >= 0 and seat.phase is not Phase.ENDING:
                 self.parked += seat.send_buffer is not None
                 assert not (seat.fast_path and seat.send_buffer is not None), "a parked seat is on the fast path"
 
@@ -584,9 +588,9 @@ class Walk:
 
     def close(self) -> None:
         """Close every socket."""
-        self.seats.on_leave = lambda seat: None
+        self.seats.on_detach = lambda seat: None
         for seat in self.seats:
-            self.seats.remove(seat, "test")
+            self.seats.abort(seat, CloseReason.CLIENT)
         for client in self.clients:
             client.socket.close()
         for pair in self.strangers:
@@ -630,7 +634,7 @@ def test_nobody_ever_gets_what_is_not_theirs(seed: int, make: Callable[[], Polle
 class ForgetfulSeats(Seats):
     """Closes a connection and leaves its seat as it was, in its channels."""
 
-    def remove(self, seat: Seat, reason: str) -> None:
+    def abort(self, seat: Seat, reason: CloseReason) -> None:
         """Do it wrong."""
         if self._by_fd.pop(seat.fd, None) is seat:
             self._poller.unregister(seat.fd)
@@ -648,12 +652,12 @@ class HastySeats(Seats):
         """Seat a newcomer, then take out who was closed."""
         seat = super().add(fd)
         for gone in self._late:
-            self.on_leave(gone)
+            self.on_detach(gone)
             gone.fd = -1
         self._late.clear()
         return seat
 
-    def remove(self, seat: Seat, reason: str) -> None:
+    def abort(self, seat: Seat, reason: CloseReason) -> None:
         """Do it in the wrong order."""
         if seat.fd >= 0 and self._by_fd.pop(seat.fd, None) is not None:
             self._poller.unregister(seat.fd)

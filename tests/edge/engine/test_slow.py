@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from edge.counters import Counters
+from edge.counters import CloseReason, Counters
+from edge.engine.outbox import Limits
 from edge.engine.poller import make_poller
-from edge.engine.seats import Limits, Seat, Seats
-from edge.framing import Variant, framing_for
+from edge.engine.seats import Seats
+from edge.framing.http import Variant
+from edge.framing.transports import framing_for
+from edge.state import Seat
 from tests.edge.building import Clock, small_edge
 
 MUCH = b"m" * 3_000_000  # more than any socket buffer takes
@@ -37,7 +40,7 @@ class Room:
 
     def close(self) -> None:
         for seat in self.seats:
-            self.seats.remove(seat, "test")
+            self.seats.abort(seat, CloseReason.CLIENT)
         for client in self.clients:
             client.close()
         self.poller.close()
@@ -73,7 +76,7 @@ def test_what_is_gone_is_not_counted(room: Room) -> None:
     """Removing a seat gives its parked bytes back."""
     seat = room.stuck(1000)
     assert room.seats.parked_bytes > 0
-    room.seats.remove(seat, "client")
+    room.seats.abort(seat, CloseReason.CLIENT)
     assert room.seats.parked_bytes == 0
 
 
@@ -102,7 +105,8 @@ def test_who_was_cut_is_counted_by_the_limit(wide_room: Room) -> None:
 
 def test_many_stuck_readers_are_cut_a_few_at_a_time(wide_room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """Closing a connection with unsent bytes takes the kernel some time: others have their turn in between."""
-    monkeypatch.setattr("edge.engine.seats.CUTS", 2)
+    monkeypatch.setattr("edge.engine.outbox.CUTS_PER_TURN", 2)
+    monkeypatch.setattr("edge.engine.seats.CUTS_PER_TURN", 2)
     for _ in range(3):
         wide_room.stuck(10)
     wide_room.clock.now += 20

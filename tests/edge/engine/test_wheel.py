@@ -1,12 +1,14 @@
 """The timing wheel, with literal times."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.engine.wheel import STEP, TICKS_PER_SECOND, Wheel
+from edge.engine.wheel import THINGS_PER_TURN, TICKS_PER_SECOND, Wheel, run_ticks
 
 QUARTER = 1 / TICKS_PER_SECOND
 
@@ -25,7 +27,7 @@ class Turned:
 
     def __init__(self, now: float = 100.0) -> None:
         self.now = now
-        self.wheel: Wheel[Thing] = Wheel(self._on_due, now)
+        self.wheel: Wheel[Thing] = Wheel(now, self._on_due)
 
     def _on_due(self, things: Sequence[Thing]) -> None:
         for thing in things:
@@ -125,7 +127,7 @@ def test_a_thing_may_schedule_itself_when_it_is_called() -> None:
             called.append(thing.deadline)
             wheel.schedule(thing, thing.deadline + 1.0)
 
-    wheel: Wheel[Thing] = Wheel(on_due, 100.0)
+    wheel: Wheel[Thing] = Wheel(100.0, on_due)
     wheel.schedule(Thing(), 101.0)
     turn(wheel, 102.0)
     turn(wheel, 110.0)
@@ -152,16 +154,16 @@ def test_the_same_deadline_again_costs_nothing() -> None:
 def test_many_things_are_called_a_few_at_a_time() -> None:
     """All subscribers of a channel are due together; between two steps others have their turn."""
     called: list[int] = []
-    wheel: Wheel[Thing] = Wheel(lambda things: called.append(len(things)), 100.0)
-    for _ in range(2 * STEP + 1):
+    wheel: Wheel[Thing] = Wheel(100.0, lambda things: called.append(len(things)))
+    for _ in range(2 * THINGS_PER_TURN + 1):
         wheel.schedule(Thing(), 101.0)
     turn(wheel, 101.5)
-    assert called == [STEP, STEP, 1]
+    assert called == [THINGS_PER_TURN, THINGS_PER_TURN, 1]
 
 
 def test_what_is_scheduled_between_two_steps_is_called_once() -> None:
     """A thing whose turn has not come yet may get another deadline meanwhile."""
-    turned, things = Turned(), [Thing() for _ in range(STEP + 1)]
+    turned, things = Turned(), [Thing() for _ in range(THINGS_PER_TURN + 1)]
     for thing in things:
         turned.wheel.schedule(thing, 101.0)
     turned.now = 102.0
@@ -208,3 +210,49 @@ def test_the_wheel_does_what_a_plain_list_does(steps: list[tuple[str, int, int]]
                 assert called.called == [turned.now]
                 called.called.clear()
             assert all(deadline > turned.now - QUARTER for deadline in due.values())
+
+
+# The ticks that turn the wheels.
+
+
+async def test_each_part_is_called_while_it_has_more_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part that needs three steps gets them, and the loop turns in between."""
+    monkeypatch.setattr("edge.engine.wheel.TICK_PERIOD", 0)
+    called: list[str] = []
+    left = iter([True, True, False, False])
+
+    def part() -> bool:
+        called.append("part")
+        asyncio.get_running_loop().call_soon(called.append, "others")
+        return next(left)
+
+    await ticked([part], lambda: len(called) >= 8)
+    assert called[:5] == ["part", "others", "part", "others", "part"]
+
+
+async def test_a_bug_stops_no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part that fails is called again the next time, and the parts after it are called all the same."""
+    monkeypatch.setattr("edge.engine.wheel.TICK_PERIOD", 0)
+    called: list[str] = []
+
+    def broken() -> bool:
+        called.append("broken")
+        raise RuntimeError("a bug")
+
+    def sound() -> bool:
+        called.append("sound")
+        return False
+
+    await ticked([broken, sound], lambda: len(called) >= 4)
+    assert called[:4] == ["broken", "sound", "broken", "sound"]
+
+
+async def ticked(parts: list[Callable[[], bool]], done: Callable[[], bool]) -> None:
+    """Run the ticks until it is done."""
+    ticking = asyncio.create_task(run_ticks(parts))
+    async with asyncio.timeout(5):
+        while not done():  # noqa: ASYNC110  # a look at a plain list: there is no event to wait for
+            await asyncio.sleep(0)
+    ticking.cancel()
+    with suppress(asyncio.CancelledError):
+        await ticking

@@ -6,29 +6,33 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.framing import LAST_CHUNK, Item, Variant, chunk, error_response, framing_for, json_object, response_head
-from edge.framing.base import REASONS
+from edge.framing.http import LAST_CHUNK, REASONS, Variant, chunk, error_response, response_head
+from edge.framing.items import Item, ItemKind, json_object
+from edge.framing.transports import framing_for
 from tests.edge.framing.reading import read_chunks, read_response
 
 
 @pytest.mark.parametrize(
     ("item", "text"),
     [
-        (Item("data", "room", "hi", "3-103", "3-103"), b'{"type":"data","id":"room","content":"hi","seq":"3-103"}'),
-        (Item("data", "room", "hi"), b'{"type":"data","id":"room","content":"hi"}'),
-        (Item("data", "room", ""), b'{"type":"data","id":"room","content":""}'),
         (
-            Item("data", "room", "hi", "3-103", "3-103", "news"),
+            Item(ItemKind.DATA, "room", "hi", "3-103", "3-103"),
+            b'{"type":"data","id":"room","content":"hi","seq":"3-103"}',
+        ),
+        (Item(ItemKind.DATA, "room", "hi"), b'{"type":"data","id":"room","content":"hi"}'),
+        (Item(ItemKind.DATA, "room", ""), b'{"type":"data","id":"room","content":""}'),
+        (
+            Item(ItemKind.DATA, "room", "hi", "3-103", "3-103", "news"),
             b'{"type":"data","id":"room","content":"hi","seq":"3-103","event":"news"}',
         ),
         (
-            Item("data", "room", "hi", "3-103", "3-103,0-0"),
+            Item(ItemKind.DATA, "room", "hi", "3-103", "3-103,0-0"),
             b'{"type":"data","id":"room","content":"hi","seq":"3-103"}',
         ),
-        (Item("reset", "room", seq="5-105", cursor="5-105"), b'{"type":"reset","id":"room","seq":"5-105"}'),
-        (Item("error", content="no", code=400), b'{"type":"error","code":400,"content":"no"}'),
-        (Item("close", content="bye"), b'{"type":"close","content":"bye"}'),
-        (Item("data", "ü", "\n\u2028\0"), '{"type":"data","id":"ü","content":"\\n\u2028\\u0000"}'.encode()),
+        (Item(ItemKind.RESET, "room", seq="5-105", cursor="5-105"), b'{"type":"reset","id":"room","seq":"5-105"}'),
+        (Item(ItemKind.ERROR, content="no", code=400), b'{"type":"error","code":400,"content":"no"}'),
+        (Item(ItemKind.CLOSE, content="bye"), b'{"type":"close","content":"bye"}'),
+        (Item(ItemKind.DATA, "ü", "\n\u2028\0"), '{"type":"data","id":"ü","content":"\\n\u2028\\u0000"}'.encode()),
     ],
 )
 def test_an_item_is_the_seeds_object(item: Item, text: bytes) -> None:

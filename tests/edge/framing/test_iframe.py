@@ -8,7 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edge.framing import Item, Variant, framing_for
+from edge.framing.http import Variant
+from edge.framing.items import Item, ItemKind
+from edge.framing.transports import framing_for
 from tests.edge.framing.reading import read_chunks, read_response
 
 TEXT = st.lists(
@@ -57,7 +59,7 @@ def page(data: bytes) -> Page:
 @example(["\u2028\u2029]]>"])
 def test_nothing_in_a_message_leaves_its_script(contents: list[str]) -> None:
     """Each message is one script with one call, whose argument is the very object; there is no other element."""
-    items = [Item("data", content, content, "3-103", event=content) for content in contents]
+    items = [Item(ItemKind.DATA, content, content, "3-103", event=content) for content in contents]
     body, _ = read_chunks(FRAMING.encode(items, ""))
     found = page(body)
     assert found.others == []
@@ -90,7 +92,7 @@ def test_the_pages_that_may_show_it_are_named() -> None:
     assert policy.endswith("; frame-ancestors 'self' https://a.example")
 
 
-@pytest.mark.parametrize("data", [FRAMING.farewell(""), FRAMING.encode([Item("close")], "")])
+@pytest.mark.parametrize("data", [FRAMING.farewell(""), FRAMING.encode([Item(ItemKind.CLOSE)], "")])
 def test_it_says_goodbye_with_a_call(data: bytes) -> None:
     """The page hears a close object."""
     (script,) = page(read_chunks(data)[0]).scripts

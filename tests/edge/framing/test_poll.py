@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.framing import Item, Variant, framing_for
+from edge.framing.http import Variant
+from edge.framing.items import Item, ItemKind
+from edge.framing.transports import framing_for
 from tests.edge.framing.reading import read_response
 
 TEXT = st.text(st.one_of(st.sampled_from("\u2028\u2029</>\\\"'\n"), st.characters(exclude_categories=("Cs",))))
-ITEMS = st.lists(TEXT.map(lambda content: Item("data", "room", content, "3-103", "3-103")), max_size=4)
+ITEMS = st.lists(TEXT.map(lambda content: Item(ItemKind.DATA, "room", content, "3-103", "3-103")), max_size=4)
 CALL = re.compile(rb"/\*\*/f\((.*)\);\n", re.DOTALL)
 
 
@@ -44,7 +46,7 @@ def test_jsonp_calls_the_page_with_the_same_json(items: list[Item]) -> None:
 
 def test_jsonp_literally() -> None:
     """One answer, byte by byte: the comment in front, the call, and the separators escaped."""
-    item = Item("data", "room", "a\u2028b\u2029c", "3-103", "3-103")
+    item = Item(ItemKind.DATA, "room", "a\u2028b\u2029c", "3-103", "3-103")
     body = read_response(framing_for("jsonp", Variant(callback="a.b$")).encode([item], "3-103")).body
     assert body == (
         b'/**/a.b$({"seq":"3-103","messages":'

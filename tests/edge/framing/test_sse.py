@@ -7,11 +7,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from edge.framing import Item, Variant, framing_for, sse_event
+from edge.framing.http import Variant
+from edge.framing.items import Item, ItemKind
+from edge.framing.sse import sse_event
+from edge.framing.transports import framing_for
 from tests.edge.framing.reading import Event, read_chunks, read_response, read_retry, read_sse
 
 TEXT = st.text(st.one_of(st.sampled_from("\r\n\0 :\u2028\ufeffdi"), st.characters(exclude_categories=("Cs",))))
-HI = Item("data", "room", "hi", "3-103", "3-103")
+HI = Item(ItemKind.DATA, "room", "hi", "3-103", "3-103")
 RAW = Variant(chunked=False)
 
 
@@ -86,8 +89,8 @@ def test_nothing_in_an_event_breaks_out_of_it(data: str, name: str, event_id: st
         (HI, Variant(), Event("hi", "", "3-103")),
         (HI._replace(event="news"), Variant(), Event("hi", "news", "3-103")),
         (HI._replace(cursor="3-103,7-9"), Variant(), Event("hi", "", "3-103,7-9")),
-        (Item("data", "room", "live"), Variant(), Event("live", "", "")),
-        (Item("data", "room"), Variant(), Event("", "", "")),
+        (Item(ItemKind.DATA, "room", "live"), Variant(), Event("live", "", "")),
+        (Item(ItemKind.DATA, "room"), Variant(), Event("", "", "")),
         (
             HI,
             Variant(envelope=True),
@@ -99,12 +102,12 @@ def test_nothing_in_an_event_breaks_out_of_it(data: str, name: str, event_id: st
             Event('{"type":"data","id":"room","content":"hi","seq":"3-103","event":"news"}', "", "3-103"),
         ),
         (
-            Item("reset", "room", seq="5-105", cursor="5-105"),
+            Item(ItemKind.RESET, "room", seq="5-105", cursor="5-105"),
             Variant(),
             Event('{"type":"reset","id":"room","seq":"5-105"}', "reset", "5-105"),
         ),
         (
-            Item("welcome", "room", "hello world!", "3-103", "3-103"),
+            Item(ItemKind.WELCOME, "room", "hello world!", "3-103", "3-103"),
             Variant(),
             Event('{"type":"welcome","id":"room","content":"hello world!","seq":"3-103"}', "welcome", "3-103"),
         ),
@@ -116,7 +119,7 @@ def test_sse_carries_content_and_control_objects(item: Item, variant: Variant, e
     assert read_sse(body.decode()) == [expected]
 
 
-@given(st.lists(TEXT.map(lambda content: Item("data", "room", content, "3-103", "3-103")), max_size=5))
+@given(st.lists(TEXT.map(lambda content: Item(ItemKind.DATA, "room", content, "3-103", "3-103")), max_size=5))
 def test_a_stream_carries_one_object_a_line(items: list[Item]) -> None:
     """Every object comes back from its own line, in order, whatever its content."""
     body, ended = read_chunks(framing_for("stream", Variant()).encode(items, "3-103"))

@@ -7,23 +7,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.position import START, Position
-from edge.framing import json_object
+from edge.framing.items import json_object
 from edge.protocol.operations import (
     MAX_OPERATIONS,
-    OPERATIONS,
     BadOperationError,
+    Op,
     Operation,
-    error_item,
+    bad_operation_item,
     load_operations,
     parse_operation,
 )
+from edge.protocol.subscribe import Start
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["op", "id", "ref", "x"]), inner),
 )
 ALMOST = st.fixed_dictionaries(
-    {"op": st.sampled_from(OPERATIONS) | ANYTHING},
+    {"op": st.sampled_from([op.value for op in Op]) | ANYTHING},
     optional={"id": st.text() | ANYTHING, "ref": ANYTHING, "since": st.text() | ANYTHING, "history": ANYTHING},
 )
 
@@ -31,15 +32,15 @@ ALMOST = st.fixed_dictionaries(
 @pytest.mark.parametrize(
     ("value", "operation"),
     [
-        ({"op": "ping"}, Operation("ping")),
-        ({"op": "ping", "ref": 7, "id": "ignored"}, Operation("ping", ref=7)),
-        ({"op": "unsub", "id": "room"}, Operation("unsub", "room")),
-        ({"op": "sub", "id": "room", "ref": ""}, Operation("sub", "room", ref="")),
-        ({"op": "sub", "id": "ü", "since": "12-17"}, Operation("sub", "ü", Position(12, 17))),
-        ({"op": "sub", "id": "room", "since": "0", "history": 5}, Operation("sub", "room", START, 5)),
-        ({"op": "sub", "id": "room", "since": None, "colour": "red"}, Operation("sub", "room")),
-        ({"op": "sub", "id": "room", "since": 0}, Operation("sub", "room", START)),
-        ({"op": "sub", "id": "room", "since": "", "history": 5}, Operation("sub", "room", None, 5)),
+        ({"op": "ping"}, Operation(Op.PING)),
+        ({"op": "ping", "ref": 7, "id": "ignored"}, Operation(Op.PING, ref=7)),
+        ({"op": "unsub", "id": "room"}, Operation(Op.UNSUB, "room")),
+        ({"op": "sub", "id": "room", "ref": ""}, Operation(Op.SUB, "room", ref="")),
+        ({"op": "sub", "id": "ü", "since": "12-17"}, Operation(Op.SUB, "ü", Start(Position(12, 17)))),
+        ({"op": "sub", "id": "room", "since": "0", "history": 5}, Operation(Op.SUB, "room", Start(START, 5))),
+        ({"op": "sub", "id": "room", "since": None, "colour": "red"}, Operation(Op.SUB, "room")),
+        ({"op": "sub", "id": "room", "since": 0}, Operation(Op.SUB, "room", Start(START))),
+        ({"op": "sub", "id": "room", "since": "", "history": 5}, Operation(Op.SUB, "room", Start(None, 5))),
     ],
 )
 def test_an_operation_is_read(value: object, operation: Operation) -> None:
@@ -88,12 +89,12 @@ def test_anything_is_an_operation_or_an_error_that_can_be_sent(value: object) ->
     try:
         operation = parse_operation(value)
     except BadOperationError as error:
-        found = json.loads(json_object(error_item(error)))
+        found = json.loads(json_object(bad_operation_item(error)))
         assert (found["type"], found["code"]) == ("error", 400)
         assert len(found.get("op", "")) <= 60
         assert len(found.get("id", "")) <= 60
     else:
-        assert operation.op in OPERATIONS
+        assert operation.op in list(Op)
 
 
 @given(st.binary(max_size=60) | st.text().map(str.encode))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from common.errors import RequestError
 from common.position import Position
-from edge.protocol import http as head_module
+from edge.protocol import http as http_module
 from edge.protocol.http import MAX_HEADERS, MAX_URL_BYTES, SINGLE, Request, check_unfinished, parse_request
 from edge.protocol.subscribe import MAX_CHANNELS, SubscribeRequest, parse_subscribe
 from tests.edge.building import get, head
@@ -531,7 +531,7 @@ def test_any_query_is_understood_or_refused(path: str, query: str, last_event_id
 def test_what_is_remembered_is_what_would_be_parsed(target: str, headers: list[str]) -> None:
     """A plain GET whose headers were seen before is read as the parser itself reads it, faults included."""
     data = ("\r\n".join([f"GET {target} HTTP/1.1", *headers]) + "\r\n\r\n").encode()
-    assert outcome(head_module._parse, data) == outcome(parse_request, data) == outcome(parse_request, data)
+    assert outcome(http_module._parse, data) == outcome(parse_request, data) == outcome(parse_request, data)
 
 
 def test_the_same_bytes_are_the_same_request() -> None:

@@ -9,7 +9,7 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import SERVER, Protocol
 from websockets.streams import StreamReader
 
-from edge.protocol.websocket import FRAMES_AT_ONCE, MAX_MESSAGE_BYTES, parse_frames
+from edge.protocol.websocket import FRAMES_PER_TURN, MAX_MESSAGE_BYTES, parse_frames
 from tests.edge.speaking import closing, frame, text
 
 TEXT = st.text(max_size=40)
@@ -151,7 +151,7 @@ def test_a_call_takes_no_longer_than_so_many_frames() -> None:
     """A flood of small frames is heard a few at a time."""
     received = parse_frames(frame(Opcode.PONG) * 100)
     assert received.more
-    assert len(received.rest) == (100 - FRAMES_AT_ONCE) * 6
+    assert len(received.rest) == (100 - FRAMES_PER_TURN) * 6
 
 
 def test_one_message_is_heard_at_a_time() -> None:

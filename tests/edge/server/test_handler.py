@@ -8,11 +8,12 @@ from unittest.mock import Mock
 
 import pytest
 
-from edge.engine.seats import Limits
-from edge.engine.wheel import STEP
-from edge.framing import TRANSPORTS, Variant, framing_for
+from edge.engine.outbox import Limits
+from edge.engine.wheel import THINGS_PER_TURN
+from edge.framing.http import Variant
+from edge.framing.transports import TRANSPORTS, framing_for
 from edge.protocol.http import Request, parse_request
-from edge.server import handler as front_module
+from edge.server import handler as handler_module
 from tests.edge.building import GENESIS, Answer, SmallEdge, head, small_edge
 from tests.edge.speaking import HANDSHAKE
 
@@ -205,7 +206,7 @@ async def test_http_1_0_is_streamed_without_chunks(edge: SmallEdge, path: str) -
     await client.until(b"hello world!")
     edge.publish("room", b"hi")
     await client.until(b"hi")
-    edge.lifecycle.say_goodbye_to_all()
+    edge.lifecycle.evict_all()
     assert b"\r" not in await client.rest()
 
 
@@ -367,7 +368,7 @@ async def test_a_request_that_is_completed_while_the_poll_is_answered(edge: Smal
     client = await edge.held("/poll?id=a", transport="poll")
     ahead = head(second)
     await client.send(ahead[:-5])
-    await edge.until(lambda: any(seat.inbox for seat in edge.seats))
+    await edge.until(lambda: any(seat.recv_buffer for seat in edge.seats))
     await client.send(ahead[-5:])
     edge.publish("a", b"for a")
     edge.listener.on_ready()
@@ -387,7 +388,7 @@ async def test_a_flood_behind_a_poll_is_not_read(edge: SmallEdge) -> None:
     await client.send(b"x" * 100_000)
     await edge.turns(100)
     (seat,) = edge.seats
-    assert 0 < len(seat.inbox) <= 8192
+    assert 0 < len(seat.recv_buffer) <= 8192
 
 
 async def test_an_unproven_position_is_told_as_a_reset(edge: SmallEdge) -> None:
@@ -438,14 +439,14 @@ async def test_requests_sent_ahead_are_served_one_a_turn(edge: SmallEdge, monkey
     """Whoever sends thousands at once waits for them, and nobody waits for it; not all of them are even read."""
     served: list[int] = []
     count = 0
-    parse = front_module.parse_request
+    parse = handler_module.parse_request
 
     def counted(data: bytes) -> Request:
         nonlocal count
         count += 1
         return parse(data)
 
-    monkeypatch.setattr(front_module, "parse_request", counted)
+    monkeypatch.setattr(handler_module, "parse_request", counted)
     client, request = await edge.connect(), head("/poll?id=room&timeout=0")
     (seat,) = edge.seats
     sending = asyncio.create_task(client.send(request * 3000))
@@ -453,7 +454,7 @@ async def test_requests_sent_ahead_are_served_one_a_turn(edge: SmallEdge, monkey
         before = count
         await asyncio.sleep(0)
         served.append(count - before)
-        assert len(seat.inbox) < 16_384
+        assert len(seat.recv_buffer) < 16_384
     assert max(served) == 1
     for _ in range(3000):
         assert (await client.answer()).status == 200
@@ -491,7 +492,7 @@ async def test_a_second_request_before_the_welcome_is_refused(edge: SmallEdge) -
     assert (answer.status, answer.headers["connection"]) == (400, "close")
     assert await client.rest() == b""
     edge.hub.on_subscribed(*edge.pubsub.asked[0])
-    assert not edge.hub.channels["room"].occupied
+    assert not edge.hub.channels["room"].is_occupied
 
 
 async def test_who_goes_while_it_waits_is_forgotten(edge: SmallEdge) -> None:
@@ -502,7 +503,7 @@ async def test_who_goes_while_it_waits_is_forgotten(edge: SmallEdge) -> None:
     await edge.until(lambda: edge.pubsub.asked)
     client.close()
     await edge.until(lambda: len(edge.seats) == 0)
-    assert not edge.hub.channels["room"].occupied
+    assert not edge.hub.channels["room"].is_occupied
     edge.hub.on_subscribed(*edge.pubsub.asked[0])
     await edge.turns()
     assert edge.counters.opened_total["stream"] == 0
@@ -515,10 +516,10 @@ async def test_a_half_sent_head_is_answered_at_its_deadline(edge: SmallEdge) -> 
     """After ten seconds the client hears 408, and the connection ends; sending slowly wins no time."""
     client = await edge.connect()
     await client.send(b"GET /sub?id=room HTTP/1.1\r\n")
-    await edge.until(lambda: any(seat.inbox for seat in edge.seats))
+    await edge.until(lambda: any(seat.recv_buffer for seat in edge.seats))
     edge.pass_time(9.5)
     await client.send(b"Host: ")
-    await edge.until(lambda: any(seat.inbox.endswith(b"Host: ") for seat in edge.seats))
+    await edge.until(lambda: any(seat.recv_buffer.endswith(b"Host: ") for seat in edge.seats))
     assert edge.counters.refused_total.total() == 0
     edge.pass_time(0.75)
     answer = await client.answer()
@@ -542,7 +543,7 @@ async def test_a_head_after_an_answer_has_a_deadline_of_its_own(edge: SmallEdge)
     await client.ask(head("/nowhere"))
     edge.pass_time(60)
     await client.send(b"GET /")
-    await edge.until(lambda: any(seat.inbox for seat in edge.seats))
+    await edge.until(lambda: any(seat.recv_buffer for seat in edge.seats))
     edge.pass_time(9.5)
     assert edge.counters.refused_total[408] == 0
     edge.pass_time(0.75)
@@ -583,7 +584,7 @@ async def test_without_redis_a_subscriber_is_sent_away(edge: SmallEdge, target: 
     answer = await client.answer()
     assert (answer.status, answer.json["code"]) == (503, 503)
     assert 1 <= int(answer.headers["retry-after"]) <= 5
-    assert not edge.hub.channels["room"].occupied
+    assert not edge.hub.channels["room"].is_occupied
 
 
 async def test_without_redis_a_poll_leaves_its_connection_usable(edge: SmallEdge) -> None:
@@ -674,16 +675,16 @@ async def test_heartbeats_that_are_due_together_are_sent_in_steps(transport: str
     """After a message all subscribers are due at the same time: what else there is has its turn in between."""
     async with small_edge() as edge:
         headers = HANDSHAKE if transport == "ws" else ()
-        count = 2 * STEP + 1
+        count = 2 * THINGS_PER_TURN + 1
         for _ in range(count):
             await edge.held(f"/{transport}?id=room", *headers, transport=transport)
         edge.publish("room", b"hi")
         sent = edge.counters.bytes_total[transport]
         beat = len(framing_for(transport, Variant()).heartbeat)
         steps, edge.clock.now = 1, edge.clock.now + 20.5
-        while edge.handler.wheel.advance(edge.clock.now):
+        while edge.seat_wheel.advance(edge.clock.now):
             steps += 1
-            assert edge.counters.bytes_total[transport] - sent <= steps * STEP * beat
+            assert edge.counters.bytes_total[transport] - sent <= steps * THINGS_PER_TURN * beat
         assert edge.counters.bytes_total[transport] - sent == count * beat
         assert steps >= 3
 
@@ -709,7 +710,7 @@ async def test_everybody_is_told_when_the_edge_goes(edge: SmallEdge) -> None:
     sse = await edge.held("/sse?id=room", transport="sse")
     poll = await edge.held(POLL, transport="poll")
     idle = await edge.connect()
-    edge.lifecycle.say_goodbye_to_all()
+    edge.lifecycle.evict_all()
     assert line(await stream.rest())["type"] == "close"
     assert (await sse.rest()).endswith(b"\n\n\r\n0\r\n\r\n")
     assert (await poll.answer()).json == {"seq": f"0-{GENESIS}", "messages": []}
@@ -724,7 +725,7 @@ async def test_a_subscriber_that_waits_is_answered_when_the_edge_goes(edge: Smal
     for client, path in zip(clients, ("/poll", "/sse"), strict=True):
         await client.send(head(f"{path}?id=room"))
     await edge.until(lambda: len(edge.hub.channels["room"].waiting) == 2 if edge.hub.channels else False)
-    edge.lifecycle.say_goodbye_to_all()
+    edge.lifecycle.evict_all()
     replies = [await client.rest() for client in clients]
     assert [answer[:12] for answer in replies] == [b"HTTP/1.1 503", b"HTTP/1.1 200"]
 
@@ -743,8 +744,8 @@ def failing_on_bad_paths(data: bytes) -> Request:
 async def test_a_bug_costs_one_connection(edge: SmallEdge, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception in the front ends the connection it happened on and is logged; everybody else goes on."""
     log = Mock()
-    monkeypatch.setattr(edge.handler, "_log", log)
-    monkeypatch.setattr(front_module, "parse_request", failing_on_bad_paths)
+    monkeypatch.setattr(edge.lifecycle, "_log", log)
+    monkeypatch.setattr(handler_module, "parse_request", failing_on_bad_paths)
     other, client = await edge.held("/sub?id=room"), await edge.connect()
     await client.send(head("/bug"))
     assert await client.rest() == b""
@@ -757,7 +758,7 @@ async def test_a_bug_in_a_pipelined_request_costs_one_connection(
     edge: SmallEdge, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same holds for a request that waited behind another."""
-    monkeypatch.setattr(front_module, "parse_request", failing_on_bad_paths)
+    monkeypatch.setattr(handler_module, "parse_request", failing_on_bad_paths)
     edge.loop.set_exception_handler(lambda loop, context: None)
     client = await edge.connect()
     await client.send(head("/nowhere") + head("/bug"))
@@ -769,7 +770,7 @@ async def test_a_poller_torn_off_with_a_request_ahead_disturbs_nobody(edge: Smal
     """A client that sent its next poll early and tore the connection down does not break the fan-out for others."""
     client, other = await edge.held(POLL, transport="poll"), await edge.held(POLL, transport="poll")
     await client.send(head(POLL))
-    await edge.until(lambda: any(seat.inbox for seat in edge.seats))
+    await edge.until(lambda: any(seat.recv_buffer for seat in edge.seats))
     client.reset()
     edge.publish("room", b"hi")
     assert contents(await other.answer()) == ["hi"]
@@ -779,7 +780,7 @@ async def test_a_poller_torn_off_with_a_request_ahead_stops_no_clock(edge: Small
     """The same when its time is over: everybody else's deadlines are kept."""
     client, other = await edge.held(POLL, transport="poll"), await edge.held(POLL, transport="poll")
     await client.send(head(POLL))
-    await edge.until(lambda: any(seat.inbox for seat in edge.seats))
+    await edge.until(lambda: any(seat.recv_buffer for seat in edge.seats))
     client.reset()
     edge.pass_time(25.5)
     assert contents(await other.answer()) == []
@@ -802,7 +803,7 @@ async def test_a_client_that_hangs_up_leaves_its_channel(edge: SmallEdge, readin
     client = await edge.held(POLL, transport="poll")
     if not reading:
         await client.send(head(POLL))
-        await edge.until(lambda: any(seat.inbox for seat in edge.seats))
+        await edge.until(lambda: any(seat.recv_buffer for seat in edge.seats))
     client.close()
     await edge.until(lambda: len(edge.seats) == 0)
-    assert not edge.hub.channels["room"].occupied
+    assert not edge.hub.channels["room"].is_occupied

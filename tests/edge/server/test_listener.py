@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 
 from common.errors import SettingsError
-from edge.server import handler as front_module
+from edge.server import handler as handler_module
 from edge.server import listener as listener_module
 from tests.edge.building import PATIENCE, SmallEdge, head, small_edge
 
@@ -42,7 +42,7 @@ async def test_a_closed_listener_keeps_its_connections(edge: SmallEdge) -> None:
 
 async def test_many_come_at_once(edge: SmallEdge) -> None:
     """More than one turn accepts and one batch serves: all of them are welcomed."""
-    count = listener_module.ACCEPTS * 3
+    count = listener_module.ACCEPTS_PER_TURN * 3
     clients = [await edge.connect() for _ in range(count)]
     for client in clients:
         await client.send(head("/sub?id=room"))
@@ -53,7 +53,7 @@ async def test_many_come_at_once(edge: SmallEdge) -> None:
 
 async def test_a_batch_is_bounded(edge: SmallEdge, monkeypatch: pytest.MonkeyPatch) -> None:
     """One turn serves so many sockets and no more; the rest is not forgotten."""
-    monkeypatch.setattr(listener_module, "BATCH", 2)
+    monkeypatch.setattr(listener_module, "SOCKETS_PER_TURN", 2)
     clients = [await edge.connect() for _ in range(5)]
     for client in clients:
         await client.send(head("/nowhere"))
@@ -104,7 +104,7 @@ async def test_who_is_one_too_many_and_says_nothing_goes_soon() -> None:
     """Two seconds are enough for a request; the room in front of a full edge is small."""
     async with small_edge(max_connections=0) as edge:
         silent = await edge.connect()
-        edge.pass_time(front_module.SURPLUS_TIMEOUT + 0.5)
+        edge.pass_time(handler_module.SURPLUS_TIMEOUT + 0.5)
         assert await silent.rest() == b""
 
 
@@ -119,7 +119,7 @@ async def test_at_a_more_than_full_edge_newcomers_wait_and_are_answered(monkeypa
             newcomer.sendall(head("/sse?id=room"))
             await edge.turns()
             assert len(edge.seats) == 2
-            edge.pass_time(front_module.SURPLUS_TIMEOUT + 0.5)
+            edge.pass_time(handler_module.SURPLUS_TIMEOUT + 0.5)
             await edge.until(lambda: edge.counters.refused_total[503])
             newcomer.settimeout(PATIENCE)
             assert newcomer.recv(65536).startswith(b"HTTP/1.1 200")

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from edge.engine.seats import Seat
 from edge.protocol.subscribe import MAX_CHANNELS
+from edge.state import Seat
 from tests.edge.building import GENESIS, SmallEdge, small_edge
 from tests.edge.speaking import speaker, text
 
@@ -26,7 +26,7 @@ def data(name: str, content: str, offset: int) -> dict[str, object]:
 @pytest.fixture(autouse=True)
 def _thin_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write to one seat per step, so that changes come in the middle of broadcasts."""
-    monkeypatch.setattr("edge.engine.fanout.STEP", 1)
+    monkeypatch.setattr("edge.engine.fanout.SEATS_PER_STEP", 1)
 
 
 def only_seat(edge: SmallEdge) -> Seat:
@@ -132,7 +132,7 @@ async def test_a_channel_that_is_not_ready_keeps_nothing_waiting(edge: SmallEdge
     await edge.turns()
     edge.hub.on_subscribed(*edge.pubsub.asked[-1])
     assert await one.objects(2) == [welcome("b", ref=1), welcome("b", ref=2)]
-    assert edge.changes._joining == {}
+    assert edge.changes._joins == {}
 
 
 async def test_a_channel_that_does_not_get_ready_is_refused(edge: SmallEdge) -> None:
@@ -158,7 +158,7 @@ async def test_a_channel_may_be_given_up_before_it_is_ready(edge: SmallEdge) -> 
     assert (error["code"], error["ref"], done) == (409, 1, {"type": "unsub", "id": "b", "ref": 2})
     edge.hub.on_subscribed(*edge.pubsub.asked[-1])
     await edge.turns()
-    assert not edge.hub.channels["b"].occupied
+    assert not edge.hub.channels["b"].is_occupied
     await one.say({"op": "ping"})
     assert await one.next_object() == {"type": "pong"}
 
@@ -173,8 +173,8 @@ async def test_who_goes_while_a_channel_gets_ready_is_forgotten(edge: SmallEdge)
     await edge.until(lambda: len(edge.seats) == 0)
     edge.hub.on_subscribed(*edge.pubsub.asked[-1])
     await edge.turns()
-    assert not edge.hub.channels["b"].occupied
-    assert edge.changes._joining == {}
+    assert not edge.hub.channels["b"].is_occupied
+    assert edge.changes._joins == {}
 
 
 async def test_a_connection_holds_so_many_channels_and_no_more(edge: SmallEdge) -> None:
@@ -195,7 +195,7 @@ async def in_the_middle_of_a_broadcast(edge: SmallEdge, op: Any, monkeypatch: py
     last = crowd[-1]
     *_, seat = edge.seats
     with monkeypatch.context() as patched:
-        patched.setattr("edge.engine.fanout.SLICE", -1.0)  # one step a turn
+        patched.setattr("edge.engine.fanout.TURN_BUDGET", -1.0)  # one step a turn
         edge.publish("a", b"1")
         assert edge.hub.channels["a"].job is not None
         edge.publish("a", b"2")  # waits behind the first

@@ -10,10 +10,12 @@ from common.errors import RequestError
 from common.rpc.client import Replies
 from common.rpc.messages import Reply
 from edge.cluster.forwarding import NOT_HELD
-from edge.engine.seats import Seat
-from edge.framing import Framing, Variant, framing_for
+from edge.framing.base import Framing
+from edge.framing.http import Variant
+from edge.framing.transports import framing_for
 from edge.protocol.http import MAX_BODY_BYTES
-from edge.protocol.operations import Operation
+from edge.protocol.operations import Op, Operation
+from edge.state import Seat
 from edge.subscribers.sessions import Sessions
 from tests.edge.building import GENESIS, Answer, Client, SmallEdge, head, small_edge
 from tests.edge.framing.reading import Event, read_chunks, read_sse
@@ -234,11 +236,11 @@ async def test_a_change_in_the_middle_of_a_broadcast_has_the_right_position(
     seat, channels = edge.sessions.find(session), []
     assert seat is not None
     with monkeypatch.context() as patched:
-        patched.setattr("edge.engine.fanout.STEP", 1)
-        patched.setattr("edge.engine.fanout.SLICE", -1.0)
+        patched.setattr("edge.engine.fanout.SEATS_PER_STEP", 1)
+        patched.setattr("edge.engine.fanout.TURN_BUDGET", -1.0)
         edge.publish("a", b"1")
         edge.publish("a", b"2")
-        edge.changes.change(seat, [Operation("sub", "b")], channels.append)
+        edge.changes.change(seat, [Operation(Op.SUB, "b")], channels.append)
     assert channels == [["a", "b"]]
     await edge.turns()
     edge.publish("b", b"3")
@@ -331,7 +333,7 @@ async def test_a_changed_poll_that_finds_no_redis_is_sent_away(edge: SmallEdge) 
     edge.pass_time(3.5)
     assert (await client.answer()).status == 503
     assert (await poster.answer()).status == 404
-    assert (edge.sessions.find(OWN), edge.changes._done) == (None, {})
+    assert (edge.sessions.find(OWN), edge.changes._on_done) == (None, {})
 
 
 async def test_a_poll_that_is_answered_meanwhile_is_not_held(edge: SmallEdge) -> None:
@@ -421,7 +423,7 @@ async def test_a_body_may_come_in_pieces(edge: SmallEdge) -> None:
         await edge.turns(2)
     assert (await client.answer()).status == 200
     await client.send(whole[:-1])
-    await edge.until(lambda: any(seat.inbox for seat in edge.seats))
+    await edge.until(lambda: any(seat.recv_buffer for seat in edge.seats))
     edge.pass_time(10.5)
     assert (await client.answer()).status == 408
 
@@ -482,7 +484,7 @@ async def test_a_session_of_another_edge_is_asked_for_there(
         questions.append((who, op, fields))
         return replies
 
-    edge.forwarder.ask = ask
+    edge.forwarder._ask = ask
     answer = await post(edge, session, sub("b"))
     assert answer.status == status
     assert questions == [(asked, "change", {"session": session, "ops": [sub("b")]})]

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 from websockets.frames import Opcode
 
-from edge.framing import TRANSPORTS
+from edge.framing.transports import TRANSPORTS
 from edge.protocol.websocket import MAX_MESSAGE_BYTES
 from edge.server.listener import MORE_BYTES, READ_BYTES
 from tests.edge.building import GENESIS, SmallEdge, head, small_edge
@@ -112,7 +112,7 @@ async def test_no_channel_is_a_websocket_too(edge: SmallEdge) -> None:
     assert await one.next_object() == {"type": "welcome", "content": "hello world!"}
     edge.pass_time(20.5)
     assert (await one.next_frame()).opcode is Opcode.PING
-    edge.lifecycle.say_goodbye_to_all()
+    edge.lifecycle.evict_all()
     assert await one.close_code() == 1012
 
 
@@ -140,7 +140,7 @@ async def test_a_flood_is_not_read_on_while_its_sender_reads_nothing(edge: Small
     await edge.until(lambda: seat.send_buffer is not None)
     for _ in range(500):
         await edge.turns(1)
-        assert len(seat.inbox) <= 2 * (READ_BYTES + MORE_BYTES)
+        assert len(seat.recv_buffer) <= 2 * (READ_BYTES + MORE_BYTES)
     flood.cancel()
 
 
@@ -182,7 +182,7 @@ async def test_a_websocket_at_rest_keeps_nothing(edge: SmallEdge) -> None:
     await one.say({"op": "ping"}, {"op": "ping"})
     await one.objects(2)
     (seat,) = edge.seats
-    assert (seat.inbox, seat.send_buffer, seat.pending, seat.positions) == (b"", None, None, None)
+    assert (seat.recv_buffer, seat.send_buffer, seat.pending, seat.positions) == (b"", None, None, None)
 
 
 @pytest.mark.parametrize("size", [125, 126, 900])
@@ -334,17 +334,17 @@ async def test_the_largest_message_is_heard(edge: SmallEdge) -> None:
 
 async def test_a_flood_is_heard_in_turns(edge: SmallEdge, monkeypatch: pytest.MonkeyPatch) -> None:
     """I10: what came at once is answered over many turns, in order, and is bounded; others are served between."""
-    monkeypatch.setattr("edge.subscribers.websocket.SLICE", -1.0)
+    monkeypatch.setattr("edge.subscribers.websocket.TURN_BUDGET", -1.0)
     flood, other = await speaker(edge, "room"), await speaker(edge, "room")
-    monkeypatch.setattr("edge.subscribers.websocket.SLICE", 0.0)
+    monkeypatch.setattr("edge.subscribers.websocket.TURN_BUDGET", 0.0)
     await flood.say(*({"op": "ping", "ref": number} for number in range(2000)))
     await edge.turns(3)
     seat = next(iter(edge.seats))
-    assert 0 < len(seat.inbox) <= 8192 + MAX_MESSAGE_BYTES
+    assert 0 < len(seat.recv_buffer) <= 8192 + MAX_MESSAGE_BYTES
     await other.say({"op": "ping"})
     assert await other.next_object() == {"type": "pong"}
     assert [each["ref"] for each in await flood.objects(2000)] == list(range(2000))
-    assert seat.inbox == b""
+    assert seat.recv_buffer == b""
 
 
 async def test_a_flood_of_pings_is_ponged_in_order(edge: SmallEdge) -> None:
@@ -394,7 +394,7 @@ async def test_everybody_is_told_to_connect_again_when_the_edge_goes(edge: Small
     """1012, behind what was on its way."""
     one = await speaker(edge, "room")
     edge.publish("room", b"last")
-    edge.lifecycle.say_goodbye_to_all()
+    edge.lifecycle.evict_all()
     assert (await one.next_object())["content"] == "last"
     assert await one.close_code() == 1012
     assert sum(map(edge.counters.held, TRANSPORTS)) == 0
@@ -437,7 +437,7 @@ async def test_whatever_comes_is_answered_or_closed_and_never_a_bug(seed: int) -
     """2,500 random strings and broken frames each: no exception reaches the front's last resort."""
     chance, log = random.Random(seed), Mock()
     async with small_edge(max_connections=3000) as edge:
-        edge.handler._log = log
+        edge.lifecycle._log = log
         await speaker(edge, "room")
         for number in range(2500):
             *_, seat = edge.seats

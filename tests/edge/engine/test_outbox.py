@@ -1,8 +1,9 @@
-"""Giving memory back after slow readers."""
+"""The outbox's account of parked bytes, and giving memory back after slow readers."""
 
 import pytest
 
-from edge.engine.trim import MUCH, Relief
+from edge.engine.outbox import MUCH_PARKED as MUCH
+from edge.engine.outbox import MemoryTrimmer
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,6 @@ def test_memory_is_given_back_once_when_the_last_of_much_is_gone(parked: list[in
     """Little is not worth it, and what is still parked will be needed."""
     given: list[None] = []
     looks = iter(parked)
-    relief = Relief(lambda: next(looks), lambda: given.append(None))
-    assert not any(relief.look() for _ in parked)
+    trimmer = MemoryTrimmer(lambda: next(looks), lambda: given.append(None))
+    assert not any(trimmer.tick() for _ in parked)
     assert len(given) == times

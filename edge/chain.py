@@ -1,0 +1,143 @@
+"""A place in a channel's log, and the newest messages before it, which prove how others get there. Pure.
+
+K1  `last` moves only along a proven link: to a message that names the predecessor's tag, or to the top of the log
+    after a reset (I3).
+K2  The ring holds consecutive stored messages up to `last`; so it proves a position that lies within it.
+"""
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from itertools import pairwise
+
+from common.message import Join, Message
+from common.position import START, Position
+from common.scripts.results import SyncResult
+
+EMPTY: tuple[()] = ()  # what a channel at rest has instead of a list of its own
+
+MAX_RING_MESSAGES = 64  # what a poller may have missed between two polls without a read from Redis
+MAX_RING_BYTES = 262_144
+MESSAGE_OVERHEAD = 200  # bytes that a message takes besides its payload
+
+
+class Gap(Enum):
+    """Why a position cannot be brought up to date."""
+
+    UNPROVEN = "the log does not lead from there to here"
+    BEHIND = "the channel does not stand where the log does; it must be brought up to its log before anything joins"
+
+
+class Chain:
+    """The newest messages of a log, linked up to `last`."""
+
+    __slots__ = ("last", "moved", "ring", "ring_bytes", "start")
+
+    def __init__(self) -> None:
+        # Up to here everything was handed on; None until the first sync, and for good without history.
+        self.last: Position | None = None
+        self.moved = False  # since the auditor last looked: then it need not be compared with its log
+        self.start = 0  # the offset at which this edge came in: no subscriber got that message or an older one
+        self.ring: list[Message] | tuple[()] = EMPTY
+        self.ring_bytes = 0
+
+    def chains(self, message: Message) -> bool:
+        """Say whether a stored message is the very next one."""
+        last = self.last
+        return last is not None and message.prev == last.tag and message.offset == last.offset + 1
+
+    def saw(self, message: Message) -> bool:
+        """Say whether a stored message was received before, as far as the ring reaches."""
+        if not self.ring or not self.ring[0].offset <= message.offset <= self.ring[-1].offset:
+            return self.last == (message.offset, message.tag)
+        return self.ring[message.offset - self.ring[0].offset].tag == message.tag
+
+    def advance(self, message: Message, room: int = MAX_RING_BYTES) -> None:
+        """Step to the very next stored message and remember it, as far as `room` bytes go."""
+        self.last, self.moved = Position(message.offset, message.tag), True
+        if not isinstance(self.ring, list):
+            self.ring = []
+        self.ring.append(message)
+        self.ring_bytes += size_of(message)
+        if len(self.ring) >= 2 * MAX_RING_MESSAGES or self.ring_bytes > room:
+            self._shorten_ring(self.ring, room)
+
+    def restart(self, top: Position) -> None:
+        """Go on from another place in the log; what was known before no longer leads there."""
+        self.last, self.start = top, top.offset
+        self.ring, self.ring_bytes = EMPTY, 0
+
+    def tail(self, since: Position) -> Sequence[Message] | None:
+        """Return the messages after `since`, if the ring proves that none is missing; else None (K2)."""
+        if since == self.last:
+            return []
+        if not self.ring:
+            return None
+        index = since.offset - self.ring[0].offset + 1
+        if not 0 <= index < len(self.ring):
+            return None
+        before = self.ring[index - 1].tag if index else self.ring[0].prev
+        return self.ring[index:] if since.tag in (before, 0) else None
+
+    def position_before(self, seq: str) -> str:
+        """Return the position before a message that the ring may hold; `seq` itself if the ring does not."""
+        for message in reversed(self.ring):
+            if str(message.position) == seq:
+                return str(Position(message.offset - 1, message.prev))
+        return seq
+
+    @property
+    def cursor(self) -> str:
+        """What a subscriber sends back to go on from here; `0-0` where no positions are kept."""
+        return str(self.last or START)
+
+    def _shorten_ring(self, ring: list[Message], room: int) -> None:
+        """Forget the oldest messages, many at once; the newest stays even if it is large."""
+        keep = ring[-MAX_RING_MESSAGES:]
+        size = sum(map(size_of, keep))
+        while size > room // 2 and len(keep) > 1:
+            size -= size_of(keep.pop(0))
+        self.ring, self.ring_bytes = keep, size
+
+
+def proven(since: Position, top: Position, messages: Sequence[Message]) -> bool:
+    """Say whether `messages` are all that the log holds after `since`, up to and including `top`.
+
+    That is so if each names its predecessor's tag, the first one that of `since`. A `since` with the tag 0 names no
+    message and is followed by whatever is kept.
+    """
+    if not messages:
+        return since == top or since.tag == 0
+    first = messages[0]
+    if since.tag and (first.offset, first.prev) != (since.offset + 1, since.tag):
+        return False
+    return _linked(messages) and (messages[-1].offset, messages[-1].tag) == top
+
+
+def catch_up(since: Position, result: SyncResult, chain: Chain) -> Sequence[Message] | Gap:
+    """Return the messages from `since` up to where a live channel stands, from a read of its log and from the ring.
+
+    The log may have been read before or after messages that came by pub/sub: what it has more is left to pub/sub,
+    what it has less is taken from the ring.
+    """
+    if not proven(since, result.top, result.messages):
+        return Gap.UNPROVEN
+    messages, last = result.messages, chain.last
+    if result.top == last:
+        return messages
+    if last is not None and since.offset > last.offset:
+        return Gap.BEHIND
+    if last is not None and result.top.offset > last.offset:
+        messages = [message for message in messages if message.offset <= last.offset]
+        reached = messages[-1].position if messages else since
+        return messages if reached == last or (reached and not reached.tag) else Gap.UNPROVEN
+    tail = chain.tail(result.top)
+    return Gap.BEHIND if tail is None else [*messages, *tail]
+
+
+def _linked(messages: Iterable[Message]) -> bool:
+    return all(after.prev == before.tag and after.offset == before.offset + 1 for before, after in pairwise(messages))
+
+
+def size_of(message: Message | Join) -> int:
+    """Return about how many bytes of memory a message takes."""
+    return MESSAGE_OVERHEAD + len(message.payload) if isinstance(message, Message) else MESSAGE_OVERHEAD

@@ -1,0 +1,101 @@
+"""The HTTP around a framing's bytes: heads, complete answers, chunks (RFC 9110, RFC 9112). Pure."""
+
+from collections.abc import Sequence
+from math import ceil
+from typing import NamedTuple
+
+import orjson
+
+from edge.framing.items import error_item, json_object
+
+REASONS = {
+    101: "Switching Protocols",
+    200: "OK",
+    204: "No Content",
+    400: "Bad Request",
+    403: "Forbidden",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    408: "Request Timeout",
+    411: "Length Required",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    426: "Upgrade Required",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    503: "Service Unavailable",
+    505: "HTTP Version Not Supported",
+}
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+PREFLIGHT = (
+    "Access-Control-Allow-Methods: GET, POST, OPTIONS",
+    "Access-Control-Allow-Headers: Authorization, Cache-Control, Content-Type, Last-Event-ID",
+    "Access-Control-Max-Age: 600",
+    "Content-Length: 0",
+)
+NO_STORE = ("Cache-Control: no-store", "X-Content-Type-Options: nosniff")
+
+
+class Variant(NamedTuple):
+    """What makes two connections of one transport need different bytes."""
+
+    chunked: bool = True  # HTTP/1.1; an HTTP/1.0 client gets the body as it is, until the connection closes
+    closing: bool = False  # the answer is the connection's last
+    origin: str = "*"  # value of Access-Control-Allow-Origin; empty: none is sent
+    callback: str = ""  # JSONP and iframe only
+    envelope: bool = False  # SSE only: data is the JSON object
+    ancestors: str = "*"  # iframe only: the pages that may show it, as the CSP's frame-ancestors
+    session_size: int = 0  # polls only: characters of the session that the answer carries, as `*` for each
+    omit_event_name: bool = False  # SSE only: a message is an event without a name, whatever its publisher called it
+    heartbeat_as_event: bool = False  # SSE only: a heartbeat is an event
+
+
+def retry_headers(seconds: float) -> tuple[str, str]:
+    """Return what tells a client when to come back, and lets a script of a foreign origin read it (Fetch, 3.2.5)."""
+    return f"Retry-After: {ceil(seconds)}", "Access-Control-Expose-Headers: Retry-After"
+
+
+def chunk(data: bytes) -> bytes:
+    """Return data as one chunk (RFC 9112 section 7.1); no data gives no chunk, for an empty one would be the last."""
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def response_head(status: int, headers: Sequence[str], variant: Variant) -> bytes:
+    """Return a status line and headers, with what CORS and the connection's fate ask for."""
+    lines = [f"HTTP/1.1 {status} {REASONS[status]}", *headers]
+    if variant.origin:
+        lines.append(f"Access-Control-Allow-Origin: {variant.origin}")
+        if variant.origin != "*":
+            lines.append("Vary: Origin")
+    if variant.closing:
+        lines.append("Connection: close")
+    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+
+
+def full_response(status: int, content_type: str, body: bytes, variant: Variant, extra: Sequence[str] = ()) -> bytes:
+    """Return a complete response with a body of known length."""
+    headers = (f"Content-Type: {content_type}", f"Content-Length: {len(body)}", *NO_STORE, *extra)
+    return response_head(status, headers, variant) + body
+
+
+def change_response(channels: Sequence[str], variant: Variant) -> bytes:
+    """Return the answer to a change of channels: those that the session has now."""
+    body = orjson.dumps({"type": "ack", "channels": channels}, option=orjson.OPT_APPEND_NEWLINE)
+    return full_response(200, "application/json", body, variant)
+
+
+def preflight(variant: Variant) -> bytes:
+    """Return the answer to a browser that asks what it may send."""
+    return response_head(204, PREFLIGHT, variant)
+
+
+def error_response(
+    status: int, sentence: str, variant: Variant, extra: Sequence[str] = (), *, body: bool = True
+) -> bytes:
+    """Return an error answer: one line of JSON that says what was wrong; no body when the request was HEAD."""
+    text = json_object(error_item(status, sentence)) + b"\n" if body else b""
+    return full_response(status, "application/json", text, variant, extra)

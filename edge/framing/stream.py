@@ -1,0 +1,20 @@
+"""The stream: one JSON object a line, the transport of a plain `curl`. Pure."""
+
+from edge.framing.items import Item, close_item, json_object
+from edge.framing.streaming import StreamingFraming
+
+
+class StreamFraming(StreamingFraming):
+    """One JSON object a line (application/x-ndjson); an empty line is a heartbeat."""
+
+    transport = "stream"
+    content_type = "application/x-ndjson"
+    beat = b"\n"
+
+    def encode_item(self, item: Item) -> bytes:
+        """Return a JSON line."""
+        return json_object(item) + b"\n"
+
+    def farewell(self, cursor: str) -> bytes:
+        """Return a close object and the end of the response."""
+        return self.encode([close_item()], cursor) + self.end

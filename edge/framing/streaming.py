@@ -1,0 +1,42 @@
+"""What the framings of held HTTP responses have in common: stream, SSE and iframe. Pure."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from edge.framing.base import Framing
+from edge.framing.http import LAST_CHUNK, NO_STORE, Variant, chunk, response_head
+from edge.framing.items import Item
+
+
+class StreamingFraming(Framing):
+    """A response that never ends by itself: chunked, or raw until the close for HTTP/1.0."""
+
+    beat: ClassVar[bytes]
+
+    def __init__(self, variant: Variant) -> None:
+        super().__init__(variant)
+        self.heartbeat = self._wrap(self.beat)
+        self.end = LAST_CHUNK if variant.chunked else b""
+        headers = [f"Content-Type: {self.content_type}", *NO_STORE, *self.more_headers(), "X-Accel-Buffering: no"]
+        if variant.chunked:
+            headers.append("Transfer-Encoding: chunked")
+        self._head = response_head(200, headers, variant)
+
+    def more_headers(self) -> Sequence[str]:
+        """Return what this transport's head has besides."""
+        return ()
+
+    def head(self, retry_ms: int, ws_accept: str = "") -> bytes:
+        """Return the response head."""
+        return self._head
+
+    def encode(self, items: Sequence[Item], cursor: str) -> bytes:
+        """Return one chunk with all items."""
+        return self._wrap(b"".join(map(self.encode_item, items)))
+
+    def encode_item(self, item: Item) -> bytes:
+        """Return the bytes of one item, without chunking."""
+        raise NotImplementedError
+
+    def _wrap(self, data: bytes) -> bytes:
+        return chunk(data) if self.variant.chunked else data

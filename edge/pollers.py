@@ -1,0 +1,31 @@
+"""The pollers of a channel that are between two polls: they count as connected until they are overdue. Pure."""
+
+from collections import deque
+
+
+class AwayPollers:
+    """Until when each poller that is away is expected back, in seconds of one clock; the earliest first."""
+
+    __slots__ = ("_deadlines",)
+
+    def __init__(self) -> None:
+        self._deadlines: deque[float] = deque()
+
+    def add(self, now: float, until: float) -> None:
+        """A poller left that is expected back before `until`."""
+        self._forget_overdue(now)
+        self._deadlines.append(until)
+
+    def take_one(self) -> None:
+        """A poller came back; which one does not matter to a count."""
+        if self._deadlines:
+            self._deadlines.popleft()
+
+    def count(self, now: float) -> int:
+        """Return how many are expected back."""
+        self._forget_overdue(now)
+        return len(self._deadlines)
+
+    def _forget_overdue(self, now: float) -> None:
+        while self._deadlines and self._deadlines[0] <= now:
+            self._deadlines.popleft()

@@ -1,0 +1,83 @@
+"""What a subscriber waits for: its channels, or other channels while it is held."""
+
+from collections.abc import Callable, Sequence
+
+from edge.framing.base import Framing
+from edge.protocol.operations import Operation
+from edge.protocol.subscribe import SubscribeRequest
+from edge.state import Channel, PendingAttach, Seat
+
+ATTACH_TIMEOUT = 3.0  # seconds that a subscriber waits for Redis before it is rejected
+
+
+class PendingSubscribe(PendingAttach):
+    """A newcomer that waits for the channels of its request."""
+
+    __slots__ = ("_on_ready",)
+
+    def __init__(
+        self,
+        seat: Seat,
+        request: SubscribeRequest,
+        framing: Framing,
+        on_ready: "Callable[[PendingSubscribe], None]",
+    ) -> None:
+        super().__init__(seat, request, framing)
+        self._on_ready = on_ready
+
+    def ready(self) -> None:
+        """Tell who waits for it."""
+        self._on_ready(self)
+
+
+class PendingRepoll(PendingAttach):
+    """A poll whose channels change while it is held: it asks again, for other channels, from where it stands."""
+
+    __slots__ = ("_on_ready", "operations")
+
+    def __init__(
+        self,
+        seat: Seat,
+        request: SubscribeRequest,
+        framing: Framing,
+        operations: Sequence[Operation],
+        on_ready: "Callable[[PendingRepoll], None]",
+    ) -> None:
+        super().__init__(seat, request, framing)
+        self.operations = operations  # to be acknowledged, in this order
+        self._on_ready = on_ready
+
+    def ready(self) -> None:
+        """Answer the poll."""
+        self._on_ready(self)
+
+
+class PendingJoin(PendingAttach):
+    """A held subscriber on its way into one more channel; the channels that it has go on meanwhile."""
+
+    __slots__ = ("_on_ready", "channel", "deadline", "is_given_up", "operations", "tick")
+
+    def __init__(
+        self,
+        seat: Seat,
+        framing: Framing,
+        channel: Channel,
+        operation: Operation,
+        on_ready: "Callable[[PendingJoin], None]",
+    ) -> None:
+        super().__init__(seat, SubscribeRequest(framing.transport, (operation.channel,)), framing)
+        self.channel = channel
+        self.operations = [operation]  # that asked for it: each is acknowledged
+        self.is_given_up = False
+        self.deadline = 0.0
+        self.tick = 0
+        self._on_ready = on_ready
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the subscriber still waits for the channel."""
+        return not self.is_given_up
+
+    def ready(self) -> None:
+        """Let the subscriber into the channel."""
+        self._on_ready(self)

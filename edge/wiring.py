@@ -1,0 +1,176 @@
+"""Wiring: the parts of an edge are put together here and nowhere else, for the process and for the tests.
+
+Each part gets what it needs by its constructor, from the engine up to the request handler. What points upward is a
+callback with a default, and is set at the end of `wire`.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from common.message import Message
+from common.names import RedisNames
+from edge.channel_log import LogRules
+from edge.channels.adoption import Adopt, Adopter, Sleep
+from edge.channels.attach import Reader
+from edge.channels.hub import Hub, Subscriptions
+from edge.cluster.forwarding import Ask, SessionForwarder
+from edge.counters import Counters
+from edge.engine.fanout import FanOut, Policy
+from edge.engine.seats import Seats
+from edge.engine.wheel import Wheel
+from edge.framing.items import data_item
+from edge.server.handler import RequestHandler
+from edge.state import Channel, Seat
+from edge.subscribers.changes import ChannelChanges
+from edge.subscribers.lifecycle import Lifecycle
+from edge.subscribers.output import Output
+from edge.subscribers.sessions import Sessions
+from edge.subscribers.websocket import WebSocketReader
+
+
+@dataclass(frozen=True)
+class Outside:
+    """What the parts of an edge use of the world around them: Redis, the event loop, the clock."""
+
+    names: RedisNames
+    pubsub: Subscriptions
+    reader: Reader
+    ask: Ask
+    send_receipt: Callable[[str, int], None]
+    clock: Callable[[], float]
+    call_soon: Callable[..., object]
+    call_later: Callable[[float, Callable[[], None]], object]
+    adopt: Adopt | None = None  # None: plain messages are live only
+    adopt_sleep: Sleep = asyncio.sleep
+    age: Callable[[int, float], float | None] = lambda tag, now: None
+
+
+class Options(NamedTuple):
+    """How an edge behaves; times in seconds."""
+
+    heartbeat: float
+    poll_timeout: float
+    linger: float
+    header_timeout: float
+    max_connections: int
+    max_message_bytes: int
+    max_age: float = 0.0
+    flush_after: float = 0.0
+    policy: Policy = "disconnect"
+    keeps_history: bool = True
+    allowed_origins: tuple[str, ...] = ()
+
+
+class Parts(NamedTuple):
+    """The parts of an edge that something outside calls."""
+
+    hub: Hub
+    fanout: FanOut
+    adopter: Adopter | None
+    sessions: Sessions
+    lifecycle: Lifecycle
+    changes: ChannelChanges
+    forwarder: SessionForwarder
+    handler: RequestHandler
+    seat_wheel: Wheel[Seat]
+
+
+def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, options: Options) -> Parts:
+    """Put an edge together around its seats."""
+    clock = outside.clock
+    wheel: Wheel[Seat] = Wheel(clock())
+    sessions = Sessions(edge_id, seats)
+    fanout = FanOut(
+        seats,
+        counters,
+        clock,
+        outside.call_later,
+        sign=sessions.sign,
+        age=outside.age,
+        away_seconds=options.linger,
+        flush_after=options.flush_after,
+        policy=options.policy,
+    )
+    channels: dict[str, Channel] = {}
+    adopter = _make_adopter(channels, fanout, counters, outside)
+    hub = _make_hub(channels, fanout, adopter, counters, outside, options)
+    lifecycle = Lifecycle(
+        seats,
+        hub,
+        fanout,
+        sessions,
+        wheel,
+        counters,
+        clock,
+        heartbeat=options.heartbeat,
+        poll_timeout=options.poll_timeout,
+        max_age=options.max_age,
+    )
+    output = Output(seats)
+    changes = ChannelChanges(hub, fanout, seats, sessions, output, wheel, counters, clock)
+    forwarder = SessionForwarder(sessions, changes, outside.ask)
+    handler = RequestHandler(
+        seats,
+        lifecycle,
+        WebSocketReader(seats, lifecycle, changes, output, clock, outside.call_soon),
+        forwarder,
+        wheel,
+        counters,
+        clock,
+        outside.call_soon,
+        header_timeout=options.header_timeout,
+        allowed_origins=options.allowed_origins,
+        max_connections=options.max_connections,
+    )
+    seats.on_detach = changes.detach
+    fanout.on_begun = hub.admit
+    fanout.on_answered = handler.on_answered
+    lifecycle.on_early_bytes = handler.on_early_bytes
+    wheel.on_due = handler.on_due
+    return Parts(hub, fanout, adopter, sessions, lifecycle, changes, forwarder, handler, wheel)
+
+
+def _make_adopter(channels: dict[str, Channel], fanout: FanOut, counters: Counters, outside: Outside) -> Adopter | None:
+    if outside.adopt is None:
+        return None
+
+    def deliver(name: str, payloads: list[bytes]) -> None:
+        """Hand on live what could not be stored."""
+        channel = channels.get(name)
+        if channel is not None:
+            for payload in payloads:
+                fanout.add(channel, data_item(name, Message(payload)))
+            fanout.flush()
+
+    return Adopter(outside.adopt, deliver, counters, outside.clock, sleep=outside.adopt_sleep)
+
+
+def _make_hub(
+    channels: dict[str, Channel],
+    fanout: FanOut,
+    adopter: Adopter | None,
+    counters: Counters,
+    outside: Outside,
+    options: Options,
+) -> Hub:
+    rules = LogRules(
+        keeps_history=options.keeps_history,
+        adopts=adopter is not None,
+        max_message_bytes=options.max_message_bytes,
+    )
+    return Hub(
+        outside.names,
+        outside.pubsub,
+        fanout,
+        outside.reader,
+        rules,
+        counters,
+        outside.clock,
+        outside.call_soon,
+        channels=channels,
+        adopter=adopter,
+        send_receipt=outside.send_receipt,
+        linger=options.linger,
+    )

@@ -1,0 +1,73 @@
+"""Seats: their phases, and the fast path."""
+
+import pytest
+
+from edge.framing.base import Framing
+from edge.framing.http import Variant
+from edge.framing.transports import framing_for
+from edge.state import Channel, Pending, Phase, Seat
+
+STREAM, EVENTS, POLL = [framing_for(transport, Variant()) for transport in ("stream", "sse", "poll")]
+
+
+def held(framing: Framing = STREAM, *names: str) -> Seat:
+    """Return a seat that is held on some channels, on one if none is named."""
+    seat = Seat(7)
+    seat.attach(tuple(map(Channel, names or ("room",))), 0)
+    seat.hold(framing, None)
+    return seat
+
+
+def test_a_seat_goes_through_its_phases() -> None:
+    """P1: each transition is one method, and what belongs to a phase goes with it."""
+    seat = Seat(7)
+    assert seat.phase is Phase.IDLE
+    pending = Pending(seat, STREAM)
+    seat.wait(pending)
+    assert (seat.phase, pending.is_alive) == (Phase.WAITING, True)
+    seat.hold(STREAM, None)
+    assert (seat.phase, seat.framing, pending.is_alive) == (Phase.HELD, STREAM, False)
+    seat.detach()
+    assert (seat.phase, seat.framing, seat.channels) == (Phase.IDLE, None, ())
+    seat.end()
+    seat.detach()
+    assert seat.phase is Phase.ENDING
+    assert (seat.die(), seat.fd, seat.phase) == (7, -1, Phase.DEAD)
+    seat.detach()
+    assert seat.phase is Phase.DEAD
+
+
+@pytest.mark.parametrize(
+    ("seat", "is_fast"),
+    [
+        (held(), True),
+        (held(EVENTS), True),
+        (held(POLL), False),
+        (held(STREAM, "a", "b"), False),
+        (Seat(7), False),
+    ],
+)
+def test_who_is_on_the_fast_path(seat: Seat, is_fast: bool) -> None:
+    """P2: held on one channel, by a response that goes on, with the shared bytes."""
+    seat.refresh_fast_path()
+    assert seat.fast_path is is_fast
+
+
+def test_parked_bytes_keep_a_seat_off_the_fast_path() -> None:
+    """P2, S4: bytes that were given later must not overtake those that wait."""
+    seat = held()
+    seat.send_buffer = bytearray(b"waiting")
+    seat.refresh_fast_path()
+    assert (seat.shares_bytes, seat.fast_path) == (True, False)
+    seat.send_buffer = None
+    seat.refresh_fast_path()
+    assert seat.fast_path
+
+
+def test_a_seat_that_is_held_behind_parked_bytes_waits_for_them() -> None:
+    """A stream that is asked for while a poll's answer still waits in the buffer begins off the fast path."""
+    seat = Seat(7)
+    seat.send_buffer = bytearray(b"the rest of an answer")
+    seat.attach((Channel("room"),), 0)
+    seat.hold(STREAM, None)
+    assert not seat.fast_path
