@@ -1,4 +1,4 @@
-"""The publisher's wiring and lifecycle: the only file that knows all its parts."""
+"""The publisher's wiring and lifecycle: the only module that knows all its parts."""
 
 import secrets
 from collections.abc import Callable
@@ -19,15 +19,17 @@ from common.rpc.replies import ReplyInbox
 from common.scripts.calls import Scripts
 from common.service.admin import AdminServer, Check, redis_check
 from common.service.graceful_close import stop_accepting
-from common.service.http import listen, port_of
+from common.service.http import errors_as_json, listen, port_of
 from common.service.process import measure_lag, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
 from common.tasks import Tasks, Worker, run_forever
+from publisher.api.auth import require_key
 from publisher.api.cluster import ClusterApi
-from publisher.api.pages import Pages
-from publisher.api.publish import Api
-from publisher.api.tail import Tails
+from publisher.api.http_request import max_body_bytes
+from publisher.api.pages import PagesApi
+from publisher.api.publish import PublishApi
+from publisher.api.tail import TailApi
 from publisher.cluster import Cluster
 from publisher.drain import Drain
 from publisher.metrics import Counters, Gauges
@@ -35,54 +37,31 @@ from publisher.redis_publisher import RedisPublisher
 
 
 class Publisher:
-    """One publisher process; implements `common.service.Service`."""
+    """One publisher process; implements `common.service.runner.Service`."""
 
     def __init__(self, settings: Settings) -> None:
         self.on_drain: Callable[[], None] = lambda: None
         publisher_id = secrets.token_hex(6)
         names = RedisNames(settings.prefix)
-        self._counters = counters = Counters()
         self._settings = settings
+        self._counters = Counters()
         self._redis = connect(settings.redis_url)
         self._inbox = ReplyInbox(names, publisher_id)
         self._pubsub = PubSub(
             endpoint(settings.redis_url),
             names.probe(publisher_id),
             self._redis.publish,
-            on_proved=counters.probe.observe,
+            on_proved=self._counters.probe.observe,
         )
         self._pubsub.subscribe_own(self._inbox.name, self._inbox.on_message, self._on_reachable)
         self._scripts = Scripts(self._redis, names, settings)
-        redis_publisher = RedisPublisher(self._scripts, self._inbox, counters.duration.observe)
-        self._api = Api(
-            redis_publisher,
-            settings.max_message_bytes,
-            counters.published,
-            keeps_history=settings.history_size > 0,
-            keys=settings.publish_keys,
-        )
-        cluster = Cluster(EdgeClient(names, self._inbox, self._redis.publish), EdgeRegistry(self._redis, names))
-        self._fleet_api = ClusterApi(cluster, settings.max_message_bytes, counters.published)
-        self._tails = Tails(self._redis, names, keeps_history=settings.history_size > 0)
-        self._pages = Pages(settings.edge_url, settings.publisher_url)
+        self._cluster = Cluster(EdgeClient(names, self._inbox, self._redis.publish), EdgeRegistry(self._redis, names))
+        self._tail = TailApi(self._redis, names, keeps_history=settings.history_size > 0)
         self._drain = Drain(settings.drain_seconds, notice_of_drain(settings.drain_seconds), self._ask_to_drain)
         self._admin = self._admin_server()
         self._runner: web.AppRunner | None = None
         self._tasks = Tasks()
         self._installer = Worker(self._install_functions)
-
-    def _admin_server(self) -> AdminServer:
-        registry = CollectorRegistry()
-        register_process(registry)
-        registry.register(FieldCollector(self._counters, self._gauges))
-        return AdminServer(
-            self._settings.admin_host,
-            self._settings.publisher_admin_port,
-            "COMET_PUBLISHER_ADMIN_PORT",
-            self._readiness,
-            registry,
-            [web.post("/drain", self._drain.on_request)],
-        )
 
     @property
     def port(self) -> int:
@@ -98,12 +77,9 @@ class Publisher:
         """Listen on both ports and connect to Redis in the background; raises `SettingsError` if a port is taken."""
         settings = self._settings
         try:
-            app = self._api.application()
-            self._fleet_api.add_to(app.router)
-            app.router.add_get("/admin/tail", self._tails.on_request)
-            self._pages.add_to(app.router)
-            app.on_response_prepare.append(self._drain.close_after)
-            self._runner = await listen(app, settings.publisher_host, settings.publisher_port, "COMET_PUBLISHER_PORT")
+            self._runner = await listen(
+                self._application(), settings.publisher_host, settings.publisher_port, "COMET_PUBLISHER_PORT"
+            )
             await self._admin.start()
         except BaseException:
             await self.stop()
@@ -112,16 +88,13 @@ class Publisher:
             self._tasks.start(run_forever(work))
 
     async def drain(self) -> None:
-        """Be not ready, and serve until load balancers have noticed it; every answer is its connection's last."""
+        """Be not ready, and serve until load balancers have noticed it; every answer closes its connection."""
         await self._drain.run()
 
-    def _ask_to_drain(self) -> None:
-        self.on_drain()
-
     async def stop(self) -> None:
-        """Answer the requests in flight and those that the kernel has accepted, then let go of everything."""
+        """Answer the requests in flight and those that the kernel has accepted, then release everything."""
         self._drain.begin()
-        self._tails.stop()
+        self._tail.stop()
         if self._runner is not None:
             await stop_accepting(self._runner)
             await self._runner.cleanup()
@@ -131,8 +104,45 @@ class Publisher:
         await self._redis.aclose()
         await self._admin.stop()
 
+    def _application(self) -> web.Application:
+        """Return the aiohttp application of the public port."""
+        settings = self._settings
+        app = web.Application(
+            middlewares=[errors_as_json, require_key(settings.publish_keys)],
+            client_max_size=max_body_bytes(settings.max_message_bytes),
+        )
+        publish = PublishApi(
+            RedisPublisher(self._scripts, self._inbox, self._counters.duration.observe),
+            settings.max_message_bytes,
+            self._counters.published,
+            keeps_history=settings.history_size > 0,
+        )
+        cluster = ClusterApi(self._cluster, settings.max_message_bytes, self._counters.published)
+        pages = PagesApi(settings.edge_url, settings.publisher_url)
+        for api in (publish, cluster, self._tail, pages):
+            api.add_to(app.router)
+        app.on_response_prepare.append(self._drain.close_after)
+        return app
+
+    def _admin_server(self) -> AdminServer:
+        """Return the server of the internal port."""
+        registry = CollectorRegistry()
+        register_process(registry)
+        registry.register(FieldCollector(self._counters, self._gauges))
+        return AdminServer(
+            self._settings.admin_host,
+            self._settings.publisher_admin_port,
+            "COMET_PUBLISHER_ADMIN_PORT",
+            self._readiness,
+            registry,
+            [web.post("/drain", self._drain.on_request)],
+        )
+
+    def _ask_to_drain(self) -> None:
+        self.on_drain()
+
     def _on_reachable(self, reachable: bool) -> None:
-        """Offer our Redis Functions on every new connection: a Redis that starts empty has lost them."""
+        """Install our Redis Functions on every new connection: a Redis that starts empty has lost them."""
         self._inbox.on_reachable(reachable)
         if reachable and self._settings.history_size:
             self._installer.wake()
@@ -146,14 +156,14 @@ class Publisher:
     def _gauges(self) -> Gauges:
         return Gauges(
             receipts_ignored=self._inbox.ignored,
-            tails=self._tails.open,
+            tails=self._tail.open,
             redis_up=self._pubsub.ready,
             redis_reconnects=self._pubsub.reconnects,
             draining=self._drain.has_begun,
         )
 
     def _readiness(self) -> list[Check]:
-        """Ready means that a message would be taken and its receipts heard, and that nobody has told us to stop."""
+        """A publisher is ready if Redis takes its messages, receipts reach it, and it is not told to end."""
         return [
             redis_check(self._pubsub),
             Check("receipts", self._inbox.reachable),

@@ -1,4 +1,4 @@
-"""The fleet: all edges as the publisher sees them, asked all at once; their replies are summed."""
+"""All edges, as a publisher asks them: a question goes to all of them at once, and their replies are summed."""
 
 from collections.abc import Mapping
 
@@ -11,38 +11,38 @@ from common.rpc.messages import Reply
 
 
 class Cluster:
-    """Asks every edge. Each answer has JSON values; `silent` in it is how many edges did not reply in time."""
+    """Asks every edge. Each answer has JSON values; its `silent` is the count of edges that did not reply in time."""
 
-    def __init__(self, peers: EdgeClient, announcements: EdgeRegistry) -> None:
-        self._peers = peers
-        self._announcements = announcements
+    def __init__(self, edges: EdgeClient, registry: EdgeRegistry) -> None:
+        self._edges = edges
+        self._registry = registry
 
     async def announced(self) -> dict[str, object]:
-        """Return what every edge announced lately, without asking them; raises `UnavailableError`."""
+        """Return the last announcement of every edge, without asking the edges; raises `UnavailableError`."""
         try:
-            return {"edges": await self._announcements.read()}
+            return {"edges": await self._registry.read()}
         except (RedisError, OSError):
-            raise UnavailableError("redis does not say which edges there are; try again") from None
+            raise UnavailableError("redis does not tell which edges there are; try again") from None
 
     async def about_channel(self, channel: str) -> dict[str, object]:
         """Return how many subscribers a channel has, in all and on each edge; raises `RequestError`."""
-        replies = await self._peers.ask(None, "info", {"id": channel})
+        replies = await self._edges.ask(None, "info", {"id": channel})
         return {"id": channel, **_sum(replies, "subscribers")}
 
     async def about_edges(self) -> dict[str, object]:
-        """Return what every edge tells of itself, and their connections in all; raises `RequestError`."""
-        replies = await self._peers.ask(None, "info")
+        """Return what every edge says of itself, and the sum of their connections; raises `RequestError`."""
+        replies = await self._edges.ask(None, "info")
         edges = sorted((reply.fields for reply in _good(replies)), key=lambda fields: str(fields.get("id")))
         return {"connections": sum(map(_connections, edges)), "edges": edges, **_missing(replies)}
 
     async def close(self, channel: str) -> dict[str, object]:
-        """End a channel's connections on all edges and return how many there were; raises `RequestError`."""
-        replies = await self._peers.ask(None, "close", {"id": channel})
+        """Close a channel's connections on all edges and return how many there were; raises `RequestError`."""
+        replies = await self._edges.ask(None, "close", {"id": channel})
         return {"id": channel, **_sum(replies, "closed")}
 
     async def broadcast(self, content: str, event: str) -> dict[str, object]:
         """Send a message to every subscriber and return how many there were; raises `RequestError`."""
-        replies = await self._peers.ask(None, "broadcast", {"content": content, "event": event})
+        replies = await self._edges.ask(None, "broadcast", {"content": content, "event": event})
         return _sum(replies, "subscribers")
 
 
@@ -51,13 +51,13 @@ def _good(replies: Replies) -> list[Reply]:
 
 
 def _sum(replies: Replies, field: str) -> dict[str, object]:
-    """Return the sum of a field, its value on each edge that has any, and what is missing from the sum."""
+    """Return the sum of a field over all edges, its value on each edge, and what is missing from the sum."""
     counts = {reply.edge: _count(reply.fields, field) for reply in _good(replies)}
     return {field: sum(counts.values()), "edges": counts, **_missing(replies)}
 
 
 def _missing(replies: Replies) -> dict[str, object]:
-    """Return who did not reply, and what went wrong on those who could not do it."""
+    """Return the count of edges that did not reply, and the error of each edge that refused."""
     errors = {reply.edge: reply.error.sentence for reply in replies.replies if reply.error is not None}
     return {"silent": replies.silent} | ({"errors": errors} if errors else {})
 
@@ -68,5 +68,8 @@ def _count(fields: Mapping[str, object], field: str) -> int:
 
 
 def _connections(edge: Mapping[str, object]) -> int:
-    held = edge.get("connections")
-    return sum(each for each in held.values() if isinstance(each, int)) if isinstance(held, dict) else 0
+    """Return how many connections an edge holds, over all transports."""
+    by_transport = edge.get("connections")
+    if not isinstance(by_transport, dict):
+        return 0
+    return sum(count for count in by_transport.values() if isinstance(count, int))

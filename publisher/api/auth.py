@@ -1,4 +1,4 @@
-"""Keys: who may publish and look after the edges, when `COMET_PUBLISH_KEYS` says that not everybody may."""
+"""Authentication by a key: `COMET_PUBLISH_KEYS` says which keys open what is not public."""
 
 import hmac
 from collections.abc import Sequence
@@ -8,16 +8,16 @@ from aiohttp.typedefs import Handler, Middleware
 
 from common.errors import UnauthorizedError
 
-#: What needs no key: pages without data of their own, and what the demo pages may do.
-OPEN = frozenset({"/", "/chat", "/admin", "/demo/config.json", "/demo/pub"})
-OPEN_BELOW = "/static/"
+#: What needs no key: pages without data of their own, and what the demo pages use.
+OPEN_PATHS = frozenset({"/", "/chat", "/admin", "/demo/config.json", "/demo/pub"})
+OPEN_FOLDER = "/static/"
 SCHEME = "bearer"
 MISSING = "a key is needed; send Authorization: Bearer KEY with one of COMET_PUBLISH_KEYS"
 WRONG = "this key is not one of COMET_PUBLISH_KEYS"
 
 
-def guard(keys: Sequence[str]) -> Middleware:
-    """Return a middleware that lets in only who has one of the keys; everybody, if there are none."""
+def require_key(keys: Sequence[str]) -> Middleware:
+    """Return a middleware that answers 401 to requests without one of the keys; without keys it lets all pass."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -29,7 +29,7 @@ def guard(keys: Sequence[str]) -> Middleware:
 
 
 def _is_open(path: str) -> bool:
-    return path in OPEN or path.startswith(OPEN_BELOW)
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
 
 
 def _check(authorization: str, keys: Sequence[str]) -> None:
@@ -42,6 +42,6 @@ def _check(authorization: str, keys: Sequence[str]) -> None:
 
 
 def _is_one_of(given: bytes, keys: Sequence[str]) -> bool:
-    """Compare with every key, in a time that tells nothing of how much is right."""
+    """Compare with every key, in a time that does not depend on how many characters match."""
     matches = [hmac.compare_digest(given, key.encode()) for key in keys]
     return any(matches)

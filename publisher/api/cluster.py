@@ -1,4 +1,4 @@
-"""The HTTP side of the fleet: who listens, end their connections, tell them all something."""
+"""The HTTP side of the cluster: count subscribers, list the edges, close connections, broadcast."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ OK = 200
 class ClusterApi:
     """The handlers of `/info`, `/check`, `/close`, `/broadcast` and `/admin/edges`.
 
-    `limit` is the largest payload in bytes, `count` is told the status of each broadcast.
+    `limit` is the largest payload in bytes, `count` is called with the HTTP status of each broadcast.
     """
 
     def __init__(self, cluster: Cluster, limit: int, count: Callable[[int], None]) -> None:
@@ -25,7 +25,7 @@ class ClusterApi:
         self._count = count
 
     def add_to(self, router: web.UrlDispatcher) -> None:
-        """Route the paths."""
+        """Add the routes."""
         router.add_get("/info", self._info)
         router.add_get("/check", self._check)
         router.add_post("/close", self._close)
@@ -33,18 +33,18 @@ class ClusterApi:
         router.add_get("/admin/edges", self._edges)
 
     async def _info(self, request: web.Request) -> web.Response:
-        """Tell about one channel, or about all edges."""
+        """Answer with the subscribers of one channel, or with what every edge says of itself."""
         channel = parse_channel(query_of(request), required=False)
         about = self._cluster.about_channel(channel) if channel else self._cluster.about_edges()
         return json_answer(await about)
 
     async def _check(self, request: web.Request) -> web.Response:
-        """Tell whether anybody is there."""
+        """Answer whether a channel has any subscriber."""
         about = await self._cluster.about_channel(parse_channel(query_of(request)))
         return json_answer({"id": about["id"], "connected": bool(about["subscribers"]), "silent": about["silent"]})
 
     async def _edges(self, request: web.Request) -> web.Response:
-        """Tell what every edge announced lately."""
+        """Answer with the last announcement of every edge."""
         return json_answer(await self._cluster.announced())
 
     async def _close(self, request: web.Request) -> web.Response:

@@ -1,28 +1,37 @@
-"""What the handlers read of an HTTP request, as it was sent."""
+"""How the handlers read an HTTP request: form or JSON, the query string and the body, as they were sent."""
 
 from aiohttp import web
 
 from common.errors import BadRequestError, RequestError, TooLargeError
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
-UNSUPPORTED = 415
+UNSUPPORTED_MEDIA_TYPE = 415
+MAX_ESCAPED_BYTES = 6  # that one byte of a message takes in a body, as \u0000 does
+MAX_OVERHEAD_BYTES = 1 << 20  # of a body beside the content of its largest message
+
+
+def max_body_bytes(max_message_bytes: int) -> int:
+    """Return how many bytes a body may have, so that the largest message fits in however it is escaped."""
+    return MAX_ESCAPED_BYTES * max_message_bytes + MAX_OVERHEAD_BYTES
 
 
 def is_form(request: web.Request) -> bool:
-    """Say whether a request is a form; without a body it is one, with all its fields in the query."""
+    """Say whether a request is a form; one without a body is a form too, with all its fields in the query string."""
     return request.content_type == FORM or (request.content_type != JSON and not request.can_read_body)
 
 
 def check_json(request: web.Request) -> None:
-    """Raise `RequestError` unless a request carries JSON, and nothing in its query."""
+    """Raise `RequestError` unless a request carries JSON and an empty query string."""
     if request.content_type != JSON:
-        raise RequestError(f"content-type: must be {JSON} or {FORM}, not {request.content_type}", UNSUPPORTED)
+        raise RequestError(
+            f"content-type: must be {JSON} or {FORM}, not {request.content_type}", UNSUPPORTED_MEDIA_TYPE
+        )
     if query_of(request):
         raise BadRequestError("the query string must be empty when the body is JSON; put everything in the body")
 
 
 def query_of(request: web.Request) -> bytes:
-    """Return the query string; aiohttp's own reading of it hides bytes that are not UTF-8."""
+    """Return the query string as it was sent; what aiohttp makes of it hides bytes that are not UTF-8."""
     return request.raw_path.partition("?")[2].encode(errors="surrogateescape")
 
 

@@ -1,7 +1,7 @@
-"""The pages that browsers get from the publisher, and the files they are made of. Nothing in them comes from elsewhere.
+"""The pages that the publisher serves to browsers, and their files. Nothing in them comes from another server.
 
-A page finds the edges by `/demo/config.json`. The browser may speak with these and with nobody else: the content
-security policy of each page names them.
+A page finds the edges by `/demo/config.json`. The content security policy of each page names the edges, and a browser
+connects to no other server.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from common.service.http import json_answer
 
 STATIC = Path(__file__).parents[1] / "static"
 PAGES = {"/": "demo.html", "/chat": "chat.html", "/admin": "admin.html"}
-WITHOUT_EDGES = frozenset({"/admin"})  # pages that speak with the publisher only
+WITHOUT_EDGES = frozenset({"/admin"})  # pages that connect to the publisher only
 CONTENT_TYPES = {
     ".html": "text/html",
     ".css": "text/css",
@@ -25,8 +25,8 @@ CONTENT_TYPES = {
     ".mjs": "text/javascript",
     ".svg": "image/svg+xml",
 }
-PLAIN = "text/plain"
-OWN_ORIGIN = "/"  # an edge URL: the load balancer serves page and edges under one name
+DEFAULT_CONTENT_TYPE = "text/plain"
+OWN_ORIGIN = "/"  # as the URL of the edges: the load balancer serves page and edges under one name
 LOOPBACK = "127.0.0.1"
 HEADERS = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "strict-origin"}
 _HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9a-fA-F:.]+\])(:[0-9]{1,5})?")
@@ -40,10 +40,10 @@ class File(NamedTuple):
     etag: str
 
 
-class Pages:
-    """Serves the pages; `edge_urls` are where browsers find the edges, `publisher_url` where backends publish.
+class PagesApi:
+    """The handlers of the pages; browsers find the edges at `edge_urls`, backends publish at `publisher_url`.
 
-    The second matters only where a load balancer serves the pages: it does not let anybody publish.
+    The second is shown only where a load balancer serves the pages: it lets no request to `/pub` through.
     """
 
     def __init__(self, edge_urls: Sequence[str], publisher_url: str) -> None:
@@ -52,7 +52,7 @@ class Pages:
         self._files = {path.name: _read(path) for path in STATIC.iterdir() if path.is_file()}
 
     def add_to(self, router: web.UrlDispatcher) -> None:
-        """Route the pages, their files and their configuration."""
+        """Add the routes of the pages, their files and their configuration."""
         for path in PAGES:
             router.add_get(path, self._page)
         router.add_get("/static/{name}", self._static)
@@ -75,19 +75,19 @@ class Pages:
 
 
 def browser_edges(edge_urls: Sequence[str], host: str) -> list[str]:
-    """Return where the browser of a page finds the edges; `host` is the page's Host header.
+    """Return the URLs by which a page finds the edges; `host` is the Host header that the page was asked with.
 
-    Where an edge is said to be on 127.0.0.1, that is the machine that the page came from, by whatever name.
+    An edge on 127.0.0.1 is on the machine that serves the page, so it gets the host name of the page.
     """
     name = _hostname(host)
     return [url if url == OWN_ORIGIN else _renamed(url, name) for url in edge_urls]
 
 
 def content_security_policy(edge_urls: Sequence[str], host: str) -> str:
-    """Return the policy of a page: our own files and the edges, no inline script, no frame around it.
+    """Return the policy of a page: our own files and the edges, no inline script, no frame around the page.
 
-    Edges are named as sources of scripts, too: JSONP is one. WebSocket has schemes of its own (CSP 3, section 6.7.2.8
-    lets `'self'` cover them; not every browser does).
+    Edges are sources of scripts, too, for JSONP. WebSockets have schemes of their own: `'self'` covers them by CSP 3,
+    section 6.7.2.8, but not in every browser.
     """
     edges = [url for url in browser_edges(edge_urls, host) if url != OWN_ORIGIN]
     origins = [f"{urlsplit(url).scheme}://{urlsplit(url).netloc}" for url in edges]
@@ -110,11 +110,11 @@ def content_security_policy(edge_urls: Sequence[str], host: str) -> str:
 
 def _read(path: Path) -> File:
     body = path.read_bytes()
-    return File(body, CONTENT_TYPES.get(path.suffix, PLAIN), hashlib.sha256(body).hexdigest()[:16])
+    return File(body, CONTENT_TYPES.get(path.suffix, DEFAULT_CONTENT_TYPE), hashlib.sha256(body).hexdigest()[:16])
 
 
 def _answer(request: web.Request, file: File, headers: dict[str, str]) -> web.Response:
-    """Answer with a file, or say that the browser has it already (RFC 9110 section 13.1.2)."""
+    """Answer with a file, or with 304 if the browser has it already (RFC 9110 section 13.1.2)."""
     if any(tag.value in {file.etag, "*"} for tag in request.if_none_match or ()):
         answer = web.Response(status=304, headers=headers)
     else:
@@ -124,7 +124,7 @@ def _answer(request: web.Request, file: File, headers: dict[str, str]) -> web.Re
 
 
 def _hostname(host: str) -> str:
-    """Return the name in a Host header, without its port; a header that is none gives the loopback address."""
+    """Return the name in a Host header, without its port; the loopback address if the header is malformed."""
     match = _HOST.fullmatch(host)
     return match[1] if match else LOOPBACK
 

@@ -1,7 +1,7 @@
-"""Tails: an operator's page follows a channel's log.
+"""Tails: a page for operators follows the log of a channel.
 
-The log is read, not the pub/sub channel: one more subscriber there would count as an edge in every publisher's
-answer. So a tail shows what has a position; live-only messages it cannot show.
+A tail reads the log and does not subscribe: a subscriber of the pub/sub channel would count as an edge in the answer of
+every publisher. So it shows messages that have a position, and none that are live only.
 """
 
 import asyncio
@@ -19,22 +19,23 @@ from common.position import Position
 from publisher.api.http_request import query_of
 from publisher.request import parse_channel
 
-SHOWN_FIRST = 20  # messages that were there before
-BATCH = 100  # messages in one read
-BLOCK_MS = 500  # how long Redis waits for a message: well below what a command may take
-PAUSE = 0.1  # seconds between two reads: no page shows more than a thousand messages a second
-MOST_CHARACTERS = 2000  # of a content
-MOST_TAILS = 32
-QUIET = 15.0  # seconds after which a silent tail writes something, to learn whether its page is there
-STUCK = 10.0  # seconds that a page may take no bytes
-TROUBLE = "redis does not answer; trying again"
-RESTARTED = "the log has begun anew"
+MAX_BACKLOG = 20  # messages shown that were published before the tail began
+MAX_PER_READ = 100  # messages in one read
+BLOCK_MS = 500  # that Redis waits for a message: well below the timeout of a command
+READ_INTERVAL = 0.1  # seconds between two reads: a page shows at most a thousand messages a second
+RETRY_INTERVAL = 1.0  # seconds between two reads while Redis fails
+MAX_CHARACTERS = 2000  # of a content
+MAX_TAILS = 32
+KEEPALIVE_INTERVAL = 15.0  # seconds after which a silent tail writes something, to learn whether its page is there
+WRITE_TIMEOUT = 10.0  # seconds that a page may take no bytes
+NO_REDIS = "redis does not answer; trying again"
+RESTARTED = "the log has started again"
 
 Entry = dict[str, Any]
 
 
-class Tails:
-    """Answers `GET /admin/tail?id=` with Server-Sent Events, as long as the page is there."""
+class TailApi:
+    """The handler of `GET /admin/tail?id=`: Server-Sent Events for as long as the page is there."""
 
     def __init__(self, redis: Redis, names: RedisNames, *, keeps_history: bool) -> None:
         self.open = 0
@@ -43,22 +44,26 @@ class Tails:
         self._keeps_history = keeps_history
         self._is_stopping = False
 
-    async def on_request(self, request: web.Request) -> web.StreamResponse:
-        """Follow one channel until its page goes, or this publisher."""
+    def add_to(self, router: web.UrlDispatcher) -> None:
+        """Add the route."""
+        router.add_get("/admin/tail", self._on_request)
+
+    def stop(self) -> None:
+        """Let every tail end."""
+        self._is_stopping = True
+
+    async def _on_request(self, request: web.Request) -> web.StreamResponse:
+        """Follow one channel until its page goes or this publisher stops."""
         channel = parse_channel(query_of(request))
         if not self._keeps_history:
-            raise BadRequestError("nothing is kept here (COMET_HISTORY_SIZE=0); listen at an edge instead")
-        if self.open >= MOST_TAILS:
-            raise UnavailableError(f"{MOST_TAILS} pages follow channels already; close one", retry_after=10)
+            raise BadRequestError("no messages are kept here (COMET_HISTORY_SIZE=0); subscribe at an edge instead")
+        if self.open >= MAX_TAILS:
+            raise UnavailableError(f"{MAX_TAILS} pages follow channels already; close one", retry_after=10)
         self.open += 1
         try:
             return await self._follow(request, self._names.log(channel))
         finally:
             self.open -= 1
-
-    def stop(self) -> None:
-        """Let every tail end."""
-        self._is_stopping = True
 
     async def _follow(self, request: web.Request, key: str) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
@@ -70,32 +75,32 @@ class Tails:
             async for entries in self._entries(key):
                 if self._is_stopping or request.transport is None or request.transport.is_closing():
                     break
-                if entries or loop.time() - written > QUIET:
-                    async with asyncio.timeout(STUCK):
+                if entries or loop.time() - written > KEEPALIVE_INTERVAL:
+                    async with asyncio.timeout(WRITE_TIMEOUT):
                         await response.write(b"".join(map(_event, entries)) or b":\n\n")
                     written = loop.time()
         except (ConnectionError, TimeoutError):
-            pass  # the page has gone, or takes nothing any more
+            pass  # the page is gone, or takes no more bytes
         return response
 
     async def _entries(self, key: str) -> AsyncIterator[list[Entry]]:
-        """Yield what is new again and again, often nothing."""
+        """Yield, at each read, the entries that are new: often none."""
         at: Position | None = None
         while True:
             try:
                 entries, at = await self._read(key, at)
             except (RedisError, OSError):
-                await asyncio.sleep(1)
-                entries = [{"note": TROUBLE}]
+                await asyncio.sleep(RETRY_INTERVAL)
+                entries = [{"note": NO_REDIS}]
             yield entries
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(READ_INTERVAL)
 
     async def _read(self, key: str, at: Position | None) -> tuple[list[Entry], Position]:
-        """Return the entries after a position, and the position after them; without one, the last that are kept."""
+        """Return the entries after a position and the position of the last; without a position, the newest entries."""
         if at is None:
-            newest = await self._newest(key, SHOWN_FIRST)
+            newest = await self._newest(key, MAX_BACKLOG)
             return _shown(newest, None), _last(newest, Position(0, 0))
-        answer = cast(list[Any], await self._redis.xread({key: str(at)}, count=BATCH, block=BLOCK_MS))
+        answer = cast(list[Any], await self._redis.xread({key: str(at)}, count=MAX_PER_READ, block=BLOCK_MS))
         found = answer[0][1] if answer else []
         if not found and _last(await self._newest(key, 1), at) < at:
             return [{"note": RESTARTED}], Position(0, 0)
@@ -133,7 +138,7 @@ def _entry(position: Position, fields: dict[bytes, bytes]) -> Entry:
         "seq": str(position),
         "at": position.tag / 1e6,
         "event": fields.get(b"e", b"").decode(errors="replace"),
-        "content": payload.decode(errors="replace")[:MOST_CHARACTERS],
+        "content": payload.decode(errors="replace")[:MAX_CHARACTERS],
         "size": len(payload),
     }
 

@@ -81,7 +81,7 @@ async def test_a_channel_that_nobody_published_to_may_be_followed(client: Client
 
 async def test_a_long_content_is_cut(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """The page gets the beginning and the whole size."""
-    monkeypatch.setattr(tail, "MOST_CHARACTERS", 5)
+    monkeypatch.setattr(tail, "MAX_CHARACTERS", 5)
     await publish(client, "room", "1234567")
     async with following(client, "room") as it:
         entry = await it.entry()
@@ -94,7 +94,7 @@ async def test_what_was_trimmed_before_it_could_be_read_is_told(
     """A tail that is too slow says how many messages it has not shown."""
     key = RedisNames(prefix).log("room")
     await publish(client, "room", "0")
-    monkeypatch.setattr(tail, "PAUSE", 0.5)
+    monkeypatch.setattr(tail, "READ_INTERVAL", 0.5)
     async with following(client, "room") as it:
         assert await contents(it, 1) == ["0"]
         async with redis.pipeline(transaction=True) as pipeline:
@@ -120,7 +120,7 @@ async def test_a_log_that_begins_anew_is_followed(client: Client, redis: Redis, 
 
 async def test_a_tail_ends_when_its_page_goes(client: Client) -> None:
     """Nothing is left behind, whether messages come or not."""
-    tails = client.publisher._tails
+    tails = client.publisher._tail
     async with following(client, "quiet"), following(client, "busy") as busy:
         await publish(client, "busy", "x")
         assert await contents(busy, 1) == ["x"]
@@ -139,11 +139,11 @@ async def eventually_is(look: Callable[[], bool]) -> None:
 
 async def test_there_are_only_so_many(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """One more is turned away with 503, and let in when another has gone."""
-    monkeypatch.setattr(tail, "MOST_TAILS", 1)
+    monkeypatch.setattr(tail, "MAX_TAILS", 1)
     async with following(client, "room"):
         status, text = await client.get("/admin/tail?id=room")
         assert (status, "close one" in text) == (503, True)
-    await eventually_is(lambda: client.publisher._tails.open == 0)
+    await eventually_is(lambda: client.publisher._tail.open == 0)
     async with following(client, "room"):
         pass
 
