@@ -9,12 +9,12 @@ import orjson
 from common.errors import BadRequestError, RequestError, TooLargeError
 from common.names import check_channel
 
-MOST_MESSAGES = 1000  # messages in one request
-LONGEST_TTL = 2_592_000  # seconds a message may be replayed: 30 days
-MOST_CHARACTERS = 128  # of an event name or a key
+MAX_MESSAGES = 1000  # in one request
+MAX_TTL = 2_592_000  # seconds that a message may be replayed: 30 days
+MAX_NAME_CHARACTERS = 128  # of an event name or a key
 RESERVED_EVENTS = frozenset({"welcome", "reset", "close", "error"})
-DEMO_BYTES = 1024  # of a message of the demo pages
-DEMO_CHANNELS = ("demo", "chat")  # what the demo pages' channels begin with
+MAX_DEMO_BYTES = 1024  # of a message of the demo pages
+DEMO_CHANNELS = ("demo", "chat")  # the beginnings of the demo pages' channel names
 ID_NAMES = frozenset({"id", "channel", "cname"})
 FORM_FIELDS = ("content", "event", "key", "ttl")
 BROADCAST_FIELDS = ("content", "event")
@@ -24,8 +24,8 @@ JSON_FIELDS = ("content", "event", "key", "ttl", "receipt", "ephemeral")
 class PublishRequest(NamedTuple):
     """One message to one channel.
 
-    `ttl` is how many seconds it may be replayed (0: as long as the history), `receipt` asks how many got it,
-    `ephemeral` keeps it out of the history.
+    `ttl` is the seconds that it may be replayed (0: as long as the history keeps it), `receipt` asks how many
+    subscribers get it, `ephemeral` keeps it out of the history.
     """
 
     channel: str
@@ -37,21 +37,22 @@ class PublishRequest(NamedTuple):
     ephemeral: bool = False
 
 
-#: What stands for one message of a request: the request to publish it, or what is wrong with it.
+#: One message of a request: the request to publish it, or the error that stands in its place.
 Entry = PublishRequest | RequestError
 
 
 class Batch(NamedTuple):
-    """What one JSON body asks for, in order; `single` if it was one object for one channel."""
+    """The messages of one JSON body, in order; `single` if the body is one object for one channel."""
 
     entries: list[Entry]
     single: bool
 
 
 def parse_form(query: bytes, body: bytes, limit: int) -> list[PublishRequest]:
-    """Read the seed's form: parameters in the query string, the form body, or both.
+    """Read the short form: parameters in the query string, in a form body, or in both.
 
-    Returns one request for each different id; `limit` is the largest payload in bytes. Raises `RequestError`.
+    Returns one request, with a receipt, for each different id; `limit` is the largest payload in bytes. Raises
+    `RequestError`.
     """
     pairs = _pairs(query) + _pairs(body)
     channels = dict.fromkeys(check_channel(value) for name, value in pairs if name in ID_NAMES)  # in order, each once
@@ -65,9 +66,9 @@ def parse_form(query: bytes, body: bytes, limit: int) -> list[PublishRequest]:
 def parse_json(body: bytes, limit: int) -> Batch:
     """Read a JSON body: one message, an array of messages, or one message with `ids`.
 
-    `limit` is the largest payload in bytes. Raises `RequestError` if nothing of it can be published; what is wrong
-    with one message of an array, or one of the `ids`, takes that message's place instead. Numbers beyond 64 bits
-    in a `content` that is not a string become floating point numbers.
+    `limit` is the largest payload in bytes. Raises `RequestError` if nothing of it can be published. An error of one
+    message of an array, or of one of the `ids`, is not raised: it takes the place of that message. Numbers beyond 64
+    bits in a `content` that is not a string become floating point numbers.
     """
     value = _json(body)
     if isinstance(value, list):
@@ -75,14 +76,14 @@ def parse_json(body: bytes, limit: int) -> Batch:
         return Batch([_entry(item, limit) for item in value], single=False)
     fields = _object(value)
     if "ids" in fields:
-        return Batch(_to_each(fields, limit), single=False)
+        return Batch(_for_each_id(fields, limit), single=False)
     return Batch([_message(fields, limit)], single=True)
 
 
 def parse_broadcast(query: bytes, body: bytes, limit: int, *, is_json: bool) -> PublishRequest:
-    """Read a message to everybody: `content` and maybe `event`, as a form or as one JSON object.
+    """Read a message for all subscribers: `content` and optionally `event`, as a form or as one JSON object.
 
-    The request that is returned names no channel. Raises `RequestError`.
+    The channel of the returned request is empty. Raises `RequestError`.
     """
     fields = _object(_json(body)) if is_json else _form_fields(_pairs(query) + _pairs(body))
     _check_names(fields, BROADCAST_FIELDS)
@@ -90,14 +91,11 @@ def parse_broadcast(query: bytes, body: bytes, limit: int, *, is_json: bool) -> 
 
 
 def parse_channel(query: bytes, body: bytes = b"", *, required: bool = True) -> str:
-    """Read the one channel that is asked about; empty if none is named and none is `required`.
-
-    Raises `BadRequestError`.
-    """
+    """Read the name of one channel; empty if none is given and none is `required`. Raises `BadRequestError`."""
     channels = []
     for name, value in _pairs(query) + _pairs(body):
         if name not in ID_NAMES:
-            raise BadRequestError(f"{name[:MOST_CHARACTERS]}: is not a parameter here; known is id")
+            raise BadRequestError(f"{name[:MAX_NAME_CHARACTERS]}: is not a parameter here; known is id")
         channels.append(check_channel(value))
     if len(channels) > 1 or (required and not channels):
         raise BadRequestError("id: name one channel, for example ?id=room")
@@ -105,13 +103,13 @@ def parse_channel(query: bytes, body: bytes = b"", *, required: bool = True) -> 
 
 
 def parse_demo(body: bytes, limit: int) -> Batch:
-    """Read a JSON body that anybody may send: one short message to one of the demo pages' channels.
+    """Read a JSON body that needs no key: one short message to one of the demo pages' channels.
 
-    Raises `RequestError`; 403 for other channels.
+    Raises `RequestError`, with status 403 for other channels.
     """
     batch = parse_json(body, limit)
     if not batch.single:
-        raise BadRequestError('here one message is published at a time, such as {"id":"demo","content":"hi"}')
+        raise BadRequestError('this path takes one message at a time, such as {"id":"demo","content":"hi"}')
     for entry in batch.entries:
         _check_demo(entry)
     return batch
@@ -121,20 +119,20 @@ def _check_demo(entry: Entry) -> None:
     if isinstance(entry, RequestError):
         raise entry
     if not entry.channel.startswith(DEMO_CHANNELS):
-        raise RequestError(f"id: here only channels that begin with {' or '.join(DEMO_CHANNELS)} are published to", 403)
-    if len(entry.payload) > DEMO_BYTES:
-        raise TooLargeError(f"content: {len(entry.payload)} bytes; here at most {DEMO_BYTES} are allowed")
+        raise RequestError(f"id: this path publishes to channels that begin with {' or '.join(DEMO_CHANNELS)}", 403)
+    if len(entry.payload) > MAX_DEMO_BYTES:
+        raise TooLargeError(f"content: {len(entry.payload)} bytes; here at most {MAX_DEMO_BYTES} are allowed")
 
 
 def _pairs(raw: bytes) -> list[tuple[str, str]]:
-    """Read a query or a form; `_` is left out, which some clients add so that no cache knows the address."""
+    """Read a query or a form, without `_`: some clients add it so that no cache has the address."""
     try:
-        pairs = parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MOST_MESSAGES)
+        pairs = parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_MESSAGES)
         return [(name, value) for name, value in pairs if name != "_"]
     except UnicodeDecodeError:
         raise BadRequestError("the parameters must be UTF-8, percent-encoded") from None
     except ValueError:
-        raise BadRequestError(f"a request has at most {MOST_MESSAGES} parameters") from None
+        raise BadRequestError(f"a request has at most {MAX_MESSAGES} parameters") from None
 
 
 def _form_fields(pairs: Sequence[tuple[str, str]]) -> dict[str, object]:
@@ -166,8 +164,8 @@ def _entry(item: object, limit: int) -> Entry:
         return error
 
 
-def _to_each(fields: dict[str, object], limit: int) -> list[Entry]:
-    """Read one message for several channels; a fault of the message is one of the whole request."""
+def _for_each_id(fields: dict[str, object], limit: int) -> list[Entry]:
+    """Read one message for several channels; raises `RequestError` if the message itself is wrong."""
     _check_names(fields, ("ids", *JSON_FIELDS))
     ids = fields["ids"]
     if not isinstance(ids, list):
@@ -188,18 +186,18 @@ def _message(fields: dict[str, object], limit: int) -> PublishRequest:
     _check_names({name: value for name, value in fields.items() if name not in ID_NAMES}, ("id", *JSON_FIELDS))
     channels = [fields[name] for name in sorted(ID_NAMES, reverse=True) if name in fields] or [""]
     if any(channel != channels[0] for channel in channels):
-        raise BadRequestError("id: channel and cname are other names for it; name one channel, or use ids")
+        raise BadRequestError("id: channel and cname are other names for id; name one channel, or use ids")
     return _request(_channel(channels[0]), fields, limit)
 
 
 def _request(channel: str, fields: Mapping[str, object], limit: int) -> PublishRequest:
-    """Check everything but the channel, which the caller has checked."""
+    """Read everything but the channel, which is checked already; raises `RequestError`."""
     if "content" not in fields:
         raise BadRequestError("content: is missing; it may be empty, but it must be there")
     receipt, ephemeral = _flag("receipt", fields), _flag("ephemeral", fields)
     event, key = _event(fields.get("event", "")), _key(fields["key"]) if "key" in fields else ""
     if key and ephemeral:
-        raise BadRequestError("key: an ephemeral message is not kept, so it cannot be recognised again; leave one out")
+        raise BadRequestError("key: an ephemeral message is not kept, so a retry is not recognised; leave one out")
     ttl = _ttl(fields["ttl"]) if "ttl" in fields else 0
     return PublishRequest(channel, _payload(fields["content"], limit), event, key, ttl, receipt, ephemeral)
 
@@ -207,12 +205,12 @@ def _request(channel: str, fields: Mapping[str, object], limit: int) -> PublishR
 def _check_names(fields: Mapping[str, object], known: Sequence[str]) -> None:
     for name in fields:
         if name not in known:
-            raise BadRequestError(f"{name[:MOST_CHARACTERS]}: is not a field here; known are {', '.join(known)}")
+            raise BadRequestError(f"{name[:MAX_NAME_CHARACTERS]}: is not a field here; known are {', '.join(known)}")
 
 
 def _check_count(name: str, values: Sequence[object]) -> None:
-    if len(values) > MOST_MESSAGES:
-        raise BadRequestError(f"{name}: at most {MOST_MESSAGES} messages in one request, these are {len(values)}")
+    if len(values) > MAX_MESSAGES:
+        raise BadRequestError(f"{name}: at most {MAX_MESSAGES} messages in one request, these are {len(values)}")
 
 
 def _channel(value: object) -> str:
@@ -237,16 +235,16 @@ def _event(value: object) -> str:
         raise BadRequestError('event: must be a string, for example "update"')
     if value in RESERVED_EVENTS:
         raise BadRequestError(f"event: {value!r} is reserved; choose another name")
-    if len(value) > MOST_CHARACTERS or any(character in "\r\n\0" for character in value):
-        raise BadRequestError(f"event: at most {MOST_CHARACTERS} characters, without CR, LF and NUL")
+    if len(value) > MAX_NAME_CHARACTERS or any(character in "\r\n\0" for character in value):
+        raise BadRequestError(f"event: at most {MAX_NAME_CHARACTERS} characters, without CR, LF and NUL")
     return value
 
 
 def _key(value: object) -> str:
     if not isinstance(value, str):
         raise BadRequestError('key: must be a string, for example "order-4711"')
-    if not 0 < len(value) <= MOST_CHARACTERS or not value.isprintable() or " " in value:
-        raise BadRequestError(f"key: 1 to {MOST_CHARACTERS} printable characters without white space")
+    if not 0 < len(value) <= MAX_NAME_CHARACTERS or not value.isprintable() or " " in value:
+        raise BadRequestError(f"key: 1 to {MAX_NAME_CHARACTERS} printable characters without white space")
     return value
 
 
@@ -256,8 +254,8 @@ def _ttl(value: object) -> float:
         seconds = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else 0.0
     except (ValueError, OverflowError):
         seconds = 0.0
-    if not 0 < seconds <= LONGEST_TTL:
-        raise BadRequestError(f"ttl: give seconds, more than 0 and at most {LONGEST_TTL}")
+    if not 0 < seconds <= MAX_TTL:
+        raise BadRequestError(f"ttl: give seconds, more than 0 and at most {MAX_TTL}")
     return seconds
 
 

@@ -10,7 +10,7 @@ from common.position import Position
 from common.rpc.replies import ReplyInbox
 from common.scripts.calls import Scripts
 from common.scripts.results import Published
-from publisher.redis_publisher import MOST_AT_ONCE, MOST_WAITING, Outcome, RedisPublisher
+from publisher.redis_publisher import MAX_COMMANDS, MAX_WAITING, Outcome, RedisPublisher
 from publisher.request import PublishRequest
 
 REQUEST = PublishRequest("room", b"hi")
@@ -48,11 +48,11 @@ async def test_requests_wait_for_their_turn_up_to_a_limit(
     redis_publisher: RedisPublisher, scripts: FakeScripts
 ) -> None:
     """A few commands run at once, many requests wait, and one more is turned away at once."""
-    tasks = [asyncio.create_task(redis_publisher.publish([REQUEST])) for _ in range(MOST_AT_ONCE + MOST_WAITING)]
+    tasks = [asyncio.create_task(redis_publisher.publish([REQUEST])) for _ in range(MAX_COMMANDS + MAX_WAITING)]
     await asyncio.wait(tasks, timeout=0)
     (refused,) = await redis_publisher.publish([REQUEST])
     assert isinstance(refused, UnavailableError)
-    assert scripts.called == MOST_AT_ONCE
+    assert scripts.called == MAX_COMMANDS
     scripts.go.set()
     results = await asyncio.gather(*tasks)
     assert all(isinstance(result, Outcome) for (result,) in results)

@@ -39,7 +39,7 @@ def test_the_form_is_read_from_query_and_body(query: bytes, body: bytes, expecte
 
 
 def test_the_form_takes_an_event_and_a_key() -> None:
-    """The seed's variant can name an event and an idempotency key."""
+    """The short form can name an event and an idempotency key."""
     (request,) = parse_form(b"id=1&content=hi&event=news&key=k-1", b"", LIMIT)
     assert (request.event, request.key) == ("news", "k-1")
 

@@ -21,7 +21,7 @@ from common.redis.client import connect
 from common.scripts.calls import Scripts
 from common.scripts.library import Deployment, deployments_in, eval_text, functions_text, lua_string
 from common.settings import load_settings
-from publisher.request import LONGEST_TTL, RESERVED_EVENTS
+from publisher.request import MAX_TTL, RESERVED_EVENTS
 from tests.common.scripts.real_log import Listener, Log
 
 PREFIX = "fn:"
@@ -31,8 +31,8 @@ Value = str | bytes | int
 
 BAD_OPTIONS: dict[str, list[Value]] = {
     "size": ["abc", "-1", "0", "1e3", "1.5", "", " 7", "007", "100001", "9" * 400, "nan", "0x10", b"\xff"],
-    "ttl": ["abc", "-5", "0", "1.5", "", "1e2", str(LONGEST_TTL + 1), "9" * 400, "inf"],
-    "once": ["abc", "0", "-1", "1.5", "", str(LONGEST_TTL + 1)],
+    "ttl": ["abc", "-5", "0", "1.5", "", "1e2", str(MAX_TTL + 1), "9" * 400, "inf"],
+    "once": ["abc", "0", "-1", "1.5", "", str(MAX_TTL + 1)],
     "expires": ["tomorrow", "1795540228796.5", "", "-1", "0", "9" * 17],
     "event": [*sorted(RESERVED_EVENTS), "a\nb", "a\rb", "a\0b", "x" * 129, "ü" * 129, b"caf\xe9", b"\xed\xa0\x80"],
     "key": ["", "a b", "a\nb", "a\0b", "x" * 129, b"caf\xe9", "a\u2028b", "a\u00a0b"],
@@ -40,8 +40,8 @@ BAD_OPTIONS: dict[str, list[Value]] = {
 }
 GOOD_OPTIONS: dict[str, list[Value]] = {
     "size": ["1", "100000", 7],
-    "ttl": ["1", str(LONGEST_TTL), 60],
-    "once": ["1", str(LONGEST_TTL)],
+    "ttl": ["1", str(MAX_TTL), 60],
+    "once": ["1", str(MAX_TTL)],
     "expires": ["1795540228796", "1"],
     "event": ["", "chat", "price up=ü\t%", "ü" * 128, "welcome2"],
     "key": ["order-4711", "ü" * 128, "{x}", "a*b"],

@@ -16,14 +16,14 @@ JSON = {"Content-Type": "application/json"}
 
 
 async def test_nobody_connected_is_a_404_and_the_message_is_kept(client: Client, redis: Redis, prefix: str) -> None:
-    """The seed's answer for an id without subscribers on any edge; the history still has the message."""
+    """The short form's answer for an id without subscribers on any edge; the history still has the message."""
     assert await client.get("/pub?id=1&content=hi") == (404, "id: 1 not connected\n")
     entries: Any = await redis.xrange(RedisNames(prefix).log("1"))
     assert [fields[b"d"] for _, fields in entries] == [b"hi"]
 
 
 async def test_ok_when_somebody_is_connected(client: Client, edge: Edges) -> None:
-    """The seed's `ok`, by query and by form, and the message arrives framed with its position."""
+    """The short form's `ok`, by query and by form, and the message arrives framed with its position."""
     async with edge("1", subscribers=1) as it:
         answer, text = await client.request("GET", "/pub?id=1&content=a+b")
         assert (answer.status, answer.content_type, text) == (200, "text/plain", "ok\n")
@@ -177,7 +177,7 @@ async def test_an_empty_array_is_answered_with_an_empty_array(client: Client) ->
 async def test_the_form_variant_is_told_in_plain_text(
     client: Client, target: str, options: dict[str, object], status: int, text: str
 ) -> None:
-    """Errors of the seed's variant are one sentence of plain text."""
+    """Errors of the short form are one sentence of plain text."""
     answer, body = await client.request("POST" if options else "GET", target, **options)
     assert (answer.status, answer.content_type) == (status, "text/plain")
     assert body.startswith(text)
