@@ -1,4 +1,4 @@
-"""The entry point of the command line; each command imports what it needs only when it runs."""
+"""The entry point of the command line; a command imports its modules when it runs, so that `--help` is quick."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 from common.version import our_version
 
-HIGHEST_PORT = 64535  # `comet dev` derives an internal port that is 1000 higher
+MAX_PORT = 64535  # `comet dev` adds 1000 for the internal port
 
 app = typer.Typer(
     name="comet",
@@ -15,7 +15,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-config = typer.Typer(help="Look at the settings and the metrics.", no_args_is_help=True)
+config = typer.Typer(help="Print the tables of all settings and metrics.", no_args_is_help=True)
 app.add_typer(config, name="config")
 
 
@@ -31,16 +31,16 @@ def comet(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Take the options that belong to no command."""
+    """Handle the options that belong to no command."""
 
 
 @app.command()
 def dev(
-    port: Annotated[int, typer.Option(min=1, max=HIGHEST_PORT, help="Port of the first edge.")] = 8080,
-    second_port: Annotated[int, typer.Option(min=1, max=HIGHEST_PORT, help="Port of the second edge.")] = 8090,
-    publisher_port: Annotated[int, typer.Option(min=1, max=HIGHEST_PORT, help="Port of the publisher.")] = 8081,
+    port: Annotated[int, typer.Option(min=1, max=MAX_PORT, help="Port of the first edge.")] = 8080,
+    second_port: Annotated[int, typer.Option(min=1, max=MAX_PORT, help="Port of the second edge.")] = 8090,
+    publisher_port: Annotated[int, typer.Option(min=1, max=MAX_PORT, help="Port of the publisher.")] = 8081,
 ) -> None:
-    """Run a whole cluster here: Valkey, one publisher, two edges. Each internal port is 1000 higher."""
+    """Run a whole cluster on this machine: Valkey, one publisher, two edges. Internal ports are 1000 higher."""
     from comet.dev import run  # noqa: PLC0415
     from comet.ports import Ports  # noqa: PLC0415
 
@@ -49,7 +49,7 @@ def dev(
 
 @app.command()
 def edge() -> None:
-    """Run one edge, set up by COMET_* variables; the same as `python -m edge`."""
+    """Run one edge, configured by COMET_* variables; the same as `python -m edge`."""
     from edge.__main__ import main as run_edge  # noqa: PLC0415
 
     raise typer.Exit(run_edge())
@@ -57,7 +57,7 @@ def edge() -> None:
 
 @app.command()
 def publisher() -> None:
-    """Run one publisher, set up by COMET_* variables; the same as `python -m publisher`."""
+    """Run one publisher, configured by COMET_* variables; the same as `python -m publisher`."""
     from publisher.__main__ import main as run_publisher  # noqa: PLC0415
 
     raise typer.Exit(run_publisher())
@@ -66,11 +66,11 @@ def publisher() -> None:
 @app.command()
 def health(
     target: Annotated[
-        str | None, typer.Argument(metavar="edge|publisher|URL", help="Whom to ask; without it, whoever runs here.")
+        str | None, typer.Argument(metavar="edge|publisher|URL", help="What to ask; by default all that runs here.")
     ] = None,
-    ready: Annotated[bool, typer.Option("--ready", help="Ask whether it is ready, not only alive.")] = False,
+    ready: Annotated[bool, typer.Option("--ready", help="Ask whether the service is ready, not only alive.")] = False,
 ) -> None:
-    """Ask the internal port of a service whether it is well; exit 0 if it is, 1 if not."""
+    """Ask the internal port of a service whether it is healthy; exit with 0 if it is, with 1 if not."""
     from comet.health import check  # noqa: PLC0415
 
     raise typer.Exit(check(target, ready=ready))

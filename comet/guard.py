@@ -1,9 +1,9 @@
-"""Run a command that cannot outlive the process that started it, not even after `kill -9`.
+"""Run a command that does not outlive the process that started it, not even after `kill -9`.
 
     python -m comet.guard PARENT_PID COMMAND ARGUMENT…
 
-On Linux the kernel does it: we ask for SIGKILL at the parent's death and become the command. Elsewhere we stay and
-watch standard input, a pipe from the parent: it ends when the parent does, however it ends.
+On Linux the kernel does it: this process asks for SIGKILL at its parent's death and becomes the command. On other
+systems it runs the command as a child and watches standard input, a pipe from the parent that ends with the parent.
 """
 
 import ctypes
@@ -14,18 +14,18 @@ import subprocess
 import sys
 
 PR_SET_PDEATHSIG = 1
-GLANCE = 0.2  # seconds between two looks at the command
+POLL_INTERVAL = 0.2  # seconds between two looks at the command
 
 
 def guarded(*command: str) -> list[str]:
-    """Return the command line that runs `command` under the guard of this process."""
+    """Return the command line that runs `command` until this process ends, at the longest."""
     return [sys.executable, "-m", "comet.guard", str(os.getpid()), *command]
 
 
 def become(parent: int, command: list[str]) -> None:
-    """Turn into the command, and die when the parent dies; Linux only."""
+    """Become the command, which is killed when the parent dies; Linux only."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before we could ask
+    if os.getppid() != parent:  # the parent died before the request above
         sys.exit(1)
     os.execvp(command[0], command)  # noqa: S606  # no shell is wanted
 
@@ -34,11 +34,11 @@ def watch(command: list[str]) -> int:
     """Run the command as a child until it ends, or SIGTERM or the end of standard input ends it; return its code."""
     asked_to_end: list[int] = []
     signal.signal(signal.SIGTERM, lambda number, _: asked_to_end.append(number))
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as child:  # noqa: S603  # our parent's own command
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as child:  # noqa: S603  # a command of our parent
         while child.poll() is None:
             if asked_to_end:
                 child.terminate()
-            if select.select([sys.stdin], [], [], GLANCE)[0]:
+            if select.select([sys.stdin], [], [], POLL_INTERVAL)[0]:
                 child.kill()
         return child.wait()
 

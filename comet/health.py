@@ -1,4 +1,4 @@
-"""`comet health`: one question to the internal port of a service; HEALTHCHECK and scripts go by the exit code."""
+"""`comet health`: asks the internal port of a service; the exit code is for HEALTHCHECK and scripts."""
 
 import http.client
 import sys
@@ -10,38 +10,38 @@ from urllib.parse import SplitResult, urlsplit
 from comet.errors import HealthError
 from common.errors import CometError
 
-TIMEOUT = 3.0  # seconds; a loop that does not turn answers never
-SHOWN_ANSWER = 200  # characters of a refusal that are repeated
+ANSWER_TIMEOUT = 3.0  # seconds; an event loop that hangs never answers
+MAX_SHOWN_BYTES = 200  # of the answer
 SERVICES = ("edge", "publisher")
-EVERY_INTERFACE = {"0.0.0.0": "127.0.0.1", "::": "::1"}
+LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # a service that listens on all interfaces is asked on this one
 
 
 class Verdict(NamedTuple):
-    """What was found out about one service; `there` says whether anybody listens on its port."""
+    """The health of one service, or of several; `listening` says whether a process listens on the port."""
 
-    good: bool
-    there: bool
+    healthy: bool
+    listening: bool
     sentence: str
 
 
 def check(target: str | None, *, ready: bool) -> int:
-    """Print one line that says how a service is; return the exit code."""
+    """Print one line about the health of a service and return the exit code."""
     try:
         verdict = health(target, ready=ready)
     except CometError as error:
         verdict = Verdict(False, False, str(error))
-    print(verdict.sentence, file=sys.stdout if verdict.good else sys.stderr)
-    return 0 if verdict.good else 1
+    print(verdict.sentence, file=sys.stdout if verdict.healthy else sys.stderr)
+    return 0 if verdict.healthy else 1
 
 
 def health(target: str | None, *, ready: bool) -> Verdict:
-    """Ask `/healthz`, or `/readyz` if `ready`, of a service or URL; without a target of each service that is here.
+    """Ask a service or a URL for `/healthz`, or `/readyz` if `ready`; without a target, every service that runs here.
 
     Raises `HealthError` if the target is neither, `SettingsError` if the settings that name the port are wrong.
     """
     page = "/readyz" if ready else "/healthz"
     if target is None:
-        return together(ask(name, *internal_port(name), page) for name in SERVICES)
+        return combine(ask(name, *internal_port(name), page) for name in SERVICES)
     if target in SERVICES:
         return ask(target, *internal_port(target), page)
     where = read_url(target)
@@ -49,16 +49,16 @@ def health(target: str | None, *, ready: bool) -> Verdict:
 
 
 def internal_port(service: str) -> tuple[str, int]:
-    """Return where the settings say that a service's internal port can be reached from this machine."""
-    from common.settings import load_settings  # noqa: PLC0415  # half of the time that a health check takes
+    """Return host and port by which this machine reaches the internal port of a service; raises `SettingsError`."""
+    from common.settings import load_settings  # noqa: PLC0415  # it takes half of the time of a health check
 
     settings = load_settings()
-    host = EVERY_INTERFACE.get(settings.admin_host, settings.admin_host)
+    host = LOOPBACK_OF.get(settings.admin_host, settings.admin_host)
     return host, settings.edge_admin_port if service == "edge" else settings.publisher_admin_port
 
 
 def read_url(target: str) -> SplitResult:
-    """Read a target that is no service's name; raises `HealthError` if it is no URL that can be asked."""
+    """Parse a target that is not the name of a service; raises `HealthError` if it is not a plain HTTP URL."""
     where = urlsplit(target)
     try:
         fits = where.scheme == "http" and bool(where.hostname) and where.port != 0
@@ -70,23 +70,23 @@ def read_url(target: str) -> SplitResult:
 
 
 def ask(name: str, host: str, port: int, page: str) -> Verdict:
-    """Ask one page; only a 200 is good."""
+    """Ask for one page; only a 200 is healthy."""
     where = f"{name} on {host}:{port}"
     try:
-        with closing(http.client.HTTPConnection(host, port, timeout=TIMEOUT)) as connection:
+        with closing(http.client.HTTPConnection(host, port, timeout=ANSWER_TIMEOUT)) as connection:
             connection.request("GET", page)
             answer = connection.getresponse()
-            text = answer.read(SHOWN_ANSWER).decode(errors="replace").strip()
+            text = answer.read(MAX_SHOWN_BYTES).decode(errors="replace").strip()
     except ConnectionRefusedError:
-        return Verdict(False, False, f"no {where}: nobody listens there")
+        return Verdict(False, False, f"no {where}: nothing listens there")
     except (OSError, http.client.HTTPException) as error:
         return Verdict(False, True, f"{where} does not answer {page}: {error or type(error).__name__}")
     return Verdict(answer.status == 200, True, f"{where} answers {page} with {answer.status} {text}")
 
 
-def together(verdicts: Iterable[Verdict]) -> Verdict:
-    """Join the verdicts of services that may run here: one at least must be there, and none of these be ill."""
+def combine(verdicts: Iterable[Verdict]) -> Verdict:
+    """Return the verdict on all services that may run here: at least one must listen, and all that do be healthy."""
     every = list(verdicts)
-    present = [verdict for verdict in every if verdict.there]
-    good = bool(present) and all(verdict.good for verdict in present)
-    return Verdict(good, bool(present), "; ".join(verdict.sentence for verdict in present or every))
+    listening = [verdict for verdict in every if verdict.listening]
+    healthy = bool(listening) and all(verdict.healthy for verdict in listening)
+    return Verdict(healthy, bool(listening), "; ".join(verdict.sentence for verdict in listening or every))

@@ -1,4 +1,4 @@
-"""The ports of a development cluster: which they are, and whether they can be had."""
+"""The ports of a development cluster, and whether they are free."""
 
 import socket
 from contextlib import closing
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from comet.errors import DevError
 
-ADMIN_OFFSET = 1000  # an internal port is so much higher than its public port
+ADMIN_OFFSET = 1000  # an internal port is its public port plus this
 REDIS_PORT = 6379
 
 
 class Ports(NamedTuple):
-    """The public ports; each field is also the name of its flag."""
+    """The public ports; the name of a field is also that of its flag."""
 
     port: int
     second_port: int
@@ -19,20 +19,20 @@ class Ports(NamedTuple):
 
 
 def check_ports(ports: Ports) -> None:
-    """Raise `DevError` naming the first port that cannot be had, and the flag that chooses another."""
+    """Raise `DevError` that names the first port that is taken, and the flag that chooses another."""
     wanted = [(port + offset, field) for field, port in ports._asdict().items() for offset in (0, ADMIN_OFFSET)]
     numbers = [port for port, _ in wanted]
     if len(set(numbers)) < len(numbers):
-        raise DevError(f"the ports must differ, also the internal ones, which are {ADMIN_OFFSET} higher: {numbers}")
+        raise DevError(f"the ports must differ, the internal ones (each {ADMIN_OFFSET} higher) included: {numbers}")
     for port, field in wanted:
         if not is_free(port):
             flag = "--" + field.replace("_", "-")
             internal = f" (an internal port is always {ADMIN_OFFSET} higher)" if port not in ports else ""
-            raise DevError(f"port {port} is taken; end what listens there, or choose another with {flag}{internal}")
+            raise DevError(f"port {port} is taken; stop its program, or choose another port with {flag}{internal}")
 
 
 def is_free(port: int) -> bool:
-    """Say whether we could listen on a port."""
+    """Say whether a port can be listened on."""
     with closing(socket.socket()) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -9,18 +9,18 @@ from contextlib import suppress
 
 from comet.guard import guarded
 
-PATIENCE = 5.0  # seconds a child gets to end by itself
-TAIL = 20  # last lines of a child's log, shown when it dies
-LINE_LIMIT = 1 << 20
+STOP_TIMEOUT = 5.0  # seconds that a child has to end after SIGTERM
+MAX_TAIL_LINES = 20  # of a child's log: the last ones, shown when it dies
+MAX_LINE_BYTES = 1 << 20
 QUIET_LEVELS = frozenset({"debug", "info"})
 
 
 class Child:
-    """One process and its log: warnings are shown, the rest is kept for the case that it dies."""
+    """One process and its log: warnings are printed, the last lines are kept in case that it dies."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, *, quiet: bool) -> None:
         self.name = name
-        self.tail: deque[str] = deque(maxlen=TAIL)
+        self.tail: deque[str] = deque(maxlen=MAX_TAIL_LINES)
         self.quiet = quiet
         self._process = process
         self._relay = asyncio.create_task(self._relay_log())
@@ -32,11 +32,11 @@ class Child:
         return code
 
     async def stop(self) -> None:
-        """Ask the process to end; end it if it does not listen."""
+        """Send SIGTERM, then SIGKILL if the process does not end in time."""
         with suppress(ProcessLookupError):
             self._process.terminate()
         try:
-            await asyncio.wait_for(self._process.wait(), PATIENCE)
+            await asyncio.wait_for(self._process.wait(), STOP_TIMEOUT)
         except TimeoutError:
             self._process.kill()
         await self.ended()
@@ -51,13 +51,13 @@ class Child:
 
 
 async def start(name: str, *command: str, settings: Mapping[str, str] | None = None, quiet: bool = False) -> Child:
-    """Start a child in a session of its own, so that Ctrl-C reaches it only through us."""
+    """Start a child in a session of its own: a Ctrl-C goes to this process only, which then stops the child."""
     process = await asyncio.create_subprocess_exec(
         *guarded(*command),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        limit=LINE_LIMIT,
+        limit=MAX_LINE_BYTES,
         env={**os.environ, **(settings or {})},
         start_new_session=True,
     )
@@ -77,7 +77,7 @@ async def first_to_end(children: list[Child]) -> tuple[Child, int]:
 
 
 def worth_showing(line: str) -> str:
-    """Return a log line as a person should see it, or nothing for routine."""
+    """Return a log line in a form for people; empty for routine lines."""
     try:
         record = json.loads(line)
     except ValueError:

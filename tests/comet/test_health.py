@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from comet.errors import HealthError
-from comet.health import Verdict, health, read_url, together
+from comet.health import Verdict, combine, health, read_url
 from tests.cluster.processes import Cluster, Valkey, free_ports
 from tests.cluster.running import running
 from tests.cluster.waiting import until
@@ -82,12 +82,12 @@ def test_nobody_there_is_unhealthy() -> None:
 
 def test_a_server_that_hangs_is_unhealthy(monkeypatch: pytest.MonkeyPatch) -> None:
     """An event loop that turns no more accepts, and never answers."""
-    monkeypatch.setattr("comet.health.TIMEOUT", 0.05)
+    monkeypatch.setattr("comet.health.ANSWER_TIMEOUT", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         verdict = health(f"http://127.0.0.1:{silent.getsockname()[1]}", ready=False)
 
-    assert verdict.there
-    assert not verdict.good
+    assert verdict.listening
+    assert not verdict.healthy
     assert "does not answer /healthz: timed out" in verdict.sentence
 
 
@@ -100,7 +100,7 @@ def test_a_server_of_another_kind_is_unhealthy(tmp_path_factory: pytest.TempPath
     finally:
         valkey.stop()
 
-    assert not verdict.good
+    assert not verdict.healthy
     assert "does not answer /healthz" in verdict.sentence
 
 
@@ -140,4 +140,4 @@ def test_an_ill_service_is_not_hidden_by_a_well_one() -> None:
     """Where both services run, both must be well."""
     well, ill = Verdict(True, True, "well"), Verdict(False, True, "ill")
 
-    assert together([well, ill]) == Verdict(False, True, "well; ill")
+    assert combine([well, ill]) == Verdict(False, True, "well; ill")
