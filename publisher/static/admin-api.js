@@ -1,4 +1,4 @@
-// What the page asks of the publisher, with the key if one is needed.
+// The requests of the page to the publisher, with the key if one is needed.
 
 const KEY = "comet.key";
 
@@ -33,14 +33,14 @@ async function request(path, options = {}) {
 
 const withChannel = (path, channel) => `${path}?${new URLSearchParams({ id: channel })}`;
 
-// What an edge of another version may not announce.
-const UNKNOWN = { id: "?", host: "", version: "?", uptime: 0, ready: false, draining: false, channels: 0, connections: {}, busiest: [] };
+// The values of fields that an edge of another version does not announce.
+const DEFAULTS = { id: "?", host: "", version: "?", uptime: 0, ready: false, draining: false, channels: 0, connections: {}, busiest: [] };
 const NO_RATES = { delivered: 0, opened: 0 };
 
-/** What every edge announced lately. */
+/** The last announcement of every edge. */
 export async function readEdges() {
   const { edges } = await (await request("/admin/edges")).json();
-  return edges.map((edge) => ({ ...UNKNOWN, ...edge, rates: { ...NO_RATES, ...edge.rates } }));
+  return edges.map((edge) => ({ ...DEFAULTS, ...edge, rates: { ...NO_RATES, ...edge.rates } }));
 }
 
 /** How many subscribers a channel has. */

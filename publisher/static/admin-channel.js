@@ -1,15 +1,15 @@
-// The panel of one channel: its messages as they come, publishing to it, ending its connections.
+// The panel of one channel: shows its messages as they come, publishes to it, closes its connections.
 
 import { closeChannel, follow, publish, readChannel } from "./admin-api.js";
 
-const MOST_SHOWN = 200;
-const AGAIN = 2000; // milliseconds until a tail that broke is asked for again
-const TRY_AGAIN = [0, 502, 503, 504];
+const MAX_SHOWN = 200; // messages
+const RETRY_DELAY = 2000; // milliseconds until a tail that broke is asked for again
+const RETRIED = [0, 502, 503, 504]; // statuses after which a tail is asked for again; 0: no answer
 
 const byId = (id) => document.getElementById(id);
 const clock = new Intl.DateTimeFormat("en", { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
 
-/** Everything that concerns the one channel that the operator looks at. `onFailure` is told of what went wrong. */
+/** All about the one channel that the operator looks at; `onFailure` is called with every error. */
 export class ChannelPanel {
   #channel = "";
   #watching = null;
@@ -25,7 +25,7 @@ export class ChannelPanel {
     addEventListener("pagehide", () => this.stop());
   }
 
-  /** Show the messages of a channel, and each new one. */
+  /** Show the kept messages of a channel and each new one. */
   async watch(channel) {
     this.stop();
     this.#channel = byId("channel").value = channel;
@@ -37,14 +37,14 @@ export class ChannelPanel {
     this.#follow(channel, watching.signal);
   }
 
-  /** Show no more. */
+  /** Stop showing new messages. */
   stop() {
     this.#watching?.abort();
     this.#watching = null;
     byId("stop").disabled = true;
   }
 
-  /** Show how many listen to the channel that is watched. */
+  /** Show how many subscribers the channel has. */
   async count() {
     if (this.#channel === "" || byId("disconnect").disabled) return;
     const about = await readChannel(this.#channel);
@@ -56,14 +56,14 @@ export class ChannelPanel {
   async #follow(channel, signal) {
     while (!signal.aborted) {
       try {
-        byId("messages").replaceChildren(); // what is kept comes again
+        byId("messages").replaceChildren(); // the kept messages come again
         await follow(channel, signal, (entry) => signal.aborted || this.#show(entry));
       } catch (error) {
         if (signal.aborted) return;
         this.#fail(error);
-        if (!TRY_AGAIN.includes(error.status)) return;
+        if (!RETRIED.includes(error.status)) return;
       }
-      await new Promise((resolve) => setTimeout(resolve, AGAIN));
+      await new Promise((resolve) => setTimeout(resolve, RETRY_DELAY));
     }
   }
 
@@ -71,7 +71,7 @@ export class ChannelPanel {
     const list = byId("messages");
     const isAtEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
     list.append(entry.note ? noteRow(entry.note) : messageRow(entry));
-    while (list.childElementCount > MOST_SHOWN) list.firstElementChild.remove();
+    while (list.childElementCount > MAX_SHOWN) list.firstElementChild.remove();
     if (isAtEnd) list.scrollTop = list.scrollHeight;
   }
 
@@ -81,7 +81,7 @@ export class ChannelPanel {
     const event = byId("event").value;
     const answer = await publish({ id, content: byId("content").value, ...(event === "" ? {} : { event }) });
     byId("content").value = "";
-    const reached = answer.subscribers === null ? "who got it is not known" : `${plural(answer.subscribers, "subscriber")} got it`;
+    const reached = answer.subscribers === null ? "the number of subscribers is not known" : `${plural(answer.subscribers, "subscriber")} got it`;
     this.#say(`Published to ${id} as ${answer.seq ?? "a live message"}; ${reached}.`, "good");
   }
 

@@ -1,9 +1,9 @@
-// A line over the last minutes, as SVG.
+// A line chart of the last minutes, as SVG.
 
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 600;
 const HEIGHT = 140;
-const ROOM = 6; // above the highest point and below the axis
+const MARGIN = 6; // above the highest point and below the axis
 
 const format = new Intl.NumberFormat("en", { maximumFractionDigits: 1 });
 
@@ -28,12 +28,12 @@ export class Chart {
     })) {
       this.#drawing.setAttribute(attribute, value);
     }
-    for (const share of [0, 0.5, 1]) this.#drawing.append(gridLine(ROOM + share * (HEIGHT - 2 * ROOM)));
+    for (const share of [0, 0.5, 1]) this.#drawing.append(gridLine(MARGIN + share * (HEIGHT - 2 * MARGIN)));
     this.#drawing.append(this.#area, this.#trace);
     place.replaceChildren(axis(this.#most), this.#drawing, axis(text(`${this.#minutes} minutes ago`), text("now")));
   }
 
-  /** Show one more value, that holds now. */
+  /** Add the value of this moment and draw the chart again. */
   add(value) {
     const now = Date.now();
     const span = this.#minutes * 60_000;
@@ -41,17 +41,17 @@ export class Chart {
     const most = Math.max(...this.#points.map(([, each]) => each));
     const top = niceTop(most);
     const x = (at) => (WIDTH - ((now - at) * WIDTH) / span).toFixed(1);
-    const y = (each) => (HEIGHT - ROOM - (each / top) * (HEIGHT - 2 * ROOM)).toFixed(1);
+    const y = (each) => (HEIGHT - MARGIN - (each / top) * (HEIGHT - 2 * MARGIN)).toFixed(1);
     const line = this.#points.map(([at, each]) => `${x(at)} ${y(each)}`).join("L");
     this.#trace.setAttribute("d", `M${line}`);
-    this.#area.setAttribute("d", `M${x(this.#points[0][0])} ${HEIGHT - ROOM}L${line}L${WIDTH} ${HEIGHT - ROOM}Z`);
+    this.#area.setAttribute("d", `M${x(this.#points[0][0])} ${HEIGHT - MARGIN}L${line}L${WIDTH} ${HEIGHT - MARGIN}Z`);
     this.#most.textContent = format.format(top);
     const label = `${this.#name}: ${format.format(value)} now, at most ${format.format(most)} in the last ${this.#minutes} minutes`;
     this.#drawing.setAttribute("aria-label", label);
   }
 }
 
-/** The next of 1, 2, 5, 10, 20, 50 … that is not below a value. */
+/** The first of 1, 2, 5, 10, 20, 50 … that is not below a value. */
 function niceTop(value) {
   if (value <= 1) return 1;
   const power = 10 ** Math.floor(Math.log10(value));

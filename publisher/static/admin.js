@@ -1,12 +1,12 @@
-// The page for operators: asks every two seconds what the edges announced, and shows it.
+// The page for operators: every two seconds it reads what the edges announced, and shows it.
 
 import { forgetKey, hasKey, readEdges, rememberKey } from "./admin-api.js";
 import { ChannelPanel } from "./admin-channel.js";
 import { Chart } from "./admin-chart.js";
 
-const PERIOD = 2000; // milliseconds; edges announce themselves as often
+const PERIOD = 2000; // milliseconds between two reads, as between two announcements of an edge
 const MINUTES = 5; // that a chart shows
-const MOST_CHANNELS = 10;
+const MAX_CHANNELS = 10;
 const UNAUTHORIZED = 401;
 
 const byId = (id) => document.getElementById(id);
@@ -21,7 +21,7 @@ const charts = {
 };
 const panel = new ChannelPanel(onFailure);
 
-async function look() {
+async function refresh() {
   try {
     show(await readEdges());
     setState("live", "good");
@@ -33,7 +33,7 @@ async function look() {
 
 async function run() {
   for (;;) {
-    if (!document.hidden && !byId("key-dialog").open) await look();
+    if (!document.hidden && !byId("key-dialog").open) await refresh();
     await new Promise((resolve) => setTimeout(resolve, PERIOD));
   }
 }
@@ -54,7 +54,7 @@ function onFailure(error) {
 
 function setState(text, kind) {
   const state = byId("state");
-  if (state.textContent !== text) state.textContent = text; // a screen reader says it once
+  if (state.textContent !== text) state.textContent = text; // so that a screen reader says it once
   state.className = `tag ${kind}`;
 }
 
@@ -67,7 +67,7 @@ byId("key-form").addEventListener("submit", () => {
   rememberKey(byId("key").value.trim());
   byId("key").value = "";
   byId("forget-key").hidden = false;
-  setTimeout(look); // once the dialog is closed
+  setTimeout(refresh); // after the dialog has closed
 });
 
 byId("forget-key").addEventListener("click", () => {
@@ -126,7 +126,7 @@ function busiestOf(edges) {
   for (const [channel, count] of edges.flatMap((edge) => edge.busiest)) {
     counts.set(channel, (counts.get(channel) ?? 0) + count);
   }
-  return [...counts].sort((one, other) => other[1] - one[1]).slice(0, MOST_CHANNELS);
+  return [...counts].sort((one, other) => other[1] - one[1]).slice(0, MAX_CHANNELS);
 }
 
 function showBusiest(channels) {

@@ -1,4 +1,4 @@
-// The chat: messages are JSON objects {who, text} in one channel; the last ones come with the connection.
+// The chat: messages are JSON objects {who, text} in one channel; a new connection gets the last ones.
 import { Comet } from "./comet.mjs";
 
 const CHANNEL = "chat";
@@ -21,13 +21,13 @@ function element(name, text) {
   return Object.assign(document.createElement(name), { textContent: text });
 }
 
-/** What others send is text to us, whatever it is. */
+/** Return name and text of a message; anything that is not {who, text} is shown as plain text. */
 function read(content) {
   try {
     const { who, text } = JSON.parse(content);
     if (typeof who === "string" && typeof text === "string") return { who, text };
   } catch {
-    // somebody published plain text, with curl for example
+    // plain text, published with curl for example
   }
   return { who: "", text: content };
 }
@@ -42,7 +42,7 @@ function show({ content, seq }) {
 try {
   form.who.value = localStorage.getItem("comet-chat-name") ?? "";
 } catch {
-  // a browser that keeps nothing
+  // this browser stores nothing
 }
 form.who.value ||= "guest " + Math.floor(100 + Math.random() * 900);
 
@@ -53,7 +53,7 @@ form.addEventListener("submit", async (event) => {
   try {
     localStorage.setItem("comet-chat-name", who);
   } catch {
-    // as above
+    // this browser stores nothing
   }
   try {
     const answer = await fetch("/demo/pub", { method: "POST", headers: { "Content-Type": "application/json" }, body });

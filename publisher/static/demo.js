@@ -1,7 +1,7 @@
 // The demo page: two connections side by side, and a form that publishes.
 import { Comet } from "./comet.mjs";
 
-const MOST_ROWS = 100;
+const MAX_ROWS = 100;
 const TONE = { open: "good", closed: "bad", offline: "bad" };
 const sent = new Map(); // content → when it was sent, for the messages of this page
 
@@ -28,7 +28,7 @@ class Pane {
     this.latencies = [];
     this.comet = new Comet(this.urls, { share: false, history: 5, ...(transport && { transports: [transport] }) });
     this.comet.on("state", (state) => this.showState(state));
-    this.comet.on("reset", ({ seq }) => this.row(seq, "reset: something is missing here and cannot be had any more", "", "note"));
+    this.comet.on("reset", ({ seq }) => this.row(seq, "reset: something is missing here; it is no longer kept", "", "note"));
     this.comet.on("error", ({ content }) => this.row("", content, "", "note"));
     this.channel = undefined;
     this.listen();
@@ -55,7 +55,7 @@ class Pane {
 
   showMessage({ content, seq, event }) {
     const began = sent.get(content) ?? (seq ? Number(seq.split("-")[1]) / 1000 : NaN);
-    const old = !(began > this.opened); // it was published before we were connected
+    const old = !(began > this.opened); // it was published before this connection opened
     const took = Math.max(0, now() - began);
     this.row(seq ?? "live", event ? `${event}: ${content}` : content, old ? "" : took.toFixed(took < 10 ? 1 : 0), old ? "" : "news");
     if (!old) this.showLatency(took);
@@ -76,7 +76,7 @@ class Pane {
       if (index === 2) cell.className = "number";
     }
     this.rows.prepend(row);
-    while (this.rows.rows.length > MOST_ROWS) this.rows.lastElementChild.remove();
+    while (this.rows.rows.length > MAX_ROWS) this.rows.lastElementChild.remove();
   }
 }
 
@@ -84,7 +84,7 @@ const form = find(document, "#publish");
 
 async function publish(content) {
   sent.set(content, now());
-  if (sent.size > MOST_ROWS) sent.delete(sent.keys().next().value);
+  if (sent.size > MAX_ROWS) sent.delete(sent.keys().next().value);
   const outcome = find(document, "#outcome");
   try {
     const body = JSON.stringify({ id: form.channel.value, content, receipt: true });
@@ -107,7 +107,7 @@ form.addEventListener("submit", (event) => {
   form.content.value = "";
 });
 
-const mark = Math.random().toString(36).slice(2, 5); // so that two pages' ticks differ
+const mark = Math.random().toString(36).slice(2, 5); // so that the ticks of two pages differ
 let ticks = 0;
 setInterval(() => {
   if (form.tick.checked && !document.hidden && form.reportValidity()) void publish(`tick ${++ticks} ${mark}`);
@@ -117,5 +117,5 @@ const { edges, publisher } = await (await fetch("/demo/config.json")).json();
 find(document, "#curl").textContent = `curl '${publisher || location.origin}/pub?id=demo&content=hello'`;
 for (const name of ["First connection", "Second connection"]) {
   new Pane([...edges], name);
-  edges.push(edges.shift()); // the second one begins with another edge
+  edges.push(edges.shift()); // the second connection begins with another edge
 }
