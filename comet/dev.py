@@ -144,7 +144,7 @@ def _last_words(child: Child) -> str:
 async def _stop(children: list[Child]) -> None:
     """Stop the services first, so that none of them loses Redis, then Redis."""
     for child in children:
-        child.quiet = True
+        child.mute()
     redis, services = children[:1], children[1:]
     await asyncio.gather(*(child.stop() for child in services))
     await asyncio.gather(*(child.stop() for child in redis))

@@ -21,7 +21,7 @@ class Child:
     def __init__(self, name: str, process: asyncio.subprocess.Process, *, quiet: bool) -> None:
         self.name = name
         self.tail: deque[str] = deque(maxlen=MAX_TAIL_LINES)
-        self.quiet = quiet
+        self._quiet = quiet
         self._process = process
         self._relay = asyncio.create_task(self._relay_log())
 
@@ -30,6 +30,10 @@ class Child:
         code = await self._process.wait()
         await asyncio.wait([self._relay])  # unlike a plain await, this does not cancel the relay with the waiter
         return code
+
+    def mute(self) -> None:
+        """Print no more lines of the log."""
+        self._quiet = True
 
     async def stop(self) -> None:
         """Send SIGTERM, then SIGKILL if the process does not end in time."""
@@ -46,7 +50,7 @@ class Child:
         async for line in self._process.stdout:
             text = line.decode(errors="replace").rstrip()
             self.tail.append(text)
-            if not self.quiet and (shown := worth_showing(text)):
+            if not self._quiet and (shown := worth_showing(text)):
                 print(f"[{self.name}] {shown}", flush=True)
 
 
