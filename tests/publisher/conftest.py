@@ -1,6 +1,7 @@
-"""A publisher in this process, a client for it, and edges that are only as real as the publisher can see."""
+"""A publisher in this process, a client for it, and edges: doubles that only answer receipts, and real ones."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -13,7 +14,10 @@ from redis.asyncio import Redis
 from common.message import Message, decode
 from common.names import RedisNames
 from common.settings import load_settings
+from edge.app import Edge
 from publisher.app import Publisher
+from tests.edge.real import running as running_edges
+from tests.edge.real import subscribers
 
 DEADLINE = 5.0
 
@@ -93,7 +97,7 @@ async def redis(valkey_url: str) -> AsyncIterator["Redis"]:
 
 
 class FakeEdge:
-    """Subscribes to channels as an edge would, keeps the messages, and answers receipts unless it is silent."""
+    """Doubles an edge: subscribes to channels, keeps their messages, and answers receipts unless it is silent."""
 
     def __init__(self, redis: Redis, names: RedisNames, subscribers: int | None) -> None:
         self.messages: list[Message] = []
@@ -131,3 +135,24 @@ def edge(redis: Redis, prefix: str) -> Edges:
                 await task
 
     return connected
+
+
+@pytest.fixture
+async def edges(client: Client, valkey_url: str, prefix: str) -> AsyncIterator[list[Edge]]:
+    """Yield two edges beside the publisher."""
+    async with running_edges(valkey_url, prefix, max_message_bytes=1000) as it:
+        yield it
+
+
+@pytest.fixture
+async def subscribe() -> AsyncIterator[Any]:
+    """Yield a function that subscribes at an edge."""
+    async with subscribers() as it:
+        yield it
+
+
+async def told(client: Client, method: str, target: str, **options: Any) -> Any:
+    """Send a request that must be answered with 200, and return the JSON answer."""
+    answer, text = await client.request(method, target, **options)
+    assert (answer.status, answer.content_type) == (200, "application/json"), text
+    return json.loads(text)

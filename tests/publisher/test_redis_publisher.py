@@ -17,7 +17,7 @@ REQUEST = PublishRequest("room", b"hi")
 
 
 class FakeScripts:
-    """Answers when the test lets it, and counts who waits for it."""
+    """Doubles the scripts: answers once the test sets `go`, and counts the calls."""
 
     def __init__(self) -> None:
         self.called = 0
@@ -40,7 +40,7 @@ def scripts() -> FakeScripts:
 
 @pytest.fixture
 def redis_publisher(scripts: FakeScripts) -> RedisPublisher:
-    """Return a delivery without Redis."""
+    """Return one whose script is a double."""
     return RedisPublisher(cast(Scripts, scripts), ReplyInbox(RedisNames("t:"), "me"), lambda seconds: None)
 
 

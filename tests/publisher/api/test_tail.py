@@ -18,7 +18,7 @@ from tests.publisher.conftest import Client, eventually, running
 DEADLINE = 8.0
 
 
-class Tail:
+class Page:
     """A page that follows a channel."""
 
     def __init__(self, answer: ClientResponse) -> None:
@@ -38,19 +38,19 @@ class Tail:
 
 
 @asynccontextmanager
-async def following(client: Client, channel: str) -> AsyncIterator[Tail]:
+async def following(client: Client, channel: str) -> AsyncIterator[Page]:
     """Follow a channel until the block ends, and go without a word."""
     async with ClientSession() as session:
         url = f"http://127.0.0.1:{client.port}/admin/tail"
         async with session.get(url, params={"id": channel}) as answer:
             assert (answer.status, answer.content_type) == (200, "text/event-stream")
-            yield Tail(answer)
+            yield Page(answer)
             answer.close()
 
 
-async def contents(tail: Tail, count: int) -> list[str]:
+async def contents(page: Page, count: int) -> list[str]:
     """Return what the next entries carry."""
-    return [(await tail.entry())["content"] for _ in range(count)]
+    return [(await page.entry())["content"] for _ in range(count)]
 
 
 async def publish(client: Client, channel: str, *messages: str) -> None:

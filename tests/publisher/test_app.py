@@ -1,3 +1,5 @@
+"""A whole publisher whose Redis is absent, stopped, hanging, or takes no writes."""
+
 import os
 import signal
 import socket
