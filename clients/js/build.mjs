@@ -1,24 +1,26 @@
 // Builds the client into publisher/static/, whose files are committed: the same source gives the same bytes.
 import { build } from "esbuild";
 import { execFileSync } from "node:child_process";
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 
-const MOST = 5000; // bytes of comet.js, gzipped
+const MAX_SIZE = 5000; // bytes of comet.js, gzipped
 const HERE = import.meta.dirname;
 const OUT = join(HERE, "../../publisher/static");
 
-// Members that only the parts of the client use among themselves. (Not what tabs tell each other: they may have two builds.)
-const INNER = `wants receive want wake drop asked opened ended received refused recent places options beat polite after
+// Members that only the parts of the client use among themselves. Members that are public, or that the server or another
+// tab reads, keep their names: two tabs may run two versions of the client.
+const INTERNAL = `wants receive want wake drop asked opened ended received refused recent places options beat polite after
   held base flows again ask stop answer name end check ping`;
 
 const options = {
   bundle: true,
   minify: true,
   target: "es2020",
-  mangleProps: new RegExp(`^_|^(${INNER.split(/\s+/).join("|")})$`), // what is public, or goes over the wire, keeps its name
+  mangleProps: new RegExp(`^_|^(${INTERNAL.split(/\s+/).join("|")})$`),
+  mangleCache: shortNames(),
   legalComments: "none",
   tsconfigRaw: { compilerOptions: { alwaysStrict: false, useDefineForClassFields: false } },
   absWorkingDir: HERE,
@@ -29,10 +31,24 @@ writeFileSync(join(OUT, "comet.d.mts"), declarations());
 for (const name of ["comet.js", "comet.mjs", "comet.d.mts"]) cpSync(join(OUT, name), join(HERE, "dist", name)); // of the package
 
 const size = gzipSync(readFileSync(join(OUT, "comet.js")), { level: 9 }).length;
-console.log(`comet.js: ${size} bytes gzipped, at most ${MOST}`);
-if (size > MOST) process.exit(1);
+console.log(`comet.js: ${size} bytes gzipped, at most ${MAX_SIZE}`);
+if (size > MAX_SIZE) process.exit(1);
 
-/** One file of types: what types.ts and the class in comet.ts say to the outside. */
+/** A letter for each private member. Members of two classes never meet, so they may share a letter: that compresses well. */
+function shortNames() {
+  const letters = "tesirnohalcdpumfgbvkqwyxABCDEFGHIJKLMNOPQRSTUVWXYZ"; // those that minified code has most come first
+  const sources = readdirSync(join(HERE, "src")).filter((name) => name.endsWith(".ts")).sort();
+  const files = sources.map((name) => new Set(readFileSync(join(HERE, "src", name), "utf8").match(/\b_[a-z]\w*/gi)));
+  const names = {};
+  for (const member of new Set(files.flatMap((members) => [...members]))) {
+    const neighbours = files.filter((members) => members.has(member)).flatMap((members) => [...members]);
+    const taken = new Set(neighbours.map((neighbour) => names[neighbour]));
+    names[member] = [...letters].find((letter) => !taken.has(letter));
+  }
+  return names;
+}
+
+/** One file of types: the public declarations of types.ts and of the class in comet.ts. */
 function declarations() {
   const folder = mkdtempSync(join(tmpdir(), "comet-types-"));
   const tsc = join(HERE, "node_modules/typescript/bin/tsc");
