@@ -12,8 +12,9 @@ const OUT = join(HERE, "../../publisher/static");
 
 // Members that only the parts of the client use among themselves. Members that are public, or that the server or another
 // tab reads, keep their names: two tabs may run two versions of the client.
-const INTERNAL = `wants receive want wake drop asked opened ended received refused recent places options beat polite after
-  held base flows again ask stop answer name end check ping`;
+const INTERNAL = `addChannel answer attachUrl cancel changeChannels channelRefused checkSilence edgeUrl end isFollowing
+  linkEnded linkOpened linkReceived needHistory noteActivity onPageEvent openedAt options ping receive removeChannel
+  requested restartChannel retryAfter retryNow setState transportName updateChannels wanted wantedChannels`;
 
 const options = {
   bundle: true,

@@ -1,6 +1,6 @@
-/** The ways to hold a connection, best first. */
+/** The transports, best first. */
 export type TransportName = "ws" | "sse" | "stream" | "poll" | "jsonp";
-/** One message of a channel. Without `seq` it has no position: it was live only. */
+/** One message of a channel. A message without `seq` has no position: it was live only. */
 export interface Message {
     id: string;
     content: string;
@@ -12,13 +12,13 @@ export interface Reset {
     id: string;
     seq?: string;
 }
-/** What the server, or the network, did not like. */
+/** What the server refused, or what failed in the network or in `getToken`. */
 export interface CometError {
     code?: number;
     content: string;
     id?: string;
 }
-/** Where the connection stands. `session` begins with the id of the edge that serves it, up to the first dot. */
+/** The state of the connection. `session` begins with the id of the edge that serves it, up to the first dot. */
 export interface State {
     state: "idle" | "connecting" | "open" | "waiting" | "offline" | "closed";
     transport?: TransportName;
@@ -39,14 +39,14 @@ export interface Options {
     channels?: string[];
     /** Positions to go on from, by channel; `"0"` is the oldest that is kept. */
     since?: Record<string, string>;
-    /** Begin a channel that has no position with its last messages, so many. */
+    /** How many of its last messages a channel without a position begins with. */
     history?: number;
     token?: string;
     /** Called for the first token if there is no `token`, and for another when the server refuses one. */
     getToken?: () => string | Promise<string>;
-    /** Which transports may be used, best first. */
+    /** The transports that may be used, best first. */
     transports?: TransportName[];
-    /** One connection for all tabs with the same URL and token; a name separates those that must not share. */
+    /** One connection for all tabs with the same URL and token; tabs with different names do not share. */
     share?: boolean | string;
     /** Milliseconds within which a transport must show that it works. */
     timeout?: number;
@@ -54,17 +54,17 @@ export interface Options {
     probe?: number;
 }
 type Listener<T> = (value: T) => void;
-/** A subscriber: one connection to the cluster, over whatever transport gets through. */
+/** A subscriber: one connection to the cluster, over the best transport that gets through. */
 export declare class Comet {
-    /** `url` is where the edges are reached: one address, or several that are tried in this order. */
+    /** `url` is the address of the edges, or several addresses, which are tried in this order. */
     constructor(url: string | string[], options?: Options);
-    /** Where the connection stands. */
+    /** The state of the connection. */
     get state(): State;
-    /** Where this page stands in each channel: what to give as `since` another time. */
+    /** The position of this page in each channel: what to give as `since` another time. */
     get positions(): Record<string, string>;
     /** Call `fn` for each message of a channel; returns a function that ends it. */
     subscribe(id: string, fn?: Listener<Message>): () => void;
-    /** End one function's subscription, or all of a channel; the channel is let go with the last. */
+    /** End one function's subscription, or all of a channel; the channel is left with the last. */
     unsubscribe(id: string, fn?: Listener<Message>): void;
     /** Listen to an event; returns a function that ends it. */
     on<K extends keyof Events>(name: K, fn: Listener<Events[K]>): () => void;
@@ -72,4 +72,5 @@ export declare class Comet {
     reconnect(): void;
     /** End for good. */
     close(): void;
+    /** Listen to events of the window and, as it captures them, of the document. */
 }

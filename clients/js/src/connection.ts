@@ -1,38 +1,45 @@
 /** Keeps one connection alive: chooses transport and edge, waits and tries again, and goes on from the positions. */
 import { backoff } from "./backoff.js";
-import { Link, type Owner } from "./link.js";
-import { memory } from "./memory.js";
+import { Link, type LinkOwner } from "./link.js";
+import { recallTransport, rememberTransport } from "./memory.js";
 import { follows, type Positions } from "./positions.js";
 import { TRANSPORTS } from "./transports/index.js";
 import type { Options, State } from "./types.js";
-import type { Sink, Source, TransportName, Waking, Why, Wire } from "./wire.js";
+import type { EndReason, PageEvent, ServerObject, Sink, Source, TransportName } from "./wire.js";
 
-/** Milliseconds, but for the last. */
-const enum Limit {
-  Steady = 1000, // a connection that held so long was a good one
-  Soon = 1000, // until the transport that worked before is tried beside the one that does now
-  Probe = 3_600_000,
-  Token = 30_000,
+const enum Milliseconds {
+  Steady = 1000, // a connection that lasted this long was a good one
+  RetryChannel = 1000, // at least, before a channel that cannot be had now is asked for again
+  ProbeSoon = 1000, // before the transport that worked last is tried beside the one that works now
+  Probe = 60_000, // before better transports are tried, unless the options say otherwise
+  MaxProbe = 3_600_000,
+  TokenTimeout = 30_000,
+}
+
+const enum Max {
   Channels = 128, // of one connection
 }
 
-export class Connection implements Source, Owner {
-  places: Positions = new Map();
-  recent = new Set<string>();
+export class Connection implements Source, LinkOwner {
+  wanted: Positions = new Map();
+  needHistory = new Set<string>();
   token?: string;
-  private _names: TransportName[];
-  /** One transport for each round of tries since the last success: what is known to work comes first. */
+  private _transports: TransportName[];
+  /** One transport for each round of tries since the last success: the one that is known to work comes first. */
   private _order: TransportName[];
+  /** Failed tries since the last success. */
   private _failures = 0;
   private _link?: Link;
-  private _better?: Link;
-  private _timer?: ReturnType<typeof setTimeout>;
-  private _probe?: ReturnType<typeof setTimeout>;
+  /** The link of a better transport that is tried while `_link` serves. */
+  private _candidate?: Link;
+  private _retryTimer?: ReturnType<typeof setTimeout>;
+  private _probeTimer?: ReturnType<typeof setTimeout>;
   private _probeDelay: number;
   private _edge = 0;
-  private _tries = 0;
-  private _stale: boolean;
-  private _renewing?: boolean;
+  /** How many pauses were made since a connection was steady. */
+  private _pauses = 0;
+  private _tokenIsStale: boolean;
+  private _renewsToken?: boolean;
   private _closed?: boolean;
 
   constructor(
@@ -41,200 +48,211 @@ export class Connection implements Source, Owner {
     private _sink: Sink,
   ) {
     const { token, probe, transports } = options;
-    this._names = transports || (Object.keys(TRANSPORTS) as TransportName[]);
-    const best = memory(_urls[0]!);
-    this._order = [...this._names].sort((a, b) => +(b === best) - +(a === best));
+    this._transports = transports || (Object.keys(TRANSPORTS) as TransportName[]);
+    const remembered = recallTransport(_urls[0]!);
+    const rank = (name: string): number => (name === remembered ? 0 : 1);
+    this._order = [...this._transports].sort((a, b) => rank(a) - rank(b));
     this.token = token;
-    this._stale = !token;
-    this._probeDelay = probe || 60_000;
+    this._tokenIsStale = !token;
+    this._probeDelay = probe || Milliseconds.Probe;
   }
 
-  want(id: string, since = ""): void {
-    const now = this.places.get(id);
-    if (now !== undefined && (since ? follows(since, now) : !(this.options.history && now))) {
-      // Somebody joins who is content with what comes: this is where it begins.
-      if (now && this._link?.flows(id)) this._sink.receive([{ type: "welcome", id, seq: now }]);
+  addChannel(id: string, since = ""): void {
+    const position = this.wanted.get(id);
+    // A tab with a position is served if the connection stands there or before. A tab without one is, unless it wants the
+    // history of a channel that has begun.
+    const isServed = position !== undefined && (since ? follows(since, position) : !(this.options.history && position));
+    if (isServed) {
+      // Its welcome: the channel begins for it where the connection stands.
+      if (position && this._link?.isFollowing(id)) this._sink.receive([{ type: "welcome", id, seq: position }]);
       return;
     }
-    if (now === undefined && this.places.size >= Limit.Channels)
-      return this._complain("too many channels", 400, id);
-    if (since || !now) this.places.set(id, since);
-    else this.recent.add(id);
-    this._link?.again(id);
-    this._better?.again(id);
-    this._change();
+    if (position === undefined && this.wanted.size >= Max.Channels)
+      return this._reportError("too many channels", 400, id);
+    if (since || !position) this.wanted.set(id, since);
+    else this.needHistory.add(id);
+    this._link?.restartChannel(id);
+    this._candidate?.restartChannel(id);
+    this._onChannelsChanged();
   }
 
-  drop(id: string): void {
-    this.recent.delete(id);
-    if (this.places.delete(id)) this._change();
+  removeChannel(id: string): void {
+    this.needHistory.delete(id);
+    if (this.wanted.delete(id)) this._onChannelsChanged();
   }
 
-  wake(why: Waking): void {
+  onPageEvent(event: PageEvent): void {
     const link = this._link;
     this._failures = 0;
-    if (why === "offline") link?.ask();
-    else if (why === "visibilitychange" && link) link.check();
-    else if (why !== "online" || !link?.ask()) {
-      this._hangUp();
+    if (event === "offline") link?.ping();
+    else if (event === "visibilitychange" && link) link.checkSilence();
+    else if (event !== "online" || !link?.ping()) {
+      this._disconnect();
       this._connect();
     }
   }
 
   close(): void {
     this._closed = true;
-    this._hangUp();
+    this._disconnect();
   }
 
-  // What links tell.
+  // What links report.
 
-  opened(link: Link): void {
-    const { name } = link;
-    if (link === this._better) {
+  linkOpened(link: Link): void {
+    const { transportName } = link;
+    if (link === this._candidate) {
       this._link?.close();
       this._link = link;
-      this._better = undefined;
+      this._candidate = undefined;
     }
-    // What worked before may have failed only because nothing worked.
-    const delay = name === this._order[0] ? this._probeDelay : Limit.Soon;
-    this._order = [name, name, ...this._names];
+    // The transport that worked last may have failed only because nothing worked: it is tried again soon.
+    const delay = transportName === this._order[0] ? this._probeDelay : Milliseconds.ProbeSoon;
+    this._order = [transportName, transportName, ...this._transports];
     this._failures = 0;
-    memory(this._urls[0]!, name);
-    this._tell("open");
-    link.hold();
-    this._lookForBetter(delay);
+    rememberTransport(this._urls[0]!, transportName);
+    this._setState("open");
+    link.updateChannels();
+    this._scheduleProbe(delay);
   }
 
-  received(link: Link, objects: Wire[]): void {
-    let why: Why | undefined;
+  linkReceived(link: Link, objects: ServerObject[]): void {
+    let reason: EndReason | undefined;
     for (const { type, id, seq, code } of objects) {
-      if (id && seq && this.places.has(id)) this.places.set(id, seq);
-      if (code === 401) this._stale = true;
-      // Edges that go away send their clients off one after the other; all clients of a channel are closed at once.
-      if (type === "close") why = { polite: !id };
+      if (id && seq && this.wanted.has(id)) this.wanted.set(id, seq);
+      if (code === 401) this._tokenIsStale = true;
+      // A draining edge spreads the times at which it closes connections. A channel's end closes all its clients at once.
+      if (type === "close") reason = { retryNow: !id };
     }
     this._sink.receive(objects);
-    if (why) link.end(why);
+    if (reason) link.end(reason);
   }
 
-  refused(id: string, code: number): void {
-    if (code === 429 || code === 503) setTimeout(() => this._link?.hold(), Limit.Soon + this._pause());
-    else this.drop(id);
+  channelRefused(id: string, code: number): void {
+    if (code === 429 || code === 503)
+      setTimeout(() => this._link?.updateChannels(), Milliseconds.RetryChannel + this._nextPause());
+    else this.removeChannel(id);
   }
 
-  ended(link: Link, { status, content, after = 0, polite }: Why): void {
-    if (link === this._better) {
-      this._better = undefined;
-      this._tryBetter(this._names.indexOf(link.name) + 1);
+  linkEnded(link: Link, { status, content, retryAfter = 0, retryNow }: EndReason): void {
+    if (link === this._candidate) {
+      this._candidate = undefined;
+      this._probe(this._transports.indexOf(link.transportName) + 1);
     }
     if (link !== this._link) return;
     this._link = undefined;
-    if (content) this._complain(content, status);
-    // A handshake that fails does not tell us why, so it may have been the token.
-    if (!link.opened && (!status || status === 401 || status === 403)) this._stale = true;
+    if (content) this._reportError(content, status);
+    // A browser does not tell why a handshake failed, so it may have been the token.
+    if (!link.openedAt && (!status || status === 401 || status === 403)) this._tokenIsStale = true;
     this._edge++;
-    if (link.opened && Date.now() - link.opened > Limit.Steady) this._tries = 0;
-    const again = link.opened ? polite : this._goOn();
-    this._wait(Math.max(again ? 0 : this._pause(), after));
+    if (link.openedAt && Date.now() - link.openedAt > Milliseconds.Steady) this._pauses = 0;
+    const atOnce = link.openedAt ? retryNow : this._countFailure();
+    this._connectAfter(Math.max(atOnce ? 0 : this._nextPause(), retryAfter));
   }
 
-  // Choosing: in a round a transport is tried at each edge.
+  // Choosing: in each round of tries, one transport is tried at each edge.
 
-  /** Count a failure; says whether the next try follows at once: at another edge, or by a transport not tried so far. */
-  private _goOn(): unknown {
-    const round = ++this._failures / this._urls.length;
-    const next = this._order[round]; // none within a round, nor after the last
-    return round % 1 || (next && next !== this._order[round - 1]);
+  private _round(): number {
+    return Math.floor(this._failures / this._urls.length);
   }
 
-  private _pause(): number {
-    return backoff(this._tries++);
+  /** Count a failure; true if the next try is at another edge in the same round, or by a transport not tried so far. */
+  private _countFailure(): boolean {
+    const failed = this._order[this._round()];
+    this._failures++;
+    const next = this._order[this._round()]; // none after the last round
+    return this._failures % this._urls.length > 0 || (!!next && next !== failed);
+  }
+
+  private _nextPause(): number {
+    return backoff(this._pauses++);
   }
 
   // Connecting.
 
-  private _wait(delay: number): void {
-    if (delay) this._tell("waiting");
-    this._timer = setTimeout(() => this._connect(), delay);
+  private _connectAfter(delay: number): void {
+    if (delay) this._setState("waiting");
+    this._retryTimer = setTimeout(() => this._connect(), delay);
   }
 
   private _connect(): void {
-    this._timer = undefined;
-    if (this._closed || this._link || this._renewing) return;
-    if (!this.places.size) this._tell("idle");
-    else if (this._stale && this.options.getToken) void this._renew();
+    this._retryTimer = undefined;
+    if (this._closed || this._link || this._renewsToken) return;
+    if (!this.wanted.size) this._setState("idle");
+    else if (this._tokenIsStale && this.options.getToken) void this._renewToken();
     else {
-      const round = (this._failures / this._urls.length) | 0;
-      this._stale = false;
-      this._link = new Link(this, this._order[round % this._order.length]!, this._urls[this._edge % this._urls.length]!);
-      this._tell("connecting");
+      const transportName = this._order[this._round() % this._order.length]!;
+      this._tokenIsStale = false;
+      this._link = new Link(this, transportName, this._urls[this._edge % this._urls.length]!);
+      this._setState("connecting");
     }
   }
 
-  private async _renew(): Promise<void> {
-    this._renewing = true;
-    this._tell("connecting");
+  private async _renewToken(): Promise<void> {
+    this._renewsToken = true;
+    this._setState("connecting");
     try {
-      this.token = await new Promise((done, fail) => {
-        setTimeout(fail, Limit.Token, "no token came");
-        Promise.resolve(this.options.getToken!()).then(done, fail);
+      this.token = await new Promise((resolve, reject) => {
+        setTimeout(reject, Milliseconds.TokenTimeout, "no token came");
+        Promise.resolve(this.options.getToken!()).then(resolve, reject);
       });
-      this._stale = false;
+      this._tokenIsStale = false;
     } catch (error) {
-      if (!this._closed) this._complain(String(error), 401);
+      if (!this._closed) this._reportError(String(error), 401);
     }
-    this._renewing = false;
-    if (this._stale) this._wait(this._pause());
+    this._renewsToken = false;
+    if (this._tokenIsStale) this._connectAfter(this._nextPause());
     else this._connect();
   }
 
-  private _hangUp(): void {
-    clearTimeout(this._timer);
-    this._timer = undefined;
+  private _disconnect(): void {
+    clearTimeout(this._retryTimer);
+    this._retryTimer = undefined;
     this._link?.close();
-    this._better?.close();
-    this._link = this._better = undefined;
+    this._candidate?.close();
+    this._link = this._candidate = undefined;
   }
 
-  /** What the browser says of the network is a hint, which is shown and not relied on. */
-  private _tell(state: State["state"]): void {
-    const { name, base, session } = this._link || ({} as Partial<Link>);
-    if (/g$/.test(state) && globalThis.navigator?.onLine === false) state = "offline";
-    if (!this._closed) this._sink.state({ state, transport: name, url: base, session });
+  /** Report a state. The browser's word that it is offline is shown, and not relied on. */
+  private _setState(state: State["state"]): void {
+    const { transportName, edgeUrl, session } = this._link || ({} as Partial<Link>);
+    const isTrying = state === "connecting" || state === "waiting";
+    if (isTrying && globalThis.navigator?.onLine === false) state = "offline";
+    if (!this._closed) this._sink.setState({ state, transport: transportName, url: edgeUrl, session });
   }
 
-  private _complain(content: string, code?: number, id?: string): void {
+  private _reportError(content: string, code?: number, id?: string): void {
     this._sink.receive([{ type: "error", code, content, id }]);
   }
 
-  // Changing channels: what happens in one turn goes out together.
-
-  private _change(): void {
+  /** Changes of channels in one turn of the event loop go out together. */
+  private _onChannelsChanged(): void {
     queueMicrotask(() => {
       if (this._closed) return;
-      if (!this.places.size) {
-        this._hangUp();
-        this._tell("idle");
-      } else if (this._link) this._link.hold();
-      else if (!this._timer) this._connect();
+      if (!this.wanted.size) {
+        this._disconnect();
+        this._setState("idle");
+      } else if (this._link) this._link.updateChannels();
+      else if (!this._retryTimer) this._connect();
     });
   }
 
-  // Looking for a better transport while a lesser one serves.
+  // Probing: while a lesser transport serves, the better ones are tried from time to time.
 
-  private _lookForBetter(delay: number): void {
-    clearTimeout(this._probe);
-    if (this._link?.name === this._names[0]) return;
-    this._probe = setTimeout(() => this._tryBetter(0), delay * (0.5 + Math.random()));
+  private _scheduleProbe(delay: number): void {
+    clearTimeout(this._probeTimer);
+    if (this._link?.transportName === this._transports[0]) return;
+    this._probeTimer = setTimeout(() => this._probe(0), delay * (0.5 + Math.random()));
   }
 
-  private _tryBetter(rank: number): void {
+  /** Try the transport of this rank, unless the present one is as good. */
+  private _probe(rank: number): void {
     const link = this._link;
-    const name = this._names[rank];
-    if (!link?.opened) return;
-    if (!name || name === link.name) {
-      this._lookForBetter(this._probeDelay);
-      this._probeDelay = Math.min(this._probeDelay * 2, Limit.Probe);
-    } else this._better = new Link(this, name, link.base);
+    const transportName = this._transports[rank];
+    if (!link?.openedAt) return;
+    if (!transportName || transportName === link.transportName) {
+      this._scheduleProbe(this._probeDelay);
+      this._probeDelay = Math.min(this._probeDelay * 2, Milliseconds.MaxProbe);
+    } else this._candidate = new Link(this, transportName, link.edgeUrl);
   }
 }

@@ -3,191 +3,205 @@ import { isBefore, type Positions } from "./positions.js";
 import { request } from "./transports/request.js";
 import { TRANSPORTS } from "./transports/index.js";
 import type { Options } from "./types.js";
-import type { Held, Line, Op, TransportName, Why, Wire } from "./wire.js";
+import type { EndReason, HeldConnection, Operation, ServerObject, TransportLink, TransportName } from "./wire.js";
 
-/** Milliseconds, but for the last. */
-const enum Limit {
-  Look = 10_000, // between two looks at how long nothing was heard
-  Quiet = 20_000, // after so much silence a transport that can ask, asks
-  Patience = 5_000, // for the answer
-  Dead = 60_000, // two heartbeats of the server, and some
-  Portion = 24, // operations that are sure to fit into one message
+const enum Milliseconds {
+  OpenTimeout = 5_000, // unless the options say otherwise
+  CheckInterval = 10_000, // between two checks of the silence
+  PingAfter = 20_000, // of silence, on a transport that can ping
+  PongTimeout = 5_000,
+  SilenceTimeout = 60_000, // two heartbeats of the server, and some
 }
 
-/** Who uses a link. */
-export interface Owner {
-  /** The channels wanted, with the position to go on from. */
-  places: Positions;
-  /** Of these, the ones that must begin with their last messages all the same. */
-  recent: Set<string>;
+const enum Max {
+  OperationsPerMessage = 24, // with the longest names they fit into what a server accepts
+}
+
+/** What a link belongs to. */
+export interface LinkOwner {
+  /** The wanted channels, with the positions to go on from. */
+  wanted: Positions;
+  /** Of these, the ones that begin with their history although their positions are known. */
+  needHistory: Set<string>;
   options: Options;
   token?: string;
-  opened(link: Link): void;
-  received(link: Link, objects: Wire[]): void;
-  /** The server did not let us into one channel. */
-  refused(id: string, code: number): void;
-  ended(link: Link, why: Why): void;
+  linkOpened(link: Link): void;
+  linkReceived(link: Link, objects: ServerObject[]): void;
+  /** The server refused one channel. */
+  channelRefused(id: string, code: number): void;
+  linkEnded(link: Link, reason: EndReason): void;
 }
 
-let refs = 0;
+let lastRef = 0;
 
-export class Link implements Line {
-  /** The channels that the server was asked for, with the position that was sent. */
-  asked = new Map<string, string>();
-  opened = 0;
+export class Link implements TransportLink {
+  /** The channels that the server was asked for, with the positions that were sent. */
+  requested = new Map<string, string>();
+  /** When the first object came; 0 before. */
+  openedAt = 0;
   session?: string;
-  /** Channels of which nothing counts before the welcome with this reference; 0 is still to be asked for. */
+  /** Channels whose objects are ignored until the welcome with this `ref`; 0: it has not been asked for yet. */
   private _awaited = new Map<string, number>();
-  private _posted: Promise<unknown> = Promise.resolve();
-  private _held?: Held;
-  private _over?: boolean;
-  private _heard = Date.now();
+  private _lastPost: Promise<unknown> = Promise.resolve();
+  private _held?: HeldConnection;
+  private _closed?: boolean;
+  private _heardAt = Date.now();
   private _timer: ReturnType<typeof setTimeout>;
-  private _answer?: ReturnType<typeof setTimeout>;
+  private _pongTimer?: ReturnType<typeof setTimeout>;
 
   constructor(
-    private _owner: Owner,
-    readonly name: TransportName,
-    readonly base: string,
+    private _owner: LinkOwner,
+    readonly transportName: TransportName,
+    readonly edgeUrl: string,
   ) {
-    this._timer = setTimeout(() => this.end({}), _owner.options.timeout || 5000);
+    this._timer = setTimeout(() => this.end({}), _owner.options.timeout || Milliseconds.OpenTimeout);
     try {
-      this._held = TRANSPORTS[name](this);
+      this._held = TRANSPORTS[transportName](this);
     } catch {
       setTimeout(() => this.end({})); // a browser that forbids it, or does not have it, throws at once
     }
   }
 
-  url(path: string, extra = ""): string {
-    const { places, recent, token, options } = this._owner;
-    this.asked = new Map([...places].map(([id, since]) => [id, recent.has(id) ? "" : since]));
+  attachUrl(path: string, extra = ""): string {
+    const { wanted, needHistory, token, options } = this._owner;
+    this.requested = new Map([...wanted].map(([id, since]) => [id, needHistory.has(id) ? "" : since]));
     this._awaited.clear();
-    const ids = [...this.asked.keys()].map((id) => "id=" + encodeURIComponent(id)).join("&");
-    const since = [...this.asked.values()].join();
+    const ids = [...this.requested.keys()].map((id) => "id=" + encodeURIComponent(id)).join("&");
+    const since = [...this.requested.values()].join();
     return (
-      `${this.base}${path}?${ids}${/\d/.test(since) ? "&since=" + since : ""}` +
+      `${this.edgeUrl}${path}?${ids}${/\d/.test(since) ? "&since=" + since : ""}` +
       `${token ? "&token=" + encodeURIComponent(token) : ""}${options.history ? "&history=" + options.history : ""}${extra}`
     );
   }
 
-  receive(objects: Wire[]): void {
-    if (this._over || !objects.length) return;
-    this.beat();
+  receive(objects: ServerObject[]): void {
+    if (this._closed || !objects.length) return;
+    this.noteActivity();
     this.session ||= objects[0]!.session;
-    const news = objects.filter((object) => this._counts(object)); // before it is asked for anything else
-    if (!this.opened) {
-      this.opened = Date.now();
+    const current = objects.filter((object) => this._isCurrent(object)); // before the owner asks for other channels
+    if (!this.openedAt) {
+      this.openedAt = Date.now();
       clearTimeout(this._timer);
-      this._timer = setInterval(() => this.check(), Limit.Look);
-      this._owner.opened(this);
+      this._timer = setInterval(() => this.checkSilence(), Milliseconds.CheckInterval);
+      this._owner.linkOpened(this);
     }
-    this._owner.received(this, news);
+    this._owner.linkReceived(this, current);
   }
 
-  beat(trust = 0): void {
-    this._heard = Date.now() + trust;
-    clearTimeout(this._answer);
+  noteActivity(grace = 0): void {
+    this._heardAt = Date.now() + grace;
+    clearTimeout(this._pongTimer);
   }
 
-  end(why: Why): void {
-    if (this._over) return;
+  end(reason: EndReason): void {
+    if (this._closed) return;
     this.close();
-    this._owner.ended(this, why);
+    this._owner.linkEnded(this, reason);
   }
 
   close(): void {
-    this._over = true;
+    this._closed = true;
     clearTimeout(this._timer);
-    clearTimeout(this._answer);
+    clearTimeout(this._pongTimer);
     this._held?.close();
   }
 
-  /** Whether it goes on with a channel, and nothing is about to begin anew. */
-  flows(id: string): boolean {
-    return !!this.opened && this.asked.has(id) && !this._awaited.has(id);
+  /** Whether the messages of a channel arrive, and it is not about to begin anew. */
+  isFollowing(id: string): boolean {
+    return !!this.openedAt && this.requested.has(id) && !this._awaited.has(id);
   }
 
-  /** A channel must begin anew at the wanted place: from now on, nothing of its present course counts. */
-  again(id: string): void {
-    if (this.asked.has(id)) this._awaited.set(id, 0);
+  /** Have a channel begin anew at the wanted position; its objects are ignored until then. */
+  restartChannel(id: string): void {
+    if (this.requested.has(id)) this._awaited.set(id, 0);
   }
 
-  /** Bring the held channels in line with the wanted ones. */
-  hold(): void {
-    if (!this.opened || this._over) return;
-    const { places } = this._owner;
-    const ops: Op[] = [];
-    for (const id of [...this.asked.keys()])
-      if (!places.has(id) || this._awaited.get(id) === 0) {
-        ops.push({ op: "unsub", id });
-        this.asked.delete(id);
-        this._awaited.delete(id);
-      }
-    for (const id of places.keys()) if (!this.asked.has(id)) ops.push(this._sub(id));
-    while (ops.length) (this._held!.send || this._post)(ops.splice(0, Limit.Portion));
+  /** Ask the server for the channels that are wanted and not held, and leave those that are held and not wanted. */
+  updateChannels(): void {
+    if (!this.openedAt || this._closed) return;
+    const { wanted } = this._owner;
+    const operations: Operation[] = [];
+    for (const id of this.requested.keys()) {
+      const mustRestart = this._awaited.get(id) === 0;
+      if (wanted.has(id) && !mustRestart) continue;
+      operations.push({ op: "unsub", id });
+      this._forget(id);
+    }
+    for (const id of wanted.keys()) {
+      if (!this.requested.has(id)) operations.push(this._subscribeOperation(id));
+    }
+    const send = this._held!.changeChannels || this._post;
+    while (operations.length) send(operations.splice(0, Max.OperationsPerMessage));
   }
 
-  /** Find out whether the connection still lives, as far as silence tells. */
-  check(): void {
-    const silence = Date.now() - this._heard;
-    if (this.opened && silence > Limit.Dead) this.end({});
-    else if (silence >= Limit.Quiet) this.ask();
+  /** End a link that has been silent for too long; ping one that has been silent for a while. */
+  checkSilence(): void {
+    const silence = Date.now() - this._heardAt;
+    if (this.openedAt && silence > Milliseconds.SilenceTimeout) this.end({});
+    else if (silence >= Milliseconds.PingAfter) this.ping();
   }
 
-  /** Have the server give a sign of life soon, if this transport can ask for one; says whether it can. */
-  ask(): boolean | undefined {
-    const ping = this.opened && this._held!.ping;
-    if (!ping) return;
-    clearTimeout(this._answer);
-    this._answer = setTimeout(() => this.end({}), Limit.Patience);
+  /** Make the server answer soon, or end; false where the transport cannot ping. */
+  ping(): boolean {
+    const ping = this.openedAt && this._held!.ping;
+    if (!ping) return false;
+    clearTimeout(this._pongTimer);
+    this._pongTimer = setTimeout(() => this.end({}), Milliseconds.PongTimeout);
     ping();
     return true;
   }
 
   /** Change channels by requests beside the held one: one after the other, so that none overtakes another. */
-  private _post = (ops: Op[]): void => {
+  private _post = (operations: Operation[]): void => {
     // Without a content type of its own it is a request that browsers send to any origin without asking first.
-    const send = async (): Promise<unknown> =>
-      this._over || request(`${this.base}/sub/${this.session}`, { method: "POST", body: JSON.stringify(ops) });
-    this._posted = this._posted
+    const send = async (): Promise<void> => {
+      if (this._closed) return;
+      await request(`${this.edgeUrl}/sub/${this.session}`, { method: "POST", body: JSON.stringify(operations) });
+    };
+    this._lastPost = this._lastPost
       .then(send)
-      .catch(({ status, after }: Why) => this.end({ after, polite: status === 404 }));
+      .catch(({ status, retryAfter }: EndReason) => this.end({ retryAfter, retryNow: status === 404 }));
   };
 
-  /** Whether an object belongs to the course that was asked for last. */
-  private _counts(object: Wire): boolean {
+  /** Whether an object answers the latest request for its channel, and not one before. */
+  private _isCurrent(object: ServerObject): boolean {
     const { type, id = "", seq, ref } = object;
-    const awaited = this._awaited;
-    if (type === "error" && ref) return this._refuse(object, ref);
-    if (type === "welcome" && (!awaited.has(id) || awaited.get(id) === ref)) {
-      awaited.delete(id);
-      this._owner.recent.delete(id);
-      // It was not asked to go on from a place, and began after the one where others stand.
-      if (!this.asked.get(id) && isBefore(this._owner.places.get(id), seq)) {
-        this.again(id);
-        queueMicrotask(() => this.hold());
-      }
-    }
-    return type === "close" || !awaited.has(id);
+    if (type === "error" && ref) return this._onRefusal(object, ref);
+    if (type === "welcome" && (!this._awaited.has(id) || this._awaited.get(id) === ref)) this._onWelcome(id, seq);
+    return type === "close" || !this._awaited.has(id);
   }
 
-  private _refuse(object: Wire, ref: number): boolean {
-    for (const [id, each] of this._awaited)
-      if (each === ref) {
-        this.asked.delete(id);
-        this._awaited.delete(id);
-        object.id = id; // the server repeats only the beginning of a long one
-        this._owner.refused(id, object.code!);
+  private _onWelcome(id: string, seq?: string): void {
+    this._awaited.delete(id);
+    this._owner.needHistory.delete(id);
+    // A channel that was asked for without a position may begin after the one that a tab has reached.
+    if (!this.requested.get(id) && isBefore(this._owner.wanted.get(id), seq)) {
+      this.restartChannel(id);
+      queueMicrotask(() => this.updateChannels());
+    }
+  }
+
+  private _onRefusal(object: ServerObject, ref: number): boolean {
+    for (const [id, awaitedRef] of this._awaited)
+      if (awaitedRef === ref) {
+        this._forget(id);
+        object.id = id; // the server repeats only the beginning of a long name
+        this._owner.channelRefused(id, object.code!);
         return true;
       }
-    return false; // nobody waits for it any more
+    return false; // the channel was left, or asked for again, since
   }
 
-  private _sub(id: string): Op {
-    const { places, recent, options } = this._owner;
-    const since = recent.has(id) ? "" : places.get(id)!;
-    const ref = ++refs;
-    this.asked.set(id, since);
+  private _forget(id: string): void {
+    this.requested.delete(id);
+    this._awaited.delete(id);
+  }
+
+  private _subscribeOperation(id: string): Operation {
+    const { wanted, needHistory, options } = this._owner;
+    const since = needHistory.has(id) ? "" : wanted.get(id)!;
+    const ref = ++lastRef;
+    this.requested.set(id, since);
     this._awaited.set(id, ref);
     return { op: "sub", id, ref, since, history: options.history };
   }

@@ -1,8 +1,18 @@
-/** Which transport worked last, kept for the next page; a browser that keeps nothing is asked in vain, not in error. */
-export function memory(url: string, transport?: string): string | null | void {
+/** The transport that worked last, kept in localStorage for the next page. */
+const key = (url: string): string => "comet:" + url;
+
+/** The remembered transport; nothing where storage is forbidden. */
+export function recallTransport(url: string): string | null | undefined {
   try {
-    const key = "comet:" + url;
-    return transport ? localStorage.setItem(key, transport) : localStorage.getItem(key);
+    return localStorage.getItem(key(url));
+  } catch {
+    // private windows, sandboxed frames
+  }
+}
+
+export function rememberTransport(url: string, name: string): void {
+  try {
+    localStorage.setItem(key(url), name);
   } catch {
     // private windows, sandboxed frames, full storage
   }

@@ -1,3 +1,3 @@
-/** Whether a server lets a channel have this name, and takes this for a position: a wrong one would cost all the others. */
+/** Whether a server accepts this channel name and position: a wrong one has it refuse the whole request. */
 export const isLegal = (id: string, since = ""): boolean =>
   /^(0|\d+-\d+)?$/.test(since) && /^[^\p{Z}\p{Cc}\p{Cs}{}!*]+$/u.test(id) && new Blob([id]).size < 256;

@@ -1,32 +1,35 @@
 /**
- * One connection for all tabs. Whoever gets the lock holds the connection; the others tell it by a broadcast channel
- * what they want, and hear all that it hears. When its tab is closed or frozen the browser gives the lock to the next
- * one, which goes on from the positions that the tabs kept.
+ * One connection for all tabs. The tab that gets the lock leads: it holds the connection. The others send it their
+ * requests over a BroadcastChannel, and hear all that it receives. When the leading tab is closed or frozen, the browser
+ * gives the lock to the next one, which goes on from the positions that the tabs kept.
  *
- * Each tab stands at a place of its own. So it believes nothing of a channel before the present leader has heard where
- * it stands there; from then on what the leader says of the channel follows on that place.
+ * Each tab has its own position in a channel. So it ignores a channel until the present leader has heard that position;
+ * from then on, what the leader reports of the channel follows on it.
  */
 import type { State } from "./types.js";
-import type { Sink, Source, Waking, Wire } from "./wire.js";
+import type { PageEvent, ServerObject, Sink, Source } from "./wire.js";
 
 type Channels = Record<string, string>;
 
-/** What a tab wants of the leader. */
-type Wish = { wish: "want" | "drop" | Waking; tab: string; ids: Channels };
+// Two tabs may run two versions of the client: the fields of these two types, and their words, must not change.
 
-/** What the leader says; `term` grows with each leader, so that late words of an old one are known as such. */
-type News = { term: number; objects?: Wire[]; state?: State; heard?: Wish };
+/** What a tab asks of the leader. */
+type TabRequest = { wish: "want" | "drop" | PageEvent; tab: string; ids: Channels };
 
-export class Shared implements Source {
+/** What the leader reports; `term` grows with each leader, so that late news of an old one can be told. */
+type LeaderNews = { term: number; objects?: ServerObject[]; state?: State; heard?: TabRequest };
+
+export class SharedConnection implements Source {
   private _tab = Math.random().toString(36).slice(2);
-  private _room?: BroadcastChannel;
-  private _leader?: Source;
+  private _broadcast?: BroadcastChannel;
+  /** The connection, in the tab that leads. */
+  private _connection?: Source;
   private _term = 0;
   private _state?: State;
-  /** Which tab wants which channels, as the leader knows it. */
-  private _wants = new Map<string, Set<string>>();
+  /** The leader's record of the channels that each tab wants. */
+  private _channelsByTab = new Map<string, Set<string>>();
   /** The channels of this tab that the leader has heard of. */
-  private _heard = new Set<string>();
+  private _confirmed = new Set<string>();
   private _end = new AbortController();
 
   constructor(
@@ -34,112 +37,120 @@ export class Shared implements Source {
     private _sink: Sink,
     private _connect: (sink: Sink) => Source,
   ) {
-    // As long as this tab lives it holds the lock of its own name: so a leader learns when it is gone.
+    // Each tab holds a lock of its own name while it lives: the leader waits for it, and so learns when the tab is gone.
     this._lock(_name + this._tab, () => {
-      this._room = new BroadcastChannel(_name);
-      this._room.onmessage = ({ data }) => {
-        if (data.term) this._follow(data);
-        else this._obey(data);
+      this._broadcast = new BroadcastChannel(_name);
+      this._broadcast.onmessage = ({ data }) => {
+        if (data.term) this._onNews(data);
+        else this._serve(data);
       };
-      this._wish("want", _sink.wants());
+      this._request("want", _sink.wantedChannels());
       this._lock(_name, () => this._lead());
     });
   }
 
-  want(id: string, since = ""): void {
-    this._wish("want", { [id]: since });
+  addChannel(id: string, since = ""): void {
+    this._request("want", { [id]: since });
   }
 
-  drop(id: string): void {
-    this._wish("drop", { [id]: "" });
+  removeChannel(id: string): void {
+    this._request("drop", { [id]: "" });
   }
 
-  wake(why: Waking): void {
-    // Timers of a hidden leader are slow, messages are not. What happens to the network it hears itself.
-    if (this._leader || why[0] !== "o") this._wish(why);
+  onPageEvent(event: PageEvent): void {
+    // The leader sees the events of the network itself. The timers of a hidden leader are slow, so it is told the others.
+    const isOfNetwork = event === "online" || event === "offline";
+    if (this._connection || !isOfNetwork) this._request(event);
   }
 
   close(): void {
-    this._leader?.close();
+    this._connection?.close();
     this._end.abort();
-    this._room?.close();
+    this._broadcast?.close();
   }
 
-  /** Wait for a lock, and hold it until the end if `use` gives nothing back. */
-  private _lock(name: string, use: () => unknown): void {
+  /** Wait for a lock, and hold it until `close`, or not at all if `onGranted` returns true. */
+  private _lock(name: string, onGranted: () => unknown): void {
     const { signal } = this._end;
-    const until = () => use() || signal.aborted || new Promise((done) => signal.addEventListener("abort", done));
-    // Where locks are forbidden, as in a sandboxed frame, each tab leads itself.
-    navigator.locks.request(name, { signal }, until).catch(() => signal.aborted || this._leader || this._lead());
+    const closed = (): unknown => signal.aborted || new Promise((done) => signal.addEventListener("abort", done));
+    navigator.locks
+      .request(name, { signal }, () => onGranted() || closed())
+      .catch(() => {
+        // Where locks are forbidden, as in a sandboxed frame, each tab leads itself.
+        if (!signal.aborted && !this._connection) this._lead();
+      });
   }
 
-  private _wish(wish: Wish["wish"], ids: Channels = {}): void {
-    const word = { wish, tab: this._tab, ids };
-    for (const id in ids) this._heard.delete(id);
-    if (!this._obey(word)) this._room?.postMessage(word);
+  private _request(wish: TabRequest["wish"], ids: Channels = {}): void {
+    const request = { wish, tab: this._tab, ids };
+    for (const id in ids) this._confirmed.delete(id);
+    if (this._connection) this._serve(request);
+    else this._broadcast?.postMessage(request);
   }
 
-  private _follow({ term, objects = [], state, heard }: News): void {
-    if (this._leader || term < this._term) return;
-    const mine = heard?.tab === this._tab;
+  private _onNews({ term, objects = [], state, heard }: LeaderNews): void {
+    if (this._connection || term < this._term) return;
+    const isMine = heard?.tab === this._tab;
     if (term > this._term) {
       this._term = term;
-      if (!mine) this._wish("want", this._sink.wants());
+      if (!isMine) this._request("want", this._sink.wantedChannels());
     }
-    if (mine) for (const id in heard.ids) this._heard.add(id);
-    if (state) this._sink.state({ ...state, shared: true });
-    this._sink.receive(objects.filter(({ id }) => !id || this._heard.has(id)));
+    if (isMine) for (const id in heard.ids) this._confirmed.add(id);
+    if (state) this._sink.setState({ ...state, shared: true });
+    this._sink.receive(objects.filter(({ id }) => !id || this._confirmed.has(id)));
   }
 
   // The tab that leads.
 
   private _lead(): void {
     this._term = Math.max(Date.now(), this._term + 1);
-    this._leader = this._connect({
-      wants: this._sink.wants,
+    this._connection = this._connect({
+      wantedChannels: this._sink.wantedChannels,
       receive: (objects) => {
-        this._say({ objects });
+        this._report({ objects });
         this._sink.receive(objects);
       },
-      state: (state) => {
-        this._say({ state: (this._state = state) });
-        this._sink.state(state);
+      setState: (state) => {
+        this._state = state;
+        this._report({ state });
+        this._sink.setState(state);
       },
     });
-    this._wish("want", this._sink.wants());
+    this._request("want", this._sink.wantedChannels());
   }
 
-  private _say(news: Omit<News, "term">): void {
-    this._room?.postMessage({ term: this._term, ...news });
+  private _report(news: Omit<LeaderNews, "term">): void {
+    this._broadcast?.postMessage({ term: this._term, ...news });
   }
 
-  private _obey(word: Wish): boolean {
-    const { wish, tab, ids } = word;
-    const leader = this._leader;
-    if (!leader) return false;
+  /** Carry out a request of a tab, if this one leads. */
+  private _serve(request: TabRequest): void {
+    const { wish, tab, ids } = request;
+    const connection = this._connection;
+    if (!connection) return;
     if (wish === "want") {
-      if (!this._wants.has(tab)) this._watch(tab);
-      this._say({ state: this._state, heard: word });
+      if (!this._channelsByTab.has(tab)) this._addTab(tab);
+      this._report({ state: this._state, heard: request });
       for (const id in ids) {
-        this._wants.get(tab)!.add(id);
-        leader.want(id, ids[id]!);
+        this._channelsByTab.get(tab)!.add(id);
+        connection.addChannel(id, ids[id]!);
       }
-    } else if (wish === "drop") for (const id in ids) this._dismiss(tab, id);
-    else leader.wake(wish);
-    return true;
+    } else if (wish === "drop") for (const id in ids) this._removeChannelOf(tab, id);
+    else connection.onPageEvent(wish);
   }
 
-  private _dismiss(tab: string, id: string): void {
-    this._wants.get(tab)?.delete(id);
-    if (![...this._wants.values()].some((ids) => ids.has(id))) this._leader!.drop(id);
+  private _removeChannelOf(tab: string, id: string): void {
+    this._channelsByTab.get(tab)?.delete(id);
+    const isWanted = [...this._channelsByTab.values()].some((ids) => ids.has(id));
+    if (!isWanted) this._connection!.removeChannel(id);
   }
 
-  /** A tab's lock is ours when the tab is gone: then nobody there wants anything any more. */
-  private _watch(tab: string): void {
-    this._wants.set(tab, new Set());
+  private _addTab(tab: string): void {
+    this._channelsByTab.set(tab, new Set());
+    // The tab's lock is granted when the tab is gone.
     this._lock(this._name + tab, () => {
-      for (const id of this._wants.get(tab)!) this._dismiss(tab, id);
-      return this._wants.delete(tab);
+      for (const id of this._channelsByTab.get(tab)!) this._removeChannelOf(tab, id);
+      return this._channelsByTab.delete(tab);
     });
   }
 }

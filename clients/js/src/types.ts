@@ -1,7 +1,7 @@
-/** The ways to hold a connection, best first. */
+/** The transports, best first. */
 export type TransportName = "ws" | "sse" | "stream" | "poll" | "jsonp";
 
-/** One message of a channel. Without `seq` it has no position: it was live only. */
+/** One message of a channel. A message without `seq` has no position: it was live only. */
 export interface Message {
   id: string;
   content: string;
@@ -15,14 +15,14 @@ export interface Reset {
   seq?: string;
 }
 
-/** What the server, or the network, did not like. */
+/** What the server refused, or what failed in the network or in `getToken`. */
 export interface CometError {
   code?: number;
   content: string;
   id?: string;
 }
 
-/** Where the connection stands. `session` begins with the id of the edge that serves it, up to the first dot. */
+/** The state of the connection. `session` begins with the id of the edge that serves it, up to the first dot. */
 export interface State {
   state: "idle" | "connecting" | "open" | "waiting" | "offline" | "closed";
   transport?: TransportName;
@@ -45,14 +45,14 @@ export interface Options {
   channels?: string[];
   /** Positions to go on from, by channel; `"0"` is the oldest that is kept. */
   since?: Record<string, string>;
-  /** Begin a channel that has no position with its last messages, so many. */
+  /** How many of its last messages a channel without a position begins with. */
   history?: number;
   token?: string;
   /** Called for the first token if there is no `token`, and for another when the server refuses one. */
   getToken?: () => string | Promise<string>;
-  /** Which transports may be used, best first. */
+  /** The transports that may be used, best first. */
   transports?: TransportName[];
-  /** One connection for all tabs with the same URL and token; a name separates those that must not share. */
+  /** One connection for all tabs with the same URL and token; tabs with different names do not share. */
   share?: boolean | string;
   /** Milliseconds within which a transport must show that it works. */
   timeout?: number;

@@ -1,8 +1,8 @@
-/** What goes over the wire, and between the parts of the client. */
+/** The objects on the wire, and the interfaces between the parts of the client. */
 import type { State, TransportName } from "./types.js";
 
 /** An object from the server; see docs/subscribing.md. */
-export interface Wire {
+export interface ServerObject {
   type: string;
   id?: string;
   content?: string;
@@ -11,12 +11,12 @@ export interface Wire {
   code?: number;
   op?: string;
   session?: string;
-  /** That of the operation which this answers. */
+  /** The `ref` of the operation that this object answers. */
   ref?: number;
 }
 
 /** A change of channels on a connection that is held. */
-export interface Op {
+export interface Operation {
   op: "sub" | "unsub" | "ping";
   id?: string;
   since?: string;
@@ -24,54 +24,57 @@ export interface Op {
   ref?: number;
 }
 
-/** Why a connection ended, as far as a browser lets us see it. */
-export interface Why {
+/** Why a connection ended, as far as a browser shows it. */
+export interface EndReason {
+  /** The HTTP status. */
   status?: number;
   content?: string;
-  /** Milliseconds the server asks us to stay away. */
-  after?: number;
-  /** The server sent us away in good order, at a time it chose for us: no need to wait. */
-  polite?: boolean;
+  /** Milliseconds to wait before the next try, as the server asks. */
+  retryAfter?: number;
+  /** The server chose the time of this end, so the next try needs no pause. */
+  retryNow?: boolean;
 }
 
-/** What a transport is given: one attempt to hold one connection to one edge. */
-export interface Line {
-  /** The URL of a path with the channels, their positions and the token. */
-  url(path: string, extra?: string): string;
-  receive(objects: Wire[]): void;
-  /** Something was heard, if only a heartbeat; `trust` is how much longer than usual silence may follow. */
-  beat(trust?: number): void;
-  end(why: Why): void;
-  /** The channels that `url` asked for, in its order, with the positions that it sent. */
-  asked: Map<string, string>;
+/** What a transport is given: the link that it opens to one edge. */
+export interface TransportLink {
+  /** The URL of `path` with the wanted channels, their positions and the token; it sets `requested`. */
+  attachUrl(path: string, extra?: string): string;
+  receive(objects: ServerObject[]): void;
+  /** Something arrived, perhaps only a heartbeat; `grace` is how many milliseconds longer than usual silence may follow. */
+  noteActivity(grace?: number): void;
+  end(reason: EndReason): void;
+  /** The channels in the last `attachUrl`, in its order, with the positions that it sent. */
+  requested: Map<string, string>;
 }
 
-export interface Held {
+/** The connection that a transport holds. */
+export interface HeldConnection {
   close(): void;
-  /** Change channels; where that is not possible it is done by requests beside the held one. */
-  send?(ops: Op[]): void;
+  /** Change channels on the connection itself; a transport without it has its changes posted. */
+  changeChannels?(operations: Operation[]): void;
+  /** Make the server answer; a transport without it cannot be asked. */
   ping?(): void;
 }
 
-export type Transport = (line: Line) => Held;
+export type Transport = (link: TransportLink) => HeldConnection;
 
-/** Who gets what a source has: the public object of this tab. */
+/** What a source delivers to: the public object of this tab. */
 export interface Sink {
-  receive(objects: Wire[]): void;
-  state(state: State): void;
-  /** This tab's channels, and where it stands in each: "" is "from now on". */
-  wants(): Record<string, string>;
+  receive(objects: ServerObject[]): void;
+  setState(state: State): void;
+  /** The channels of this tab, and its position in each; "" is "from now on". */
+  wantedChannels(): Record<string, string>;
 }
 
-/** Events of the page, by their names: the user looks at it, or the browser guesses something of the network. */
-export type Waking = "visibilitychange" | "online" | "offline" | "reconnect";
+/** Events of the page by their DOM names, and `reconnect`, which the application calls. */
+export type PageEvent = "visibilitychange" | "online" | "offline" | "reconnect";
 
-/** Where a tab's messages come from: a connection of its own, or another tab's. */
+/** Where the messages of a tab come from: its own connection, or another tab's. */
 export interface Source {
-  want(id: string, since?: string): void;
-  drop(id: string): void;
-  /** Something happened that may change how the connection is, or the user wants another. */
-  wake(why: Waking): void;
+  addChannel(id: string, since?: string): void;
+  removeChannel(id: string): void;
+  /** The connection may have changed, or the application wants another one. */
+  onPageEvent(event: PageEvent): void;
   close(): void;
 }
 

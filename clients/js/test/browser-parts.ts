@@ -1,6 +1,6 @@
-/** A browser's ways to the network, connected to a fake cluster; and in Node the parts of a browser that it lacks. */
+/** The network interfaces of a browser, connected to a fake cluster; in Node also the parts of a browser that Node lacks. */
 import { vi } from "vitest";
-import type { Wire } from "../src/wire.js";
+import type { ServerObject } from "../src/wire.js";
 import type { FakeCluster } from "./fake.js";
 
 export function install(cluster: FakeCluster): void {
@@ -11,7 +11,7 @@ export function install(cluster: FakeCluster): void {
   else inNode(cluster);
 }
 
-/** Everything is real but the scripts. */
+/** Only script tags are replaced; the rest of the page is real. */
 function inBrowser(cluster: FakeCluster): void {
   const append = document.head.append.bind(document.head);
   localStorage.clear();
@@ -35,8 +35,8 @@ function inNode(cluster: FakeCluster): void {
   });
 }
 
-/** Let something happen to the page: `offline`, `freeze`, `resume` and so on. */
-export const happen = (name: string): void => void dispatchEvent(new Event(name));
+/** Fire an event of the page: `offline`, `freeze`, `resume` and so on. */
+export const firePageEvent = (name: string): void => void dispatchEvent(new Event(name));
 
 class Storage {
   private _items = new Map<string, string>();
@@ -44,7 +44,7 @@ class Storage {
   setItem = (key: string, value: string): void => void this._items.set(key, value);
 }
 
-/** Web Locks: each name has one holder, the others wait in line. */
+/** Web Locks: each name has one holder; further requests wait in line. */
 class Locks {
   private _lines = new Map<string, Promise<unknown>>();
 
@@ -83,7 +83,7 @@ function socketOf(cluster: FakeCluster): unknown {
       cluster.leave(this._session);
     }
 
-    private _tell = (objects: Wire[]): void => {
+    private _tell = (objects: ServerObject[]): void => {
       for (const object of objects) this.onmessage?.({ data: JSON.stringify(object) });
     };
 
@@ -94,7 +94,7 @@ function socketOf(cluster: FakeCluster): unknown {
   };
 }
 
-/** Reconnects by itself, after 10 ms, as a browser does after its `retry:`: unless it is closed. */
+/** An EventSource. It reconnects by itself after 10 ms, as a browser's does after `retry:`, unless it is closed. */
 function sourceOf(cluster: FakeCluster): unknown {
   return class extends EventTarget {
     onopen?: () => void;
@@ -128,7 +128,7 @@ function sourceOf(cluster: FakeCluster): unknown {
       }
     }
 
-    private _tell = (objects: Wire[]): void => {
+    private _tell = (objects: ServerObject[]): void => {
       for (const object of objects) {
         const data = object.type === "heartbeat" ? "" : JSON.stringify(object);
         const wanted = object.type !== "heartbeat" || this._url.searchParams.get("heartbeat") === "event";

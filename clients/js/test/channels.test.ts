@@ -1,11 +1,11 @@
-/** Changes of channels, and what their listeners hear. */
+/** Changes of channels, and what their listeners are called with. */
 import { expect, test, vi } from "vitest";
 import type { Message } from "../src/index.js";
-import { asked, cluster, goes, pass, start } from "./clock.js";
+import { cluster, pass, requestedPaths, setNetwork, start } from "./clock.js";
 import { channel, comet, contents } from "./suite.js";
 
 test.each(["", "bad name", "a{b", "a!", "*", "tab\t", "\u2028", "\ud800", "ä".repeat(128)])(
-  "%j can be no channel: it is told, and costs the others nothing",
+  "%j is no legal channel: it is reported, and costs the others nothing",
   async (name) => {
     const { client, id, got, errors } = await start({ transports: ["poll"] });
     client.subscribe(name);
@@ -19,14 +19,14 @@ test.each(["", "bad name", "a{b", "a!", "*", "tab\t", "\u2028", "\ud800", "ä".r
   },
 );
 
-test("a position that cannot be one is told, too", async () => {
+test("an illegal position is reported", async () => {
   const { client, errors } = await start({ since: { other: "yesterday" } });
   client.subscribe("other");
   await pass(10);
   expect(errors).toMatchObject([{ code: 400, id: "other" }]);
 });
 
-test("one connection has no more channels than a server takes", async () => {
+test("one connection has at most as many channels as a server accepts", async () => {
   const { client, errors } = await start({ transports: ["poll"] });
   for (let number = 0; number < 128; number++) client.subscribe("more-" + number);
   await pass(10);
@@ -34,7 +34,7 @@ test("one connection has no more channels than a server takes", async () => {
   expect(client.state.state).toBe("open");
 });
 
-test.each(["ws", "sse", "stream"] as const)("a channel that is refused on %s is told and left out", async (transport) => {
+test.each(["ws", "sse", "stream"] as const)("a channel that is refused on %s is reported and left out", async (transport) => {
   const { client, id, got, errors } = await start({ transports: [transport] });
   const forbidden = "forbidden" + "x".repeat(100);
   cluster.refuse = (name) => (name === forbidden ? { code: 403, content: "not yours" } : undefined);
@@ -49,7 +49,7 @@ test.each(["ws", "sse", "stream"] as const)("a channel that is refused on %s is 
   expect(contents(got)).toEqual(["1"]);
 });
 
-test("a channel that cannot be had now is tried again later", async () => {
+test("a channel that is not available now is tried again later", async () => {
   const { client, errors } = await start({ transports: ["ws"] });
   const refuse = (cluster.refuse = vi.fn(() => ({ code: 503, content: "this edge cannot reach Redis now; try again" })));
   client.subscribe("later");
@@ -63,7 +63,7 @@ test("a channel that cannot be had now is tried again later", async () => {
   expect(cluster.requests.length).toBe(1);
 });
 
-test("a refusal that nobody waits for any more is no error", async () => {
+test("a refusal of a request that was replaced is no error", async () => {
   const { client, errors } = await start({ transports: ["stream"] });
   const overtaken = { code: 409, content: "the channel was given up before it was ready" };
   cluster.refuse = vi.fn().mockReturnValueOnce(overtaken);
@@ -90,7 +90,7 @@ test.each(["sse", "stream"] as const)("changes of channels on %s do not overtake
   }
   client.unsubscribe("two");
   await pass(1);
-  expect(asked().filter((path) => path.startsWith("/sub/")).length).toBe(1);
+  expect(requestedPaths().filter((path) => path.startsWith("/sub/")).length).toBe(1);
   posted();
   await pass(1);
   const ops = posts.mock.calls.flatMap(([, ops]) => ops.map(({ op, id }) => `${op} ${id}`));
@@ -100,7 +100,7 @@ test.each(["sse", "stream"] as const)("changes of channels on %s do not overtake
   expect(Object.keys(client.positions)).toEqual([id, "one", "three"]);
 });
 
-test("many changes at once are sent in messages that a server takes", async () => {
+test("many changes at once are sent in messages that a server accepts", async () => {
   const { client } = await start({ transports: ["ws"] });
   const sent = vi.spyOn(cluster, "change");
   for (let number = 0; number < 100; number++) client.subscribe(String(number).padEnd(255, "x"));
@@ -111,7 +111,7 @@ test("many changes at once are sent in messages that a server takes", async () =
   expect(sent.mock.calls.flatMap(([, ops]) => ops).length).toBe(100);
 });
 
-test("a channel that is left and taken again in one turn begins anew", async () => {
+test("a channel that is left and subscribed to again in one turn begins anew", async () => {
   const { client, id, got } = await start();
   await cluster.publish(id, "1");
   client.unsubscribe(id);
@@ -123,10 +123,10 @@ test("a channel that is left and taken again in one turn begins anew", async () 
   expect(contents(got)).toEqual(["1", "3"]);
 });
 
-test("who ends a subscription, or everything, in a listener hears nothing more of it", async () => {
+test("a listener that ends a subscription, or the client, ends it at once", async () => {
   const id = channel();
   for (const content of ["1", "2", "3", "4"]) await cluster.publish(id, content);
-  const client = comet(cluster.urls[0]!, { transports: ["stream"], history: 4 }); // so they come together
+  const client = comet(cluster.urls[0]!, { transports: ["stream"], history: 4 }); // so that they come together
   const [all, some, none]: string[][] = [[], [], []];
   client.on("message", ({ content }) => {
     all!.push(content);
@@ -141,14 +141,14 @@ test("who ends a subscription, or everything, in a listener hears nothing more o
   expect([all, some, none]).toEqual([["1", "2", "3"], ["1", "2"], []]);
 });
 
-test.each(["connecting", "open", "waiting", "offline"])("who closes when the state is %s hears nothing more", async (which) => {
+test.each(["connecting", "open", "waiting", "offline"])("a client that is closed in a listener of the state %s does nothing more", async (which) => {
   const { client } = await start({ transports: ["sse"] });
   const states: string[] = [];
   client.on("state", ({ state }) => {
     states.push(state);
     if (state === which) client.close();
   });
-  if (which === "offline") goes("offline");
+  if (which === "offline") setNetwork("offline");
   cluster.requests = [];
   cluster.drain(1006);
   await pass(10_000);
@@ -158,7 +158,7 @@ test.each(["connecting", "open", "waiting", "offline"])("who closes when the sta
   expect([cluster.requests.length, cluster.held]).toEqual([asked, 0]);
 });
 
-test("a function that is given twice is called once; a subscription without one ends alone", async () => {
+test("a function that is given twice is called once; ending a subscription without a function leaves it", async () => {
   const { client, id, got } = await start();
   const fn = vi.fn();
   client.subscribe(id, fn);
@@ -169,7 +169,7 @@ test("a function that is given twice is called once; a subscription without one 
   expect(contents(got)).toEqual(["1"]);
 });
 
-test("a listener that throws does not keep others from hearing", async () => {
+test("a listener that throws does not keep others from being called", async () => {
   const { client, id, got } = await start();
   const loud: unknown[] = [];
   client.on("message", () => {
@@ -181,7 +181,7 @@ test("a listener that throws does not keep others from hearing", async () => {
   expect([contents(got), loud]).toEqual([["1"], ["1"]]);
 });
 
-test("listeners and subscriptions end alone, the connection with the last", async () => {
+test("listeners and subscriptions end one by one, the connection with the last", async () => {
   const { client, id, got } = await start();
   const states: string[] = [];
   client.on("state", ({ state }) => states.push(state));

@@ -1,7 +1,7 @@
-/** A page and a fake cluster for each test, with a clock that only moves when told to. */
+/** A page and a fake cluster for each test, with a clock that moves only by `pass`. */
 import { afterEach, beforeEach, expect, vi } from "vitest";
 import type { CometError, Message, Options } from "../src/index.js";
-import { happen, install } from "./browser-parts.js";
+import { firePageEvent, install } from "./browser-parts.js";
 import { FakeCluster } from "./fake.js";
 import { channel, comet } from "./suite.js";
 
@@ -28,21 +28,21 @@ function turn(): Promise<void> {
   }).finally(() => port1.close());
 }
 
-/** Let time pass. A browser reads the body of an answer in turns of its own. */
+/** Let time pass; real turns too, since a browser reads the body of an answer in those. */
 export async function pass(milliseconds: number): Promise<void> {
   await vi.advanceTimersByTimeAsync(milliseconds);
   for (let turns = 0; turns < 10; turns++) await turn();
 }
 
-export const asked = (): string[] => cluster.requests.map(({ pathname }) => pathname);
+export const requestedPaths = (): string[] => cluster.requests.map(({ pathname }) => pathname);
 
-/** The browser says that the network is there, or not. */
-export function goes(which: "online" | "offline"): void {
+/** Have the browser report that the network is there, or not. */
+export function setNetwork(which: "online" | "offline"): void {
   vi.spyOn(navigator, "onLine", "get").mockReturnValue(which === "online");
-  happen(which);
+  firePageEvent(which);
 }
 
-/** A client with one channel, what it got, and what it was told of errors. */
+/** A client with one channel, the messages that it got, and its errors. */
 export async function start(options: Options = {}, urls: string | string[] = cluster.urls[0]!) {
   const id = channel();
   const got: Message[] = [];

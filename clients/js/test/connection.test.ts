@@ -1,21 +1,21 @@
 /** How the client chooses, waits and renews. */
 import { expect, test, vi } from "vitest";
 import { Comet } from "../src/index.js";
-import { asked, cluster, pass, start, within } from "./clock.js";
+import { cluster, pass, requestedPaths, start, within } from "./clock.js";
 import { contents } from "./suite.js";
 
-test("a transport that is not let through is left for the next, and the next page begins with what worked", async () => {
+test("a transport that does not get through gives way to the next, and the next page begins with the one that worked", async () => {
   cluster.edges[0]!.blocked = new Set(["ws", "sse"]);
   const { client } = await start();
   expect(client.state).toMatchObject({ state: "open", transport: "stream" });
-  expect(asked()).toEqual(["/ws", "/sse", "/stream"]);
+  expect(requestedPaths()).toEqual(["/ws", "/sse", "/stream"]);
   client.close();
   cluster.requests = [];
   await start();
-  expect(asked()).toEqual(["/stream"]);
+  expect(requestedPaths()).toEqual(["/stream"]);
 });
 
-test("a connection that says nothing in time is given up", async () => {
+test("a connection that receives nothing in time is given up", async () => {
   cluster.edges[0]!.mute = true;
   const { client } = await start({ timeout: 2000 });
   expect(client.state.transport).toBe("ws");
@@ -23,7 +23,7 @@ test("a connection that says nothing in time is given up", async () => {
   expect(client.state).toMatchObject({ state: "open", transport: "sse" });
 });
 
-test("storage that throws is no hindrance", async () => {
+test("the client works where storage throws", async () => {
   const refuse = (): never => {
     throw new Error("denied");
   };
@@ -31,7 +31,7 @@ test("storage that throws is no hindrance", async () => {
   expect((await start()).client.state.state).toBe("open");
 });
 
-test("a better transport is tried again later and takes over without a loss", async () => {
+test("a better transport is tried again later and takes over without losing a message", async () => {
   cluster.edges[0]!.blocked = new Set(["ws"]);
   const { client, id, got } = await start({ probe: 1000 });
   await cluster.publish(id, "1");
@@ -48,15 +48,15 @@ test("a better transport is tried again later and takes over without a loss", as
   expect(cluster.held).toBe(1);
 });
 
-test("while everything is down the tries become rare, and it comes back by itself", async () => {
+test("while everything is down the tries become rare, and the client comes back by itself", async () => {
   const { client, id, got } = await start({}, cluster.urls);
   for (const { url } of cluster.edges) await cluster.kill(url);
   await pass(600_000);
   expect(client.state.state).not.toBe("open");
   cluster.requests = [];
   await pass(600_000);
-  expect(asked().length).toBeGreaterThan(20);
-  expect(asked().length).toBeLessThan(1500); // ten at a time, every 15 s on average
+  expect(requestedPaths().length).toBeGreaterThan(20);
+  expect(requestedPaths().length).toBeLessThan(1500); // ten at a time, every 15 s on average
   await cluster.publish(id, "late");
   await cluster.revive();
   await within(35_000, () => got.length);
@@ -70,20 +70,20 @@ test("a transport that has worked is tried again before a lesser one", async () 
   await cluster.revive();
   await pass(2000);
   expect(client.state).toMatchObject({ state: "open", transport: "ws" });
-  expect(asked()).not.toContain("/poll");
+  expect(requestedPaths()).not.toContain("/poll");
 });
 
-test("Retry-After is waited for", async () => {
+test("the client waits for Retry-After", async () => {
   cluster.edges[0]!.refuse = () => Response.json({ content: "full" }, { status: 503, headers: { "Retry-After": "7" } });
   const { client, errors } = await start({ transports: ["poll"] });
   await pass(6800);
-  expect(asked()).toEqual(["/poll"]);
+  expect(requestedPaths()).toEqual(["/poll"]);
   expect(errors).toEqual([{ code: 503, content: "full", id: "" }]);
   cluster.edges[0]!.refuse = undefined;
   await within(400, () => client.state.state === "open");
 });
 
-test("who is sent away politely comes back at once", async () => {
+test("a client that a drain closes reconnects at once", async () => {
   const { client } = await start({ transports: ["ws"] });
   const before = client.state.session;
   cluster.drain(1012);
@@ -92,16 +92,16 @@ test("who is sent away politely comes back at once", async () => {
   expect(client.state.session).not.toBe(before);
 });
 
-test("after an outage of everything the best transport is used again", async () => {
+test("after an outage of all edges the best transport is used again", async () => {
   const { client } = await start({}, cluster.urls);
   for (const { url } of cluster.edges) await cluster.kill(url);
   await pass(600_000);
-  expect(asked().filter((path) => path === "/ws").length).toBeGreaterThan(asked().length / 3);
+  expect(requestedPaths().filter((path) => path === "/ws").length).toBeGreaterThan(requestedPaths().length / 3);
   await cluster.revive();
   await within(35_000, () => client.state.state === "open" && client.state.transport === "ws");
 });
 
-test("what worked before a lesser transport took over is tried again soon", async () => {
+test("the transport that worked before a lesser one took over is tried again soon", async () => {
   const { client } = await start();
   cluster.edges[0]!.blocked = new Set(["ws"]);
   cluster.drain(1006);
@@ -121,7 +121,7 @@ test.each(["ws", "stream"] as const)("a token that is refused on %s is renewed",
   expect(cluster.requests.map(({ searchParams }) => searchParams.get("token"))).toEqual(["first", "second"]);
 });
 
-test("a failing getToken is told and tried again", async () => {
+test("a getToken that fails is reported and tried again", async () => {
   const getToken = vi.fn().mockRejectedValueOnce(new Error("login first")).mockResolvedValue("good");
   const { client, errors } = await start({ getToken });
   expect(errors).toEqual([{ code: 401, content: "Error: login first", id: "" }]);
@@ -129,7 +129,7 @@ test("a failing getToken is told and tried again", async () => {
   expect(client.state.state).toBe("open");
 });
 
-test("a getToken that throws, or never answers, is told and tried again", async () => {
+test("a getToken that throws, or never answers, is reported and tried again", async () => {
   const getToken = vi
     .fn()
     .mockImplementationOnce(() => {
@@ -148,7 +148,7 @@ test("a getToken that throws, or never answers, is told and tried again", async 
   expect(client.state.state).toBe("open");
 });
 
-test.each(["resolve", "reject"] as const)("nothing follows when it is closed while getToken works (%s)", async (end) => {
+test.each(["resolve", "reject"] as const)("nothing follows when the client is closed while getToken runs (%s)", async (end) => {
   let settle = (): void => {};
   const getToken = (): Promise<string> =>
     new Promise((resolve, reject) => (settle = () => ({ resolve, reject })[end]("token")));
@@ -158,7 +158,7 @@ test.each(["resolve", "reject"] as const)("nothing follows when it is closed whi
   client.close();
   settle();
   await pass(60_000);
-  expect([states, errors, asked()]).toEqual([["closed"], [], []]);
+  expect([states, errors, requestedPaths()]).toEqual([["closed"], [], []]);
 });
 
 test("an address may be relative to the page, with a slash at its end or not", async () => {

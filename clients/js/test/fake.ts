@@ -1,5 +1,5 @@
-/** A cluster that is only as real as the client can see: channels with positions, edges that hold, refuse and die. */
-import type { Wire, Op, TransportName } from "../src/wire.js";
+/** A fake cluster, as a client sees one: channels with positions, and edges that hold, refuse and die. */
+import type { ServerObject, Operation, TransportName } from "../src/wire.js";
 import type { World } from "./suite.js";
 
 interface Entry {
@@ -10,7 +10,7 @@ interface Entry {
 
 interface Seat {
   ids: Set<string>;
-  tell(objects: Wire[]): void;
+  tell(objects: ServerObject[]): void;
   cut(code?: number): void;
   edge: Edge;
 }
@@ -19,10 +19,10 @@ interface Edge {
   url: string;
   alive: boolean;
   blocked: Set<TransportName>;
-  /** Takes WebSockets and never says a word. */
+  /** Accepts WebSockets and sends nothing. */
   mute?: boolean;
   refuse?: () => Response | undefined;
-  /** Takes an EventSource only to tell it to come back later. */
+  /** Accepts an EventSource only to tell it to come back later. */
   full?: boolean;
 }
 
@@ -31,11 +31,11 @@ const KEPT = 5;
 export class FakeCluster implements World {
   edges: Edge[] = ["http://a.test", "http://b.test"].map((url) => ({ url, alive: true, blocked: new Set() }));
   requests: URL[] = [];
-  /** The only token that is good; "" is none needed. */
+  /** The only token that is accepted; "": none is needed. */
   token = "";
-  /** When requests are served that are fetched. */
+  /** Requests by fetch are served when this resolves. */
   served?: Promise<void>;
-  /** Why a channel is refused to a connection that is held, if it is. */
+  /** The refusal of a channel on a held connection; undefined accepts it. */
   refuse?: (id: string) => { code: number; content: string } | undefined;
   private _logs = new Map<string, Entry[]>();
   private _tag = 100;
@@ -63,7 +63,7 @@ export class FakeCluster implements World {
     for (const edge of this.edges) edge.alive = true;
   }
 
-  /** Everything that was kept is gone, and numbers begin anew. */
+  /** Lose everything that was kept; numbers begin anew. */
   async forget(): Promise<void> {
     this._tag += 100;
     const held = [...this._seats.values()].flatMap((seat) => [...seat.ids].map((id) => ({ seat, id })));
@@ -71,12 +71,12 @@ export class FakeCluster implements World {
     for (const { seat, id } of held) seat.tell([{ type: "reset", id, seq: this._seq(this._log(id).at(-1)!) }]);
   }
 
-  /** How many connections are held. */
+  /** The number of held connections. */
   get held(): number {
     return this._seats.size;
   }
 
-  /** Tell those who see it that the connection lives. */
+  /** Send a heartbeat to every connection. */
   beat(): void {
     for (const seat of this._seats.values()) seat.tell([{ type: "heartbeat" }]);
   }
@@ -86,7 +86,7 @@ export class FakeCluster implements World {
     for (const seat of [...this._seats.values()]) seat.cut(code);
   }
 
-  // What the edges do.
+  // The edges.
 
   attach(url: URL, tell: Seat["tell"], cut: Seat["cut"]): string {
     const edge = this._edge(url);
@@ -105,7 +105,7 @@ export class FakeCluster implements World {
   }
 
   /** The welcome of one channel, and what was missed. */
-  begin(id: string, since: string, history = 0): Wire[] {
+  begin(id: string, since: string, history = 0): ServerObject[] {
     const log = this._log(id);
     const top = log.at(-1)!;
     let from = top;
@@ -117,7 +117,7 @@ export class FakeCluster implements World {
     return [welcome, ...log.slice(log.indexOf(from) + 1).map((entry) => this._data(id, entry))];
   }
 
-  change(session: string, ops: Op[]): void {
+  change(session: string, ops: Operation[]): void {
     const seat = this._seats.get(session)!;
     for (const { op, id = "", since = "", history, ref } of ops) {
       const refusal = op === "sub" && this.refuse?.(id);
@@ -134,14 +134,14 @@ export class FakeCluster implements World {
     }
   }
 
-  /** Keep requests that are fetched waiting until the returned function is called. */
+  /** Keep requests by fetch waiting until the returned function is called. */
   hold(): () => void {
     let release = (): void => {};
     this.served = new Promise((done) => (release = done));
     return release;
   }
 
-  /** Whether a request gets through, and to which edge; throws as a network does. */
+  /** The edge that a request reaches; throws what `fetch` throws where it reaches none. */
   reach(transport: TransportName, url: URL): Edge {
     this.requests.push(url);
     if (this.token && url.searchParams.get("token") !== this.token) throw new TypeError("network");
@@ -172,15 +172,15 @@ export class FakeCluster implements World {
   };
 
   /** The answer to a poll, as soon as there is one. */
-  poll(url: URL, signal?: AbortSignal): Promise<{ seq: string; messages: Wire[] }> {
+  poll(url: URL, signal?: AbortSignal): Promise<{ seq: string; messages: ServerObject[] }> {
     return new Promise((resolve, reject) => {
       let session = "";
       const seqs = new Map<string, string>();
-      const answer = (messages: Wire[]): void => {
+      const answer = (messages: ServerObject[]): void => {
         this.leave(session);
         resolve({ seq: [...seqs.values()].join(), messages });
       };
-      const tell = (objects: Wire[]): void => {
+      const tell = (objects: ServerObject[]): void => {
         for (const { id, seq } of objects) if (id && seq) seqs.set(id, seq);
         const messages = objects.filter(({ type }) => type !== "welcome");
         if (messages.length || url.searchParams.get("timeout") === "0") queueMicrotask(() => answer(messages));
@@ -204,7 +204,7 @@ export class FakeCluster implements World {
           control.error(new TypeError("network"));
         };
         signal.addEventListener("abort", cut);
-        const tell = (objects: Wire[]): void =>
+        const tell = (objects: ServerObject[]): void =>
           control.enqueue(text.encode(objects.map((each) => JSON.stringify(each) + "\n").join("") + "\n"));
         session = this.attach(url, tell, cut);
       },
@@ -226,7 +226,7 @@ export class FakeCluster implements World {
     return `${entry.offset}-${this._tag + entry.offset}`;
   }
 
-  private _data(id: string, entry: Entry): Wire {
+  private _data(id: string, entry: Entry): ServerObject {
     const { content, event } = entry;
     return { type: "data", id, content, seq: this._seq(entry), ...(event ? { event } : {}) };
   }

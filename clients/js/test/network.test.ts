@@ -1,51 +1,51 @@
-/** What the client makes of silence, of what the browser says of the network, and of the life of its page. */
+/** How the client reacts to silence, to the browser's events of the network, and to those of its page. */
 import { expect, test, vi } from "vitest";
-import { happen } from "./browser-parts.js";
-import { asked, cluster, goes, pass, start } from "./clock.js";
+import { firePageEvent } from "./browser-parts.js";
+import { cluster, pass, requestedPaths, setNetwork, start } from "./clock.js";
 import { contents } from "./suite.js";
 
-test("what the browser says of the network is a hint: a connection that works is kept", async () => {
+test("what the browser reports of the network is a hint: a connection that works is kept", async () => {
   const { client } = await start();
-  goes("offline");
+  setNetwork("offline");
   await pass(10);
-  expect([client.state.state, asked()]).toEqual(["open", ["/ws"]]);
+  expect([client.state.state, requestedPaths()]).toEqual(["open", ["/ws"]]);
   const states: string[] = [];
   client.on("state", ({ state }) => states.push(state));
   cluster.change = () => {}; // now it is true: nothing is answered
-  goes("offline");
+  setNetwork("offline");
   await pass(4900);
   expect(states).toEqual([]);
   await pass(200);
   expect(states[0]).toBe("offline");
 });
 
-test("offline is shown, and it is tried all the same; online at once", async () => {
+test("offline is shown while the tries go on; online ends the pause", async () => {
   const { client, id, got } = await start();
-  goes("offline");
+  setNetwork("offline");
   await cluster.kill(client.state.url!);
   await pass(120_000);
   expect(client.state.state).toBe("offline");
-  expect(asked().length).toBeGreaterThan(5);
+  expect(requestedPaths().length).toBeGreaterThan(5);
   await cluster.publish(id, "while away");
   await cluster.revive();
-  goes("online");
+  setNetwork("online");
   await pass(1);
   expect([client.state.state, contents(got)]).toEqual(["open", ["while away"]]);
 });
 
 test("a WebSocket that answers is kept when the network is back", async () => {
   const { client } = await start();
-  goes("online");
+  setNetwork("online");
   await pass(60_000);
-  expect([client.state.state, asked()]).toEqual(["open", ["/ws"]]);
+  expect([client.state.state, requestedPaths()]).toEqual(["open", ["/ws"]]);
 });
 
-test("a machine that believes to be offline connects", async () => {
+test("a client connects although the browser reports that it is offline", async () => {
   vi.spyOn(navigator, "onLine", "get").mockReturnValue(false);
   expect((await start()).client.state.state).toBe("open");
 });
 
-test("when the page is looked at it does not wait any longer", async () => {
+test("a page that becomes visible does not wait any longer", async () => {
   const { client } = await start();
   await cluster.kill(client.state.url!);
   await pass(600_000);
@@ -53,14 +53,14 @@ test("when the page is looked at it does not wait any longer", async () => {
   cluster.requests = [];
   (document instanceof EventTarget ? document : globalThis).dispatchEvent(new Event("visibilitychange"));
   await pass(1);
-  expect(asked().length).toBe(1);
+  expect(requestedPaths().length).toBe(1);
   expect(client.state.state).toBe("open");
 });
 
-test("a transport that cannot ask is made anew when the network is back", async () => {
+test("a transport that cannot ping is made anew when the network is back", async () => {
   const { client } = await start({ transports: ["stream"] });
   const before = client.state.session;
-  goes("online");
+  setNetwork("online");
   await pass(10);
   expect(client.state).toMatchObject({ state: "open", transport: "stream" });
   expect(client.state.session).not.toBe(before);
@@ -69,18 +69,18 @@ test("a transport that cannot ask is made anew when the network is back", async 
 test.each([
   ["freeze", "resume"],
   ["pagehide", "pageshow"],
-])("a page that is put away (%s) lets go, and goes on at once after %s", async (away, back) => {
+])("a page that is put away (%s) gives up its connection, and goes on at once after %s", async (away, back) => {
   const { client, id, got } = await start();
-  happen(away);
+  firePageEvent(away);
   expect(cluster.held).toBe(0);
   await cluster.publish(id, "while away");
-  happen(back);
+  firePageEvent(back);
   await pass(10);
   expect(client.state.state).toBe("open");
   expect(contents(got)).toEqual(["while away"]);
 });
 
-test("a WebSocket that fell silent is asked, and left if it does not answer", async () => {
+test("a WebSocket that falls silent is pinged, and replaced if it does not answer", async () => {
   const { client } = await start({ transports: ["ws"] });
   await pass(120_000);
   expect(cluster.requests.length).toBe(1); // it answered each time
@@ -90,7 +90,7 @@ test("a WebSocket that fell silent is asked, and left if it does not answer", as
   expect(client.state.session).not.toBe(before);
 });
 
-test("a stream without heartbeats is left after a minute", async () => {
+test("a stream without heartbeats is replaced after a minute", async () => {
   await start({ transports: ["stream"] });
   await pass(55_000);
   expect(cluster.requests.length).toBe(1);
@@ -98,21 +98,21 @@ test("a stream without heartbeats is left after a minute", async () => {
   expect(cluster.requests.length).toBe(2);
 });
 
-test("Server-Sent Events without heartbeats are left after a minute, if it is known that there are some", async () => {
+test("Server-Sent Events without heartbeats are replaced after a minute, if one heartbeat was seen", async () => {
   const { client } = await start({ transports: ["sse"] });
   cluster.beat();
   await pass(55_000);
-  expect(asked().length).toBe(1);
+  expect(requestedPaths().length).toBe(1);
   await pass(20_000);
-  expect(asked().length).toBe(2);
+  expect(requestedPaths().length).toBe(2);
   expect(client.state.state).toBe("open");
-  await pass(250_000); // none was heard on this one
-  expect(asked().length).toBe(2);
+  await pass(250_000); // this one has had no heartbeat
+  expect(requestedPaths().length).toBe(2);
   await pass(70_000);
-  expect(asked().length).toBe(3);
+  expect(requestedPaths().length).toBe(3);
 });
 
-test("an EventSource does not reconnect by itself: it is made anew, from our place, at the next edge", async () => {
+test("an EventSource does not reconnect by itself: it is made anew, from the client's position, at the next edge", async () => {
   const { client, id, got } = await start({ transports: ["sse"] }, cluster.urls);
   await cluster.publish(id, "1");
   cluster.drain(0);
@@ -123,11 +123,11 @@ test("an EventSource does not reconnect by itself: it is made anew, from our pla
   expect([contents(got), client.state.state, cluster.held]).toEqual([["1", "2"], "open", 1]);
 });
 
-test("an EventSource that is only told to come back later waits for 1 to 5 seconds", async () => {
+test("an EventSource that is told to come back later waits for 1 to 5 seconds", async () => {
   cluster.edges[0]!.full = true;
   const { client } = await start({ transports: ["sse"] });
   await pass(850);
-  expect(asked().length).toBe(1);
+  expect(requestedPaths().length).toBe(1);
   cluster.edges[0]!.full = false;
   await pass(4200);
   expect(client.state.state).toBe("open");

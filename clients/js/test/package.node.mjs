@@ -1,4 +1,4 @@
-/** What is packed can be used: by a type checker, by Node, and as the documentation shows it. */
+/** The package works for a type checker and for Node, and as the documentation shows it. */
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -41,7 +41,7 @@ afterAll(() => rmSync(folder, { recursive: true }));
 test.each([
   ["node16", "node16"],
   ["esnext", "bundler"],
-])("its types are found, and are right, with module %s and moduleResolution %s", (module, resolution) => {
+])("its types are found and right with module %s and moduleResolution %s", (module, resolution) => {
   const flags = ["--noEmit", "--strict", "--types", "", "--lib", "es2022,dom", "--target", "es2022", "--jsx", "react-jsx"];
   const check = () =>
     run(process.execPath, TSC, "consumer.ts", "example.tsx", ...flags, "--module", module, "--moduleResolution", resolution);
@@ -52,7 +52,7 @@ test.each([
   }
 });
 
-test("it can be imported, and holds nothing but what is built", () => {
+test("it can be imported, and holds only what is built", () => {
   const script = 'import("comet-client").then(({ Comet }) => console.log(typeof new Comet("http://a.test").subscribe))';
   expect(run(process.execPath, "-e", script).trim()).toBe("function");
   const names = run("ls", "node_modules/comet-client", "node_modules/comet-client/dist").split(/\s+/);

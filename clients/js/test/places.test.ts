@@ -1,12 +1,12 @@
-/** Tabs that share a connection and stand at different places: none has a hole, none hears anything twice. */
+/** Tabs that share a connection and have different positions: none misses a message or gets one twice. */
 import { expect, test } from "vitest";
 import type { Message, Options } from "../src/index.js";
-import { Shared } from "../src/share.js";
+import { SharedConnection } from "../src/share.js";
 import type { Sink } from "../src/wire.js";
 import { channel, comet, contents, until } from "./suite.js";
 import { cluster, tab } from "./tabs.js";
 
-/** A tab that also notes its resets. */
+/** A tab, with the resets that it gets. */
 async function join(id: string, options: Options) {
   const client = comet(cluster.urls, { share: true, ...options });
   const got: Message[] = [];
@@ -16,26 +16,27 @@ async function join(id: string, options: Options) {
   return { client, got, resets };
 }
 
-/** Tabs without connections: what they ask of a leader, and what they believe. */
+/** Tabs without connections: what they ask of a leader, and what they accept from it. */
 class Room {
   wanted: string[][] = [];
   heard: unknown[][] = [];
   readonly name = "room-" + channel();
-  private _tabs = new Map<string, Shared>();
+  private _tabs = new Map<string, SharedConnection>();
 
   constructor(
     private _id: string,
-    private _places: Record<string, string>,
+    private _positions: Record<string, string>,
   ) {}
 
   async open(tab: string): Promise<void> {
     const sink: Sink = {
-      wants: () => ({ [this._id]: this._places[tab]! }),
-      state: () => {},
+      wantedChannels: () => ({ [this._id]: this._positions[tab]! }),
+      setState: () => {},
       receive: (objects) => objects.forEach(({ content }) => this.heard.push([tab, content])),
     };
-    const want = (id: string, since = "") => void this.wanted.push([tab, id, since]);
-    this._tabs.set(tab, new Shared(this.name, sink, () => ({ want, drop() {}, wake() {}, close() {} })));
+    const addChannel = (id: string, since = "") => void this.wanted.push([tab, id, since]);
+    const connect = () => ({ addChannel, removeChannel() {}, onPageEvent() {}, close() {} });
+    this._tabs.set(tab, new SharedConnection(this.name, sink, connect));
     await new Promise((done) => setTimeout(done, 10));
   }
 
@@ -63,7 +64,7 @@ test("a tab that joins behind the others misses nothing while messages flow", as
   expect(follower.got).toEqual([]);
 });
 
-test.each([true, false])("a tab that joins while the leader connects goes on from its place (known before: %s)", async (known) => {
+test.each([true, false])("a tab that joins while the leader connects goes on from its position (known before: %s)", async (known) => {
   const id = channel();
   const first = await tab(id);
   await cluster.publish(id, "1");
@@ -84,7 +85,7 @@ test.each([true, false])("a tab that joins while the leader connects goes on fro
   expect(new Set(contents(first.got)).size).toBe(3);
 });
 
-test.each(["poll", "stream"] as const)("a tab that joins behind a %s that was asked for just now misses nothing", async (transport) => {
+test.each(["poll", "stream"] as const)("a tab that joins behind a %s whose request is under way misses nothing", async (transport) => {
   const id = channel();
   const options = { transports: [transport] };
   const first = await tab(id, options);
@@ -101,7 +102,7 @@ test.each(["poll", "stream"] as const)("a tab that joins behind a %s that was as
   expect([contents(first.got), contents(behind.got)]).toEqual([["1", "2", "3", "4"], ["2", "3", "4"]]);
 });
 
-test("the last messages for one tab leave no hole for the others", async () => {
+test("a history for one tab costs the others no message", async () => {
   const id = channel();
   const first = await tab(id, { history: 1 });
   await cluster.publish(id, "1");
@@ -121,7 +122,7 @@ test("the last messages for one tab leave no hole for the others", async () => {
   expect(["2,3,4,5", "4,5"]).toContain(contents(late.got).join());
 });
 
-test("a history is had although the connection is just being made again", async () => {
+test("a tab gets its history although the connection is just being made again", async () => {
   const id = channel();
   const first = await tab(id, { history: 2 });
   for (const content of ["1", "2", "3"]) await cluster.publish(id, content);
@@ -137,7 +138,7 @@ test("a history is had although the connection is just being made again", async 
   expect([contents(first.got), contents(got)]).toEqual([["1", "2", "3", "4"], ["3", "4"]]);
 });
 
-test("a place in a log that is no more is told by a reset, also where the channel is held", async () => {
+test("a position in a log that was lost gives a reset, also where the channel is held", async () => {
   const id = channel();
   const first = await tab(id);
   for (const content of ["1", "2", "3"]) await cluster.publish(id, content);
@@ -165,7 +166,7 @@ test("a follower that subscribes while the connection is made again begins with 
   await until(() => got.length === 1);
 });
 
-test("when tabs stand at different places a new leader loses nothing for those behind", async () => {
+test("a new leader goes on from the position of a tab that is behind", async () => {
   const id = channel();
   const room = new Room(id, { first: "9-109", second: "7-107" });
   await room.open("first");
@@ -177,7 +178,7 @@ test("when tabs stand at different places a new leader loses nothing for those b
   expect(room.wanted[2]).toEqual(["second", id, "7-107"]);
 });
 
-test("a tab believes nothing of a channel before the leader has heard where it stands, and nothing of an old leader", async () => {
+test("a tab ignores a channel until the leader has heard its position, and ignores an old leader", async () => {
   const id = channel();
   const room = new Room(id, { first: "9-109", second: "7-107" });
   await room.open("first");

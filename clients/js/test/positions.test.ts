@@ -22,13 +22,13 @@ test.each([
   ["5-106", "5-105", false],
   ["0", "3-103", false],
   ["3-103", "", false],
-])("%s is, or follows on, %s: %s", (a, b, expected) => {
+])("%s is, or follows, %s: %s", (a, b, expected) => {
   expect(follows(a, b)).toBe(expected);
 });
 
-test("a message is news once, and in order only", () => {
+test("a message is new once, and only in order", () => {
   const positions: Positions = new Map();
-  expect(accept(positions, data("3-103"))).toBe(false); // before its welcome: another tab's
+  expect(accept(positions, data("3-103"))).toBe(false); // before the welcome: it is another tab's
   accept(positions, { type: "welcome", id: "room", seq: "3-103" });
   expect(["3-103", "4-104", "4-104", "2-102", "5-105"].map((seq) => accept(positions, data(seq)))).toEqual([
     false, true, false, false, true,
@@ -36,18 +36,18 @@ test("a message is news once, and in order only", () => {
   expect(positions.get("room")).toBe("5-105");
 });
 
-test("a message without a position is always news", () => {
+test("a message without a position is always new", () => {
   expect(accept(new Map(), data())).toBe(true);
 });
 
-test("a reset moves the place, also backwards; one to where we stand is not for us", () => {
+test("a reset moves the position, also backwards; one to the present position is not new", () => {
   const positions: Positions = new Map([["room", "50-1"]]);
   expect(accept(positions, { type: "reset", id: "room", seq: "50-1" })).toBe(false);
   expect(accept(positions, { type: "reset", id: "room", seq: "2-900" })).toBe(true);
   expect(accept(positions, data("3-901"))).toBe(true);
 });
 
-test("another tab's welcome does not move a place that is known", () => {
+test("another tab's welcome does not move a known position", () => {
   const positions: Positions = new Map([["room", "50-1"]]);
   accept(positions, { type: "welcome", id: "room", seq: "20-1" });
   expect(positions.get("room")).toBe("50-1");

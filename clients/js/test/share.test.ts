@@ -1,10 +1,10 @@
 /** How tabs share one connection. */
 import { expect, test, vi } from "vitest";
-import { happen } from "./browser-parts.js";
+import { firePageEvent } from "./browser-parts.js";
 import { channel, contents, until } from "./suite.js";
 import { cluster, tab } from "./tabs.js";
 
-test("tabs share one connection and each hears everything once", async () => {
+test("tabs share one connection, and each gets every message once", async () => {
   const id = channel();
   const tabs = [await tab(id), await tab(id), await tab(id)];
   expect(cluster.held).toBe(1);
@@ -15,7 +15,7 @@ test("tabs share one connection and each hears everything once", async () => {
   for (const { got } of tabs) expect(contents(got)).toEqual(["1", "2"]);
 });
 
-test("when the leader goes another takes over from the positions", async () => {
+test("when the leader is closed another tab takes over from the positions", async () => {
   const id = channel();
   const [first, second, third] = [await tab(id), await tab(id), await tab(id)];
   await cluster.publish(id, "1");
@@ -30,7 +30,7 @@ test("when the leader goes another takes over from the positions", async () => {
   expect(!!second.client.state.shared).toBe(false);
 });
 
-test("a channel is held as long as any tab wants it, and hears only who does", async () => {
+test("a channel is held as long as a tab wants it, and reaches only the tabs that do", async () => {
   const [id, other] = [channel(), channel()];
   const first = await tab(id);
   const second = await tab(other);
@@ -41,14 +41,14 @@ test("a channel is held as long as any tab wants it, and hears only who does", a
   second.client.unsubscribe(other);
   await cluster.publish(other, "2");
   await until(() => third.got.length === 1);
-  third.client.close(); // as a crash: it says nothing, but its lock is free
+  third.client.close(); // as in a crash: it announces nothing, but its lock is free
   await until(() => cluster.requests.length);
   await cluster.publish(id, "3");
   await until(() => first.got.length === 1);
   expect([contents(first.got), contents(second.got), contents(third.got)]).toEqual([["3"], ["1"], ["2"]]);
 });
 
-test("a tab that is gone is not served any longer", async () => {
+test("the channels of a tab that is gone are left", async () => {
   const [id, other] = [channel(), channel()];
   await tab(id);
   const second = await tab(other);
@@ -57,7 +57,7 @@ test("a tab that is gone is not served any longer", async () => {
   await until(() => told.mock.calls.some(([, ops]) => ops.some(({ op, id }) => op === "unsub" && id === other)));
 });
 
-test("who joins with a history or a position gets it, and the others nothing twice", async () => {
+test("a tab that joins behind the others goes on from its position, and the others get nothing twice", async () => {
   const id = channel();
   const first = await tab(id);
   for (const content of ["1", "2", "3"]) await cluster.publish(id, content);
@@ -69,7 +69,7 @@ test("who joins with a history or a position gets it, and the others nothing twi
   expect([contents(first.got), contents(behind.got)]).toEqual([["1", "2", "3", "4"], ["2", "3", "4"]]);
 });
 
-test("a history is had by a tab that joins", async () => {
+test("a tab that joins gets its history", async () => {
   const id = channel();
   const first = await tab(id, { history: 2 });
   for (const content of ["1", "2", "3"]) await cluster.publish(id, content);
@@ -79,13 +79,13 @@ test("a history is had by a tab that joins", async () => {
   expect([contents(first.got), contents(late.got)]).toEqual([["1", "2", "3"], ["2", "3"]]);
 });
 
-test("a frozen leader hands over, and joins again when it is back", async () => {
+test("a frozen leader hands over, and joins again when it resumes", async () => {
   const id = channel();
   const first = await tab(id);
-  happen("freeze"); // it is one page here, so all of it freezes
+  firePageEvent("freeze"); // these tabs are one page, so all of them freeze
   expect(cluster.held).toBe(0);
   await cluster.publish(id, "1");
-  happen("resume");
+  firePageEvent("resume");
   await until(() => first.got.length === 1);
 });
 
@@ -115,7 +115,7 @@ test("where Web Locks are forbidden each tab has a connection of its own", async
   await until(() => tabs.every(({ got }) => got.length === 1));
 });
 
-test("a follower can have the connection renewed", async () => {
+test("a follower can have the connection made again", async () => {
   const id = channel();
   const first = await tab(id);
   const second = await tab(id);
@@ -137,18 +137,18 @@ test("a new leader asks the others what they want", async () => {
   await until(() => third.got.length === 1);
 });
 
-test("a page of many tabs hears of the network itself", async () => {
+test("the leader alone reacts to events of the network", async () => {
   const id = channel();
   const first = await tab(id, { transports: ["stream"] });
   await tab(id, { transports: ["stream"] });
   const before = cluster.requests.length;
-  happen("online");
+  firePageEvent("online");
   await until(() => first.client.state.state === "open" && cluster.requests.length > before);
   await new Promise((done) => setTimeout(done, 20));
   expect(cluster.requests.length).toBe(before + 1);
 });
 
-test("a tab that asks for too much is told so, the others are not", async () => {
+test("a refusal is reported to the tab that asked, and not to the others", async () => {
   const id = channel();
   const first = await tab(id);
   const second = await tab(id);

@@ -1,4 +1,4 @@
-/** What holds on every transport: run against a fake cluster in Node, and against real edges in a browser. */
+/** Tests that hold for every transport: run against a fake cluster in Node, and against real edges in a browser. */
 import { afterEach, describe, expect, test, vi } from "vitest";
 import { Comet, type Message, type Options, type TransportName } from "../src/index.js";
 
@@ -55,7 +55,7 @@ export function suite(world: World, transports: TransportName[]): void {
       expect(client.positions[id]).toBe(got.at(-1)!.seq);
     });
 
-    test("a channel that is added gets its messages, one that is dropped does not, the others miss nothing", async () => {
+    test("a channel that is added gets its messages, one that is removed does not, the others miss nothing", async () => {
       const [id, added] = [channel(), channel()];
       const { client, got } = await open(id);
       await world.publish(id, "1");
@@ -75,7 +75,7 @@ export function suite(world: World, transports: TransportName[]): void {
       expect([contents(got), contents(more)]).toEqual([["1", "2", "3"], ["a"]]);
     });
 
-    test("a channel that is taken when a message comes begins there and then", async () => {
+    test("a channel that a listener subscribes to begins at that moment", async () => {
       const [id, other] = [channel(), channel()];
       const { client } = await open(id);
       const more: Message[] = [];
@@ -90,7 +90,7 @@ export function suite(world: World, transports: TransportName[]): void {
       expect(contents(more)).toEqual(["a"]);
     });
 
-    test("another edge takes over from one that dies, nothing is lost or comes twice", async () => {
+    test("another edge takes over from one that dies: no message is lost or comes twice", async () => {
       const id = channel();
       const { client, got } = await open(id);
       await world.publish(id, "1");
@@ -106,7 +106,7 @@ export function suite(world: World, transports: TransportName[]): void {
       expect(client.state.url).not.toBe(first.url);
     });
 
-    test("a connection that is dropped goes on from where it was", async () => {
+    test("a connection that is dropped goes on from its position", async () => {
       const id = channel();
       const { client, got } = await open(id);
       await world.publish(id, "1");
@@ -117,7 +117,7 @@ export function suite(world: World, transports: TransportName[]): void {
       expect(contents(got)).toEqual(["1", "2"]);
     });
 
-    test("the last messages, or all after a position, come first if asked for", async () => {
+    test("the history, or the messages after a position, come first where they are asked for", async () => {
       const id = channel();
       const { client, got } = await open(id);
       for (const content of ["1", "2", "3"]) await world.publish(id, content);
@@ -129,7 +129,7 @@ export function suite(world: World, transports: TransportName[]): void {
       expect([contents(last.got), contents(after.got)]).toEqual([["2", "3"], ["2", "3"]]);
     });
 
-    test("tabs that share a connection go on each from its own place", async () => {
+    test("tabs that share a connection go on, each from its own position", async () => {
       const id = channel();
       const share = "tabs of " + id;
       const first = await open(id, { share, history: 2 });
@@ -146,7 +146,7 @@ export function suite(world: World, transports: TransportName[]): void {
       for (const { got } of [last, after]) expect(contents(got)).toEqual(["2", "3", "4"]);
     });
 
-    test("a reset tells that something is missing, and messages go on", async () => {
+    test("a reset reports that messages are missing, and later ones arrive", async () => {
       const id = channel();
       const { client, got } = await open(id);
       const resets: string[] = [];

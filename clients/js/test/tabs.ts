@@ -1,4 +1,4 @@
-/** Several clients on one page are to Web Locks and BroadcastChannel what several tabs are. */
+/** Several clients on one page, which are to Web Locks and BroadcastChannel what several tabs are. */
 import { afterEach, beforeEach, vi } from "vitest";
 import type { Comet, Message, Options } from "../src/index.js";
 import { install } from "./browser-parts.js";

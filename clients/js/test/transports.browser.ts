@@ -1,6 +1,6 @@
 import { suite, type World } from "./suite.js";
 
-/** The cluster that tests/browser/test_client.py runs, and the address by which it is told what to do with it. */
+/** The cluster that tests/browser/test_client.py runs, and the address that controls it. */
 declare global {
   interface ImportMeta {
     env: Record<"VITE_EDGES" | "VITE_CONTROL" | "VITE_TRANSPORTS", string>;

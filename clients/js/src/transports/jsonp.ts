@@ -1,28 +1,38 @@
 import type { Transport } from "../wire.js";
-import { polling, type Answer, type Ask } from "./polling.js";
+import { polling, type Answer, type Poll } from "./polling.js";
 
 const scope = globalThis as unknown as Record<string, unknown>;
 
-/** Long-poll by script tags: the seed's transport across domains, where nothing else is let through. */
-export const jsonp: Transport = (line) => {
-  // A browser goes on loading what we have given up, on one of six connections: the session's next poll answers it.
+/** Long-poll by script tags: it crosses origins where nothing else gets through. */
+export const jsonp: Transport = (link) => {
+  // A browser goes on loading a script that is removed, on one of its six connections to a host, until the server answers
+  // it: which the session's next poll makes it do.
   const session = "comet_session_" + Math.random().toString(36).slice(2);
   let calls = 0;
-  return polling(line, (line, extra): Ask => {
-    const name = session + calls++;
+  return polling(link, (link, extra): Poll => {
+    const callback = session + calls++;
     const script = document.createElement("script");
-    const done = (): boolean => (script.remove(), delete scope[name]);
-    const answer = new Promise<Answer>((resolve, reject) => {
-      scope[name] = (value: Answer) => done() && resolve(value);
-      script.onerror = () => done() && reject({});
-    });
-    const stop = (): void => {
+    const cleanUp = (): void => {
       script.remove();
-      scope[name] = done; // a script that is under way calls it all the same
+      delete scope[callback];
     };
-    script.referrerPolicy = "origin"; // with a list of origins an edge must see whose page this is
-    script.src = line.url("/jsonp", extra + "&session=" + session + "&callback=" + name);
+    const answer = new Promise<Answer>((resolve, reject) => {
+      scope[callback] = (value: Answer) => {
+        cleanUp();
+        resolve(value);
+      };
+      script.onerror = () => {
+        cleanUp();
+        reject({});
+      };
+    });
+    const cancel = (): void => {
+      script.remove();
+      scope[callback] = cleanUp; // a script that is under way calls it all the same
+    };
+    script.referrerPolicy = "origin"; // an edge with a list of allowed origins must see the page's
+    script.src = link.attachUrl("/jsonp", extra + "&session=" + session + "&callback=" + callback);
     document.head.append(script);
-    return { answer, stop };
+    return { answer, cancel };
   });
 };

@@ -1,11 +1,11 @@
 import type { Transport } from "../wire.js";
-import { polling, type Ask } from "./polling.js";
+import { polling, type Poll } from "./polling.js";
 import { request } from "./request.js";
 
 /** Long-poll by fetch. */
-export const poll: Transport = (line) =>
-  polling(line, (line, extra): Ask => {
+export const poll: Transport = (link) =>
+  polling(link, (link, extra): Poll => {
     const control = new AbortController();
-    const answer = request(line.url("/poll", extra), control).then((answer) => answer.json());
-    return { answer, stop: () => control.abort() };
+    const answer = request(link.attachUrl("/poll", extra), control).then((answer) => answer.json());
+    return { answer, cancel: () => control.abort() };
   });

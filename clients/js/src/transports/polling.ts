@@ -1,46 +1,52 @@
-import type { Held, Line, Why, Wire } from "../wire.js";
+import type { EndReason, HeldConnection, ServerObject, TransportLink } from "../wire.js";
+
+const MIN_POLL = 500; // milliseconds; a server that answers at once with nothing is not asked more often
 
 export interface Answer {
   seq: string;
-  messages: Wire[];
+  messages: ServerObject[];
 }
 
-/** Asks once; `stop` gives up. The promise is rejected with the reason, or with any object for "cannot be seen". */
-export interface Ask {
+/** One poll. The promise is rejected with an `EndReason`, or with any object where the browser shows none. */
+export interface Poll {
   answer: Promise<Answer>;
-  stop(): void;
+  cancel(): void;
 }
 
-/** Poll for ever. The first poll is answered at once, which shows that polls get through; a change asks anew. */
-export function polling(line: Line, ask: (line: Line, extra: string) => Ask): Held {
-  let round = 0;
-  let current: Ask | undefined;
-  const run = async (mine: number): Promise<void> => {
-    for (let first = true; mine === round; first = false) {
+/** Poll until closed. The first poll is answered at once, which proves that polls get through; a change polls anew. */
+export function polling(link: TransportLink, send: (link: TransportLink, extra: string) => Poll): HeldConnection {
+  let currentRun = 0;
+  let poll: Poll | undefined;
+  const run = async (thisRun: number): Promise<void> => {
+    for (let first = true; thisRun === currentRun; first = false) {
       const began = Date.now();
-      current = ask(line, first ? "&timeout=0" : "");
-      const { seq, messages } = await current.answer;
-      if (mine !== round) return;
-      line.beat();
-      line.receive(first ? [...welcomes(line.asked, seq, messages), ...messages] : messages);
-      await null; // for the channels that a listener has just taken
-      if (!first && !messages.length && Date.now() - began < 500) // should a server not hold us
-        await new Promise((done) => setTimeout(done, 500));
+      poll = send(link, first ? "&timeout=0" : "");
+      const { seq, messages } = await poll.answer;
+      if (thisRun !== currentRun) return;
+      link.noteActivity();
+      link.receive(first ? [...welcomes(link.requested, seq, messages), ...messages] : messages);
+      await null; // so that the next poll asks for channels that a listener has just subscribed to
+      if (!first && !messages.length && Date.now() - began < MIN_POLL)
+        await new Promise((done) => setTimeout(done, MIN_POLL));
     }
   };
-  const stop = (): number => (current?.stop(), ++round);
+  const close = (): void => {
+    poll?.cancel();
+    currentRun++;
+  };
   const start = (): void => {
-    const mine = stop();
-    run(mine).catch((why: Why) => mine === round && line.end(why));
+    close();
+    const thisRun = currentRun;
+    run(thisRun).catch((reason: EndReason) => thisRun === currentRun && link.end(reason));
   };
   start();
-  return { send: start, close: stop };
+  return { changeChannels: start, close };
 }
 
-/** A poll has no welcome: the place where it began is one. */
-function welcomes(asked: Map<string, string>, cursor: string, messages: Wire[]): Wire[] {
+/** A poll has no welcomes: they are made from the positions where the poll began. */
+function welcomes(requested: Map<string, string>, cursor: string, messages: ServerObject[]): ServerObject[] {
   const seqs = cursor.split(",");
-  return [...asked].map(([id, since], index) => {
+  return [...requested].map(([id, since], index) => {
     const first = messages.find((message) => message.id === id && message.seq);
     return { type: "welcome", id, seq: first ? since || parseInt(first.seq!) - 1 + "-0" : seqs[index] };
   });

@@ -1,9 +1,10 @@
-import type { Why } from "../wire.js";
+import type { EndReason } from "../wire.js";
 
-/** Fetch; an answer that is no 200 is thrown as what it says: the server's sentence, and when to come back. */
+/** Fetch; an answer that is not a success is thrown as an `EndReason`, with the server's sentence and its Retry-After. */
 export async function request(url: string, init: RequestInit): Promise<Response> {
   const answer = await fetch(url, init);
   if (answer.ok) return answer;
   const { content } = await answer.json().catch(() => ({}));
-  throw { status: answer.status, content, after: +answer.headers.get("Retry-After")! * 1000 || 0 } satisfies Why;
+  const seconds = Number(answer.headers.get("Retry-After"));
+  throw { status: answer.status, content, retryAfter: seconds * 1000 || 0 } satisfies EndReason; // a date counts as 0
 }

@@ -1,22 +1,22 @@
-import type { Line, Transport } from "../wire.js";
+import type { Transport, TransportLink } from "../wire.js";
 import { request } from "./request.js";
 
-async function read(line: Line, control: AbortController): Promise<void> {
-  const reader = (await request(line.url("/stream"), control)).body!.getReader();
+async function read(link: TransportLink, control: AbortController): Promise<void> {
+  const reader = (await request(link.attachUrl("/stream"), control)).body!.getReader();
   const decoder = new TextDecoder();
   let rest = "";
   for (let chunk; !(chunk = await reader.read()).done; ) {
-    line.beat();
+    link.noteActivity();
     const lines = (rest + decoder.decode(chunk.value, { stream: true })).split("\n");
     rest = lines.pop()!;
-    line.receive(lines.filter(Boolean).map((text) => JSON.parse(text)));
+    link.receive(lines.filter(Boolean).map((text) => JSON.parse(text)));
   }
   throw {};
 }
 
-/** The seed's transport, read by fetch: one JSON object a line, an empty line is a heartbeat. */
-export const stream: Transport = (line) => {
+/** A stream read by fetch: one JSON object per line; an empty line is a heartbeat. */
+export const stream: Transport = (link) => {
   const control = new AbortController();
-  read(line, control).catch((why) => line.end(why));
+  read(link, control).catch((reason) => link.end(reason));
   return { close: () => control.abort() };
 };

@@ -1,16 +1,18 @@
 import type { Transport } from "../wire.js";
 
-/** WebSocket: one JSON object a frame, changes of channels in the same connection. */
-export const ws: Transport = (line) => {
-  const socket = new WebSocket(line.url("/ws").replace(/^http/, "ws"));
+const SERVICE_RESTART = 1012; // the close code of an edge that drains
+
+/** WebSocket: one JSON object per frame; channels change on the same connection. */
+export const ws: Transport = (link) => {
+  const socket = new WebSocket(link.attachUrl("/ws").replace(/^http/, "ws"));
   const send = (value: unknown): void => socket.send(JSON.stringify(value));
   socket.onmessage = ({ data }) => {
-    line.beat();
-    line.receive([JSON.parse(data)]);
+    link.noteActivity();
+    link.receive([JSON.parse(data)]);
   };
-  socket.onclose = ({ code }) => line.end({ polite: code === 1012 });
+  socket.onclose = ({ code }) => link.end({ retryNow: code === SERVICE_RESTART });
   return {
-    send,
+    changeChannels: send,
     ping: () => send({ op: "ping" }),
     close: () => socket.close(),
   };
