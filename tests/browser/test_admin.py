@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from common.version import our_version
+from tests.browser.accessibility import controls, faults, tab_through
 from tests.browser.conftest import CHROMIUM, NO_PLAYWRIGHT, SCREENSHOTS
-from tests.browser.looks import controls, faults, tab_through
 from tests.cluster.clients import PollClient, SseClient, StreamClient
 from tests.cluster.processes import Cluster
 from tests.cluster.running import running

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.browser.accessibility import MOST_CONTROLS, controls, faults, tab_through
 from tests.browser.conftest import NO_PLAYWRIGHT, Tab
 from tests.browser.control import Control
-from tests.browser.looks import MOST_CONTROLS, controls, faults, tab_through
 from tests.cluster.clients import get
 from tests.cluster.processes import Cluster
 from tests.cluster.waiting import STARTING, until
