@@ -1,27 +1,27 @@
-"""What can be measured of a page's looks: contrast, controls, width, and where the Tab key leads."""
+"""Measurements of a page's accessibility: contrast, controls, width, and the order of the Tab key."""
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-LEAST_CONTRAST = 4.5  # of text and its ground, as WCAG 2.2 wants it of normal text (1.4.3)
-MOST_CONTROLS = 60
+MIN_CONTRAST = 4.5  # of text and its background, as WCAG 2.2 (1.4.3) asks for normal text
+MAX_CONTROLS = 60
 
 
 def faults(page: "Page", width: int) -> list[str]:
-    """Return what sticks out at the side or is cut off, which texts are hard to read and which controls hard to hit."""
+    """Return the elements that are too wide or cut off, texts of low contrast, and small or nameless controls."""
     wide = page.evaluate("document.documentElement.scrollWidth")
     found = [] if wide <= width else [f"{wide} pixels wide"]
     for measure in (CUT_OFF, LOW_CONTRAST, BAD_CONTROLS):
-        found += page.evaluate(measure, LEAST_CONTRAST)
+        found += page.evaluate(measure, MIN_CONTRAST)
     return found
 
 
 def tab_through(page: "Page") -> list[str]:
-    """Press Tab until it has led all around, and return what had the focus and showed it, from the page's beginning."""
+    """Press Tab once around the page, and return the controls that showed the focus, from the page's beginning."""
     found: list[str] = []
-    for _ in range(MOST_CONTROLS):
+    for _ in range(MAX_CONTROLS):
         page.keyboard.press("Tab")
         name = page.evaluate(FOCUSED)
         if name and name == (found and found[0]):
@@ -32,7 +32,7 @@ def tab_through(page: "Page") -> list[str]:
 
 
 def controls(page: "Page") -> list[str]:
-    """Return what the Tab key must reach, in the order of the page."""
+    """Return the controls that the Tab key must reach, in the order of the page."""
     names: list[str] = page.evaluate(CONTROLS)
     return names
 
@@ -41,7 +41,7 @@ CUT_OFF = """() => [...document.querySelectorAll('button, .tag, select')]
   .filter((element) => element.checkVisibility() && element.scrollWidth > element.clientWidth + 1)
   .map((element) => element.outerHTML)"""
 
-# Texts, also those of fields and their placeholders, against all the grounds that shine through below them.
+# Texts, also those of fields and their placeholders, against all backgrounds that show through below them.
 LOW_CONTRAST = """(least) => {
   const parse = (text) => (text.match(/[\\d.]+/g) ?? []).map(Number);
   const linear = (v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;

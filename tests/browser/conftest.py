@@ -1,4 +1,4 @@
-"""A real Chromium, tabs that remember every error, and a cluster to open them against."""
+"""A real Chromium, tabs that record every error, and a cluster for them."""
 
 import re
 import shutil
@@ -15,7 +15,7 @@ from tests.cluster.running import running
 from tests.lb.balancers import Balancer, edges_behind
 from tests.lb.conftest import EACH, balancing, pytest_runtest_makereport
 
-__all__ = ["pytest_runtest_makereport"]  # shows the processes' logs: here, too
+__all__ = ["pytest_runtest_makereport"]  # shows the processes' logs here, too
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request
@@ -29,7 +29,7 @@ CHROMIUM_FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP *.test 127.0.0.1",  # names that, unlike localhost's, are no secure contexts
+    "--host-resolver-rules=MAP *.test 127.0.0.1",  # under these names, unlike localhost, a page is no secure context
 ]
 NO_PLAYWRIGHT = "no playwright: pip install -e '.[system]' (as make test-system does)"
 SCREENSHOTS = ROOT / ".screenshots"
@@ -39,7 +39,7 @@ LOST = re.compile(r"net::ERR_|WebSocket connection to .* failed")
 
 
 class Tab:
-    """One page, everything that went wrong in it, and every address it asked."""
+    """One page, its errors, and every address that it requested."""
 
     def __init__(self, page: "Page") -> None:
         self.page = page
@@ -52,20 +52,20 @@ class Tab:
 
     @property
     def faults(self) -> list[str]:
-        """The errors that were not forgiven."""
+        """The errors that the test did not forgive."""
         return [error for error in self.errors if not any(pattern.search(error) for pattern in self._forgiven)]
 
     def forgive(self, pattern: re.Pattern[str]) -> None:
-        """Let errors pass that the test has brought about; the browser may log them a little later."""
+        """Accept errors that the test itself causes; the browser may log them a little later."""
         self._forgiven.append(pattern)
 
     def forgive_lost_connections(self) -> None:
-        """Let pass that connections were lost: the browser logs each one, also those that a test has cut."""
+        """Accept lost connections: the browser logs each one, also those that a test has cut."""
         self.forgive(LOST)
 
     def _on_console(self, message: "ConsoleMessage") -> None:
-        asked_by_itself = message.location["url"].endswith("/favicon.ico")  # where a file is opened that is no page
-        if message.type in {"error", "warning"} and not asked_by_itself:
+        is_favicon = message.location["url"].endswith("/favicon.ico")  # which the browser requests by itself
+        if message.type in {"error", "warning"} and not is_favicon:
             self.errors.append(message.text)
 
     def _on_request(self, request: "Request") -> None:
@@ -74,7 +74,7 @@ class Tab:
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator["Browser"]:
-    """Yield Debian's Chromium, without a window."""
+    """Yield a Chromium without a window."""
     if not Path(CHROMIUM).exists():
         pytest.skip("Chromium is missing: apt-get install chromium")
     sync_playwright = pytest.importorskip("playwright.sync_api", reason=NO_PLAYWRIGHT).sync_playwright
@@ -86,7 +86,7 @@ def chromium() -> Iterator["Browser"]:
 
 @pytest.fixture
 def new_context(chromium: "Browser") -> Iterator[Callable[..., "BrowserContext"]]:
-    """Yield a function that makes a browser profile of its own; viewport, colours and such are Playwright's options."""
+    """Yield a function that makes a new browser profile; it takes Playwright's options, such as the viewport."""
     contexts: list[BrowserContext] = []
 
     def make(**options: Any) -> "BrowserContext":
@@ -102,9 +102,9 @@ def new_context(chromium: "Browser") -> Iterator[Callable[..., "BrowserContext"]
 def open_tab(
     new_context: Callable[..., "BrowserContext"], request: pytest.FixtureRequest
 ) -> Iterator[Callable[..., Tab]]:
-    """Yield a function that opens a URL, in a profile of its own or a given one.
+    """Yield a function that opens a URL, in a new profile or a given one.
 
-    After the test each tab is photographed, and one that logged an error fails it.
+    After the test a screenshot of each tab is taken, and a tab that logged an error fails the test.
     """
     tabs: list[Tab] = []
 
@@ -125,18 +125,18 @@ def open_tab(
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Yield a cluster whose edges a test may kill, if it starts them again."""
+    """Yield a cluster whose edges a test may kill if it starts them again."""
     with running(Cluster(tmp_path_factory.mktemp("cluster"), **SETTINGS)) as cluster:
         yield cluster
 
 
 @pytest.fixture(scope="session")
 def edges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Yield the edges and the publisher that all sites have behind them."""
+    """Yield the edges and the publisher behind all sites."""
     with running(edges_behind(tmp_path_factory.mktemp("edges"), **SITE_SETTINGS)) as cluster:
         yield cluster
         for service in cluster.services:
-            service.kill()  # nobody is left to be sent away
+            service.kill()  # no client is left that a drain would serve
 
 
 @pytest.fixture(scope="session", params=FRONTS)
@@ -150,7 +150,7 @@ def balancer(
 
 @pytest.fixture
 def site(edges: Cluster, balancer: Balancer) -> Site:
-    """Return a site whose edges a test may end; whatever an earlier test did to it is mended."""
+    """Return a site whose edges a test may end; edges that an earlier test ended run again."""
     site = Site(edges, balancer)
     site.restore()
     return site

@@ -1,4 +1,4 @@
-"""An address by which a page that tests a cluster has something done to it: published, killed, wiped."""
+"""An HTTP address by which a page that tests a cluster publishes to it, kills its edges and wipes it."""
 
 import json
 import threading
@@ -13,7 +13,7 @@ from tests.cluster.processes import HOST, Cluster
 
 
 class Control:
-    """What a page may ask for; each method is one path."""
+    """The requests of a page; each method is one path."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -25,18 +25,18 @@ class Control:
         assert answer.status == 200, answer.text
 
     def kill(self, url: str) -> None:
-        """Kill the edge at a URL as a crash would."""
+        """Kill the edge at a URL, as a crash would."""
         next(edge for edge in self._cluster.edges if url == edge.url).kill()
 
     def revive(self) -> None:
-        """Start the edges that were killed, and wait until all are ready."""
+        """Start the killed edges again, and wait until all are ready."""
         for edge in self._cluster.edges:
             if not edge.alive:
                 edge.start()
         self._cluster.wait_ready()
 
     def forget(self) -> None:
-        """Lose all that Valkey keeps; the edges find out by their audit."""
+        """Delete everything in Valkey; the edges find out by their audit."""
         with self._cluster.valkey.client() as redis:
             redis.flushall()
 
@@ -44,7 +44,7 @@ class Control:
 @contextmanager
 def controlling(cluster: Cluster) -> Iterator[str]:
     """Serve the control of a cluster while the block runs; yields its address."""
-    with ThreadPoolExecutor(1) as worker:  # a process that a thread started dies with that thread: see comet.guard
+    with ThreadPoolExecutor(1) as worker:  # a process dies with the thread that started it: see comet.guard
         server = ThreadingHTTPServer((HOST, 0), _handler(Control(cluster), worker))
         serving = threading.Thread(target=server.serve_forever)
         serving.start()
@@ -63,7 +63,7 @@ def _handler(control: Control, worker: Executor) -> type[BaseHTTPRequestHandler]
             method: Callable[..., None] = getattr(control, self.path[1:])
             try:
                 worker.submit(method, **body).result()
-            except Exception as error:  # the page's test fails, and says why
+            except Exception as error:  # the test in the page fails with this text
                 self._answer(500, repr(error))
             else:
                 self._answer(200, "ok")

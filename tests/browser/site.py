@@ -1,11 +1,11 @@
-"""A site as it is deployed: pages and edges under one address, that of a load balancer."""
+"""A deployed site: pages and edges under the address of one load balancer."""
 
 from tests.cluster.clients import get
 from tests.cluster.processes import HOST, Cluster
 from tests.cluster.waiting import STARTING, until
 from tests.lb.balancers import Balancer, Edge
 
-DRAIN = 4.0  # seconds: half of it is for load balancers to notice
+DRAIN = 4.0  # seconds; for half of them load balancers may notice it
 HEARTBEAT = 0.5
 SETTINGS = {
     "COMET_DRAIN_SECONDS": str(DRAIN),
@@ -24,23 +24,23 @@ class Site:
 
     @property
     def edges(self) -> list[Edge]:
-        """Its edges."""
+        """The edges of the cluster."""
         return [edge for edge in self.cluster.edges if isinstance(edge, Edge)]
 
     def publish(self, channel: str, content: str) -> None:
-        """Publish, also while nobody is connected."""
+        """Publish, also while no client is connected."""
         self.cluster.publish(channel, content)
 
     def subscribers(self, channel: str) -> int:
-        """Return how many subscribers a channel has on all edges."""
+        """Return the number of subscribers of a channel on all edges."""
         return int(get(self.cluster.publisher.port, "/info", id=channel).json["subscribers"])
 
     def serving(self) -> Edge:
-        """Return the edge that holds the one connection there is."""
+        """Return the edge that holds the only connection."""
         return until(lambda: next((edge for edge in self.edges if edge.alive and edge.held), None))
 
     def restore(self) -> None:
-        """Start what was killed, and wait until all are ready and nobody is connected any more."""
+        """Start the killed edges, and wait until all are ready and no client is connected any more."""
         for edge in self.edges:
             if not edge.alive:
                 edge.start()

@@ -1,11 +1,11 @@
-// A page that subscribes by one transport and notes all that it hears, and every connection that was made for it.
-// By the built client where that speaks the transport; the forever iframe is held by hand.
+// A page that subscribes by one transport and records its messages and connections. It uses the built client, or this
+// file's own code for the transports that the client does not have: the forever iframe and a plain EventSource.
 
-const SILENCE = 3000; // milliseconds: six heartbeats of the tests' edges
+const SILENCE = 3000; // milliseconds: six heartbeats of the edges in the tests
 
-globalThis.heard = []; // [channel, content], as they came
+globalThis.heard = []; // [channel, content], in order of arrival
 globalThis.opened = []; // the session of each connection
-globalThis.positions = () => ({}); // of the channels that are subscribed
+globalThis.positions = () => ({}); // of the subscribed channels
 
 function note(channel, content) {
   heard.push([channel, content]);
@@ -34,7 +34,7 @@ class ByIframe {
     globalThis.positions = () => this.positions;
     globalThis.page = { receive: (object) => this.receive(object) };
     this.frame = document.createElement("iframe");
-    this.frame.onload = () => this.open(); // a page that never ends loading has ended
+    this.frame.onload = () => this.open(); // the page, which never ends loading, has ended
     document.body.append(this.frame);
     this.open();
     setInterval(() => this.watch(), 100);
@@ -48,7 +48,7 @@ class ByIframe {
     this.frame.src = `${this.url}/iframe?${new URLSearchParams([...query, ["callback", "page.receive"]])}`;
   }
 
-  // Chromium tells nobody when such a page is cut off. But each heartbeat is a newline more in it.
+  // Chromium fires no event when such a page is cut off. But each heartbeat adds a newline to it.
   watch() {
     const length = this.frame.contentDocument?.documentElement?.textContent.length;
     if (length !== this.length) [this.length, this.grown] = [length, performance.now()];
@@ -68,7 +68,7 @@ class ByIframe {
   }
 }
 
-// The browser's own EventSource, without any of our code: it resumes by itself, or not at all.
+// The browser's own EventSource, without the client: it resumes by itself, or not at all.
 class ByEventSource {
   constructor(url, channel) {
     this.source = new EventSource(`${url}/sub?id=${channel}`);

@@ -1,4 +1,4 @@
-"""The page for operators in a real Chromium, against real processes."""
+"""The operators' page in a real Chromium, against real processes."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ pytest.importorskip("playwright", reason=NO_PLAYWRIGHT)
 from playwright.sync_api import Browser, Page  # of the extra `system`
 
 KEY = "a-key-for-the-browser"
-SLOW = 20.0  # seconds: a browser on a busy machine
+PAGE_TIMEOUT = 20.0  # seconds, for a browser on a loaded machine
 SIZES = {"phone": (360, 800), "desktop": (1280, 900)}
 
 pytestmark = [
@@ -33,7 +33,7 @@ pytestmark = [
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Yield a cluster that wants a key, and whose edges may be killed."""
+    """Yield a cluster that needs a key, and whose edges may be killed."""
     with running(Cluster(tmp_path_factory.mktemp("cluster"), COMET_PUBLISH_KEYS=KEY)) as it:
         yield it
 
@@ -43,7 +43,7 @@ Open = Callable[..., "Page"]
 
 @pytest.fixture
 def open_page(chromium: "Browser", cluster: Cluster) -> Iterator[Open]:
-    """Yield a function that opens the page; it fails afterwards if a page told of an error or asked anybody else."""
+    """Yield a function that opens the page; the test fails if a page logged an error or requested another address."""
     contexts = []
     trouble: list[str] = []
     own = f"http://127.0.0.1:{cluster.publisher.port}/"
@@ -53,7 +53,7 @@ def open_page(chromium: "Browser", cluster: Cluster) -> Iterator[Open]:
         context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(SLOW * 1000)
+        page.set_default_timeout(PAGE_TIMEOUT * 1000)
         page.on("pageerror", lambda error: trouble.append(str(error)))
         page.on("console", lambda line: None if _is_expected(line.text) else trouble.append(line.text))
         page.on("request", lambda request: None if request.url.startswith(own) else trouble.append(request.url))
@@ -71,24 +71,24 @@ def open_page(chromium: "Browser", cluster: Cluster) -> Iterator[Open]:
 
 
 def _is_expected(line: str) -> bool:
-    """Chromium itself tells of every request that failed; these the page handles."""
+    """Whether a logged line is of a failed request that the page handles; Chromium itself logs each one."""
     expected = ("the server responded with a status of 401", "net::ERR_CONNECTION_REFUSED")
     return line.startswith(tuple(f"Failed to load resource: {each}" for each in expected))
 
 
 def sees(page: "Page", selector: str, pattern: str) -> str:
     """Wait until an element's text matches."""
-    return until(lambda: (text := page.inner_text(selector)) and re.search(pattern, text) and text, SLOW)
+    return until(lambda: (text := page.inner_text(selector)) and re.search(pattern, text) and text, PAGE_TIMEOUT)
 
 
 def tails_end(cluster: Cluster, page: "Page", expected: int) -> None:
-    """Wait until so many tails are open, as a limit would see it."""
+    """Wait until this number of tails is open, as their limit counts them."""
     del page
-    until(lambda: cluster.publisher.metric("comet_tails") == expected, SLOW)
+    until(lambda: cluster.publisher.metric("comet_tails") == expected, PAGE_TIMEOUT)
 
 
 def test_it_shows_edges_connections_and_channels(cluster: Cluster, open_page: Open) -> None:
-    """Both edges with their connections by transport, the sums, the charts, and who is busiest."""
+    """Both edges are shown with their connections by transport, the sums, the charts, and the busiest channels."""
     with (
         StreamClient(cluster.a.port, "room"),
         SseClient(cluster.b.port, "room"),
@@ -107,8 +107,8 @@ def test_it_shows_edges_connections_and_channels(cluster: Cluster, open_page: Op
     sees(page, "#connection-count", r"^0$")
 
 
-def test_it_shows_how_each_edge_fares(cluster: Cluster, open_page: Open) -> None:
-    """Messages a second, channels, version and uptime of each edge, under their headings."""
+def test_it_shows_the_figures_of_each_edge(cluster: Cluster, open_page: Open) -> None:
+    """Messages a second, channels, version and uptime of each edge stand under their headings."""
     with StreamClient(cluster.a.port, "rate"), StreamClient(cluster.a.port, "rate"):
         page = open_page()
         headings = ["Edge", "State", "Connections", "Messages / s", "Channels", "Version", "Up"]
@@ -122,16 +122,16 @@ def test_it_shows_how_each_edge_fares(cluster: Cluster, open_page: Open) -> None
             cluster.valkey.publish("rate", "hi")
             return any(re.fullmatch(r"[1-9][\d.,]*|0[.,]\d*[1-9]\d*", text) for text in column("Messages / s"))
 
-        until(a_message_a_turn, SLOW)
+        until(a_message_a_turn, PAGE_TIMEOUT)
         assert column("Version") == [our_version()] * 2
         assert all(re.fullmatch(r"\d+ (s|min|min \d+ s)", text) for text in column("Up")), column("Up")
         before = column("Up")
-        until(lambda: column("Up") != before, SLOW)
+        until(lambda: column("Up") != before, PAGE_TIMEOUT)
         assert "0" not in [column("Channels")[row] for row, rate in enumerate(column("Messages / s")) if rate != "0"]
 
 
 def test_a_channel_is_watched_published_to_and_closed(cluster: Cluster, open_page: Open) -> None:
-    """What others publish comes live, what the page publishes arrives at a subscriber, and disconnecting ends it."""
+    """Other publishers' messages appear live, the page's own reach a subscriber, and disconnecting ends it."""
     with StreamClient(cluster.a.port, "news") as subscriber:
         page = open_page()
         page.click("#busiest button >> text=news")
@@ -159,8 +159,8 @@ def test_a_channel_is_watched_published_to_and_closed(cluster: Cluster, open_pag
         sees(page, "#subscribers", "^0 subscribers on 0 edges$")
 
 
-def test_a_tail_ends_when_its_page_goes_or_watches_another(cluster: Cluster, open_page: Open) -> None:
-    """Stop, another channel, another page, a closed page: no tail is left on the publisher."""
+def test_a_tail_ends_with_its_page_or_its_channel(cluster: Cluster, open_page: Open) -> None:
+    """After a stop, another channel, another page or a closed page, no tail is left on the publisher."""
     page = open_page()
     for channel, expected in (("one", 1), ("two", 1)):
         page.fill("#channel", channel)
@@ -181,7 +181,7 @@ def test_a_tail_ends_when_its_page_goes_or_watches_another(cluster: Cluster, ope
 
 
 def test_the_key_is_asked_for_and_may_be_forgotten(open_page: Open) -> None:
-    """Without it nothing is shown; a wrong one is told; it lives as long as the tab."""
+    """Without a key nothing is shown; a wrong key gives a notice; the key lives as long as the tab."""
     page = open_page(key=False)
     page.wait_for_selector("#key-dialog[open]")
     assert not page.inner_text("#connection-count").isdigit()
@@ -200,7 +200,7 @@ def test_the_key_is_asked_for_and_may_be_forgotten(open_page: Open) -> None:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", SIZES)
 def test_it_fits_and_is_readable(open_page: Open, cluster: Cluster, size: str, scheme: str) -> None:
-    """Nothing sticks out at the side, texts have contrast of 4.5 and more, and each control is 24 pixels and named."""
+    """No element is too wide, texts have a contrast of 4.5 or more, and each control has 24 pixels and a name."""
     with StreamClient(cluster.a.port, "a-channel-with-a-rather-long-name-that-has-to-break-somewhere" * 2):
         page = open_page(size, scheme)
         sees(page, "#busiest", "a-channel")
@@ -213,7 +213,7 @@ def test_it_fits_and_is_readable(open_page: Open, cluster: Cluster, size: str, s
 
 
 def test_it_can_be_used_by_keyboard_alone(open_page: Open, cluster: Cluster) -> None:
-    """Tab reaches the skip link first and every control after it; Enter watches a busy channel; focus stays there."""
+    """Tab reaches the skip link first and then every control; Enter watches a busy channel; the focus stays there."""
     with StreamClient(cluster.a.port, "keys"):
         page = open_page()
         sees(page, "#busiest", "keys")
@@ -228,12 +228,12 @@ def test_it_can_be_used_by_keyboard_alone(open_page: Open, cluster: Cluster) -> 
         page.keyboard.press("Enter")
         sees(page, "#subscribers", "^1 subscriber on 1 edge$")
         updated = page.inner_text("#edges")
-        until(lambda: page.inner_text("#edges") != updated, SLOW)
+        until(lambda: page.inner_text("#edges") != updated, PAGE_TIMEOUT)
         assert page.evaluate("document.activeElement.textContent") == "keys"
 
 
 def test_tab_leads_to_every_control_in_order(open_page: Open, cluster: Cluster) -> None:
-    """Also while the page renews itself every second, each shows that it has the focus."""
+    """Each control shows its focus, also while the page updates every second."""
     with StreamClient(cluster.a.port, "tabs"):
         page = open_page()
         sees(page, "#busiest", "tabs")
@@ -241,7 +241,7 @@ def test_tab_leads_to_every_control_in_order(open_page: Open, cluster: Cluster) 
 
 
 def test_edges_of_other_versions_and_states_are_shown(cluster: Cluster, open_page: Open) -> None:
-    """One that drains, and one that announces almost nothing, beside the two that are ready."""
+    """An edge that drains and one that announces almost nothing are shown beside the two that are ready."""
     page = open_page()
     with cluster.valkey.client() as redis:
         for name, about in (("new", '{"id":"new"}'), ("old", '{"id":"old","draining":true,"connections":{"sse":7}}')):
@@ -263,11 +263,11 @@ def test_an_edge_that_dies_disappears_and_one_that_starts_appears(cluster: Clust
     sees(page, "#edge-count", "^2$")
 
 
-def test_a_publisher_that_dies_is_told_of(cluster: Cluster, open_page: Open) -> None:
-    """The page says so, and goes on by itself when it is back."""
+def test_a_dead_publisher_is_shown(cluster: Cluster, open_page: Open) -> None:
+    """The page shows it, and goes on by itself when the publisher is back."""
     page = open_page()
     cluster.publisher.kill()
     sees(page, "#state", "publisher does not answer")
     cluster.publisher.start()
     sees(page, "#state", "^live$")
-    until(lambda: cluster.publisher.ready, SLOW)
+    until(lambda: cluster.publisher.ready, PAGE_TIMEOUT)

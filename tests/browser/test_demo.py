@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.browser.accessibility import MOST_CONTROLS, controls, faults, tab_through
+from tests.browser.accessibility import MAX_CONTROLS, controls, faults, tab_through
 from tests.browser.conftest import NO_PLAYWRIGHT, Tab
 from tests.browser.control import Control
 from tests.cluster.clients import get
@@ -29,7 +29,7 @@ TRANSPORTS = ["ws", "sse", "stream", "poll", "jsonp"]
 
 @pytest.fixture
 def whole(cluster: Cluster) -> Iterator[Cluster]:
-    """Yield the cluster, and start again what the test has killed."""
+    """Yield the cluster, and start the edges again that the test has killed."""
     yield cluster
     Control(cluster).revive()
 
@@ -48,7 +48,7 @@ def quiet(page: Page) -> None:
 
 
 def listen(pane: Locator, channel: str, transport: str = "") -> None:
-    """Let a pane show a channel."""
+    """Have a pane show a channel."""
     pane.get_by_label("Channel").fill(channel)
     pane.get_by_label("Channel").press("Tab")
     if transport:
@@ -63,7 +63,7 @@ def shown(pane: Locator) -> list[str]:
 
 
 def test_messages_move_at_once_through_two_edges(cluster: Cluster, open_tab: OpenTab) -> None:
-    """Who opens the page sees messages move in both panes, each served by another edge, and asks nobody else."""
+    """Messages appear in both panes, each served by another edge, and the page requests no other address."""
     tab = open_tab(cluster.publisher.url + "/")
     first, second = panes(tab.page)
     for pane in (first, second):
@@ -76,7 +76,7 @@ def test_messages_move_at_once_through_two_edges(cluster: Cluster, open_tab: Ope
     assert len(names) == 2
     assert all(re.fullmatch(r"[\w-]{4,}", name) for name in names), names
     expect(tab.page.locator("#outcome")).to_have_text(re.compile(r"^\d+-\d+ reached 2 subscribers on 2 edges$"))
-    assert_nobody_else_is_asked(cluster, tab)
+    assert_only_the_cluster_is_requested(cluster, tab)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
@@ -97,7 +97,7 @@ def test_every_transport_can_be_chosen(cluster: Cluster, open_tab: OpenTab, tran
 
 
 def test_a_dead_edge_loses_nothing(whole: Cluster, open_tab: OpenTab) -> None:
-    """Messages go on while the edge of each pane is killed in its turn; each arrives once, in order."""
+    """While the edge of each pane is killed in its turn, messages go on, and each arrives once and in order."""
     tab = open_tab(whole.publisher.url + "/")
     quiet(tab.page)
     both = panes(tab.page)
@@ -118,7 +118,7 @@ def test_a_dead_edge_loses_nothing(whole: Cluster, open_tab: OpenTab) -> None:
 
 
 def test_a_reset_is_shown(cluster: Cluster, open_tab: OpenTab) -> None:
-    """After Valkey lost everything the page says that something is missing, and goes on."""
+    """After Valkey has lost everything, the page says that messages are missing, and goes on."""
     tab = open_tab(cluster.publisher.url + "/")
     quiet(tab.page)
     pane = panes(tab.page)[0]
@@ -132,7 +132,7 @@ def test_a_reset_is_shown(cluster: Cluster, open_tab: OpenTab) -> None:
 
 
 def test_the_page_is_used_by_keyboard(cluster: Cluster, open_tab: OpenTab) -> None:
-    """Enter publishes; a channel that is none of the demo's is refused before it is sent."""
+    """Enter publishes; a channel that does not belong to the demo is refused before it is sent."""
     page = open_tab(cluster.publisher.url + "/").page
     quiet(page)
     panes(page)
@@ -149,8 +149,8 @@ def test_the_page_is_used_by_keyboard(cluster: Cluster, open_tab: OpenTab) -> No
 
 
 def press_tab_until(page: Page, control: Locator) -> None:
-    """Go to a control as somebody without a mouse does."""
-    for _ in range(MOST_CONTROLS):
+    """Move the focus to a control by the Tab key."""
+    for _ in range(MAX_CONTROLS):
         if control.evaluate("(element) => element === document.activeElement"):
             return
         page.keyboard.press("Tab")
@@ -158,7 +158,7 @@ def press_tab_until(page: Page, control: Locator) -> None:
 
 
 def test_the_page_needs_no_mouse(cluster: Cluster, open_tab: OpenTab) -> None:
-    """The tick is switched off, a transport chosen, a channel named, a message sent and a connection killed by keys."""
+    """Keys switch off the tick, choose a transport, name a channel, send a message and kill a connection."""
     page = open_tab(cluster.publisher.url + "/").page
     first, second = panes(page)
     tick = page.get_by_label("one every second")
@@ -170,7 +170,7 @@ def test_the_page_needs_no_mouse(cluster: Cluster, open_tab: OpenTab) -> None:
     expect(first.locator(".via")).to_have_text("stream")
     for pane in (first, second):
         press_tab_until(page, pane.get_by_label("Channel"))
-        page.keyboard.type("demo-keys")  # Tab has selected what was there
+        page.keyboard.type("demo-keys")  # Tab has selected the old name
         page.keyboard.press("Enter")
         expect(pane.locator("tbody tr")).to_have_count(0)
 
@@ -193,7 +193,7 @@ def test_the_page_needs_no_mouse(cluster: Cluster, open_tab: OpenTab) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/chat"])
 def test_tab_leads_to_every_control_in_order(cluster: Cluster, open_tab: OpenTab, path: str) -> None:
-    """From the first link to the last field, each shows that it has the focus, and none holds it."""
+    """From the first link to the last field, each control shows its focus, and none keeps it."""
     page = open_tab(cluster.publisher.url + path).page
     expect(page.locator(".state, #where").first).to_contain_text("open")
     assert tab_through(page) == controls(page)
@@ -203,7 +203,7 @@ def test_tab_leads_to_every_control_in_order(cluster: Cluster, open_tab: OpenTab
 @pytest.mark.parametrize("path", ["/", "/chat"])
 @pytest.mark.parametrize("width", [1280, 360])
 def test_pages_fit_and_can_be_read(cluster: Cluster, open_tab: OpenTab, path: str, width: int, scheme: str) -> None:
-    """Nothing sticks out at the side, at either width; every text has contrast, notes of trouble, too."""
+    """No element is too wide, at either width, and every text has contrast."""
     options = {"viewport": PHONE | {"width": width}, "color_scheme": scheme}
     tab = open_tab(cluster.publisher.url + path, **options)
     expect(tab.page.locator(".state, #where").first).to_contain_text("open")
@@ -216,12 +216,12 @@ def test_pages_fit_and_can_be_read(cluster: Cluster, open_tab: OpenTab, path: st
     expect(tab.page.get_by_role("log").first).to_contain_text("longer-than")
     assert tab.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches") is (scheme == "dark")
     assert faults(tab.page, width) == []
-    assert_nobody_else_is_asked(cluster, tab)
+    assert_only_the_cluster_is_requested(cluster, tab)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_trouble_can_be_read(cluster: Cluster, open_tab: OpenTab, scheme: str) -> None:
-    """A reset, a channel that is refused and a publisher that is away are told in colours with contrast."""
+    """A reset, a refused channel and an absent publisher are shown in colours with contrast."""
     tab = open_tab(cluster.publisher.url + "/", color_scheme=scheme)
     quiet(tab.page)
     first, second = panes(tab.page)
@@ -239,14 +239,14 @@ def test_trouble_can_be_read(cluster: Cluster, open_tab: OpenTab, scheme: str) -
     tab.forgive_lost_connections()
 
 
-def assert_nobody_else_is_asked(cluster: Cluster, tab: Tab) -> None:
-    """Check that a page asks the publisher and the edges, and nobody else."""
+def assert_only_the_cluster_is_requested(cluster: Cluster, tab: Tab) -> None:
+    """Check that a page requests only the publisher and the edges."""
     ours = [cluster.publisher.url, *(edge.url for edge in cluster.edges)]
     assert [url for url in tab.asked if not any(url.startswith(own + "/") for own in ours)] == []
 
 
 def held(cluster: Cluster) -> float:
-    """Return how many connections the edges hold."""
+    """Return the number of connections that the edges hold."""
     return sum(
         edge.metric(f'comet_connections{{transport="{transport}"}}')
         for edge in cluster.edges
@@ -255,7 +255,7 @@ def held(cluster: Cluster) -> float:
 
 
 def open_chats(cluster: Cluster, open_tab: OpenTab, context: BrowserContext, count: int) -> list[Tab]:
-    """Open tabs of the chat in one profile, and wait until all hear."""
+    """Open tabs of the chat in one profile, and wait until all are connected."""
     tabs = [open_tab(cluster.publisher.url + "/chat", context) for _ in range(count)]
     for tab in tabs:
         expect(tab.page.locator("#where")).to_contain_text("open")
@@ -271,7 +271,7 @@ def say(tab: Tab, text: str, button: str = "Send") -> None:
 def test_six_tabs_share_one_connection(
     cluster: Cluster, open_tab: OpenTab, new_context: Callable[..., BrowserContext]
 ) -> None:
-    """Six tabs of one browser hold one connection; when its tab is closed another takes over and nothing is lost."""
+    """Six tabs of one browser hold one connection; when its tab closes, another takes over and no message is lost."""
     before = held(cluster)
     tabs = open_chats(cluster, open_tab, new_context(), 6)
     until(lambda: held(cluster) == before + 1)
@@ -292,7 +292,7 @@ def test_six_tabs_share_one_connection(
     until(lambda: held(cluster) == before + 1)
 
 
-def test_who_comes_later_sees_what_was_said(
+def test_a_later_tab_sees_the_last_messages(
     cluster: Cluster, open_tab: OpenTab, new_context: Callable[..., BrowserContext]
 ) -> None:
     """The chat begins with its last messages, in a new profile and in a tab that joins a shared connection."""

@@ -15,9 +15,9 @@ from tests.lb.conftest import balancing
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]  # Chromium, on a machine that does ten other things
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]  # seconds, for Chromium on a loaded machine
 
-TIME_OUT = 4 * HEARTBEAT  # seconds; as shipped it is thirteen heartbeats
+TIME_OUT = 4 * HEARTBEAT  # seconds; the shipped one is thirteen heartbeats
 
 
 @pytest.fixture(scope="module", params=FRONTS)
@@ -33,13 +33,13 @@ def hasty_site(
 def test_silence_is_survived(
     hasty_site: Site, open_tab: Callable[..., Tab], new_context: Callable[..., "BrowserContext"]
 ) -> None:
-    """After twice the balancer's time-out without a message every page has its first connection still."""
+    """After twice the balancer's time-out without a message, every page still has its first connection."""
     hasty_site.restore()
     context = new_context()
     pages = [Subscriber(open_tab(hasty_site.url + BLANK, context), transport, "idle") for transport in TRANSPORTS]
     for page in pages:
         page.is_on("idle")
-    time.sleep(2 * TIME_OUT)  # not for something to happen, but for nothing to
+    time.sleep(2 * TIME_OUT)  # no event is awaited: the silence itself is the test
     connections = {transport: len(page.opened) for transport, page in zip(TRANSPORTS, pages, strict=True)}
     assert connections == dict.fromkeys(TRANSPORTS, 1)
     hasty_site.publish("idle", "at last")

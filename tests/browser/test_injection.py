@@ -1,4 +1,4 @@
-"""Messages made to break out of the script that carries them: a page gets their very text, and none of it is run."""
+"""Messages that try to break out of the script that carries them: a page gets their exact text, and runs none of it."""
 
 from collections.abc import Callable
 
@@ -6,10 +6,10 @@ import pytest
 
 from tests.browser.conftest import Tab
 from tests.browser.site import Site
-from tests.browser.subscriber import BLANK, PATIENCE, Subscriber
+from tests.browser.subscriber import BLANK, PAGE_TIMEOUT, Subscriber
 from tests.cluster.waiting import until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]  # Chromium, on a machine that does ten other things
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]  # seconds, for Chromium on a loaded machine
 
 CHANNEL = "injection<script>top.pwned=1</script>"
 EVIL = "top.pwned=1"
@@ -39,11 +39,11 @@ RUN = "() => [window, ...[...document.querySelectorAll('iframe')].map((one) => o
 
 @pytest.mark.parametrize("transport", ["iframe", "jsonp"])
 def test_nothing_in_a_message_is_run(site: Site, open_tab: Callable[..., Tab], transport: str) -> None:
-    """Tags, comments, separators, quotes and escapes come through as they are; the channel's name is a script, too."""
+    """Tags, comments, separators, quotes and escapes arrive unchanged; the channel's name is a script, too."""
     page = Subscriber(open_tab(site.url + BLANK), transport, CHANNEL)
     page.is_on(CHANNEL)
     for payload in PAYLOADS:
         site.publish(CHANNEL, payload)
-    until(lambda: len(page.heard) >= len(PAYLOADS), PATIENCE)
+    until(lambda: len(page.heard) >= len(PAYLOADS), PAGE_TIMEOUT)
     assert page.heard == [[CHANNEL, payload] for payload in PAYLOADS]
     assert not page.tab.page.evaluate(RUN)

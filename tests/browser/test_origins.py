@@ -1,4 +1,4 @@
-"""Pages of other origins than the edges: let in by every transport, or kept out by COMET_ALLOWED_ORIGINS."""
+"""Pages of other origins than the edges: admitted on every transport, or refused by COMET_ALLOWED_ORIGINS."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -13,12 +13,12 @@ from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
 from tests.cluster.waiting import until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]  # Chromium, on a machine that does ten other things
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]  # seconds, for Chromium on a loaded machine
 
 REFUSED = re.compile(r"CORS policy|response code: 403|status of 403")
 COUNTED = 'comet_requests_refused_total{code="403"}'
-BEHIND = re.compile("Blocked a frame with origin")  # of pages that have an origin of their own
-# Subscribes by what the browser offers, and says whether that was possible.
+APART = re.compile("Blocked a frame with origin")  # between pages of different origins
+# Subscribes by one transport, and tells whether that was possible.
 TRY = """([url, transport]) => new Promise((done) => {
   const address = `${url}/${transport}?id=room`;
   const [yes, no] = [() => done("open"), () => done("refused")];
@@ -37,7 +37,7 @@ TRY = """([url, transport]) => new Promise((done) => {
   } else fetch(address + "&timeout=0").then(yes, no);
 })"""
 HIDE = "() => document.head.append(Object.assign(document.createElement('meta'), { name: 'referrer', content: '%s' }))"
-# Puts an iframe into the page; whether it was let in shows in its answer's status.
+# Puts an iframe into the page; the status of its answer tells whether it was admitted.
 SHOW = "(url) => document.body.append(Object.assign(document.createElement('iframe'), { src: url }))"
 
 
@@ -50,13 +50,13 @@ class Guarded(NamedTuple):
 
 
 def insecure(url: str) -> str:
-    """Return a URL under a name to which browsers send no Sec-Fetch-Site, as to every one with plain HTTP."""
+    """Return a URL under a host name to which browsers send no Sec-Fetch-Site, as with plain HTTP elsewhere."""
     return url.replace("localhost", "test").replace("127.0.0.1", "edge.test")
 
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """Yield an edge that admits the pages of one origin only; every name below localhost is this machine."""
+    """Yield an edge that admits only the pages of one origin; every name below localhost is this machine."""
     folder = tmp_path_factory.mktemp("guarded")
     cluster = Cluster(folder, edges="")
     home, foreign = (f"http://{name}.localhost:{cluster.publisher.port}" for name in ("home", "foreign"))
@@ -68,7 +68,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
 
 
 def test_jsonp_crosses_origins(site: Site, open_tab: Callable[..., Tab]) -> None:
-    """A page of another host and port hears by script tags, and outlives the edge that serves it."""
+    """A page of another host and port gets messages by script tags, and outlives the edge that serves it."""
     origin = f"http://elsewhere.localhost:{site.cluster.publisher.port}"
     page = Subscriber(open_tab(origin + BLANK), "jsonp", "foreign", edges=site.url)
     page.is_on("foreign")
@@ -83,8 +83,8 @@ def test_jsonp_crosses_origins(site: Site, open_tab: Callable[..., Tab]) -> None
 
 
 @pytest.mark.parametrize("transport", ["ws", "sse", "stream", "poll", "jsonp"])
-def test_foreign_origins_are_kept_out(guarded: Guarded, open_tab: Callable[..., Tab], transport: str) -> None:
-    """With a list of origins a page of another one is refused, and the page of the one named is not."""
+def test_foreign_origins_are_refused(guarded: Guarded, open_tab: Callable[..., Tab], transport: str) -> None:
+    """With a list of origins, a page of another origin is refused, and one of a listed origin is admitted."""
     home, foreign = (open_tab(origin + BLANK) for origin in (guarded.home, guarded.foreign))
     before = guarded.edge.metric(COUNTED)
     assert home.page.evaluate(TRY, [guarded.edge.url, transport]) == "open"
@@ -95,10 +95,8 @@ def test_foreign_origins_are_kept_out(guarded: Guarded, open_tab: Callable[..., 
 
 
 @pytest.mark.parametrize(("policy", "outcome"), [("no-referrer", "refused"), ("origin", "open")])
-def test_a_script_must_say_where_it_is_from(
-    guarded: Guarded, open_tab: Callable[..., Tab], policy: str, outcome: str
-) -> None:
-    """Even an allowed page hears nothing by JSONP if it hides its address: so may every other one."""
+def test_jsonp_needs_a_referer(guarded: Guarded, open_tab: Callable[..., Tab], policy: str, outcome: str) -> None:
+    """Even an allowed page is refused by JSONP if it hides its address, as any other page could do."""
     home = open_tab(guarded.home + BLANK)
     home.page.evaluate(HIDE % policy)
     assert home.page.evaluate(TRY, [guarded.edge.url, "jsonp"]) == outcome
@@ -107,7 +105,7 @@ def test_a_script_must_say_where_it_is_from(
 
 
 @pytest.mark.parametrize(
-    ("who", "policy", "outcome"),
+    ("page_of", "policy", "outcome"),
     [
         ("home", "origin", "open"),
         ("foreign", "origin", "refused"),
@@ -116,10 +114,10 @@ def test_a_script_must_say_where_it_is_from(
     ],
 )
 def test_plain_http_is_no_way_around_the_list(
-    guarded: Guarded, open_tab: Callable[..., Tab], who: str, policy: str, outcome: str
+    guarded: Guarded, open_tab: Callable[..., Tab], page_of: str, policy: str, outcome: str
 ) -> None:
-    """There browsers send nothing but the Referer, if the page lets them."""
-    tab = open_tab(insecure(getattr(guarded, who)) + BLANK)
+    """Over plain HTTP browsers send only the Referer, if the page permits it."""
+    tab = open_tab(insecure(getattr(guarded, page_of)) + BLANK)
     tab.page.evaluate(HIDE % policy)
     with tab.page.expect_request(re.compile("/jsonp")) as request:
         assert tab.page.evaluate(TRY, [insecure(guarded.edge.url), "jsonp"]) == outcome
@@ -128,13 +126,15 @@ def test_plain_http_is_no_way_around_the_list(
     tab.forgive_lost_connections()
 
 
-@pytest.mark.parametrize(("who", "status"), [("home", 200), ("foreign", 403)])
-def test_a_frame_is_for_known_pages(guarded: Guarded, open_tab: Callable[..., Tab], who: str, status: int) -> None:
-    """A foreign page is refused before its frame holds a connection."""
-    tab = open_tab(getattr(guarded, who) + BLANK)
+@pytest.mark.parametrize(("page_of", "status"), [("home", 200), ("foreign", 403)])
+def test_a_frame_of_a_foreign_page_is_refused(
+    guarded: Guarded, open_tab: Callable[..., Tab], page_of: str, status: int
+) -> None:
+    """The frame of a foreign page is refused before it holds a connection."""
+    tab = open_tab(getattr(guarded, page_of) + BLANK)
     with tab.page.expect_response(re.compile("/iframe")) as response:
         tab.page.evaluate(SHOW, f"{guarded.edge.url}/iframe?id=room")
     assert response.value.status == status
-    tab.forgive(BEHIND)
+    tab.forgive(APART)
     tab.forgive(REFUSED)
     tab.forgive_lost_connections()

@@ -1,4 +1,4 @@
-"""Six tabs of one browser behind load balancers: one connection for all of them, also after its edge has died."""
+"""Six tabs of one browser behind load balancers share one connection, also after its edge has died."""
 
 from collections.abc import Callable
 from itertools import count
@@ -8,20 +8,20 @@ import pytest
 
 from tests.browser.conftest import Tab
 from tests.browser.site import Site
-from tests.browser.subscriber import PATIENCE
+from tests.browser.subscriber import PAGE_TIMEOUT
 from tests.cluster.waiting import until
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]  # Chromium, on a machine that does ten other things
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]  # seconds, for Chromium on a loaded machine
 
 TABS = 6
 _numbers = count(1)
 
 
 def held(site: Site) -> int:
-    """Return how many connections the edges hold for subscribers."""
+    """Return the number of connections that the edges hold."""
     return sum(edge.held for edge in site.edges if edge.alive)
 
 
@@ -33,19 +33,19 @@ def lines(tab: Tab, mark: str) -> list[str]:
 def test_six_tabs_hold_one_connection(
     site: Site, open_tab: Callable[..., Tab], new_context: Callable[..., "BrowserContext"]
 ) -> None:
-    """Each message is in every tab once, before and after the edge is killed that serves them all."""
+    """Each message is in every tab once, before and after the edge that serves them is killed."""
     context, mark = new_context(), f"of test {next(_numbers)}"
     tabs = [open_tab(f"{site.url}/chat", context) for _ in range(TABS)]
     for tab in tabs:
         tab.forgive_lost_connections()
-        until(lambda tab=tab: "open" in tab.page.locator("#where").inner_text(), PATIENCE)
+        until(lambda tab=tab: "open" in tab.page.locator("#where").inner_text(), PAGE_TIMEOUT)
     until(lambda: held(site) == 1)
     site.publish("chat", f"one {mark}")
     for tab in tabs:
-        until(lambda tab=tab: lines(tab, mark) == [f"one {mark}"], PATIENCE)
+        until(lambda tab=tab: lines(tab, mark) == [f"one {mark}"], PAGE_TIMEOUT)
 
     site.serving().kill()
     site.publish("chat", f"two {mark}")
     for tab in tabs:
-        until(lambda tab=tab: lines(tab, mark)[1:] == [f"two {mark}"], PATIENCE)
+        until(lambda tab=tab: lines(tab, mark)[1:] == [f"two {mark}"], PAGE_TIMEOUT)
     assert held(site) == 1

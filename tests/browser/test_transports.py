@@ -1,4 +1,4 @@
-"""Every transport in Chromium, behind nginx and HAProxy as they are shipped, while edges die."""
+"""Every transport in Chromium, behind nginx and HAProxy with their shipped configurations, while edges die."""
 
 from collections.abc import Callable
 from itertools import count
@@ -10,14 +10,14 @@ from tests.browser.site import Site
 from tests.browser.subscriber import BLANK, TRANSPORTS, Subscriber
 from tests.cluster.waiting import until
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]  # Chromium, on a machine that does ten other things
+pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]  # seconds, for Chromium on a loaded machine
 
 _numbers = count(1)
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 def test_nothing_is_lost_or_comes_twice(site: Site, open_tab: Callable[..., Tab], transport: str) -> None:
-    """A page receives, changes its channel on the connection it has, and outlives the edge that serves it."""
+    """A page receives, changes its channel on its connection, and outlives the edge that serves it."""
     first, second = (f"{name}-{next(_numbers)}" for name in ("first", "second"))
     page = Subscriber(open_tab(site.url + BLANK), transport, first)
     page.is_on(first)

@@ -1,4 +1,4 @@
-"""What is committed of the browser client, looked at without Node."""
+"""The committed files of the browser client, checked without Node."""
 
 import gzip
 import json
@@ -7,22 +7,22 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients/js"
 STATIC = ROOT / "publisher/static"
-MOST = 5000  # bytes, gzipped
+MAX_SIZE = 5000  # bytes, gzipped
 
 
 def test_the_built_client_is_small() -> None:
-    """`comet.js` stays under 5 kB gzipped; `make client` checks it, too."""
-    assert len(gzip.compress((STATIC / "comet.js").read_bytes())) <= MOST
+    """`comet.js` has at most 5,000 bytes gzipped; `make client` checks it, too."""
+    assert len(gzip.compress((STATIC / "comet.js").read_bytes())) <= MAX_SIZE
 
 
 def test_both_builds_are_of_one_version() -> None:
-    """Script and module differ by no more than their wrapping."""
+    """Script and module differ only by their wrapping."""
     sizes = [(STATIC / name).stat().st_size for name in ("comet.js", "comet.mjs")]
     assert abs(sizes[0] - sizes[1]) < 100
 
 
 def test_the_lock_names_no_registry() -> None:
-    """Packages are named by version and hash, so that they come from whatever registry is set."""
+    """Packages are named by version and hash, so that they come from the registry that npm is set to."""
     packages = json.loads((CLIENT / "package-lock.json").read_text())["packages"]
     assert len(packages) > 10
     assert [name for name, package in packages.items() if "resolved" in package] == []
