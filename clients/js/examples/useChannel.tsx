@@ -11,7 +11,10 @@ export function useChannel(id: string, load: () => Promise<Message[]>): Message[
     const off = comet.on("reset", (reset) => reset.id === id && reload());
     const end = comet.subscribe(id, (message) => setMessages((all) => [...all.slice(-99), message]));
     reload();
-    return () => (off(), end());
+    return () => {
+      off();
+      end();
+    };
   }, [id, load]);
   return messages;
 }

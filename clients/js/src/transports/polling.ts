@@ -37,7 +37,9 @@ export function polling(link: TransportLink, send: (link: TransportLink, extra: 
   const start = (): void => {
     close();
     const thisRun = currentRun;
-    run(thisRun).catch((reason: EndReason) => thisRun === currentRun && link.end(reason));
+    run(thisRun).catch((reason: EndReason) => {
+      if (thisRun === currentRun) link.end(reason);
+    });
   };
   start();
   return { changeChannels: start, close };
@@ -48,6 +50,7 @@ function welcomes(requested: Map<string, string>, cursor: string, messages: Serv
   const seqs = cursor.split(",");
   return [...requested].map(([id, since], index) => {
     const first = messages.find((message) => message.id === id && message.seq);
-    return { type: "welcome", id, seq: first ? since || parseInt(first.seq!) - 1 + "-0" : seqs[index] };
+    const beforeFirst = first && (since || parseInt(first.seq!) - 1 + "-0");
+    return { type: "welcome", id, seq: beforeFirst || seqs[index] };
   });
 }

@@ -11,7 +11,7 @@ async function read(link: TransportLink, control: AbortController): Promise<void
     rest = lines.pop()!;
     link.receive(lines.filter(Boolean).map((text) => JSON.parse(text)));
   }
-  throw {};
+  throw {}; // the server ended the stream
 }
 
 /** A stream read by fetch: one JSON object per line; an empty line is a heartbeat. */
