@@ -148,9 +148,9 @@ def test_a_poll_goes_on_from_the_last(cluster: Cluster, channel: str) -> None:
     """Polls on alternating edges, each from the position of the last, together miss nothing."""
     got: list[str] = []
     seq = poll(cluster.a.port, channel, timeout="0")["seq"]
-    for run_ticks in range(6):
-        cluster.publish(channel, f"{run_ticks}")
-        batch = poll(cluster.edge("ab"[run_ticks % 2]).port, channel, since=seq)
+    for turn in range(6):
+        cluster.publish(channel, f"{turn}")
+        batch = poll(cluster.edge("ab"[turn % 2]).port, channel, since=seq)
         got += [item["content"] for item in batch["messages"]]
         seq = batch["seq"]
 

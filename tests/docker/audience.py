@@ -69,21 +69,19 @@ class PacedWriter(Writer):
         super().__init__(port, channels, ledger, batch=batch, pause=0)
         self._period = 1 / per_second
 
-    def _messages(self, run_ticks: int) -> list[Json]:
-        first = run_ticks * self._batch
+    def _messages(self, turn: int) -> list[Json]:
+        first = turn * self._batch
         channels = (self._channels[(first + number) % len(self._channels)] for number in count())
-        return [
-            message | {"id": channel} for message, channel in zip(super()._messages(run_ticks), channels, strict=False)
-        ]
+        return [message | {"id": channel} for message, channel in zip(super()._messages(turn), channels, strict=False)]
 
     def run(self) -> None:
         """Publish; never dies silently."""
         began = time.monotonic()
         try:
-            for run_ticks in count():
-                if self.over.wait(max(0.0, began + run_ticks * self._period - time.monotonic())):
+            for turn in count():
+                if self.over.wait(max(0.0, began + turn * self._period - time.monotonic())):
                     break
-                self._publish(self._messages(run_ticks))
+                self._publish(self._messages(turn))
         except Exception as error:
             self.error = error
         finally:

@@ -92,7 +92,7 @@ def test_lost_and_doubled_messages(start: StartTrial, valkey: Valkey, proxy: Pro
     proxy.lose = proxy.double = 0.0
     repairs = sum(edge.metric('comet_repairs_total{result="repaired"}') for edge in trial.cluster.edges)
     summary = trial.finish()
-    at = [len(proxy.holes) * run_ticks // ROUNDS for run_ticks in range(ROUNDS + 1)]
+    at = [len(proxy.holes) * turn // ROUNDS for turn in range(ROUNDS + 1)]
     delays = [repair_delays(trial, proxy.holes[begin:end]) for begin, end in pairwise(at)]
     p50, p99 = [sorted(each[len(each) * percent // 100] for each in delays)[ROUNDS // 2] for percent in (50, 99)]
 

@@ -63,8 +63,8 @@ def test_recovery_of_a_hundred_messages(start: StartTrial, record_property: Reco
     trial = start()
     first, *_, last = trial.publish("room", *[f"message {number}" for number in range(101)])
     times = []
-    for run_ticks in range(200):
-        port = trial.cluster.edges[run_ticks % 2].port
+    for turn in range(200):
+        port = trial.cluster.edges[turn % 2].port
         began = time.monotonic()
         with StreamClient(port, "room", since=first) as client:
             items = [client.next_object() for _ in range(100)]

@@ -58,10 +58,10 @@ class Trial:
         """Put one client of each transport on each edge and channel; return when all are attached."""
         ports = [self.cluster.edge(name).port for name in edges]
         new = [
-            Follower(transport, ports[run_ticks:] + ports[:run_ticks], channel)
+            Follower(transport, ports[turn:] + ports[:turn], channel)
             for channel in channels
             for transport in transports
-            for run_ticks in range(len(ports))
+            for turn in range(len(ports))
         ]
         for follower in new:
             follower.start()

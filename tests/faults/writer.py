@@ -36,18 +36,18 @@ class Writer(threading.Thread):
     def run(self) -> None:
         """Publish; never dies silently."""
         try:
-            for run_ticks in count():
+            for turn in count():
                 if self.over.is_set():
                     break
-                self._publish(self._messages(run_ticks))
+                self._publish(self._messages(turn))
                 self.over.wait(self.pause)
         except Exception as error:
             self.error = error
         finally:
             self._post.close()
 
-    def _messages(self, run_ticks: int) -> list[Json]:
-        channel = self._channels[run_ticks % len(self._channels)]
+    def _messages(self, turn: int) -> list[Json]:
+        channel = self._channels[turn % len(self._channels)]
         numbers = [next(_numbers) for _ in range(self._batch)]
         return [{"id": channel, "content": f"message {number}", "key": f"key-{number}"} for number in numbers]
 
