@@ -8,7 +8,7 @@ BIN := .venv/bin
 # `kill -9` of make ends the cluster, too; elsewhere than on Linux only that of `comet dev` does.
 GUARD := $(if $(filter Linux,$(shell uname)),$(BIN)/python -m comet.guard $$PPID)
 
-.PHONY: help dev test check client test-system soak bench bench-all bench-million clean
+.PHONY: help dev test check client test-system soak bench bench-all bench-compare bench-million clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 22
@@ -43,6 +43,9 @@ bench: .venv/bench ## measure memory per connection and CPU per delivery, beside
 
 bench-all: .venv/bench ## all benchmarks but bench-million, in 40 minutes: make bench-all BENCH=--strict
 	$(BIN)/python -m bench.all $(BENCH)
+
+bench-compare: .venv/bench ## CPU and memory of this checkout beside another commit's: make bench-compare BASE=HEAD~1
+	$(BIN)/python -m bench.compare $(and $(BASE),--base $(BASE)) $(BENCH)
 
 bench-million: .venv/bench ## hold a million connections on this machine
 	$(BIN)/python -m bench.million $(BENCH)

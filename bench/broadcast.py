@@ -22,7 +22,7 @@ from typing import NamedTuple
 from bench.baseline import Leftovers, worst
 from bench.latency import Lateness, Receivers, Ticker, receiving, stamped
 from bench.outcome import Check, at_most, conclude, end_on_signals, percentile, progress
-from bench.peers import Server, peers, serving_edge
+from bench.peers import Meter, Server, peers, serving_edge
 from bench.plan import PlanWithPeers, option, read_plan
 from bench.visits import Visits
 
@@ -51,6 +51,7 @@ class Outcome(NamedTuple):
     quiet: Lateness
     meanwhile: Lateness
     publisher_ms: float  # p99 of the time until a bystanders' message was taken, during all broadcasts
+    cpu_us: float  # of the server for each delivery, to bystanders, too
 
 
 def measure(server: Server, plan: Plan, channels: int = 1) -> Outcome:
@@ -64,9 +65,12 @@ def measure(server: Server, plan: Plan, channels: int = 1) -> Outcome:
         broadcast(server, crowd, plan)  # the first one is a rehearsal
         quiet = watch_at_rest(server, bystanders, plan)
         bystanders.reset()
-        seen = [broadcast_watched(server, crowd, bystanders, plan) for _ in range(plan.rounds)]
+        with Meter(server) as meter:
+            seen = [broadcast_watched(server, crowd, bystanders, plan) for _ in range(plan.rounds)]
         taken = sorted(late for _, _, times in seen for late in times)
-        return Outcome([one for one, _, _ in seen], quiet, seen[-1][1], percentile(taken, 0.99))
+        meanwhile = seen[-1][1]
+        cpu_us = meter.microseconds / (plan.rounds * plan.subscribers + meanwhile.messages)
+        return Outcome([one for one, _, _ in seen], quiet, meanwhile, percentile(taken, 0.99), cpu_us)
 
 
 def broadcast(server: Server, crowd: Receivers, plan: Plan) -> Lateness:

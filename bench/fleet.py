@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from redis import Redis
 
-from bench.processes import BUILD, HERE, NEVER, cpu_ns, settle, wait_until_ready
+from bench.processes import BUILD, CHECKOUT, NEVER, cpu_ns, settle, wait_until_ready
 
 AT_ONCE = 4  # edges that start together; more would only share the same cores
 END_SECONDS = 20
@@ -54,8 +54,8 @@ class Fleet(NamedTuple):
 
 
 @contextmanager
-def running_fleet(count: int, redis_url: str, **settings: str) -> Iterator[Fleet]:
-    """Run so many edges until they say that they are ready; `settings` are `COMET_*` variables without the prefix."""
+def running_fleet(count: int, redis_url: str, *, checkout: Path = CHECKOUT, **settings: str) -> Iterator[Fleet]:
+    """Run `count` edges of a checkout until they are ready; `settings` are `COMET_*` variables without the prefix."""
     processes: list[subprocess.Popen[bytes]] = []
     ports = iter(free_ports(2 * count))
     numbers = range(count)
@@ -64,7 +64,7 @@ def running_fleet(count: int, redis_url: str, **settings: str) -> Iterator[Fleet
         for some in (numbers[start : start + AT_ONCE] for start in range(0, count, AT_ONCE)):
             for number in some:
                 port, admin_port = next(ports), next(ports)
-                processes.append(_start(number, environment(redis_url, port, admin_port, settings)))
+                processes.append(_start(number, checkout, environment(redis_url, port, admin_port, settings)))
                 edges.append(Edge(processes[-1].pid, port, admin_port))
             for number in some:
                 wait_until_ready(edges[number].admin_port, f"edge-{number}")
@@ -81,11 +81,12 @@ def environment(redis_url: str, port: int, admin_port: int, settings: Mapping[st
     return rest | {f"COMET_{name}": value for name, value in own.items()}
 
 
-def _start(number: int, variables: dict[str, str]) -> subprocess.Popen[bytes]:
+def _start(number: int, checkout: Path, variables: dict[str, str]) -> subprocess.Popen[bytes]:
+    """Start an edge; `-m` looks into the working directory first, so that is whose code runs."""
     BUILD.mkdir(exist_ok=True)
     with (BUILD / f"edge-{number}.log").open("wb") as log:
         command = [sys.executable, "-m", "edge"]
-        return subprocess.Popen(command, env=variables, cwd=HERE.parent, stdout=log, stderr=log)
+        return subprocess.Popen(command, env=variables, cwd=checkout, stdout=log, stderr=log)
 
 
 def end(processes: list[subprocess.Popen[bytes]]) -> None:

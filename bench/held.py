@@ -8,7 +8,7 @@ and with Redis, and aiohttp.
 """
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -38,7 +38,7 @@ class Plan(PlanWithPeers):
     websocket: bool = option(True, "an edge by WebSocket as well")
 
 
-Measurement = Callable[[Server, Plan], Costs]
+Measurement = Callable[[Server], Costs]
 
 
 def measure_streams(server: Server, plan: Plan) -> Costs:
@@ -101,24 +101,24 @@ def poll_once(server: Server, load: Load, message: list[bytes]) -> int:
     return load.wait_for_answers()
 
 
-def measure(serving: Serving, plan: Plan, measurements: Iterable[Measurement]) -> Costs:
+def measure(serving: Serving, measurements: Iterable[Measurement]) -> Costs:
     """Return all costs of one server, started fresh for each kind of load."""
     costs: Costs = {}
     for measurement in measurements:
         with serving() as server:
             warm_up(server)
-            costs |= measurement(server, plan)
+            costs |= measurement(server)
     return costs
 
 
-def run(plan: Plan, servers: dict[str, Serving], measurements: Iterable[Measurement]) -> list[Round]:
-    """Measure all servers in every round, in turn from the first to the last and back."""
+def run(count: int, servers: dict[str, Serving], measurements: Sequence[Measurement]) -> list[Round]:
+    """Measure all servers in each of `count` rounds, in turn from the first to the last and back."""
     order, rounds = list(servers.items()), []
-    for number in range(1, plan.rounds + 1):
+    for number in range(1, count + 1):
         costs: Round = {}
         for name, serving in order:
-            progress(f"round {number} of {plan.rounds}: {name} …")
-            costs[name] = measure(serving, plan, measurements)
+            progress(f"round {number} of {count}: {name} …")
+            costs[name] = measure(serving, measurements)
         rounds.append({name: costs[name] for name in servers})
         order.reverse()
     return rounds
@@ -130,7 +130,7 @@ def leave(plan: Plan, serving: Serving, measurements: Iterable[Measurement]) -> 
     for measurement in measurements:
         with serving() as server:
             visits = Visits(server, plan.forget_seconds)
-            measurement(server, plan)
+            measurement(server)
             left.append(visits.leftovers(plan.subscribers))
     return worst(left)
 
@@ -150,8 +150,8 @@ def main() -> int:
     servers |= peers() if plan.peers else {}
     servers |= {"live": partial(serving_edge, plain=True, HISTORY_SIZE="0")} if plan.live else {}
     servers |= {"websocket": partial(serving_websocket, plain=plan.plain)} if plan.websocket else {}
-    measurements = (measure_streams, measure_channels, measure_polls)
-    measured = run(plan, servers, measurements)
+    measurements = [partial(one, plan=plan) for one in (measure_streams, measure_channels, measure_polls)]
+    measured = run(plan.rounds, servers, measurements)
     title = f"{plan.subscribers} subscribers, {plan.pollers} pollers, median of {plan.rounds}"
     return finish("held", title, plan, measured, leave(plan, edge, measurements))
 

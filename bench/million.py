@@ -41,7 +41,6 @@ SECONDS = 1800
 AT_ONCE = 2  # crowds that open together: the cores are shared with the edges
 MOST_EDGES_GB = 3.5
 GB = 1e9
-SETTINGS = {"AUDIT": NEVER, "HEARTBEAT": NEVER, "LINGER": "1"}
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def run(plan: MillionPlan) -> tuple[Rows, list[Check]]:
         url = stack.enter_context(running_valkey())
         progress(f"starting {len(counts)} edges and as many crowds …")
         started = time.monotonic()
-        fleet = stack.enter_context(running_fleet(len(counts), url, **SETTINGS))
+        fleet = stack.enter_context(running_fleet(len(counts), url, AUDIT=NEVER, HEARTBEAT=NEVER, LINGER="1"))
         start_seconds = time.monotonic() - started
         crowds = stack.enter_context(running_crowds(len(counts), SECONDS))
         come_and_go(fleet, crowds, [1] * len(counts))

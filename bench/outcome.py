@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bench import machine
-from bench.plan import Plan, shown
+from bench.plan import ResultPlan, shown
 from bench.results_file import Rows, save, say
 
 
@@ -63,7 +63,7 @@ def spread(times: Sequence[float]) -> dict[str, float]:
 def conclude(
     name: str,
     title: str,
-    plan: Plan,
+    plan: ResultPlan,
     rows: Rows,
     checks: Sequence[Check],
     beside: Mapping[str, Mapping[str, str]] | None = None,

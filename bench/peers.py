@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from bench.fleet import running_fleet
 from bench.load import Load, running_load
 from bench.processes import (
+    CHECKOUT,
     _accepts,
     _wait_until,
     compile_c,
@@ -139,11 +140,11 @@ class Meter:
 
 
 @contextmanager
-def serving_edge(*, plain: bool = False, **settings: str) -> Iterator[Server]:
-    """Run an edge with a Redis of its own; `settings` are `COMET_*` variables without the prefix."""
+def serving_edge(*, plain: bool = False, checkout: Path = CHECKOUT, **settings: str) -> Iterator[Server]:
+    """Run an edge of a checkout with a Redis of its own; `settings` are `COMET_*` variables without the prefix."""
     with ExitStack() as stack:
         url = stack.enter_context(running_valkey())
-        fleet = stack.enter_context(running_fleet(1, url, **settings))
+        fleet = stack.enter_context(running_fleet(1, url, checkout=checkout, **settings))
         pid, port, admin_port = fleet.edges[0]
         connect = partial(publishing_to_redis, url, plain=plain)
         publisher = stack.enter_context(connect())
@@ -151,9 +152,9 @@ def serving_edge(*, plain: bool = False, **settings: str) -> Iterator[Server]:
 
 
 @contextmanager
-def serving_websocket(*, plain: bool = False) -> Iterator[Server]:
+def serving_websocket(*, plain: bool = False, checkout: Path = CHECKOUT) -> Iterator[Server]:
     """Run an edge whose streams are WebSockets."""
-    with serving_edge(plain=plain) as edge:
+    with serving_edge(plain=plain, checkout=checkout) as edge:
         yield edge._replace(name="websocket", by_websocket=True)
 
 

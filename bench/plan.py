@@ -16,12 +16,18 @@ def option(default: T, meaning: str) -> T:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What every benchmark can be told."""
+class ResultPlan:
+    """How often everything is measured, and what becomes of the numbers."""
 
     rounds: int = option(3, "the medians of so many are shown")
     strict: bool = option(False, "exit with 1 if a bar is missed")
     results: Path = field(default=RESULTS, metadata={"help": "where the numbers and the chart go"})
+
+
+@dataclass(frozen=True)
+class Plan(ResultPlan):
+    """What every benchmark can be told that looks at what is left behind."""
+
     forget_seconds: float = option(11.0, "after which an edge has forgotten who has left: its header timeout")
 
 
@@ -32,7 +38,7 @@ class PlanWithPeers(Plan):
     peers: bool = option(True, "Nchan, Nchan with Redis and aiohttp as well")
 
 
-P = TypeVar("P", bound=Plan)
+P = TypeVar("P", bound=ResultPlan)
 
 
 def read_plan(name: str, description: str | None, default: P, words: Sequence[str]) -> P:
@@ -44,7 +50,7 @@ def read_plan(name: str, description: str | None, default: P, words: Sequence[st
     return type(default)(**vars(parser.parse_args(words)))
 
 
-def shown(plan: Plan) -> dict[str, Any]:
+def shown(plan: ResultPlan) -> dict[str, Any]:
     """Return what of a plan belongs to its numbers."""
     return {name: value for name, value in asdict(plan).items() if name not in {"strict", "results"}}
 

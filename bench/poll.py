@@ -56,9 +56,10 @@ def main() -> int:
     plan = read_plan("poll", __doc__, PollPlan(), sys.argv[1:])
     servers: dict[str, Serving] = {"edge": serving_edge, "reference": serving_reference}
     servers |= (peers() if plan.peers else {}) | padded(plan)
-    rounds = run(plan, servers, [measure_with_head])
+    measurements = [partial(measure_with_head, plan=plan)]
+    rounds = run(plan.rounds, servers, measurements)
     title = f"{plan.pollers} pollers, {plan.cycles} cycles, median of {plan.rounds}"
-    return finish("poll", title, plan, rounds, leave(plan, serving_edge, [measure_with_head]))
+    return finish("poll", title, plan, rounds, leave(plan, serving_edge, measurements))
 
 
 if __name__ == "__main__":

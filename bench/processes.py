@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).parent
+CHECKOUT = HERE.parent
 BUILD = HERE / "build"
 CFLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
 START_SECONDS = 10.0

@@ -18,6 +18,8 @@ ROWS = {
     "burst": "CPU/message, burst, µs",
     "poll": "CPU/long-poll cycle, µs",
     "head": "head of a poll's answer, B",
+    "broadcast": "CPU/delivery, µs",
+    "bystander": "bystander p99 during a broadcast, ms",
 }
 COMPARED = ("reference", "nchan")
 
@@ -85,8 +87,9 @@ def shares(rounds: Sequence[Round]) -> Mapping[str, Mapping[str, str]]:
     """Return what the edge's CPU is as a multiple of others', with the spread of the rounds."""
     servers = [server for server in COMPARED if server in rounds[0]]
     keys = [key for key in rounds[0]["edge"] if ROWS[key].endswith("µs")]
-    return {ROWS[key]: {f"edge ÷ {one}": _share(ratios(rounds, key, one)) for one in servers} for key in keys}
+    return {ROWS[key]: {f"edge ÷ {one}": share(ratios(rounds, key, one)) for one in servers} for key in keys}
 
 
-def _share(values: Sequence[float]) -> str:
+def share(values: Sequence[float]) -> str:
+    """Return the median of sorted ratios, with the lowest and the highest."""
     return f"{median(values):.2f} ({values[0]:.2f}-{values[-1]:.2f})"
