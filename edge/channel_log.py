@@ -48,6 +48,11 @@ class Step(IntEnum):
     RESET = 7  # tell the subscribers that what is missing cannot be known
 
 
+# Members by their own names: an attribute of an Enum costs five times as much as a global, and this is per message.
+STALE, SUBSCRIBING, SYNCING, LIVE = State
+DROP, BUFFER, DELIVER, OFFER, TOO_LARGE, REPAIR, REJOIN, RESET = Step
+
+
 class LogRules:
     """What holds for all channels of an edge, and the bytes that their rings hold together (I10)."""
 
@@ -96,7 +101,7 @@ class ChannelLog(Chain):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name = name
-        self.state = State.STALE
+        self.state = STALE
         self.attempt = 0  # number of the SUBSCRIBE that counts
         self.buffer: MessageBuffer | None = None  # what arrived while not LIVE, to be looked at after the sync
         self.own_epoch = 0  # the bare epoch that this edge's join began; 0 before it joined
@@ -107,35 +112,35 @@ class ChannelLog(Chain):
     @property
     def is_live(self) -> bool:
         """Whether every message that is published arrives, or shows as a hole."""
-        return self.state is State.LIVE
+        return self.state is LIVE
 
     # The subscription.
 
     def subscribe(self, attempt: int) -> None:
         """A SUBSCRIBE goes out; only its acknowledgement counts from now on (L3)."""
-        self.forget_subscription()
-        self.state, self.attempt = State.SUBSCRIBING, attempt
+        self.state, self.attempt, self.buffer = SUBSCRIBING, attempt, None
+        self.own_epoch = self.first_bare_epoch = self.bare_count = 0
 
     def forget_subscription(self) -> None:
         """The subscription is gone: what was counted or buffered on it means nothing on the next."""
-        self.state, self.attempt, self.buffer = State.STALE, 0, None
-        self.own_epoch = self.first_bare_epoch = self.bare_count = 0
+        self.subscribe(0)
+        self.state = STALE
 
     def on_subscribed(self, rules: LogRules) -> SyncQuery | None:
         """Every message arrives from now on. Return what to read; None if there is no log, so that it is LIVE."""
         if rules.keeps_history:
             return self.begin_sync(self.bare_epoch if rules.adopts else None)
-        self.state = State.LIVE
+        self.state = LIVE
         return None
 
     def begin_sync(self, known_epoch: int | None = None) -> SyncQuery:
         """Begin to sync and return what to read; with a known bare epoch the edge joins after that."""
-        self.state = State.SYNCING
+        self.state = SYNCING
         return SyncQuery(self.name, self.last.offset if self.last else None, known_epoch)
 
     def is_syncing(self, attempt: int) -> bool:
         """Say whether the sync of an attempt is still under way."""
-        return self.attempt == attempt and self.state is State.SYNCING
+        return self.attempt == attempt and self.state is SYNCING
 
     # Messages.
 
@@ -144,21 +149,21 @@ class ChannelLog(Chain):
         if not self._is_decided_now(message):
             return self._buffer(message)
         if isinstance(message, Join):
-            return Step.DROP if self._on_join_frame(message.epoch) else Step.REJOIN
+            return DROP if self._on_join_frame(message.epoch) else REJOIN
         if not message.offset:
             return self._receive_unstored(message, rules)
         if self.chains(message):
             self._advance(message, rules)
-            return Step.DELIVER
+            return DELIVER
         if not rules.keeps_history:
-            return Step.DELIVER
+            return DELIVER
         # What does not chain was in the log before it was sent: the sync brings it, or shows that it cannot be known.
-        return Step.DROP if self.saw(message) else Step.REPAIR
+        return DROP if self.saw(message) else REPAIR
 
     def receive_buffered(self, message: Message | Join, rules: LogRules) -> Step:
         """Decide what becomes of a message from the buffer, after the sync."""
         if isinstance(message, Message) and message.offset and self._is_brought_by_sync(message):
-            return Step.DROP
+            return DROP
         return self.receive(message, rules)
 
     def on_synced(
@@ -170,20 +175,20 @@ class ChannelLog(Chain):
         that were missing, or RESET. After these two the channel is at the top of its log; `go_live` comes next.
         """
         if not self.is_syncing(attempt):
-            return Step.DROP, EMPTY
+            return DROP, EMPTY
         self.own_epoch = result.epoch or self.own_epoch
         last, top = self.last, result.top
         if last is None:
             self._restart(top, rules)
         elif last != read_from and top.offset < last.offset:  # read before the messages that chained since
-            return (Step.REPAIR if self.tail(top) is None else Step.DELIVER), EMPTY
+            return (REPAIR if self.tail(top) is None else DELIVER), EMPTY
         elif last != top:
             return self._bring_up(last, result, rules)
-        return Step.DELIVER, EMPTY
+        return DELIVER, EMPTY
 
     def go_live(self) -> Sequence[Message | Join]:
         """The channel is LIVE; return what was buffered, each to be given to `receive_buffered`."""
-        self.state = State.LIVE
+        self.state = LIVE
         buffer, self.buffer = self.buffer, None
         return buffer.messages if buffer is not None else EMPTY
 
@@ -198,7 +203,7 @@ class ChannelLog(Chain):
         join frames must find it as every other edge does. A stored message that chains is itself the proof that none
         is missing before it: after an outage it does not wait until all channels are synced.
         """
-        if self.state is State.LIVE:
+        if self.state is LIVE:
             return True
         if self.buffer is not None:
             return False
@@ -207,18 +212,18 @@ class ChannelLog(Chain):
     def _buffer(self, message: Message | Join) -> Step:
         if self.buffer is None:
             self.buffer = MessageBuffer()
-        return Step.BUFFER if self.buffer.add(message) else Step.REJOIN
+        return BUFFER if self.buffer.add(message) else REJOIN
 
     def _receive_unstored(self, message: Message, rules: LogRules) -> Step:
         """Decide about a message without a position; a bare one is first offered to the log."""
         if len(message.payload) > rules.max_message_bytes:
-            return Step.TOO_LARGE
+            return TOO_LARGE
         if not message.bare or not rules.adopts:
-            return Step.DELIVER
+            return DELIVER
         if not self.first_bare_epoch:
-            return Step.DROP
+            return DROP
         self.bare_count += 1
-        return Step.OFFER
+        return OFFER
 
     def _on_join_frame(self, epoch: int) -> bool:
         """Count bare messages from one again (L4).
@@ -237,16 +242,16 @@ class ChannelLog(Chain):
 
     def _is_brought_by_sync(self, message: Message) -> bool:
         """Say whether the last sync brought a stored message, or the one that has just become necessary will."""
-        return self.state is not State.LIVE or (self.last is not None and message.offset <= self.last.offset)
+        return self.state is not LIVE or (self.last is not None and message.offset <= self.last.offset)
 
     def _bring_up(self, last: Position, result: SyncResult, rules: LogRules) -> tuple[Step, Sequence[Message]]:
         missed = [message for message in result.messages if message.offset > last.offset]
         if not proven(last, result.top, missed):
             self._restart(result.top, rules)
-            return Step.RESET, EMPTY
+            return RESET, EMPTY
         for message in missed:
             self._advance(message, rules)
-        return Step.DELIVER, missed
+        return DELIVER, missed
 
     # The ring's share of what all rings may hold.
 

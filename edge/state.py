@@ -18,11 +18,11 @@ from enum import IntEnum
 from common.message import Message
 from common.position import Position, Positions
 from edge.chain import EMPTY
-from edge.channel_log import ChannelLog
+from edge.channel_log import LIVE, ChannelLog
 from edge.framing.base import Framing
 from edge.framing.items import Item
 from edge.pollers import AwayPollers
-from edge.protocol.subscribe import Start, SubscribeRequest
+from edge.protocol.subscribe import SubscribeRequest
 
 NEVER = float("inf")
 
@@ -35,6 +35,10 @@ class Phase(IntEnum):
     HELD = 2
     ENDING = 3
     DEAD = 4
+
+
+# Members by their own names: an attribute of an Enum costs five times as much as a global, and this is per request.
+IDLE, WAITING, HELD, ENDING, DEAD = Phase
 
 
 class Seat:
@@ -59,7 +63,7 @@ class Seat:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd  # -1 once the connection is closed
-        self.phase = Phase.IDLE
+        self.phase = IDLE
         self.framing: Framing | None = None  # while HELD
         self.pending: Pending | None = None  # while WAITING
         self.channels: tuple[Channel, ...] = ()
@@ -93,18 +97,21 @@ class Seat:
         """Keep only these bytes; those before them are served."""
         self.recv_buffer = rest
 
+    def attach(self, channels: "tuple[Channel, ...]", jobs_begun: int, pending: "Pending | None" = None) -> None:
+        """Belong to some channels, from the job after `jobs_begun` on (F2); `pending` is what the answer waits for."""
+        self.channels, self.attached_at_job = channels, jobs_begun
+        if pending is not None:
+            self.phase, self.pending = WAITING, pending
+
     def wait(self, pending: "Pending") -> None:
         """Answer later: when `pending` is done."""
-        self.phase, self.pending = Phase.WAITING, pending
-
-    def attach(self, channels: "tuple[Channel, ...]", jobs_begun: int) -> None:
-        """Belong to some channels; jobs that have begun before are not for this seat (F2)."""
-        self.channels, self.attached_at_job = channels, jobs_begun
+        self.phase, self.pending = WAITING, pending
 
     def hold(self, framing: Framing, positions: Positions | None) -> None:
         """Be a subscriber from now on."""
-        self.phase, self.pending, self.framing, self.positions = Phase.HELD, None, framing, positions
-        self.refresh_fast_path()
+        self.phase, self.pending, self.framing, self.positions = HELD, None, framing, positions
+        if not framing.single_response:
+            self.refresh_fast_path()
 
     def refresh_fast_path(self) -> None:
         """Decide again whether shared bytes may go straight to the descriptor (P2)."""
@@ -119,16 +126,16 @@ class Seat:
         self.channels = ()
         self.framing = self.pending = self.positions = None
         self.shares_bytes = self.fast_path = False
-        if self.phase < Phase.ENDING:
-            self.phase = Phase.IDLE
+        if self.phase < ENDING:
+            self.phase = IDLE
 
     def end(self) -> None:
         """Listen to the client no more."""
-        self.phase, self.recv_buffer = Phase.ENDING, b""
+        self.phase, self.recv_buffer = ENDING, b""
 
     def die(self) -> int:
         """Forget the descriptor, which is closed next, and return it."""
-        fd, self.fd, self.phase = self.fd, -1, Phase.DEAD
+        fd, self.fd, self.phase = self.fd, -1, DEAD
         self.deadline = 0.0  # so that the wheel lets go of it at its next look
         return fd
 
@@ -157,7 +164,7 @@ class Channel(ChannelLog):
     @property
     def is_open(self) -> bool:
         """Whether subscribers may join now: nothing is missing, and nothing was taken that is not on its way (H3)."""
-        return self.is_live and not self.fresh
+        return self.state is LIVE and not self.fresh
 
     @property
     def delivered_position(self) -> str:
@@ -166,7 +173,7 @@ class Channel(ChannelLog):
 
     def is_open_at(self, since: Position | None) -> bool:
         """Say whether a subscriber that goes on from `since` (None: from now on) misses nothing if it joins now."""
-        return self.is_open and (since is None or since == self.last)
+        return self.state is LIVE and not self.fresh and (since is None or since == self.last)
 
     def add(self, seat: Seat) -> None:
         """Let a seat listen."""
@@ -216,12 +223,13 @@ class Channel(ChannelLog):
 class Entry:
     """One channel that a pending subscriber enters: where it begins, and where it then stands."""
 
-    __slots__ = ("at", "channel", "pending", "start")
+    __slots__ = ("at", "channel", "history", "pending", "since")
 
-    def __init__(self, pending: "PendingAttach", channel: Channel, start: Start) -> None:
+    def __init__(self, pending: "PendingAttach", channel: Channel, since: Position | None, history: int) -> None:
         self.pending = pending
         self.channel = channel
-        self.start = start
+        self.since = since  # it goes on after this
+        self.history = history  # without that, it begins with so many of the newest messages
         self.at: Position | None = None  # from where it goes on, once it is in
 
 
@@ -250,17 +258,22 @@ class PendingAttach(Pending):
     __slots__ = ("entries", "items", "missing", "request")
 
     def __init__(self, seat: Seat, request: SubscribeRequest, framing: Framing) -> None:
-        super().__init__(seat, framing)
+        self.seat = seat
+        self.framing = framing
         self.request = request
-        self.entries: list[Entry] = []
+        self.entries: Sequence[Entry] = EMPTY
         self.items: list[Item] = []
         self.missing = 0
 
-    def enter_all(self, channels: Sequence[Channel], starts: Sequence[Start]) -> list[Entry]:
-        """Return an entry for each channel; it is ready when all of them are in."""
-        self.entries = [Entry(self, channel, start) for channel, start in zip(channels, starts, strict=True)]
-        self.missing = len(self.entries)
-        return self.entries
+    def enter_all(self, channels: Sequence[Channel]) -> Sequence[Entry]:
+        """Return an entry for each channel; the subscriber is ready when all of them are in."""
+        since, history = self.request.since, self.request.history
+        self.missing = len(channels)
+        entries: list[Entry] = []
+        for channel in channels:
+            entries.append(Entry(self, channel, since[len(entries)] if since is not None else None, history))
+        self.entries = entries
+        return entries
 
     @property
     def positions(self) -> list[Position | None]:
@@ -272,6 +285,11 @@ class PendingAttach(Pending):
         self.missing -= 1
         if self.missing == 0:
             self.ready()
+            self.forget_entries()
+
+    def forget_entries(self) -> None:
+        """Let go of the entries, which point back here: a circle would stay until a full garbage collection."""
+        self.entries = EMPTY
 
     def ready(self) -> None:
         """All channels are ready: let the subscriber's answer begin."""

@@ -48,11 +48,13 @@ class Attacher:
         if not channel.is_open:
             channel.let_wait(entry)
             return
-        since = _since(entry)
-        if since is None or since == channel.last:
-            self._join(entry, channel.last, EMPTY)
+        since, last = entry.since, channel.last
+        if since is None and entry.history and last is not None:
+            since = unproven(max(last.offset - entry.history, 0))
+        if since is None or since == last:
+            self._join(entry, last, EMPTY)
         elif not self._keeps_history:
-            self._join(entry, channel.last, EMPTY if since == START else None)
+            self._join(entry, last, EMPTY if since == START else None)
         elif (tail := channel.tail(since)) is not None:
             self._counters.replays_total["hit"] += 1
             self._join(entry, _first_position(since, tail, channel), tail)
@@ -122,15 +124,6 @@ class Attacher:
         elif missed:
             pending.items += unexpired_items(channel.name, missed, time.time())
         pending.entered()
-
-
-def _since(entry: Entry) -> Position | None:
-    """Return the position to go on from: the client's own, or `history` messages back; None is "from now on"."""
-    since, history = entry.start
-    last = entry.channel.last
-    if since is None and history and last is not None:
-        return unproven(max(last.offset - history, 0))
-    return since
 
 
 def _first_position(since: Position, missed: Sequence[Message], channel: Channel) -> Position | None:

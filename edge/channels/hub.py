@@ -27,7 +27,7 @@ from edge.channels.tracker import ChannelTracker
 from edge.counters import Counters
 from edge.engine.fanout import FanOut
 from edge.engine.wheel import Wheel
-from edge.protocol.subscribe import Start, SubscribeRequest
+from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Channel, PendingAttach, Seat
 
 ENTRIES_PER_TURN = 64  # subscribers that waited for a channel, let in before the loop may do something else
@@ -90,19 +90,18 @@ class Hub:
         channel.add(seat)
         return channel
 
-    def attach(self, pending: PendingAttach, starts: Sequence[Start]) -> None:
-        """Lead a subscriber to its channels, each from its start; it is ready when it is in all of them."""
+    def attach(self, pending: PendingAttach) -> None:
+        """Lead a subscriber to its channels; it is ready when it is in all of them."""
         channels = tuple(map(self.channel, pending.request.channels))
-        pending.seat.wait(pending)
-        pending.seat.attach(channels, self._fanout.jobs_begun)
-        for entry in pending.enter_all(channels, starts):
+        pending.seat.attach(channels, self._fanout.jobs_begun, pending)
+        for entry in pending.enter_all(channels):
             self._attacher.enter(entry)
         if not channels:
             pending.ready()
 
-    def join(self, pending: PendingAttach, channel: Channel, start: Start) -> None:
+    def join(self, pending: PendingAttach, channel: Channel) -> None:
         """Lead a held subscriber into one more channel, maybe at once (H5)."""
-        for entry in pending.enter_all((channel,), (start,)):
+        for entry in pending.enter_all((channel,)):
             self._attacher.enter(entry)
 
     def cancel(self, pending: PendingAttach) -> None:
@@ -110,6 +109,7 @@ class Hub:
         for entry in pending.entries:
             entry.channel.stop_waiting(entry)
             self._linger_if_empty(entry.channel)
+        pending.forget_entries()
 
     def channel(self, name: str) -> Channel:
         """Return a channel, and subscribe to it if this edge does not listen to it yet."""
@@ -130,6 +130,7 @@ class Hub:
         if isinstance(seat.pending, PendingAttach):
             for entry in seat.pending.entries:
                 entry.channel.stop_waiting(entry)
+            seat.pending.forget_entries()
         for channel in seat.channels:
             channel.discard(seat)
             if not channel.seats:

@@ -5,13 +5,14 @@ messages to the adopter, and tells the hub when a channel is live or must be sub
 """
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import Protocol
 
 from common.message import Join, Message
 from common.position import Position
 from common.scripts.results import SyncQuery, SyncResult
-from edge.channel_log import LogRules, Step
+from edge.channel_log import DELIVER, OFFER, REJOIN, REPAIR, RESET, TOO_LARGE, LogRules, Step
 from edge.channels.adoption import Adopter
 from edge.channels.attach import Reader
 from edge.channels.sync import SyncRequest
@@ -76,15 +77,15 @@ class ChannelTracker:
         channel.give_up_ring(self._rules)
 
     def _carry_out(self, step: Step, channel: Channel, message: Message | Join) -> None:
-        if step is Step.DELIVER and isinstance(message, Message):
+        if step is DELIVER and isinstance(message, Message):
             self._fanout.add(channel, data_item(channel.name, message))
-        elif step is Step.OFFER and isinstance(message, Message) and self._adopter is not None:
+        elif step is OFFER and isinstance(message, Message) and self._adopter is not None:
             self._adopter.hand_in(channel, channel.bare(message.payload))
-        elif step is Step.TOO_LARGE:
+        elif step is TOO_LARGE:
             self._counters.dropped_total["too_large"] += 1
-        elif step is Step.REPAIR:
+        elif step is REPAIR:
             self._read(channel, channel.begin_sync())
-        elif step is Step.REJOIN:
+        elif step is REJOIN:
             self._hub.resubscribe(channel)
 
     def _read(self, channel: Channel, query: SyncQuery) -> None:
@@ -94,17 +95,21 @@ class ChannelTracker:
     def _on_synced(self, channel: Channel, attempt: int, read_from: Position | None, result: SyncResult) -> None:
         """Bring a channel up to its log, and its subscribers with it."""
         step, missed = channel.on_synced(attempt, read_from, result, self._rules)
-        if step is Step.REPAIR:
+        if step is REPAIR:
             self._read(channel, channel.begin_sync())
-        elif step is Step.RESET:
+        elif step is RESET:
             self._counters.repairs_total["reset"] += 1
             self._fanout.add(channel, reset_item(channel.name, channel.cursor))
             self._go_live(channel)
-        elif step is Step.DELIVER:
-            self._counters.repairs_total["repaired"] += bool(missed)
-            for item in unexpired_items(channel.name, missed, time.time()):
-                self._fanout.add(channel, item)
+        elif step is DELIVER:
+            if missed:
+                self._deliver_missed(channel, missed)
             self._go_live(channel)
+
+    def _deliver_missed(self, channel: Channel, missed: Sequence[Message]) -> None:
+        self._counters.repairs_total["repaired"] += 1
+        for item in unexpired_items(channel.name, missed, time.time()):
+            self._fanout.add(channel, item)
 
     def _go_live(self, channel: Channel) -> None:
         """Take what was buffered, write it, and let in the subscribers that waited."""

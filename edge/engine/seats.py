@@ -33,7 +33,7 @@ from edge.counters import CloseReason, Counters
 from edge.engine.outbox import CUTS_PER_TURN, Limits, Outbox
 from edge.engine.poller import READ, READ_HANGUP, WRITE, Poller
 from edge.framing.base import Framing
-from edge.state import Phase, Seat
+from edge.state import ENDING, Seat
 
 WATCHED = READ | READ_HANGUP
 EVERY_JOB = sys.maxsize  # the number of a job that is later than all others
@@ -201,7 +201,7 @@ class Seats:
             return
         if self._outbox.take(seat, taken):
             self._update_poller(seat)
-            if seat.phase is Phase.ENDING:
+            if seat.phase is ENDING:
                 _shut_down(seat.fd)
 
     # Readers that are behind (S5).

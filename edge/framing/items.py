@@ -94,7 +94,7 @@ def stamp(items: list[Item], positions: Positions | None) -> list[Item]:
 
 def json_object(item: Item) -> bytes:
     """Return an item as its JSON object; absent fields are left out."""
-    fields: dict[str, object] = {"type": item.kind.value}
+    fields: dict[str, object] = {"type": item.kind}
     if item.channel:
         fields["id"] = item.channel
     if item.op:

@@ -36,7 +36,7 @@ class Operation(NamedTuple):
 
     op: Op
     channel: str = ""
-    start: Start = Start()
+    start: Start = (None, 0)
     ref: Ref = None
 
 
@@ -89,7 +89,7 @@ def _subscribe(value: Mapping[str, object], channel: str, ref: Ref) -> Operation
     history = value.get("history", 0)
     if not isinstance(history, int) or isinstance(history, bool) or not 0 <= history <= MAX_HISTORY:
         raise BadRequestError(f"history: give a number of messages from 0 to {MAX_HISTORY}")
-    return Operation(Op.SUB, channel, Start(since, history), ref)
+    return Operation(Op.SUB, channel, (since, history), ref)
 
 
 def _since(value: Mapping[str, object]) -> Position | None:

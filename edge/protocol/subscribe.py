@@ -32,11 +32,8 @@ _SESSION = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
 
 
-class Start(NamedTuple):
-    """Where a subscriber begins on one channel: after `since`, or with the newest `history` messages."""
-
-    since: Position | None = None
-    history: int = 0
+#: Where a subscriber begins on one channel: after a position, or with so many of the newest messages.
+Start = tuple[Position | None, int]
 
 
 class SubscribeRequest(NamedTuple):
@@ -53,12 +50,6 @@ class SubscribeRequest(NamedTuple):
     session: str = ""  # polls only: the client's own name for it, by which its channels can be changed
     heartbeat_as_event: bool = False  # SSE only: a heartbeat is an event, which an EventSource shows to its page
     ws_accept: str = ""  # WebSocket only: the Sec-WebSocket-Accept that answers its handshake
-
-    @property
-    def starts(self) -> list[Start]:
-        """Where it begins on each of its channels, in order."""
-        since = self.since or (None,) * len(self.channels)
-        return [Start(position, self.history) for position in since]
 
 
 class Negotiated(NamedTuple):

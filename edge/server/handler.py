@@ -19,7 +19,7 @@ from edge.protocol.operations import Operation, load_operations, parse_operation
 from edge.protocol.origins import Origins
 from edge.protocol.subscribe import negotiate
 from edge.protocol.websocket import VERSION
-from edge.state import Pending, Phase, Seat
+from edge.state import ENDING, IDLE, Pending, Seat
 from edge.subscribers.lifecycle import Lifecycle
 from edge.subscribers.pending import ATTACH_TIMEOUT
 from edge.subscribers.websocket import WebSocketReader
@@ -91,12 +91,11 @@ class RequestHandler:
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """A client sent something."""
         try:
-            if seat.phase is Phase.IDLE:
-                seat.receive(data)
-                self._next_request(seat)
+            if seat.phase is IDLE:
+                self._next_request(seat, seat.recv_buffer + data)
             elif seat.framing is not None and seat.framing.bidirectional:
                 self._websockets.on_bytes(seat, data)
-            elif data and seat.phase < Phase.ENDING:
+            elif data and seat.phase < ENDING:
                 self._on_unexpected(seat, data)
         except Exception:
             self._lifecycle.fail(seat)
@@ -116,9 +115,9 @@ class RequestHandler:
             self._seats.resume_reading(seat)
             self.on_bytes(seat, b"")
 
-    def _next_request(self, seat: Seat) -> None:
-        """Serve the first request in a seat's receive buffer, if it is complete."""
-        data = seat.recv_buffer.lstrip(b"\r\n")  # empty lines before a request are ignored (RFC 9112 section 2.2)
+    def _next_request(self, seat: Seat, data: bytes) -> None:
+        """Serve the first request in what a client has sent, if it is complete; keep the rest."""
+        data = data.lstrip(b"\r\n")  # empty lines before a request are ignored (RFC 9112 section 2.2)
         end = data.find(HEAD_END) + len(HEAD_END)
         try:
             if end < len(HEAD_END):
@@ -134,7 +133,9 @@ class RequestHandler:
                 self._seats.write(seat, CONTINUE)
             self._wait_for_the_rest(seat, data)
             return
-        seat.keep(data[end + request.length :])
+        rest = data[end + request.length :]
+        if rest or seat.recv_buffer:
+            seat.keep(rest)
         self._serve(seat, request, data[end : end + request.length])
 
     def _wait_for_the_rest(self, seat: Seat, data: bytes) -> None:
@@ -263,7 +264,7 @@ class RequestHandler:
 
     def _end_wait(self, seat: Seat) -> None:
         """Do what the deadline was for, which the seat's phase tells."""
-        if seat.phase is Phase.ENDING:
+        if seat.phase is ENDING:
             self._seats.abort(seat, CloseReason.CLIENT)
         elif seat.pending is not None:
             self._reject(seat, seat.pending.framing, NO_REDIS)

@@ -125,7 +125,7 @@ class ChannelChanges:
         join = PendingJoin(seat, framing, channel, operation, self._on_joined)
         self._joins.setdefault(seat, {})[channel.name] = join
         self.wheel.schedule(join, self._clock() + ATTACH_TIMEOUT)
-        self._hub.join(join, channel, operation.start)
+        self._hub.join(join, channel)
 
     def _on_joined(self, join: PendingJoin) -> None:
         """The channel is ready: from here on the seat is in it."""
@@ -215,7 +215,7 @@ class ChannelChanges:
         if seat.framing is None:
             on_done(None)  # it was just answered
             return
-        wanted = {name: Start(parse_position(at)) for name, at in seat.delivered_positions.items()}
+        wanted: dict[str, Start] = {name: (parse_position(at), 0) for name, at in seat.delivered_positions.items()}
         for operation in operations:
             if operation.op is Op.UNSUB:
                 wanted.pop(operation.channel, None)
@@ -226,13 +226,12 @@ class ChannelChanges:
         request = SubscribeRequest(framing.transport, tuple(wanted), has_channel_names=True, session=session)
         self._on_done[seat] = [on_done]
         self._seat_wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
-        repoll = PendingRepoll(seat, request, framing, operations, self._on_repolled)
-        self._hub.attach(repoll, list(wanted.values()))
+        self._hub.attach(PendingRepoll(seat, request, framing, wanted, operations, self._on_repolled))
 
     def _on_repolled(self, repoll: PendingRepoll) -> None:
         """All channels of a changed poll are ready: answer it."""
         seat, framing, request = repoll.seat, repoll.framing, repoll.request
-        seat.hold(framing, positions_at(request, framing, repoll.positions))
+        seat.hold(framing, positions_at(request, repoll.positions))
         self._counters.opened(framing.transport)
         self._sessions.name(seat, request.session)
         channels, waiting = _names(seat), self._on_done.pop(seat)

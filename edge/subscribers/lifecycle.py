@@ -17,7 +17,7 @@ from edge.framing.base import Framing
 from edge.framing.items import GOING_AWAY, Item, stamp, welcome_item
 from edge.framing.transports import framing_for
 from edge.protocol.subscribe import SubscribeRequest
-from edge.state import NEVER, Phase, Seat
+from edge.state import HELD, NEVER, WAITING, Seat
 from edge.subscribers.pending import ATTACH_TIMEOUT, PendingSubscribe
 from edge.subscribers.sessions import Sessions
 
@@ -64,8 +64,8 @@ class Lifecycle:
         if channel is not None:
             self._hold(seat, request, framing, (channel.last,), [])
             return
-        self._hub.attach(PendingSubscribe(seat, request, framing, self._on_attached), request.starts)
-        if seat.phase is Phase.WAITING:
+        self._hub.attach(PendingSubscribe(seat, request, framing, self._on_attached))
+        if seat.phase is WAITING:
             self._wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
 
     def _on_attached(self, pending: PendingSubscribe) -> None:
@@ -83,7 +83,8 @@ class Lifecycle:
         self._counters.opened(framing.transport)
         if self._max_age and seat.expires == NEVER:
             seat.expires = self._clock() + self._max_age * random.uniform(1 - MAX_AGE_JITTER, 1 + MAX_AGE_JITTER)
-        seat.hold(framing, positions_at(request, framing, starts))
+        spans_channels = len(starts) > 1 or request.has_channel_names
+        seat.hold(framing, positions_at(request, starts) if spans_channels and framing.cursor_in_bytes else None)
         if framing.single_response:
             self._hold_poll(seat, request, items)
         else:
@@ -206,7 +207,7 @@ class Lifecycle:
     @property
     def subscribers(self) -> int:
         """How many subscribers are held or wait to be; connections between two requests are none."""
-        return sum(Phase.WAITING <= seat.phase <= Phase.HELD for seat in self._seats)
+        return sum(WAITING <= seat.phase <= HELD for seat in self._seats)
 
     def _may_go(self, seat: Seat) -> bool:
         """Say whether this is a good moment for a seat to go: it is held, and not a poll whose answer is on its way.
@@ -216,10 +217,8 @@ class Lifecycle:
         return seat.framing is not None and not (seat.framing.single_response and self._fanout.is_busy(seat))
 
 
-def positions_at(request: SubscribeRequest, framing: Framing, starts: Sequence[Position | None]) -> Positions | None:
-    """Return where a newly held subscriber stands, if its bytes depend on that: on several channels, or named ones."""
-    if not framing.cursor_in_bytes or (len(starts) <= 1 and not request.has_channel_names):
-        return None
+def positions_at(request: SubscribeRequest, starts: Sequence[Position | None]) -> Positions:
+    """Return where a newly held subscriber stands on its channels."""
     kind = NamedPositions if request.has_channel_names else Positions
     return kind(zip(request.channels, (str(start or START) for start in starts), strict=True))
 

@@ -26,7 +26,7 @@ from edge.framing.base import Framing
 from edge.framing.http import Variant
 from edge.framing.items import Item, stamp, welcome_item
 from edge.protocol.operations import Op, Operation
-from edge.protocol.subscribe import Start, SubscribeRequest
+from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Seat
 from edge.subscribers.lifecycle import positions_at
 from edge.subscribers.pending import PendingSubscribe
@@ -430,7 +430,8 @@ class Edge:
         items: list[Item],
     ) -> None:
         client = self.seats.clients[seat]
-        seat.hold(framing, positions_at(request, framing, positions))
+        spans_channels = len(positions) > 1 or request.has_channel_names
+        seat.hold(framing, positions_at(request, positions) if spans_channels and framing.cursor_in_bytes else None)
         starts = dict(zip(request.channels, positions, strict=True))
         if client.polls:
             for name, start in starts.items():
@@ -498,7 +499,7 @@ class Edge:
         if channel is not None:
             self._hold(seat, request, client.framing, (channel.last,), [])
         else:
-            self.hub.attach(PendingSubscribe(seat, request, client.framing, self.on_ready), request.starts)
+            self.hub.attach(PendingSubscribe(seat, request, client.framing, self.on_ready))
 
     def _since(self, client: Client) -> tuple[Position, ...] | None:
         if len(client.at) == len(client.channels):
@@ -515,7 +516,7 @@ class Edge:
             since = client.asked.setdefault(name, since)
         elif client.polls and len(client.at) == 1:
             return  # what has no channel left does not poll
-        self.changes.change(seat, [Operation(Op(op), name, Start(since))], lambda channels: None)
+        self.changes.change(seat, [Operation(Op(op), name, (since, 0))], lambda channels: None)
 
     def pass_time(self) -> None:
         """Let who waits for a channel give up."""

@@ -17,7 +17,6 @@ from edge.protocol.operations import (
     load_operations,
     parse_operation,
 )
-from edge.protocol.subscribe import Start
 
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False) | st.text(max_size=5),
@@ -36,11 +35,11 @@ ALMOST = st.fixed_dictionaries(
         ({"op": "ping", "ref": 7, "id": "ignored"}, Operation(Op.PING, ref=7)),
         ({"op": "unsub", "id": "room"}, Operation(Op.UNSUB, "room")),
         ({"op": "sub", "id": "room", "ref": ""}, Operation(Op.SUB, "room", ref="")),
-        ({"op": "sub", "id": "ü", "since": "12-17"}, Operation(Op.SUB, "ü", Start(Position(12, 17)))),
-        ({"op": "sub", "id": "room", "since": "0", "history": 5}, Operation(Op.SUB, "room", Start(START, 5))),
+        ({"op": "sub", "id": "ü", "since": "12-17"}, Operation(Op.SUB, "ü", (Position(12, 17), 0))),
+        ({"op": "sub", "id": "room", "since": "0", "history": 5}, Operation(Op.SUB, "room", (START, 5))),
         ({"op": "sub", "id": "room", "since": None, "colour": "red"}, Operation(Op.SUB, "room")),
-        ({"op": "sub", "id": "room", "since": 0}, Operation(Op.SUB, "room", Start(START))),
-        ({"op": "sub", "id": "room", "since": "", "history": 5}, Operation(Op.SUB, "room", Start(None, 5))),
+        ({"op": "sub", "id": "room", "since": 0}, Operation(Op.SUB, "room", (START, 0))),
+        ({"op": "sub", "id": "room", "since": "", "history": 5}, Operation(Op.SUB, "room", (None, 5))),
     ],
 )
 def test_an_operation_is_read(value: object, operation: Operation) -> None:
