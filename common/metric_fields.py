@@ -24,8 +24,7 @@ from typing import Any
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from common.histogram import Histogram
-from common.metrics import Series
+from common.metrics import Histogram, Series
 
 _SERIES = "series"
 

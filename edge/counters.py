@@ -4,9 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
-from common.histogram import Histogram
 from common.metric_fields import counted
-from common.metrics import LOOP_LAG, REDIS_PROBE, Series
+from common.metrics import LOOP_LAG, REDIS_PROBE, Histogram, Series
 
 
 class CloseReason(StrEnum):

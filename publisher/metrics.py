@@ -3,9 +3,8 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
-from common.histogram import Histogram
 from common.metric_fields import counted, shown_as
-from common.metrics import DRAINING, LOOP_LAG, REDIS_PROBE, REDIS_RECONNECTS, REDIS_UP, Series
+from common.metrics import DRAINING, LOOP_LAG, REDIS_PROBE, REDIS_RECONNECTS, REDIS_UP, Histogram, Series
 
 SOURCE = "http"  # the only way to publish that passes through here
 

@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
-from common.histogram import Histogram
 from common.metric_fields import FieldCollector, counted, series_of, shown_as
-from common.metrics import Series
+from common.metrics import Histogram, Series
 
 SKIPPED = Series("skipped_total", "counter", "skipped")
 CUT = Series("cut_total", "counter", "cut", labels=("limit",))

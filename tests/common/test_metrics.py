@@ -4,7 +4,7 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from common.histogram import BOUNDS, Histogram
+from common.metrics import BOUNDS, Histogram
 
 
 def values(histogram: Histogram) -> dict[str, float]:
