@@ -1,6 +1,6 @@
 """What the scripts take and return, as records, and how their answers are read. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from common.message import Message, expiry, is_number
@@ -64,6 +64,16 @@ class Adopted(NamedTuple):
     state: str
 
 
+class LogEntry(NamedTuple):
+    """One entry of a channel's stream; a `payload` or `prev` of None is not as the scripts write it."""
+
+    position: Position
+    payload: bytes | None
+    prev: int | None
+    event: str
+    expires: int
+
+
 def parse_seq(seq: bytes) -> Position:
     """Read a position as the scripts write it, which is also the id of a stream entry."""
     offset, tag = seq.split(b"-")
@@ -77,19 +87,30 @@ def parse_sync_answer(answer: list[Any] | Exception) -> SyncOutcome:
     offset, tag, entries, epoch = answer
     if not (is_number(offset) and is_number(tag)):
         return Unreadable(f"its top position is broken: offset {offset!r}, tag {tag!r}")
-    return SyncResult(Position(int(offset), int(tag)), [parse_entry(*entry) for entry in entries], epoch)
+    return SyncResult(Position(int(offset), int(tag)), [stored_message(*entry) for entry in entries], epoch)
 
 
-def parse_entry(entry_id: bytes, fields: Sequence[bytes]) -> Message:
-    """Turn one stream entry into the message that was published; never raises.
+def parse_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> LogEntry:
+    """Read one stream entry; any program may have written it, so no field is relied on."""
+    prev = fields.get(b"p", b"")
+    return LogEntry(
+        position=parse_seq(entry_id),
+        payload=fields.get(b"d"),
+        prev=int(prev) if is_number(prev) else None,
+        event=fields.get(b"e", b"").decode(errors="replace"),
+        expires=expiry(fields.get(b"x", b"")),
+    )
 
-    Anybody may write to a stream. An entry that our scripts did not write names no predecessor and is nobody's: its
-    tag -1 breaks every chain that it is in, so that whoever would need it is reset.
+
+def stored_message(entry_id: bytes, fields: Sequence[bytes]) -> Message:
+    """Return the message of one stream entry, whose fields are names and values in turn; never raises.
+
+    An entry that the scripts did not write names no predecessor: its tag -1 breaks every chain that it is in, and a
+    subscriber that would need it is reset.
     """
-    offset, tag = parse_seq(entry_id)
-    values = dict(zip(fields[::2], fields[1::2], strict=False))
-    prev = values.get(b"p", b"")
-    if b"d" not in values or not is_number(prev):
+    (offset, tag), payload, prev, event, expires = parse_entry(
+        entry_id, dict(zip(fields[::2], fields[1::2], strict=False))
+    )
+    if payload is None or prev is None:
         return Message(b"", offset, -1, -1)
-    event, expires = values.get(b"e", b"").decode(errors="replace"), expiry(values.get(b"x", b""))
-    return Message(values[b"d"], offset, tag, int(prev), event, expires=expires)
+    return Message(payload, offset, tag, prev, event, expires=expires)

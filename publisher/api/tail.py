@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from common.errors import BadRequestError, UnavailableError
 from common.names import RedisNames
 from common.position import Position
+from common.scripts.results import LogEntry, parse_entry, parse_seq
 from publisher.api.http_request import query_of
 from publisher.request import parse_channel
 
@@ -111,33 +112,29 @@ class TailApi:
 
 
 def _last(found: Sequence[Any], otherwise: Position) -> Position:
-    return _position(found[-1][0]) if found else otherwise
-
-
-def _position(entry_id: bytes) -> Position:
-    offset, _, tag = entry_id.partition(b"-")
-    return Position(int(offset), int(tag))
+    return parse_seq(found[-1][0]) if found else otherwise
 
 
 def _shown(found: Sequence[Any], at: Position | None) -> list[Entry]:
     """Return entries as the page shows them, with a note where the log no longer holds what came between."""
     entries: list[Entry] = []
     for entry_id, fields in found:
-        position = _position(entry_id)
-        if at is not None and at.offset and position.offset > at.offset + 1:
-            entries.append({"note": f"{position.offset - at.offset - 1} messages were gone before they could be read"})
-        entries.append(_entry(position, fields))
-        at = position
+        entry = parse_entry(entry_id, fields)
+        missed = entry.position.offset - at.offset - 1 if at is not None and at.offset else 0
+        if missed > 0:
+            entries.append({"note": f"{missed} messages were gone before they could be read"})
+        entries.append(_entry(entry))
+        at = entry.position
     return entries
 
 
-def _entry(position: Position, fields: dict[bytes, bytes]) -> Entry:
-    """Return one message; its tag is the microsecond at which Redis took it."""
-    payload = fields.get(b"d", b"")
+def _entry(entry: LogEntry) -> Entry:
+    """Return one message as the page shows it; its tag is the microsecond at which Redis took it."""
+    payload = entry.payload or b""
     return {
-        "seq": str(position),
-        "at": position.tag / 1e6,
-        "event": fields.get(b"e", b"").decode(errors="replace"),
+        "seq": str(entry.position),
+        "at": entry.position.tag / 1e6,
+        "event": entry.event,
         "content": payload.decode(errors="replace")[:MAX_CHARACTERS],
         "size": len(payload),
     }

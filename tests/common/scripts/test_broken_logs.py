@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from common.message import Message
 from common.position import START, Position
-from common.scripts.results import parse_entry
+from common.scripts.results import stored_message
 from tests.common.scripts.real_log import Log
 
 FIELDS = st.lists(st.sampled_from([b"d", b"p", b"e", b"x", b"?"]) | st.binary(max_size=8), max_size=10)
@@ -22,7 +22,7 @@ BROKEN = {
 @given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1), FIELDS)
 def test_any_entry_is_read(offset: int, tag: int, fields: list[bytes]) -> None:
     """Whatever fields an entry has, it makes a message, and one that our scripts did not write has no place."""
-    message = parse_entry(b"%d-%d" % (offset, tag), fields)
+    message = stored_message(b"%d-%d" % (offset, tag), fields)
     ours = message.tag == tag
     assert message.offset == offset
     assert (message.tag, message.prev, message.payload) == (-1, -1, b"") or ours
