@@ -13,7 +13,8 @@ from common.position import Position
 
 FRAME_START = b"\x01C1 "
 JOIN_START = b"\x01J1 "
-MOST_DIGITS = 20  # of a number: the parts of a Redis stream id are below 2**64
+MAX_DIGITS = 20  # of a number: the parts of a Redis stream id are below 2**64
+MAX_JSON_GROWTH = 6  # bytes that JSON takes at most for one byte of a payload: \u0000
 _POSITION_FIELDS = 3
 
 
@@ -91,7 +92,7 @@ def _decode_framed(data: bytes) -> Message:
 
 def is_number(text: bytes) -> bool:
     """Say whether this is an unsigned decimal number and nothing else (int() alone would take ' 1', '+1' and '1_0')."""
-    return text.isdigit() and len(text) <= MOST_DIGITS
+    return text.isdigit() and len(text) <= MAX_DIGITS
 
 
 def expiry(text: bytes) -> int:

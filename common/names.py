@@ -16,7 +16,7 @@ def check_channel(name: str) -> str:
     Raises `BadRequestError` with a sentence that says what is wrong.
     """
     if not name:
-        raise BadRequestError("id: a channel name is missing; write for example ?id=room")
+        raise missing_channel("?id=room")
     if _is_plain(name):
         return name
     try:
@@ -32,6 +32,11 @@ def check_channel(name: str) -> str:
                 "(no white space, control characters, '{', '}', '!' or '*')"
             )
     return name
+
+
+def missing_channel(example: str) -> BadRequestError:
+    """Return the error for a request that names no channel; `example` shows how to name one."""
+    return BadRequestError(f"id: a channel name is missing; write for example {example}")
 
 
 def _is_plain(name: str) -> bool:

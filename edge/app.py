@@ -11,6 +11,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from common.logs import get_logger
+from common.message import MAX_JSON_GROWTH
 from common.metric_fields import FieldCollector
 from common.names import RedisNames
 from common.redis.client import connect, endpoint
@@ -44,7 +45,6 @@ from edge.wiring import Options, Outside, wire
 GOODBYE_TIMEOUT = 1.0  # seconds that the last bytes get at the end
 ADOPTION_TIMEOUT = 1.0  # seconds that plain messages get which are on their way into the log
 MAX_RPC_BYTES = 65_536  # of a request, without the message it may carry
-MAX_BYTES_ESCAPED = 6  # that one byte of a message may take in JSON: \u0000
 GC_THRESHOLD = 50_000  # a full collection looks at every seat; there are no cycles worth looking for that often
 
 
@@ -138,7 +138,7 @@ class Edge:
             "broadcast": self._commands.on_broadcast,
             "change": parts.forwarder.on_change,
         }
-        max_bytes = MAX_RPC_BYTES + MAX_BYTES_ESCAPED * self._settings.max_message_bytes
+        max_bytes = MAX_RPC_BYTES + MAX_JSON_GROWTH * self._settings.max_message_bytes
         self._rpc_server = RpcServer(self.id, replies, handlers, self._counters, max_bytes=max_bytes)
         for name in (names.edges(), names.edge(self.id)):
             self._pubsub.subscribe_own(name, self._rpc_server.on_message)

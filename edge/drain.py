@@ -14,7 +14,6 @@ from aiohttp import web
 
 from common.errors import BadRequestError
 from common.logs import get_logger
-from common.service.graceful_close import HANDSHAKE
 from common.service.http import json_answer
 from common.tasks import run_in_turns
 from edge.counters import CloseReason
@@ -22,7 +21,6 @@ from edge.server.handler import RequestHandler
 from edge.server.listener import Listener
 from edge.subscribers.lifecycle import Lifecycle
 
-LAST_REQUESTS_TIMEOUT = 1.0  # seconds in which a request that is on its way on an old connection still comes in time
 PER_SECOND = 100  # connections shed in a second, unless asked otherwise
 MAX_PER_SECOND = 10_000
 TICK = 0.05  # seconds between two looks at which connections are to go
@@ -69,7 +67,7 @@ class Drain:
         self.phase = Phase.EVICTING
         self._listener.close()
         self._handler.reject_subscribers()
-        last_requests = min(LAST_REQUESTS_TIMEOUT, (self._seconds - self._notice) / 2)
+        last_requests = min(LAST_REQUEST_TIMEOUT, (self._seconds - self._notice) / 2)
         await self._evict_until(ends_at - last_requests)
         await asyncio.sleep(last_requests)
 
@@ -82,7 +80,7 @@ class Drain:
         self._handler.close_connections()
         await self._shedder.stop()
         get_logger().info("draining", connections=self._lifecycle.subscribers, seconds=self._seconds)
-        last_handshakes = min(HANDSHAKE, self._notice)
+        last_handshakes = min(HANDSHAKE_TIMEOUT, self._notice)
         await asyncio.sleep(self._notice - last_handshakes)
         self._listener.refuse_new()
         await asyncio.sleep(last_handshakes)

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 import orjson
 
 from common.errors import BadRequestError, RequestError, TooLargeError
-from common.names import check_channel
+from common.names import check_channel, missing_channel
 
 MAX_MESSAGES = 1000  # in one request
 MAX_TTL = 2_592_000  # seconds that a message may be replayed: 30 days
@@ -58,7 +58,7 @@ def parse_form(query: bytes, body: bytes, limit: int) -> list[PublishRequest]:
     channels = dict.fromkeys(check_channel(value) for name, value in pairs if name in ID_NAMES)  # in order, each once
     fields = _form_fields([(name, value) for name, value in pairs if name not in ID_NAMES])
     if not channels:
-        raise BadRequestError("id: a channel name is missing; write for example /pub?id=room&content=hi")
+        raise missing_channel("/pub?id=room&content=hi")
     _check_names(fields, FORM_FIELDS)
     return [_request(channel, fields, limit)._replace(receipt=True) for channel in channels]
 

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 import orjson
 
 from common.errors import FrameError, RequestError
+from common.message import is_number
 
 MOST_REPLY_BYTES = 65_536
-MOST_DIGITS = 20
 _OP = re.compile(r"[a-z]{1,32}")
 _INBOX = re.compile(r"([0-9A-Za-z]{1,64})\.([0-9]{1,20})")
 
@@ -95,7 +95,7 @@ def decode_reply(data: bytes) -> Reply:
 
 def decode_receipt(data: bytes) -> int:
     """Read a receipt without its number: how many subscribers one edge reached; raises `FrameError`."""
-    if not data.isdigit() or len(data) > MOST_DIGITS:
+    if not is_number(data):
         raise FrameError("a receipt is a number of subscribers")
     return int(data)
 

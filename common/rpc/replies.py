@@ -12,8 +12,9 @@ from typing import Any, Generic, TypeVar
 from weakref import WeakValueDictionary
 
 from common.errors import FrameError
+from common.message import is_number
 from common.names import RedisNames
-from common.rpc.messages import MOST_DIGITS, Address
+from common.rpc.messages import Address
 
 PATIENCE = 0.25  # seconds that edges have to answer, unless asked otherwise
 
@@ -86,8 +87,7 @@ class ReplyInbox:
     def on_message(self, payload: bytes) -> None:
         """Hand an answer, `number answer`, to who waits for it; ignore and count whatever is not one."""
         number, _, answer = payload.partition(b" ")
-        known = number.isdigit() and len(number) <= MOST_DIGITS
-        gathering = self._open.get(int(number)) if known else None
+        gathering = self._open.get(int(number)) if is_number(number) else None
         try:
             if gathering is None:
                 raise FrameError("nobody waits for this answer")

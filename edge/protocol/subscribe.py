@@ -7,7 +7,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from common.errors import BadRequestError, RequestError
-from common.names import check_channel
+from common.names import check_channel, missing_channel
 from common.position import Position, parse_named_positions, parse_positions
 from edge.framing.base import Framing
 from edge.framing.http import Variant
@@ -181,7 +181,7 @@ def _since(text: str, asked: Sequence[str], channels: Sequence[str]) -> tuple[Po
 
 def _check(channels: Sequence[str], *, optional: bool) -> None:
     if not channels and not optional:
-        raise BadRequestError("id: a channel name is missing; write for example ?id=room")
+        raise missing_channel("?id=room")
     if len(channels) > MAX_CHANNELS:
         raise BadRequestError(
             f"id: one connection holds at most {MAX_CHANNELS} channels, {len(channels)} were asked for"

@@ -3,16 +3,16 @@
 from aiohttp import web
 
 from common.errors import BadRequestError, RequestError, TooLargeError
+from common.message import MAX_JSON_GROWTH
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 UNSUPPORTED_MEDIA_TYPE = 415
-MAX_ESCAPED_BYTES = 6  # that one byte of a message takes in a body, as \u0000 does
 MAX_OVERHEAD_BYTES = 1 << 20  # of a body beside the content of its largest message
 
 
 def max_body_bytes(max_message_bytes: int) -> int:
     """Return how many bytes a body may have, so that the largest message fits in however it is escaped."""
-    return MAX_ESCAPED_BYTES * max_message_bytes + MAX_OVERHEAD_BYTES
+    return MAX_JSON_GROWTH * max_message_bytes + MAX_OVERHEAD_BYTES
 
 
 def is_form(request: web.Request) -> bool:
