@@ -1,6 +1,6 @@
 -- What every script that writes begins with. A channel's keys follow from its pub/sub name, which is KEYS[1]
--- everywhere: they share its Cluster slot because of the braces.
-local call = redis.call
+-- everywhere: they share its Cluster slot because of the braces. (library.py replaces lines that end with `-- @name`.)
+local call = redis.call      -- @call
 
 local function keys_of(channel)
   local tag = '{' .. channel .. '}'

@@ -2,7 +2,7 @@
 -- all that /pub refuses is refused here, in a sentence. Deployments may share a Redis: each has its prefix, and its
 -- limit in bytes.
 local deployments = {
-  ['comet:'] = {limit = 65536},
+  ['comet:'] = {limit = 65536},      -- @deployments
 }
 
 -- Unicode's white space and control characters beyond ASCII, and what UTF-8 is made of.

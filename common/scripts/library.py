@@ -1,18 +1,22 @@
-"""The texts of the scripts, as Redis is given them."""
+"""The texts of the scripts, as Redis is given them.
+
+The `.lua` files together are what a user gives to EVAL (docs/publishing.md). Where our own processes, or the library of
+Redis Functions, need another line, that line of the file ends with a marker, `-- @name`, and is replaced as a whole.
+"""
 
 import re
 from importlib.resources import files
 from typing import NamedTuple
 
 LIBRARY = "comet"  # the name of our library of Redis Functions
-_OWN_DEFAULTS = "{size = 100, ttl = 300}"  # in publish.lua
-_DEPLOYMENTS = re.compile(r"(?<=local deployments = \{\n).*?(?=\n\})", re.DOTALL)
+# One line of the library for each deployment. Publishers of every version write and read these lines, since versions
+# run side by side on one Redis during a roll-out: their form must never change.
 _DEPLOYMENT = re.compile(r"^  \[('.*')\] = \{limit = (\d+), size = (\d+), ttl = (\d+)\},$", re.MULTILINE)
 _PLAIN = re.compile(rb"[A-Za-z0-9:_./-]")
 
 
 class Deployment(NamedTuple):
-    """What the Redis Function goes by for one prefix: the largest message in bytes, messages kept, seconds they are."""
+    """The limits of one prefix in the Redis Function: bytes of a message, messages kept, seconds they are kept."""
 
     limit: int
     size: int
@@ -22,40 +26,49 @@ class Deployment(NamedTuple):
 def script_text(name: str, history_size: int = 100, history_ttl: int = 300) -> str:
     """Return the Lua text of a script (`publish`, `sync` or `adopt`), as our own processes run it.
 
-    `history_size` and `history_ttl` (seconds) are what a publish uses if it is not told otherwise.
+    `history_size` (messages) and `history_ttl` (seconds) are the defaults of a publish.
     """
-    own = f"{{size = {history_size}, ttl = {history_ttl}}}"
-    before = ("append",) if name == "publish" else ("append", "epochs")
-    return "".join(map(_lua, before)) + _lua(name).replace(_OWN_DEFAULTS, own)
-
-
-def eval_text() -> str:
-    """Return what anybody may give to EVAL to publish, in a deployment with the usual settings."""
-    return "".join(map(_lua, ("append", "guard", "refuse", "publish")))
+    if name == "publish":
+        return _lua("append") + _adapted("publish", defaults=_defaults(history_size, history_ttl))
+    return _lua("append") + _lua("epochs") + _lua(name)
 
 
 def functions_text(deployments: dict[str, Deployment]) -> str:
     """Return the library of Redis Functions: `comet_publish`, for deployments by their prefix (see `lua_string`)."""
-    lines = [
-        f"  [{prefix}] = {{limit = {limit}, size = {size}, ttl = {ttl}}},"
-        for prefix, (limit, size, ttl) in deployments.items()
-    ]
-    append = _lua("append").replace("local call = redis.call", "local call")  # there is none while a library is loaded
-    guard = _DEPLOYMENTS.sub(lambda match: "\n".join(lines), _lua("guard"))
-    publish = _lua("publish").replace(_OWN_DEFAULTS, "{size = deployment.size, ttl = deployment.ttl}")
+    append = _adapted("append", call="local call")  # `redis.call` exists only while a function runs
+    guard = _adapted("guard", deployments="\n".join(map(_deployment_line, deployments.items())))
+    publish = _adapted("publish", defaults=_defaults("deployment.size", "deployment.ttl"))
     body = "call = redis.call\n" + _lua("refuse") + publish
     register = f"redis.register_function('comet_publish', function(KEYS, ARGV)\n{body}\nend)\n"
     return f"#!lua name={LIBRARY}\n{append}{guard}{register}"
 
 
 def deployments_in(text: str) -> dict[str, Deployment]:
-    """Return for which deployments a library was made: the inverse of `functions_text`."""
+    """Return the deployments that a library was made for, of this version or another: the inverse of the above."""
     return {prefix: Deployment(*map(int, numbers)) for prefix, *numbers in _DEPLOYMENT.findall(text)}
 
 
 def lua_string(text: str) -> str:
-    """Return a text as Lua writes it, on one line."""
+    """Return a text as a Lua string on one line."""
     return "'" + "".join(chr(byte) if _PLAIN.match(bytes([byte])) else f"\\{byte:03d}" for byte in text.encode()) + "'"
+
+
+def _deployment_line(item: tuple[str, Deployment]) -> str:
+    prefix, (limit, size, ttl) = item
+    return f"  [{prefix}] = {{limit = {limit}, size = {size}, ttl = {ttl}}},"
+
+
+def _defaults(size: object, ttl: object) -> str:
+    return f"local option = {{size = {size}, ttl = {ttl}}}"
+
+
+def _adapted(name: str, **replacements: str) -> str:
+    """Return the text of a file with a replacement for each line that ends with that marker."""
+    lines = _lua(name).split("\n")
+    for marker, replacement in replacements.items():
+        (number,) = (number for number, line in enumerate(lines) if line.endswith(f"-- @{marker}"))
+        lines[number] = replacement
+    return "\n".join(lines)
 
 
 def _lua(name: str) -> str:

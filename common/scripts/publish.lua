@@ -3,7 +3,7 @@
 --   size  messages kept          ttl  seconds the history is kept      event  the message's event name
 --   key   idempotency key        once seconds a key is remembered      inbox  where edges send their receipts
 --   expires  milliseconds since 1970 after which the message is not replayed any more
-local option = {size = 100, ttl = 300}
+local option = {size = 100, ttl = 300}      -- @defaults
 for i = 2, #ARGV, 2 do option[ARGV[i]] = ARGV[i + 1] end
 
 local once = option.key and '{' .. KEYS[1] .. '}:once:' .. option.key

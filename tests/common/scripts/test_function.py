@@ -6,6 +6,7 @@ Both refuse what /pub refuses, before anything is written.
 import asyncio
 import unicodedata
 from collections.abc import Iterator
+from importlib.resources import files
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -19,13 +20,14 @@ from common.names import RedisNames, check_channel
 from common.position import Position
 from common.redis.client import connect
 from common.scripts.calls import Scripts
-from common.scripts.library import Deployment, deployments_in, eval_text, functions_text, lua_string
+from common.scripts.library import Deployment, deployments_in, functions_text, lua_string
 from common.settings import load_settings
 from publisher.request import MAX_TTL, RESERVED_EVENTS
 from tests.common.scripts.real_log import Listener, Log
 
 PREFIX = "fn:"
 LIMIT = 1000  # bytes of a message
+EVAL_FILES = ("append", "guard", "refuse", "publish")  # which docs/publishing.md puts together for EVAL
 NAMES = RedisNames(PREFIX)
 Value = str | bytes | int
 
@@ -89,7 +91,9 @@ class ByFunction:
 class ByText(ByFunction):
     """Runs the text, changed as the docs say for another prefix and limit."""
 
-    text = eval_text().replace("['comet:'] = {limit = 65536}", f"['{PREFIX}'] = {{limit = {LIMIT}}}")
+    text = "".join(files("common.scripts").joinpath(f"{name}.lua").read_text() for name in EVAL_FILES).replace(
+        "['comet:'] = {limit = 65536}", f"['{PREFIX}'] = {{limit = {LIMIT}}}"
+    )
 
     def __call__(self, keys: list[Value], *arguments: Value) -> list[object]:
         """Publish."""
@@ -303,6 +307,19 @@ def test_deployments_are_read_back_from_the_library(deployments: dict[str, Deplo
     """Whatever characters a prefix has."""
     texts = {lua_string(prefix): deployment for prefix, deployment in deployments.items()}
     assert deployments_in(functions_text(texts)) == texts
+
+
+def test_a_library_that_an_older_version_installed_is_read() -> None:
+    """Versions run side by side during a roll-out, and each keeps the others' deployments: the lines never change."""
+    older = (
+        "local deployments = {\n"
+        "  ['comet:'] = {limit = 65536, size = 100, ttl = 300},\n"
+        "  ['o\\039k:'] = {limit = 1, size = 2, ttl = 3},\n"
+        "}\n"
+    )
+    deployments = {"'comet:'": Deployment(65536, 100, 300), "'o\\039k:'": Deployment(1, 2, 3)}
+    assert deployments_in(f"#!lua name=comet\n{older}local option = {{size = 100, ttl = 300}}\n") == deployments
+    assert older in functions_text(deployments)
 
 
 async def test_the_defaults_are_those_of_the_deployment(valkey_url: str, prefix: str) -> None:
