@@ -14,6 +14,7 @@ from aiohttp import web
 
 from common.errors import BadRequestError
 from common.logs import get_logger
+from common.service.graceful_close import HANDSHAKE_TIMEOUT, LAST_REQUEST_TIMEOUT
 from common.service.http import json_answer
 from common.tasks import run_in_turns
 from edge.counters import CloseReason

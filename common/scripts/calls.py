@@ -11,6 +11,7 @@ from common.position import Position
 from common.scripts.library import LIBRARY, Deployment, deployments_in, functions_text, lua_string, script_text
 from common.scripts.results import (
     Adopted,
+    AdoptionState,
     Bare,
     Published,
     SyncOutcome,
@@ -88,7 +89,7 @@ class Scripts:
         for message in messages:
             arguments += message
         done, state = await self._adopt(keys=[self._names.channel(channel)], args=arguments)
-        return Adopted(int(done), state.decode())
+        return Adopted(int(done), AdoptionState(state.decode()))
 
     async def install_functions(self) -> None:
         """Offer `FCALL comet_publish 1 <channel> <payload>` to backends of any language (Redis 7, Valkey).

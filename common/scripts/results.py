@@ -1,6 +1,7 @@
 """What the scripts take and return, as records, and how their answers are read. Pure."""
 
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from common.message import Message, expiry, is_number
@@ -57,11 +58,19 @@ class Bare(NamedTuple):
     payload: bytes
 
 
+class AdoptionState(StrEnum):
+    """Why the first message that is not done is not, as adopt.lua says it."""
+
+    DONE = "done"  # all are done
+    WAIT = "wait"  # an older edge goes first
+    SKIPPED = "skipped"  # it is not known whether it was stored, or it was left out on purpose: its edge sends it live
+
+
 class Adopted(NamedTuple):
-    """How many of the messages handed in are done, and why the next is not: `wait`, `skipped` (else `done`)."""
+    """How many of the messages handed in are done, and what is with the next one."""
 
     done: int
-    state: str
+    state: AdoptionState
 
 
 class LogEntry(NamedTuple):

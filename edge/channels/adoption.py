@@ -19,7 +19,7 @@ from redis import RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from common.logs import get_logger
-from common.scripts.results import Adopted, Bare
+from common.scripts.results import Adopted, AdoptionState, Bare
 from common.tasks import Worker
 from edge.counters import Counters
 from edge.state import Channel
@@ -101,9 +101,9 @@ class Adopter:
         self._counters.adopted_total += adopted.done
         for _ in range(adopted.done):
             queue.popleft()
-        if adopted.state == "skipped":
+        if adopted.state is AdoptionState.SKIPPED:
             self._give_up(name, 1, "skipped")
-        return adopted.state != "wait"
+        return adopted.state is not AdoptionState.WAIT
 
     async def _on_failure(self, name: str, tried: int, error: Exception) -> bool:
         """Try again if Redis was not reached; give up what it refuses, and what is too old to be kept back."""

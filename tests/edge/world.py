@@ -19,7 +19,7 @@ from common.message import Message, encode_frame
 from common.names import RedisNames
 from common.position import Position, named_positions, parse_named_positions
 from common.rpc.client import Replies
-from common.scripts.results import Adopted, Bare, SyncQuery, SyncResult
+from common.scripts.results import Adopted, AdoptionState, Bare, SyncQuery, SyncResult
 from edge.channels.sync import SyncRequest
 from edge.counters import CloseReason, Counters
 from edge.framing.base import Framing
@@ -101,19 +101,19 @@ class Redis:
         log = self.logs.setdefault(name, Log())
         for done, (epoch, number, payload) in enumerate(messages):
             if self._must_wait(log, first_epoch):
-                return Adopted(done, "wait")
+                return Adopted(done, AdoptionState.WAIT)
             if epoch > (log.epoch or 0):
                 log.epoch = log.unknown = self._unused_after(epoch)
             stored = self._stored_before(log, epoch, number)
             if stored is None or (number <= stored and (epoch, number) in log.gaps):
-                return Adopted(done, "skipped")
+                return Adopted(done, AdoptionState.SKIPPED)
             if number > stored:
                 self._append(name, payload)
                 log.stored[epoch] = number
                 if epoch > log.unknown:
                     log.gaps |= {(epoch, skipped) for skipped in range(stored + 1, number)}
             log.sealed = max(log.sealed, epoch - 1)
-        return Adopted(len(messages), "done")
+        return Adopted(len(messages), AdoptionState.DONE)
 
     def _tick(self) -> None:
         """Each script runs a little later than the one before."""

@@ -4,7 +4,7 @@ import pytest
 
 from common.message import Join, Message, decode
 from common.position import START
-from common.scripts.results import Adopted, Bare, SyncQuery, SyncResult
+from common.scripts.results import Adopted, AdoptionState, Bare, SyncQuery, SyncResult
 from tests.common.scripts.real_log import Listener, Log, set_clock
 
 pytestmark = pytest.mark.usefixtures("clock_in_a_key")
@@ -35,7 +35,9 @@ async def adopt(log: Log, first: int, epoch: int, number: int, payload: bytes = 
     return await log.scripts.adopt(log.channel, first, [Bare(epoch, number, payload)])
 
 
-DONE, WAIT, SKIPPED = Adopted(1, "done"), Adopted(0, "wait"), Adopted(0, "skipped")
+DONE = Adopted(1, AdoptionState.DONE)
+WAIT = Adopted(0, AdoptionState.WAIT)
+SKIPPED = Adopted(0, AdoptionState.SKIPPED)
 
 
 async def test_epochs_begin_at_the_clock_and_everybody_is_told(log: Log) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Sequence
 
-from common.scripts.results import Adopted, Bare
+from common.scripts.results import Adopted, AdoptionState, Bare
 from edge.channels.adoption import Adopter
 from edge.counters import Counters
 from edge.state import Channel
@@ -22,7 +22,7 @@ class Log:
         """Store all messages."""
         await self.open.wait()
         self.stored += [bare.payload for bare in messages]
-        return Adopted(len(messages), "done")
+        return Adopted(len(messages), AdoptionState.DONE)
 
 
 def hand_in_two(log: Log) -> Adopter:
