@@ -62,9 +62,10 @@ class Scripts:
 
     async def _first(self, channel: str, key: str, position: Position) -> Published:
         """Return what became of the first publish with a key, as far as it is known."""
-        known = (await self._redis.get(self._names.once(channel, key)) or b"").split()[1:]
-        edges, subscribers = [int(number) for number in known] + [None] * (2 - len(known))
-        return Published(position, edges or 0, again=True, subscribers=subscribers)
+        known = (await self._redis.get(self._names.once(channel, key)) or b"").split()  # position, edges, subscribers
+        edges = int(known[1]) if len(known) > 1 else 0
+        subscribers = int(known[2]) if len(known) > 2 else None
+        return Published(position, edges, again=True, subscribers=subscribers)
 
     async def remember(self, channel: str, key: str, published: Published, subscribers: int) -> None:
         """Note with a key how many got its message, which is known later than the rest."""
