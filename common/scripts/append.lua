@@ -1,5 +1,5 @@
--- What every script that writes begins with. A channel's keys follow from its pub/sub name, which is KEYS[1]
--- everywhere: they share its Cluster slot because of the braces. (library.py replaces lines that end with `-- @name`.)
+-- The beginning of every script that writes. A channel's keys are derived from its pub/sub name, which is KEYS[1]
+-- everywhere: the braces put them into its Cluster slot. (library.py replaces lines that end with `-- @name`.)
 local call = redis.call      -- @call
 
 local function keys_of(channel)
@@ -7,8 +7,8 @@ local function keys_of(channel)
   return tag .. ':top', tag .. ':log'
 end
 
--- Read the clock as a tag, but never behind the newest one: tags only grow, even when the clock is set back. (Tags
--- have 16 digits until the year 2286, so they compare as strings.)
+-- Return the clock's microseconds as a tag, but always after the newest one: tags only grow, even when the clock is set
+-- back. (They have 16 digits until the year 2286, so they compare as strings.)
 local function tag_after(newest)
   local now = call('TIME')
   local tag = now[1] .. string.sub('00000' .. now[2], -6)
@@ -27,8 +27,8 @@ local function header(fields)
   return text
 end
 
--- Where something else than we wrote to the log, so that it is no stream or its last entry lies ahead of us, it begins
--- anew: whoever would need what was in it is reset.
+-- If another program wrote to the log, so that it is not a stream or its last entry is after ours, the log starts
+-- again: subscribers that need its earlier messages are reset.
 local function store(log, ...)
   if type(redis.pcall('XADD', log, ...)) == 'table' then
     call('DEL', log)
@@ -37,16 +37,16 @@ local function store(log, ...)
 end
 
 -- Store, number and send one message in one atomic step, so that the order of the log is the order of delivery (I1).
--- A position must outlive the messages it points to by far, or every pause would look like a wipe; a day is long
--- enough that a busy channel need not say so each time.
+-- The position must outlive the messages by far, or every pause would look like a wipe. It is kept for at least a day,
+-- so a busy channel need not extend that time at each message.
 local function append(channel, payload, size, ttl, fields)
   local top, log = keys_of(channel)
   local last = call('HMGET', top, 'o', 't')
   local prev, number = last[2], (last[2] and last[1] or 0) + 1
-  local offset = string.format('%.0f', number)      -- converted once: it is needed as a text four times
+  local offset = string.format('%.0f', number)      -- converted once: it is used as a text four times
   local tag = tag_after(prev)
-  call('HSET', top, 'o', offset, 't', tag)          -- the first write: out of memory is noticed here or never
-  if number == 1 then call('DEL', log) end          -- what a log that is gone has left behind
+  call('HSET', top, 'o', offset, 't', tag)          -- the first write: if memory is full, it fails here or nowhere
+  if number == 1 then call('DEL', log) end          -- entries of an earlier log whose position is gone
   if not prev or number % 100 == 0 or tag - prev > 6e7 then call('EXPIRE', top, math.max(86400, 10 * ttl)) end
   prev = prev or string.format('%.0f', tag - 1)     -- a new log: its genesis is the microsecond before
   local seq = offset .. '-' .. tag

@@ -21,9 +21,9 @@ from common.scripts.results import (
 )
 from common.settings import Settings
 
-ONCE_TTL = 300  # seconds a publish with an idempotency key is remembered
-DAY = 86400
-TRIM_SLACK = 128  # XADD MAXLEN ~ keeps up to a stream node (100 entries) more than it was told
+ONCE_TTL = 300  # seconds that the result of a publish with an idempotency key is kept
+DAY = 86400  # seconds
+TRIM_SLACK = 128  # entries: XADD MAXLEN ~ keeps up to a stream node (100) more than its limit
 
 
 class Scripts:
@@ -35,15 +35,15 @@ class Scripts:
         self._history_size = settings.history_size
         self._history_ttl = settings.history_ttl
         self._deployment = Deployment(settings.max_message_bytes, settings.history_size, settings.history_ttl)
-        self._most_entries = settings.history_size + TRIM_SLACK
+        self._max_entries = settings.history_size + TRIM_SLACK
         self._publish = redis.register_script(script_text("publish", self._history_size, self._history_ttl))
         self._sync = redis.register_script(script_text("sync"))
         self._adopt = redis.register_script(script_text("adopt"))
 
     async def publish(self, channel: str, message: Message, *, key: str = "", live: bool = False) -> Published:
-        """Publish one message, with history unless `live` (or the deployment keeps none).
+        """Publish one message, with history unless `live` is given or the deployment keeps none.
 
-        `key` makes a retry safe: the same key on the same channel gets the first answer for five minutes.
+        `key` makes a retry safe: for five minutes the same key on the same channel returns the first result.
         """
         if live or self._history_size == 0:
             edges = await self._redis.publish(self._names.channel(channel), encode_frame(message))
@@ -57,35 +57,35 @@ class Scripts:
             arguments += ("once", ONCE_TTL)
         seq, edges = await self._publish(keys=[self._names.channel(channel)], args=arguments)
         if int(edges) < 0:
-            return await self._first(channel, key, parse_seq(seq))
+            return await self._first_result(channel, key, parse_seq(seq))
         return Published(parse_seq(seq), int(edges))
 
-    async def _first(self, channel: str, key: str, position: Position) -> Published:
-        """Return what became of the first publish with a key, as far as it is known."""
+    async def _first_result(self, channel: str, key: str, position: Position) -> Published:
+        """Return the result of the first publish with a key, as far as it is known."""
         known = (await self._redis.get(self._names.once(channel, key)) or b"").split()  # position, edges, subscribers
         edges = int(known[1]) if len(known) > 1 else 0
         subscribers = int(known[2]) if len(known) > 2 else None
         return Published(position, edges, again=True, subscribers=subscribers)
 
     async def remember(self, channel: str, key: str, published: Published, subscribers: int) -> None:
-        """Note with a key how many got its message, which is known later than the rest."""
+        """Add the number of subscribers that got a message to its key; it is known later than the rest."""
         first = f"{published.position} {published.edges} {subscribers}"
         await self._redis.set(self._names.once(channel, key), first, xx=True, keepttl=True)
 
-    async def sync(self, wanted: Sequence[SyncQuery]) -> list[SyncOutcome]:
-        """Read several channels at once; joining begins a new bare epoch of the channel (see adopt.lua).
+    async def sync(self, queries: Sequence[SyncQuery]) -> list[SyncOutcome]:
+        """Read several channels at once; joining one begins a new epoch of its bare messages (see adopt.lua).
 
-        A channel that cannot be read has its error in its place.
+        For a channel that cannot be read the result has its error.
         """
-        keys = [self._names.channel(channel) for channel, _, _ in wanted]
-        arguments: list[Any] = [self._most_entries, max(DAY, 10 * self._history_ttl)]
-        for _, offset, known in wanted:
+        keys = [self._names.channel(channel) for channel, _, _ in queries]
+        arguments: list[Any] = [self._max_entries, max(DAY, 10 * self._history_ttl)]
+        for _, offset, known in queries:
             arguments += ("" if offset is None else offset, "" if known is None else known)
         answers = await self._sync(keys=keys, args=arguments)
         return [parse_sync_answer(answer) for answer in cast(list[Any], answers)]
 
     async def adopt(self, channel: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
-        """Hand in bare messages, in order, as an edge that counts since `first_epoch`."""
+        """Hand in bare messages, in order, for an edge that counts them since `first_epoch`."""
         arguments: list[Any] = [self._history_size, self._history_ttl, first_epoch]
         for message in messages:
             arguments += message
@@ -93,9 +93,9 @@ class Scripts:
         return Adopted(int(done), AdoptionState(state.decode()))
 
     async def install_functions(self) -> None:
-        """Offer `FCALL comet_publish 1 <channel> <payload>` to backends of any language (Redis 7, Valkey).
+        """Install the function for `FCALL comet_publish 1 <channel> <payload>`, for backends of any language.
 
-        Other deployments that share this Redis have put themselves into the same library, and stay in it.
+        It needs Redis 7 or Valkey. Other deployments on this Redis are in the same library, and stay in it.
         """
         functions: Any = self._redis  # untyped in redis-py
         installed = await functions.function_list(library=LIBRARY, withcode=True)

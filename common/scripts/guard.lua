@@ -1,11 +1,10 @@
--- What is checked before anything is written when somebody else calls than our own publisher, which has checked it:
--- all that /pub refuses is refused here, in a sentence. Deployments may share a Redis: each has its prefix, and its
--- limit in bytes.
+-- The checks before anything is written, for callers other than our own publisher, which has made them: all that /pub
+-- refuses is refused here, with a sentence. Deployments may share a Redis: each has its prefix, and its limit in bytes.
 local deployments = {
   ['comet:'] = {limit = 65536},      -- @deployments
 }
 
--- Unicode's white space and control characters beyond ASCII, and what UTF-8 is made of.
+-- Unicode's white space and control characters beyond ASCII, and the byte sequences of UTF-8.
 local odd = {'\194[\128-\160]', '\225\154\128', '\226\128[\128-\138\168\169\175]', '\226\129\159', '\227\128\128'}
 local sequences = {
   '[\194-\223][\128-\191]', '\224[\160-\191][\128-\191]', '[\225-\236\238\239][\128-\191][\128-\191]',
@@ -30,7 +29,7 @@ local function has_at_most(text, most)
   return #text <= most or select(2, string.gsub(text, '[^\128-\191]', '')) <= most
 end
 
--- Return what a deployment goes by and the channel's name in it; nothing if it is nobody's.
+-- Return the settings of a channel's deployment and the channel's name in it; nothing if no deployment has its prefix.
 local function deployment_of(channel)
   local deployment, name
   for prefix, settings in pairs(deployments) do
@@ -95,7 +94,7 @@ local function fault_of_options(arguments)
   end
 end
 
--- Return what is wrong with a call, or nothing, and what its deployment goes by.
+-- Return what is wrong with a call, or nil and the settings of its deployment.
 local function check(keys, arguments)
   if #keys ~= 1 then return 'give one key, the name of the channel in Redis' end
   local deployment, name = deployment_of(keys[1])

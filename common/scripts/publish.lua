@@ -1,8 +1,8 @@
--- Publish one message with history. Returns {seq, edges reached}; edges is -1 when the key was used before.
+-- Publish one message with history. Returns {seq, edges reached}; edges is -1 if the key was used before.
 -- KEYS channel   ARGV payload, then pairs of option and value:
 --   size  messages kept          ttl  seconds the history is kept      event  the message's event name
---   key   idempotency key        once seconds a key is remembered      inbox  where edges send their receipts
---   expires  milliseconds since 1970 after which the message is not replayed any more
+--   key   idempotency key        once seconds the key is kept          inbox  where edges send their receipts
+--   expires  milliseconds since 1970 after which the message is no longer replayed
 local option = {size = 100, ttl = 300}      -- @defaults
 for i = 2, #ARGV, 2 do option[ARGV[i]] = ARGV[i + 1] end
 

@@ -1,4 +1,4 @@
-"""What the scripts take and return, as records, and how their answers are read. Pure."""
+"""The arguments and results of the scripts as records, and the reading of their answers. Pure."""
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
@@ -9,10 +9,10 @@ from common.position import Position
 
 
 class Published(NamedTuple):
-    """What became of a publish: its position (None if live only), and how many edges Redis handed it to.
+    """The result of a publish: its position (None if live only), and the number of edges that Redis delivered it to.
 
-    `again`: its key was used before, nothing was sent, and this is what became of the first one; `subscribers` is how
-    many got that, if it was asked.
+    With `again` its key was used before: nothing was sent, and this is the result of the first publish. `subscribers`
+    is the number that got its message, if that is known.
     """
 
     position: Position | None
@@ -22,9 +22,9 @@ class Published(NamedTuple):
 
 
 class SyncQuery(NamedTuple):
-    """One channel to sync: the offset to read after (None: only where it stands).
+    """One channel to sync: the offset to read after, or None to read only its newest position.
 
-    `known` joins it (adoption), and is the newest epoch that was seen of it, or 0.
+    With `known` the edge joins the channel (adoption); it is the newest epoch that the edge has seen of it, or 0.
     """
 
     channel: str
@@ -33,7 +33,7 @@ class SyncQuery(NamedTuple):
 
 
 class SyncResult(NamedTuple):
-    """Where a channel stands, the stored messages after the offset that was asked for, and the epoch joined."""
+    """A channel's newest position, its stored messages after the offset of the query, and the epoch joined."""
 
     top: Position
     messages: list[Message]
@@ -41,17 +41,17 @@ class SyncResult(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """Why a channel cannot be read: a key of it holds something that is not ours, or this process may not read it."""
+    """Why a channel cannot be read: a key of it holds foreign data, or this process may not read it."""
 
     reason: str
 
 
-#: What was read of one channel, or why nothing can be.
+#: The result of one channel, or why there is none.
 SyncOutcome = SyncResult | Unreadable
 
 
 class Bare(NamedTuple):
-    """One bare message that an edge hands in: the number-th of its epoch."""
+    """A bare message that an edge hands in: the `number`-th of its epoch."""
 
     epoch: int
     number: int
@@ -59,15 +59,15 @@ class Bare(NamedTuple):
 
 
 class AdoptionState(StrEnum):
-    """Why the first message that is not done is not, as adopt.lua says it."""
+    """What holds for the first message that is not done, in the words of adopt.lua."""
 
     DONE = "done"  # all are done
-    WAIT = "wait"  # an older edge goes first
-    SKIPPED = "skipped"  # it is not known whether it was stored, or it was left out on purpose: its edge sends it live
+    WAIT = "wait"  # an older edge goes first; try again
+    SKIPPED = "skipped"  # it may be stored already, or was left out on purpose: the edge sends it live
 
 
 class Adopted(NamedTuple):
-    """How many of the messages handed in are done, and what is with the next one."""
+    """The number of messages handed in that are done, and the state of the next one."""
 
     done: int
     state: AdoptionState
@@ -90,7 +90,7 @@ def parse_seq(seq: bytes) -> Position:
 
 
 def parse_sync_answer(answer: list[Any] | Exception) -> SyncOutcome:
-    """Read what the sync script answers of one channel: its result, or the error in its place."""
+    """Read the answer of the sync script for one channel: its result, or its error."""
     if isinstance(answer, Exception):
         return Unreadable(str(answer))
     offset, tag, entries, epoch = answer
@@ -100,7 +100,7 @@ def parse_sync_answer(answer: list[Any] | Exception) -> SyncOutcome:
 
 
 def parse_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> LogEntry:
-    """Read one stream entry; any program may have written it, so no field is relied on."""
+    """Read one stream entry; any program may have written it, so every field may be missing."""
     prev = fields.get(b"p", b"")
     return LogEntry(
         position=parse_seq(entry_id),

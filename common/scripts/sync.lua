@@ -1,28 +1,29 @@
--- Read where channels stand and the newest of what they hold after a given offset; give a channel that was never
--- written its genesis, so that an empty log has a position that can be proved, too. An edge that joins begins a new bare
--- epoch (see adopt.lua), of which every edge is told. Returns {offset, tag, entries, epoch} for each channel, or the error
--- if a key of that one channel is none of ours: the others are read all the same.
+-- Read the newest position of channels and the newest of their entries after a given offset. A channel that was never
+-- written gets its genesis, so that an empty log has a position that can be proved, too. An edge that joins begins a
+-- new epoch of bare messages (see adopt.lua), which is published to all edges. Returns {offset, tag, entries, epoch}
+-- for each channel; if a key of one channel holds foreign data, its answer is the error, and the others are still read.
 -- KEYS channels   ARGV most entries, seconds a position is kept, then for each channel: offset or '', and to join the
 -- newest epoch that the edge knows of it (0: none), else ''
 --
--- When Redis was away an edge joins all its channels again, fifty thousand perhaps. A call from a script costs more
--- than what is called, and each write is repeated when an append-only file is loaded: what can go together, does.
+-- When Redis was away, an edge joins all its channels again, fifty thousand perhaps. A call from a script costs more
+-- than the command itself, and each write is repeated when an append-only file is loaded, so commands are combined.
 local now = tag_after(nil)
 local now_ms = string.sub(now, 1, -4)
-local listeners   -- channel, how many edges are subscribed to it, channel …
+local listeners   -- channel, number of edges that are subscribed to it, channel …
 
--- Before any write that Redis refuses when its memory is full comes one that it does not refuse (DEL), which lets the
--- rest pass: a few bytes per channel, and subscribers are seated when nothing can be published.
+-- When memory is full, Redis refuses a script's writes unless an earlier write was one that it never refuses (DEL). So
+-- a DEL comes first: a join needs a few bytes per channel, and subscribers attach although nothing can be published.
 local function prepare_to_join()
   listeners = call('PUBSUB', 'NUMSUB', unpack(KEYS))
   call('DEL', '{' .. KEYS[1] .. '}:none')
 end
 
--- Return a new epoch, and what to write of it. A log that has none is new, or was wiped; one that has no such epoch as
--- the edge knows went back to an older state. Then they go on from the clock, for edges may still hold messages of
--- epochs that the log has forgotten (`u`, see adopt.lua), and no number must mean two things.
--- An edge that is alone waits for nobody: nobody else saw what was published before. Else the time of its joining says
--- how long it waits; where there are no others, or they have been here for long, a tenth of a second is enough.
+-- Return a new epoch, and the fields to write for it. A log without an epoch is new or was wiped; a log whose newest
+-- epoch is before the one that the edge knows went back to an older state. In both cases epochs continue from the
+-- clock: edges may still hold messages of epochs that the log has lost (`u`, see adopt.lua), and an epoch must not be
+-- used twice.
+-- An edge that is alone need not wait, since no other edge saw the messages published before. Otherwise the time of the
+-- join decides how long it waits (adopt.lua); in a log without the epochs before, a tenth of a second is enough.
 local function new_epoch(top, newest, unknown, alone, known)
   local fields, joined = {}, now_ms
   if not newest or newest < known then
@@ -30,7 +31,7 @@ local function new_epoch(top, newest, unknown, alone, known)
     unknown, fields = newest, {'u', newest, 'sealed', newest - 1}
   end
   local epoch = newest + 1
-  if epoch - 32 > unknown then    -- counts are needed longest, by an edge that was away; most epochs have none
+  if epoch - 32 > unknown then    -- counts are kept longest, for edges that were away; most epochs have none
     call('HDEL', top, 'j:' .. (epoch - 32), 'k:' .. (epoch - 256), 'g:' .. (epoch - 256))
   end
   for _, each in ipairs({'b', epoch, alone and 'sealed' or 'j:' .. epoch, alone and newest or joined}) do
@@ -39,7 +40,7 @@ local function new_epoch(top, newest, unknown, alone, known)
   return epoch, fields
 end
 
--- A position is kept for as long as somebody asks for it, which edges do for each channel that is listened to.
+-- A position is kept as long as it is read, which edges do for each channel that has subscribers.
 local function keep(top)
   local left = call('TTL', top)
   if 0 <= left and left < ARGV[2] / 2 then call('EXPIRE', top, ARGV[2]) end
@@ -66,7 +67,7 @@ local function read(i, channel)
   end
   if known then call('PUBLISH', channel, '\1J1 ' .. epoch) end
   if not is_new and since ~= '' and since ~= last[1] then
-    -- A log that is no stream has no entries, and proves nothing.
+    -- A log that is not a stream has no entries, and proves nothing.
     local newest = redis.pcall('XREVRANGE', log, '+', string.format('%.0f', since + 1) .. '-0', 'COUNT', ARGV[1])
     for k = #newest, 1, -1 do entries[#entries + 1] = newest[k] end
   end
