@@ -1,8 +1,8 @@
 """A message and its wire form in Redis.
 
-A *framed* message is `\\x01C1 offset tag prev[ name=value …]\\n` and the payload. One that has no place in the log
-(purely live, or ephemeral) carries `0 0 0`. A *join frame*, `\\x01J1 epoch`, begins a new epoch for counting bare
-messages. Anything else that somebody PUBLISHes is a *bare* message: the whole of it is payload.
+A *framed* message is `\\x01C1 offset tag prev[ name=value …]\\n` and the payload. A message that has no place in the
+log (live only, or ephemeral) has `0 0 0`. A *join frame*, `\\x01J1 epoch`, begins a new epoch for counting bare
+messages. Anything else that is PUBLISHed is a *bare* message: all of it is payload.
 """
 
 from typing import NamedTuple
@@ -19,9 +19,9 @@ _POSITION_FIELDS = 3
 
 
 class Message(NamedTuple):
-    """One message of a channel; `offset` is 0 when the message has no position.
+    """One message of a channel; `offset` is 0 if the message has no position.
 
-    `expires` is the time, in milliseconds since 1970, after which it is not replayed; 0 is never.
+    `expires` is the time in milliseconds since 1970 after which it is not replayed; 0 means never.
     """
 
     payload: bytes
@@ -39,12 +39,12 @@ class Message(NamedTuple):
         return Position(self.offset, self.tag) if self.offset else None
 
     def is_expired(self, now: float) -> bool:
-        """Say whether its own time to live is over; `now` is in seconds since 1970."""
+        """Say whether the message's own time to live is over; `now` is in seconds since 1970."""
         return 0 < self.expires <= now * 1000
 
 
 class Join(NamedTuple):
-    """An edge joined the channel: bare messages after this are counted from one, in this epoch."""
+    """The frame of an edge that joins the channel: bare messages after it are counted from one, in this epoch."""
 
     epoch: int
 
@@ -60,7 +60,7 @@ def encode_frame(message: Message) -> bytes:
 def decode(data: bytes) -> Message | Join:
     """Read what arrived on a channel: a framed message, a join frame, or a bare message.
 
-    Unknown header fields are skipped, so that a newer publisher can talk to an older edge.
+    Unknown header fields are skipped, so that an older edge understands a newer publisher.
     Raises `FrameError` if the data starts like a frame and is not one.
     """
     if data.startswith(FRAME_START):
@@ -91,12 +91,12 @@ def _decode_framed(data: bytes) -> Message:
 
 
 def is_number(text: bytes) -> bool:
-    """Say whether this is an unsigned decimal number and nothing else (int() alone would take ' 1', '+1' and '1_0')."""
+    """Say whether a text is an unsigned decimal number (int() alone would accept ' 1', '+1' and '1_0' too)."""
     return text.isdigit() and len(text) <= MAX_DIGITS
 
 
 def expiry(text: bytes) -> int:
-    """Read when a message expires; what is no time in milliseconds is never, as one that is missing."""
+    """Read the time at which a message expires; a time that is missing or malformed is 0, never."""
     return int(text) if is_number(text) else 0
 
 

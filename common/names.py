@@ -1,4 +1,4 @@
-"""Channel names and every name this project uses in Redis, in one place."""
+"""Channel names, and every name that this project uses in Redis."""
 
 import unicodedata
 
@@ -12,7 +12,7 @@ def check_channel(name: str) -> str:
     """Return `name` if it may name a channel.
 
     A channel name is 1 to 255 bytes of UTF-8 without control characters, white space, `{`, `}`, `!` or `*`:
-    braces would move keys to another Cluster slot, `!` marks our own control names, `*` is kept for patterns.
+    braces would move keys to another Cluster slot, `!` marks names of the project's own, `*` is reserved for patterns.
     Raises `BadRequestError` with a sentence that says what is wrong.
     """
     if not name:
@@ -40,13 +40,13 @@ def missing_channel(example: str) -> BadRequestError:
 
 
 def _is_plain(name: str) -> bool:
-    """Say whether a name is legal at first sight: short ASCII letters, digits, `_`, `-`, `.`, `:` or `/`."""
+    """Say whether a name is legal at first sight: a short one of ASCII letters, digits, `_`, `-`, `.`, `:` or `/`."""
     bare = name.replace("-", "").replace("_", "").replace(".", "").replace(":", "").replace("/", "")
     return len(name) <= MAX_CHANNEL_BYTES and (not bare or (bare.isascii() and bare.isalnum()))
 
 
 class RedisNames:
-    """Builds the Redis names of one deployment from its prefix."""
+    """The names in Redis of one deployment, built from its prefix."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -58,33 +58,33 @@ class RedisNames:
         return self._prefix_bytes + name.encode()
 
     def name_of(self, pubsub_channel: bytes) -> str:
-        """Return the channel name carried by a pub/sub channel: the inverse of `channel`."""
+        """Return the channel name of a pub/sub channel: the inverse of `channel`."""
         return pubsub_channel[self._prefix_length :].decode()
 
     def log(self, name: str) -> str:
-        """Return the key of the stream that keeps a channel's history."""
+        """Return the key of the stream that holds a channel's history."""
         return f"{{{self.prefix}{name}}}:log"
 
     def top(self, name: str) -> str:
-        """Return the key of the hash that keeps a channel's newest position."""
+        """Return the key of the hash that holds a channel's newest position."""
         return f"{{{self.prefix}{name}}}:top"
 
     def once(self, name: str, key: str) -> str:
-        """Return the key that remembers the result of a publish with an idempotency key."""
+        """Return the key that holds the result of a publish with an idempotency key."""
         return f"{{{self.prefix}{name}}}:once:{key}"
 
     def inbox(self, owner: str) -> bytes:
-        """Return the pub/sub channel on which the process `owner` collects answers."""
+        """Return the pub/sub channel on which the process `owner` receives answers."""
         return self._prefix_bytes + b"!inbox:" + owner.encode()
 
     def probe(self, owner: str) -> bytes:
-        """Return the pub/sub channel on which `owner` proves that its Redis connection is alive."""
+        """Return the pub/sub channel on which the process `owner` proves that its Redis connection delivers."""
         return self._prefix_bytes + b"!probe:" + owner.encode()
 
     def edges(self) -> bytes:
-        """Return the pub/sub channel that every edge listens to; the key of that name lists who announced itself."""
+        """Return the pub/sub channel that every edge subscribes to; the key of the same name lists the edges."""
         return self._prefix_bytes + b"!edges"
 
     def edge(self, edge_id: str) -> bytes:
-        """Return the pub/sub channel of one edge; the key of that name holds what it announced."""
+        """Return the pub/sub channel of one edge; the key of the same name holds its announcement."""
         return self._prefix_bytes + b"!edge:" + edge_id.encode()

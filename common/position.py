@@ -1,4 +1,4 @@
-"""Positions: where in a channel's log a subscriber stands, written `offset-tag`."""
+"""Positions: places in a channel's log, written `offset-tag`."""
 
 import re
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ _PATTERN = re.compile(r"(0|[1-9][0-9]{0,18})-(0|[1-9][0-9]{0,18})", re.ASCII)
 
 
 class Position(NamedTuple):
-    """A message's offset (+1 each) and tag (Redis microseconds, strictly increasing) in one channel's log."""
+    """A message's offset (1, 2, 3 …) and its tag (microseconds of Redis' clock, strictly increasing) in its log."""
 
     offset: int
     tag: int
@@ -22,14 +22,14 @@ class Position(NamedTuple):
         return f"{self.offset}-{self.tag}"
 
 
-#: The position before everything that is kept: `since=0` asks for as much history as there is.
+#: The position before all that is kept: `since=0` asks for the whole history.
 START = Position(0, 0)
 
 
 def unproven(offset: int) -> Position:
-    """Return a place in the log that names no message: whatever is kept after it follows without proof.
+    """Return a place in the log that is no message's: all that is kept after it follows without proof.
 
-    No message has the tag 0, so no client can send such a position but `START`.
+    No message has the tag 0, so a client can send no such position but `START`.
     """
     return Position(offset, 0)
 
@@ -37,7 +37,7 @@ def unproven(offset: int) -> Position:
 def parse_position(text: str) -> Position:
     """Read one position as a client sends it back; `0` is `START`.
 
-    Raises `BadRequestError` for anything that no server of ours ever wrote.
+    Raises `BadRequestError` for a text that no server of this project writes.
     """
     if text == "0":
         return START
@@ -51,8 +51,8 @@ def parse_position(text: str) -> Position:
 def parse_positions(text: str, count: int) -> list[Position | None]:
     """Read a comma-separated list of positions, one for each of `count` channels in the order asked.
 
-    An empty one is None, "from now on": for a channel that is new beside others. A single `0` stands for all channels.
-    A blank may follow a comma. Raises `BadRequestError`.
+    An empty one is None, "from now on": for a channel that is new beside others. A single `0` is `START` for all
+    channels. A space may follow a comma. Raises `BadRequestError`.
     """
     if text == "0":
         return [START] * count
@@ -88,22 +88,22 @@ def named_positions(positions: Mapping[str, str]) -> str:
 
 
 class Positions(dict[str, str]):
-    """Where a subscriber stands on each of its channels: channel -> seq, in the order asked."""
+    """A subscriber's positions: channel -> seq, in the order in which it asked for the channels."""
 
     __slots__ = ()
 
     @property
     def cursor(self) -> str:
-        """What the subscriber sends back to go on from here; it repeats its channels in the same order."""
+        """What the subscriber sends back to continue from here; it repeats its channels in the same order."""
         return ",".join(self.values())
 
 
 class NamedPositions(Positions):
-    """The same for a subscriber whose channels have changed since it named them: the cursor names them, too."""
+    """The positions of a subscriber whose channels have changed since it named them: the cursor names them, too."""
 
     __slots__ = ()
 
     @property
     def cursor(self) -> str:
-        """What the subscriber sends back instead of its channels' names."""
+        """What the subscriber sends back to continue from here, in place of its channels' names."""
         return named_positions(self)

@@ -16,7 +16,7 @@ from common.logs import get_logger
 from common.message import Message
 from common.position import Position
 from common.rpc.messages import decode_receipt
-from common.rpc.replies import PATIENCE, PendingReplies, ReplyInbox
+from common.rpc.replies import REPLY_TIMEOUT, PendingReplies, ReplyInbox
 from common.scripts.calls import Scripts
 from common.scripts.results import Published
 from publisher.request import Entry, PublishRequest
@@ -120,7 +120,7 @@ class RedisPublisher:
         if outcome.subscribers is None:
             return
         with suppress(RedisError, OSError):
-            async with asyncio.timeout(PATIENCE), self._turns:
+            async with asyncio.timeout(REPLY_TIMEOUT), self._turns:
                 await self._scripts.remember(
                     sent.request.channel, sent.request.key, sent.published, outcome.subscribers
                 )

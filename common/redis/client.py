@@ -1,4 +1,4 @@
-"""How to reach Redis: a redis-py client for commands, an endpoint for our own subscribe connection."""
+"""How to reach Redis: a redis-py client for commands, an endpoint for the subscribe connection."""
 
 import os
 import ssl
@@ -17,11 +17,11 @@ from common.url import masked
 
 TLS_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 CONNECT_TIMEOUT = 1.0
-COMMAND_TIMEOUT = 1.0  # "Redis down" must become a 503 within a second
+COMMAND_TIMEOUT = 1.0  # a request must be answered with 503 within a second when Redis is down
 
 
 class Endpoint(NamedTuple):
-    """Where one Redis server listens, and who we are there."""
+    """Where one Redis server listens, and the user and password for it."""
 
     host: str
     port: int
@@ -34,8 +34,8 @@ class Endpoint(NamedTuple):
         return self.path or f"{self.host}:{self.port}"
 
 
-class PackedByHiredis(AbstractConnection):
-    """A connection whose commands are packed by hiredis; redis-py does that for its blocking clients only."""
+class HiredisPackedConnection(AbstractConnection):
+    """A connection that packs commands with hiredis, which redis-py does for its blocking clients only."""
 
     _packer = HiredisRespSerializer()
 
@@ -45,7 +45,7 @@ class PackedByHiredis(AbstractConnection):
 
 
 def connect(url: str) -> Redis:
-    """Return a redis-py client; it connects at its first command and never retries by itself."""
+    """Return a redis-py client, which connects at its first command and never retries by itself."""
     client: Redis = Redis.from_url(
         url,
         socket_connect_timeout=CONNECT_TIMEOUT,
@@ -54,14 +54,14 @@ def connect(url: str) -> Redis:
         protocol=2,
     )
     pool = client.connection_pool
-    pool.connection_class = type("Connection", (PackedByHiredis, pool.connection_class), {})
+    pool.connection_class = type("Connection", (HiredisPackedConnection, pool.connection_class), {})
     return client
 
 
 def endpoint(url: str) -> Endpoint:
-    """Return where the subscribe connection of this URL goes.
+    """Return where the subscribe connection of a URL goes.
 
-    Raises `SettingsError` if the files that it names for TLS cannot be used.
+    Raises `SettingsError` if the files that the URL names for TLS cannot be used.
     """
     parts = parse_url(url)
     try:
@@ -79,7 +79,7 @@ def endpoint(url: str) -> Endpoint:
 
 
 def _tls_context(parts: Mapping[str, Any]) -> ssl.SSLContext:
-    """Return what redis-py itself makes of the options of a URL; raises OSError, RedisError or ValueError."""
+    """Return the context that redis-py makes of the options of a URL; raises OSError, RedisError or ValueError."""
     for name in TLS_FILES:
         if name in parts and not os.access(parts[name], os.R_OK):
             raise ValueError(f"{name} must name a file that this process can read")

@@ -1,1 +1,1 @@
-"""Questions to edges over Redis, and their answers."""
+"""Requests to edges over Redis, and their replies."""

@@ -1,9 +1,9 @@
-"""What edges are asked over Redis, and what they answer: requests and replies as bytes. Pure.
+"""Requests to edges and their replies, as bytes. Pure.
 
-A request is one JSON object, `{"op":"info","inbox":"owner.number", …}`, PUBLISHed to the channel of all edges or to
-that of one. Every edge it reaches answers to the inbox, `number {"edge":"id", …}`, also when it can only say what is
-wrong: Redis tells the asker how many edges there are, and it waits for no more than that.
-A message that wants a receipt carries the same kind of inbox; its answers are `number subscribers`.
+A request is one JSON object, `{"op":"info","inbox":"owner.number", …}`, PUBLISHed to the channel of all edges or of
+one. Every edge that it reaches replies to the inbox, `number {"edge":"id", …}`, even if only with an error: Redis
+returns the number of edges reached, and the process that asks waits for that many replies.
+A message that asks for a receipt has an inbox of the same form; its answers are `number subscribers`.
 """
 
 import re
@@ -15,13 +15,13 @@ import orjson
 from common.errors import FrameError, RequestError
 from common.message import is_number
 
-MOST_REPLY_BYTES = 65_536
+MAX_REPLY_BYTES = 65_536
 _OP = re.compile(r"[a-z]{1,32}")
 _INBOX = re.compile(r"([0-9A-Za-z]{1,64})\.([0-9]{1,20})")
 
 
 class Request(NamedTuple):
-    """What edges are asked to do; `fields` are the operation's own."""
+    """A request to edges; `fields` belong to the operation `op`."""
 
     op: str
     inbox: str
@@ -29,7 +29,7 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What one edge answered: the operation's own fields, or what was wrong."""
+    """The reply of one edge: the fields of the operation, or an error."""
 
     edge: str
     fields: dict[str, Any]
@@ -37,7 +37,7 @@ class Reply(NamedTuple):
 
 
 class Address(NamedTuple):
-    """Whose inbox an answer goes to, and what it is an answer to."""
+    """The process whose inbox an answer goes to, and the number of the message that it answers."""
 
     owner: str
     number: int
@@ -60,7 +60,7 @@ def encode_request(request: Request) -> bytes:
 
 
 def decode_request(data: bytes) -> Request:
-    """Read what arrived on a control channel; raises `FrameError`."""
+    """Read a request as it was published; raises `FrameError`."""
     fields = _object(data)
     op, inbox = fields.pop("op", None), fields.pop("inbox", None)
     if not isinstance(op, str) or not _OP.fullmatch(op) or not isinstance(inbox, str):
@@ -70,21 +70,21 @@ def decode_request(data: bytes) -> Request:
 
 
 def encode_reply(edge: str, fields: Mapping[str, object]) -> bytes:
-    """Return an edge's reply, without the number it is an answer to; raises `FrameError` if it is too long."""
+    """Return an edge's reply without the number in front; raises `FrameError` if it is too long."""
     data = orjson.dumps({**fields, "edge": edge})
-    if len(data) > MOST_REPLY_BYTES:
-        raise FrameError(f"a reply of {len(data)} bytes; at most {MOST_REPLY_BYTES} are allowed")
+    if len(data) > MAX_REPLY_BYTES:
+        raise FrameError(f"a reply of {len(data)} bytes; at most {MAX_REPLY_BYTES} are allowed")
     return data
 
 
 def encode_error(edge: str, error: RequestError) -> bytes:
-    """Return the reply of an edge that could not do what it was asked."""
+    """Return the reply of an edge that could not carry out a request."""
     return orjson.dumps({"edge": edge, "error": {"code": error.status, "content": error.sentence}})
 
 
 def decode_reply(data: bytes) -> Reply:
-    """Read a reply without its number; raises `FrameError`."""
-    if len(data) > MOST_REPLY_BYTES:
+    """Read a reply without the number in front; raises `FrameError`."""
+    if len(data) > MAX_REPLY_BYTES:
         raise FrameError("a reply is too long")
     fields = _object(data)
     edge, fault = fields.pop("edge", None), fields.pop("error", None)
@@ -94,7 +94,7 @@ def decode_reply(data: bytes) -> Reply:
 
 
 def decode_receipt(data: bytes) -> int:
-    """Read a receipt without its number: how many subscribers one edge reached; raises `FrameError`."""
+    """Read a receipt without the number in front: the subscribers that one edge reached; raises `FrameError`."""
     if not is_number(data):
         raise FrameError("a receipt is a number of subscribers")
     return int(data)

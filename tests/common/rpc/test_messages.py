@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from common.errors import FrameError, RequestError
 from common.rpc.messages import (
-    MOST_REPLY_BYTES,
+    MAX_REPLY_BYTES,
     Address,
     Reply,
     Request,
@@ -106,7 +106,7 @@ def test_what_is_no_request_is_refused(data: bytes) -> None:
         b'{"edge":"a","error":"no"}',
         b'{"edge":"a","error":{"code":200,"content":"no"}}',
         b'{"edge":"a","error":{"code":400}}',
-        b'{"edge":"a","x":"' + b"x" * MOST_REPLY_BYTES + b'"}',
+        b'{"edge":"a","x":"' + b"x" * MAX_REPLY_BYTES + b'"}',
     ],
 )
 def test_what_is_no_reply_is_refused(data: bytes) -> None:
@@ -118,4 +118,4 @@ def test_what_is_no_reply_is_refused(data: bytes) -> None:
 def test_a_reply_that_nobody_would_read_is_not_written() -> None:
     """The limit holds at both ends."""
     with pytest.raises(FrameError):
-        encode_reply("a", {"x": "x" * MOST_REPLY_BYTES})
+        encode_reply("a", {"x": "x" * MAX_REPLY_BYTES})

@@ -4,7 +4,7 @@ import pytest
 
 from common.names import RedisNames
 from common.rpc.messages import decode_receipt
-from common.rpc.replies import PATIENCE, ReplyInbox
+from common.rpc.replies import REPLY_TIMEOUT, ReplyInbox
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ async def test_answers_are_there_as_soon_as_all_edges_have_answered(inbox: Reply
     gathering.sent_to(2)
     inbox.on_message(b"1 3")
     inbox.on_message(b"1 4")
-    assert await asyncio.wait_for(gathering.answers(), PATIENCE / 2) == [3, 4]
+    assert await asyncio.wait_for(gathering.answers(), REPLY_TIMEOUT / 2) == [3, 4]
 
 
 async def test_an_answer_may_come_before_the_number_of_edges_is_known(inbox: ReplyInbox) -> None:
@@ -29,26 +29,26 @@ async def test_an_answer_may_come_before_the_number_of_edges_is_known(inbox: Rep
     gathering = inbox.open(decode_receipt)
     inbox.on_message(b"1 3")
     gathering.sent_to(1)
-    assert await asyncio.wait_for(gathering.answers(), PATIENCE / 2) == [3]
+    assert await asyncio.wait_for(gathering.answers(), REPLY_TIMEOUT / 2) == [3]
 
 
 async def test_no_edges_no_waiting(inbox: ReplyInbox) -> None:
     """When Redis reached nobody there is no answer, at once."""
     gathering = inbox.open(decode_receipt)
     gathering.sent_to(0)
-    assert await asyncio.wait_for(gathering.answers(), PATIENCE / 2) == []
+    assert await asyncio.wait_for(gathering.answers(), REPLY_TIMEOUT / 2) == []
 
 
-@pytest.mark.parametrize("patience", [PATIENCE, 0.1])
-async def test_an_edge_that_does_not_answer_in_time_is_left_out(inbox: ReplyInbox, patience: float) -> None:
+@pytest.mark.parametrize("seconds", [REPLY_TIMEOUT, 0.1])
+async def test_an_edge_that_does_not_answer_in_time_is_left_out(inbox: ReplyInbox, seconds: float) -> None:
     """Those who answered count when the time, 250 ms unless asked otherwise, is over."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     gathering = inbox.open(decode_receipt)
-    gathering.sent_to(2, patience)
+    gathering.sent_to(2, seconds)
     inbox.on_message(b"1 5")
     assert await gathering.answers() == [5]
-    assert 0.9 * patience <= loop.time() - began < 1
+    assert 0.9 * seconds <= loop.time() - began < 1
 
 
 @pytest.mark.parametrize(
@@ -82,8 +82,8 @@ async def test_answers_that_cannot_be_heard_are_unknown_and_not_waited_for(inbox
     inbox.on_reachable(False)
     later = inbox.open(decode_receipt)
     later.sent_to(1)
-    assert await asyncio.wait_for(gathering.answers(), PATIENCE / 2) is None
-    assert await asyncio.wait_for(later.answers(), PATIENCE / 2) is None
+    assert await asyncio.wait_for(gathering.answers(), REPLY_TIMEOUT / 2) is None
+    assert await asyncio.wait_for(later.answers(), REPLY_TIMEOUT / 2) is None
     inbox.on_reachable(True)
     last = inbox.open(decode_receipt)
     last.sent_to(0)

