@@ -1,7 +1,7 @@
 """The errors of the project.
 
     CometError
-    ├── RequestError         somebody asked for something we cannot do; carries an HTTP status
+    ├── RequestError         a request that cannot be served; carries an HTTP status
     │   ├── BadRequestError    400, the request is wrong: the sentence names the field
     │   ├── UnauthorizedError  401, a key is needed
     │   ├── TooLargeError      413, the message is over COMET_MAX_MESSAGE_BYTES
@@ -9,7 +9,7 @@
     ├── FrameError           a framed message in Redis that cannot be read
     └── SettingsError        a setting stops the process at start; the sentence names the variable
 
-Every message is one sentence for a person: what is wrong, what was expected, what to do.
+Every message is one sentence for people: what is wrong, what was expected, what to do.
 """
 
 import errno
@@ -36,7 +36,7 @@ class BadRequestError(RequestError):
 
 
 class UnauthorizedError(RequestError):
-    """The request needs a key, and carries none or a wrong one."""
+    """The request needs a key and has none, or a wrong one."""
 
     status = 401
 
@@ -48,7 +48,7 @@ class TooLargeError(RequestError):
 
 
 class UnavailableError(RequestError):
-    """A dependency does not answer; `retry_after` says in how many seconds to try again."""
+    """A dependency does not answer; `retry_after` is the number of seconds after which to try again."""
 
     status = 503
 
@@ -58,19 +58,19 @@ class UnavailableError(RequestError):
 
 
 class FrameError(CometError):
-    """A message in Redis starts like a frame and is not one."""
+    """A message in Redis that starts like a frame and is not one."""
 
 
 class SettingsError(CometError):
-    """A setting cannot be used; the process must not start with it."""
+    """A setting that cannot be used; the process must not start with it."""
 
 
 def cannot_listen(variable: str, host: str, port: int, error: OSError | UnicodeError) -> SettingsError:
-    """Return the error for an address that cannot be listened on; `variable` is the full name of the port's setting."""
+    """Return the error of a failed listen; `variable` is the full name of the port's setting."""
     number = error.errno if isinstance(error, OSError) else None
     if number == errno.EADDRINUSE:
         return SettingsError(f"{variable}={port}: the port is taken; stop the other program or choose another port")
     if number == errno.EACCES:
         return SettingsError(f"{variable}={port}: this user may not listen on it; choose a port from 1024 on")
     where = "COMET_ADMIN_HOST" if "_ADMIN_" in variable else variable.removesuffix("PORT") + "HOST"
-    return SettingsError(f"{where}={host}: this is no address of this machine; 0.0.0.0 stands for all of them")
+    return SettingsError(f"{where}={host}: this is not an address of this machine; 0.0.0.0 stands for all of them")

@@ -1,4 +1,4 @@
-"""Logging: readable lines on a terminal, one JSON object a line elsewhere."""
+"""Logging: readable lines on a terminal, one JSON object per line elsewhere."""
 
 import logging
 import sys
@@ -14,11 +14,11 @@ Logger = structlog.typing.FilteringBoundLogger
 
 
 def configure_logging(service: str) -> None:
-    """Set up logging to standard error for one service; called once at start."""
+    """Set up logging to standard error for one service; call it once, at start."""
     to_terminal = sys.stderr.isatty()
-    # Tracebacks without the values of local variables: they hold passwords and other people's messages.
-    for_people = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
-    renderer: Any = for_people if to_terminal else structlog.processors.JSONRenderer()
+    # Tracebacks without the values of local variables, which may be passwords and users' messages.
+    for_terminal = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer: Any = for_terminal if to_terminal else structlog.processors.JSONRenderer()
     as_dict = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
     errors: list[Any] = [] if to_terminal else [as_dict]
     shared: list[Any] = [

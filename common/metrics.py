@@ -92,16 +92,19 @@ LOOP_LAG = Series(
     "comet_event_loop_lag_seconds",
     "histogram",
     "seconds that a timer was late, measured twice a second",
-    "p99 above 0.1: everything waits so long; the process has too much to do, or its machine",
+    "p99 above 0.1: everything waits that long; the process or its machine is overloaded",
 )
 REDIS_PROBE = Series(
     "comet_redis_probe_seconds",
     "histogram",
-    "seconds from the publish of a probe to its coming back by the subscribe connection, every 5 seconds",
-    "p99 above 0.1: Redis or the way to it is slow",
+    "seconds from the publish of a probe to its return on the subscribe connection, every 5 seconds",
+    "p99 above 0.1: Redis or the network to it is slow",
 )
 DRAINING = Series(
-    "comet_draining", "gauge", "1 from the order to end until the end", "longer than `COMET_DRAIN_SECONDS` + 5"
+    "comet_draining",
+    "gauge",
+    "1 from the start of a drain to the end of the process",
+    "longer than `COMET_DRAIN_SECONDS` + 5",
 )
 BUILD_INFO = Series(
     "comet_build_info", "gauge", "always 1", "two versions for longer than a roll-out", ("version", "python")
@@ -110,15 +113,21 @@ CPU = Series(
     "process_cpu_seconds_total",
     "counter",
     "CPU time, of the user and the system",
-    "rate near 1: one core is full, and a process uses no second one",
+    "rate near 1: a core is full, and a process uses only one",
 )
 MEMORY = Series("process_resident_memory_bytes", "gauge", "memory in RAM (Linux)", "near the container's limit")
 STARTED = Series(
-    "process_start_time_seconds", "gauge", "when it started, in Unix time", "changes while nobody restarted it"
+    "process_start_time_seconds",
+    "gauge",
+    "start time of the process, in Unix time",
+    "changes although the process was not restarted",
 )
-OPEN_FILES = Series("process_open_fds", "gauge", "open files, connections among them (Linux)", "near `process_max_fds`")
-MOST_FILES = Series(
-    "process_max_fds", "gauge", "files it may open: the hard limit, which it has made its own", "too few for your plans"
+OPEN_FILES = Series("process_open_fds", "gauge", "open files, including connections (Linux)", "near `process_max_fds`")
+MAX_OPEN_FILES = Series(
+    "process_max_fds",
+    "gauge",
+    "files that the process may open: the hard limit, to which it raises its own",
+    "less than the connections that you plan",
 )
 
 OF_EVERY_PROCESS = (
@@ -132,5 +141,5 @@ OF_EVERY_PROCESS = (
     MEMORY,
     STARTED,
     OPEN_FILES,
-    MOST_FILES,
+    MAX_OPEN_FILES,
 )

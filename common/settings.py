@@ -1,4 +1,4 @@
-"""Settings: read from the environment once, at start, and handed down."""
+"""Settings: read from the environment once, at start, and passed on."""
 
 import re
 from collections.abc import Mapping
@@ -16,10 +16,10 @@ from common.url import BLANK, check_port, culprit, masked, split_url
 
 PREFIX = "COMET_"
 SECRET = frozenset({"publish_keys"})  # settings whose value is never shown
-SHORTEST_KEY = 16
+MIN_KEY_CHARACTERS = 16
 _PREFIX = re.compile(r"[^\s{}!*]{1,64}")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.IGNORECASE)
-_KEY = re.compile(r"[A-Za-z0-9\-._~+/=]+")  # what a bearer token may hold (RFC 6750 section 2.1)
+_KEY = re.compile(r"[A-Za-z0-9\-._~+/=]+")  # what a bearer token may contain (RFC 6750 section 2.1)
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -43,29 +43,39 @@ class Settings(BaseSettings):
     edge_host: str = Field("0.0.0.0", description="address of the subscribers' port")
     edge_port: Port = Field(8080, description="the subscribers' port")
     edge_admin_port: Port = Field(9080, description="the edge's internal port: health, readiness, metrics")
-    publisher_host: str = Field("127.0.0.1", description="address of the publisher: it is trusted ground")
+    publisher_host: str = Field(
+        "127.0.0.1", description="address of the publisher's port, which is for trusted networks only"
+    )
     publisher_port: Port = Field(8081, description="the publisher's port")
     publisher_admin_port: Port = Field(9081, description="the publisher's internal port")
     admin_host: str = Field("127.0.0.1", description="address of the internal ports")
 
-    heartbeat: Seconds = Field(25, description="seconds of silence after which a held connection gets a heartbeat")
+    heartbeat: Seconds = Field(
+        25, description="seconds without a message after which a held connection gets a heartbeat"
+    )
     poll_timeout: Seconds = Field(25, description="seconds a long-poll waits for a message")
     header_timeout: Seconds = Field(10, description="seconds a client has to send a complete request head")
-    linger: float = Field(30, ge=0, le=3600, description="seconds a channel stays subscribed after its last seat left")
+    linger: float = Field(
+        30, ge=0, le=3600, description="seconds a channel stays subscribed after its last subscriber left"
+    )
     max_connections: int = Field(
         0, ge=0, description="connections one edge holds; 0: what the hard limit of open files allows"
     )
     max_connection_age: float = Field(
-        0, ge=0, le=2_592_000, description="seconds, give or take a fifth, after which a connection is closed; 0: never"
+        0,
+        ge=0,
+        le=2_592_000,
+        description="seconds, plus or minus a fifth, after which a connection is closed; 0: never",
     )
     drain_seconds: float = Field(
-        30, ge=0, le=3600, description="seconds over which SIGTERM sends everybody away; 0: it stops at once"
+        30, ge=0, le=3600, description="seconds over which SIGTERM closes the connections; 0: it stops at once"
     )
     slow_bytes: int = Field(262_144, ge=1024, description="bytes parked for one slow reader before the policy applies")
     slow_seconds: Seconds = Field(10, description="seconds a reader may be behind before it is disconnected")
     slow_total_bytes: int = Field(67_108_864, ge=65_536, description="bytes parked for all slow readers of an edge")
     slow_policy: Literal["disconnect", "latest"] = Field(
-        "disconnect", description="what a reader over COMET_SLOW_BYTES gets: the end, or only the newest message"
+        "disconnect",
+        description="what a reader over COMET_SLOW_BYTES gets: its connection closed, or only the newest message",
     )
     flush_ms: float = Field(0, ge=0, le=1000, description="milliseconds messages are collected before they are sent")
     allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -73,7 +83,7 @@ class Settings(BaseSettings):
     )
 
     publish_keys: Annotated[tuple[str, ...], NoDecode] = Field(
-        (), repr=False, description="keys of which one is needed to publish and for `/admin`, separated by commas"
+        (), repr=False, description="keys, separated by commas; publishing and `/admin` need one of them"
     )
 
     edge_url: Annotated[tuple[str, ...], NoDecode] = Field(
@@ -93,7 +103,7 @@ class Settings(BaseSettings):
     @field_validator("edge_host", "publisher_host", "admin_host")
     @classmethod
     def _check_host(cls, value: str) -> str:
-        if not value.strip():  # which would listen on all of them
+        if not value.strip():  # an empty one would listen on all addresses
             raise ValueError("give an address of this machine; 0.0.0.0 stands for all of them")
         return value
 
@@ -128,10 +138,10 @@ class Settings(BaseSettings):
         if not isinstance(value, str):
             return value
         keys = tuple(part.strip() for part in value.split(",") if part.strip())
-        if any(len(key) < SHORTEST_KEY or not _KEY.fullmatch(key) for key in keys):
-            raise ValueError(f"each key needs at least {SHORTEST_KEY} characters of A-Z a-z 0-9 - . _ ~ + / =")
+        if any(len(key) < MIN_KEY_CHARACTERS or not _KEY.fullmatch(key) for key in keys):
+            raise ValueError(f"each key needs at least {MIN_KEY_CHARACTERS} characters of A-Z a-z 0-9 - . _ ~ + / =")
         if value and not keys:
-            raise ValueError("there is no key in it; leave it empty to let everybody publish")
+            raise ValueError("it contains no key; leave it empty to let every client publish")
         return keys
 
     @field_validator("allowed_origins", mode="before")
@@ -150,7 +160,7 @@ class Settings(BaseSettings):
 def load_settings(**overrides: object) -> Settings:
     """Read the settings from the environment; `overrides` (from the command line) win.
 
-    Raises `SettingsError` with one line that names the variable, what it got and what is allowed.
+    Raises `SettingsError` with one line that names the variable, its value and what is allowed.
     """
     try:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
@@ -159,7 +169,7 @@ def load_settings(**overrides: object) -> Settings:
 
 
 def _edge_url(text: str, whole: str) -> str:
-    """Return one address of an edge without a slash at its end; `/` alone is the page's own origin."""
+    """Return the address of an edge without a slash at its end; `/` alone is the page's own origin."""
     if text == "/":
         return text
     if not _is_address(text):
@@ -170,7 +180,7 @@ def _edge_url(text: str, whole: str) -> str:
 
 
 def _is_address(text: str) -> bool:
-    """Say whether a browser could ask there, but for the port; browsers refuse addresses with a password in them."""
+    """Say whether a browser can use an address, leaving its port aside; it refuses one with a password in it."""
     if BLANK.search(text):
         return False
     parts = split_url(text)
@@ -183,7 +193,7 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     known = [name.upper() for name in Settings.model_fields]
     warnings = []
     for variable in sorted(environment):
-        name = variable.removeprefix(PREFIX)  # compared without what all have in common
+        name = variable.removeprefix(PREFIX)  # compared without the part that all have in common
         if variable.startswith(PREFIX) and name not in known:
             near = max(known, key=lambda each: _nearness(name, each))
             warnings.append(f"{variable} is not a setting of this version; did you mean {PREFIX}{near}?")
@@ -191,14 +201,14 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 
 def _nearness(name: str, known: str) -> tuple[bool, float]:
-    """Say how near two names are: one that is a part of the other is nearer than one that only looks like it."""
+    """Return how near two names are: one that is a part of the other is nearer than one that only resembles it."""
     return name in known or known in name, SequenceMatcher(None, name, known).ratio()
 
 
 def _sentence(fault: ErrorDetails) -> str:
-    """Turn one pydantic fault into a line that names the variable, what it got and what is allowed."""
+    """Turn one pydantic fault into a line that names the variable, its value and what is allowed."""
     name = str(fault["loc"][0])
-    if fault["type"] == "value_error":  # our own checks word it themselves
+    if fault["type"] == "value_error":  # the checks above give a whole sentence
         text = fault["msg"].removeprefix("Value error, ")
     else:
         text = advice(name, Settings.model_fields[name])
@@ -206,7 +216,7 @@ def _sentence(fault: ErrorDetails) -> str:
 
 
 def _shown(name: str, value: object) -> str:
-    """Return a value as an error may show it: without what is secret in it."""
+    """Return a value as an error may show it: without its secrets."""
     if name in SECRET:
         return "(not shown)"
     return repr(masked(value) if isinstance(value, str) else value)

@@ -1,4 +1,4 @@
-"""Reading the URLs that settings hold, without ever showing a password that is in one."""
+"""Reading the URLs that settings hold, without ever showing a password in one."""
 
 import re
 from urllib.parse import SplitResult, urlsplit
@@ -9,15 +9,15 @@ _IN_QUERY = re.compile(r"(password=)[^&#\s]*", re.IGNORECASE)
 
 
 def split_url(text: str) -> SplitResult:
-    """Split a URL; raises ValueError with a sentence of ours, since those of the library repeat what they got."""
+    """Split a URL; raises ValueError with a sentence of its own, since those of the library repeat the URL."""
     try:
         return urlsplit(text)
     except ValueError:
-        raise ValueError(f"this is no URL; an IPv6 address looks like [::1], and {ESCAPES}") from None
+        raise ValueError(f"this is not a URL; an IPv6 address looks like [::1], and {ESCAPES}") from None
 
 
 def check_port(url: str) -> None:
-    """Raise ValueError if the port in a URL is none; port 0 is nowhere."""
+    """Raise ValueError if a URL has a port that cannot be connected to, such as 0."""
     try:
         fits = split_url(url).port != 0
     except ValueError:
@@ -29,8 +29,8 @@ def check_port(url: str) -> None:
 def masked(text: str) -> str:
     """Return a URL, or several, with `***` for every user and password.
 
-    A password may hold any character, an unescaped `/` or `@` too, which is often the very fault: so all from the
-    first `//` to the last `@` goes.
+    A password may contain an unescaped `/` or `@`, which is often the very fault, so everything from the first `//` to
+    the last `@` is replaced.
     """
     before, at, after = text.rpartition("@")
     scheme, slashes, _ = before.partition("//")
@@ -39,5 +39,5 @@ def masked(text: str) -> str:
 
 
 def culprit(part: str, whole: str) -> str:
-    """Name the wrong part of a list; where the list holds a password, a part may be a piece of it."""
+    """Return the wrong part of a list for an error; a part is not shown if the list may hold a password."""
     return "one of them" if "@" in whole else repr(part)

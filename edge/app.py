@@ -21,7 +21,7 @@ from common.rpc.client import EdgeClient
 from common.rpc.replies import ReplyInbox
 from common.scripts.calls import Scripts
 from common.service.admin import AdminServer, Check, redis_check
-from common.service.process import give_back_memory, measure_lag, most_open_files, register_process
+from common.service.process import give_back_memory, max_open_files, measure_lag, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
 from common.tasks import Tasks, Work, run_forever
@@ -272,7 +272,7 @@ class Edge:
 
 def _max_connections(wanted: int) -> int:
     """Return how many connections may be held: what is wanted (0: as many as go), if the open-file limit allows it."""
-    possible = most_open_files() - RESERVED_FILES - MARGIN
+    possible = max_open_files() - RESERVED_FILES - MARGIN
     if wanted > possible:
         get_logger().warning("COMET_MAX_CONNECTIONS is more than the open files allow", wanted=wanted, limit=possible)
     return min(wanted or possible, possible)

@@ -1,7 +1,7 @@
 """What `COMET_REDIS_URL` may say.
 
-redis-py takes nearly anything, and finds out at its first command or never: a database that is no number is database
-0, an option that it does not know fails each command.
+redis-py accepts nearly anything and fails at its first command, or never: a database that is not a number is database
+0, and with an unknown option each command fails.
 """
 
 import re
@@ -20,7 +20,7 @@ TLS_OPTIONS = (
     "ssl_keyfile",
     "ssl_password",
 )
-SOMETHING = (".+", "given a value")
+ANY_VALUE = (".+", "given a value")
 VALUES = {
     "db": ("[0-9]+", "a number, as in ?db=0"),
     "ssl_cert_reqs": ("required|optional|none", "required, optional or none"),
@@ -29,9 +29,9 @@ VALUES = {
 
 
 def check_redis_url(url: str) -> None:
-    """Raise ValueError with a sentence that says what is allowed, and that repeats nothing of the URL."""
+    """Raise ValueError if a URL cannot be used; the sentence says what is allowed and repeats nothing of the URL."""
     if BLANK.search(url):
-        raise ValueError("there is white space in it; write a blank as %20")
+        raise ValueError("it contains white space; write a space as %20")
     parts = split_url(url)
     if parts.scheme not in SCHEMES or "//" not in url:
         raise ValueError("must start with " + ", ".join(f"{scheme}://" for scheme in SCHEMES))
@@ -44,20 +44,20 @@ def check_redis_url(url: str) -> None:
 
 def _check_unix(parts: SplitResult) -> None:
     if parts.hostname or parts.path in {"", "/"}:
-        raise ValueError("a socket is given by its whole path, as in unix:///run/redis.sock")
+        raise ValueError("give a socket by its full path, as in unix:///run/redis.sock")
 
 
 def _check_database(parts: SplitResult) -> None:
     if not re.fullmatch(r"/?|/[0-9]+", parts.path):
-        raise ValueError("the database behind the host must be a number, as in redis://host:6379/0")
+        raise ValueError("the database after the host must be a number, as in redis://host:6379/0")
 
 
 def _check_options(parts: SplitResult) -> None:
     known = OPTIONS + TLS_OPTIONS if parts.scheme == "rediss" else OPTIONS
     for name, value in parse_qsl(parts.query, keep_blank_values=True):
         if name not in known:
-            tls = "; those for TLS want rediss://" if name in TLS_OPTIONS else ""
-            raise ValueError(f"the options behind the ? are {', '.join(known)}{tls}")
-        fits, wanted = VALUES.get(name, SOMETHING)
+            tls = "; those for TLS need rediss://" if name in TLS_OPTIONS else ""
+            raise ValueError(f"the options after the ? are {', '.join(known)}{tls}")
+        fits, wanted = VALUES.get(name, ANY_VALUE)
         if not re.fullmatch(fits, value):
             raise ValueError(f"{name} must be {wanted}")

@@ -1,4 +1,4 @@
-"""The internal port of a service: health, readiness, metrics. It is for operators, never for the public."""
+"""The internal port of a service: health, readiness, metrics. It is for operators and must not be public."""
 
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
@@ -11,11 +11,11 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from common.redis.pubsub import PubSub
 from common.service.http import errors_as_json, json_answer, listen, port_of
 
-FINISHING = 0.5  # seconds for what operators and load balancers have asked at the end, and as many when cancelled
+SHUTDOWN_TIMEOUT = 0.5  # seconds that requests of operators and load balancers have at the end, see `listen`
 
 
 class Check(NamedTuple):
-    """One thing that a service needs for its work: whether it is so, and the figures it was judged by (JSON values)."""
+    """One condition of a service's readiness: whether it is met, and the figures that decide it (JSON values)."""
 
     name: str
     ok: bool
@@ -42,17 +42,17 @@ class AdminServer:
 
     @property
     def port(self) -> int:
-        """The port it listens on; 0 while it does not listen."""
+        """The port that it listens on; 0 while it does not listen."""
         return port_of(self._runner) if self._runner else 0
 
     async def start(self) -> None:
-        """Start to listen; raises `SettingsError` naming the port's variable if the port is taken."""
+        """Start to listen; raises `SettingsError` that names the port's variable if the port is taken."""
         app = web.Application(middlewares=[errors_as_json])
         app.router.add_routes(self._routes)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
-        self._runner = await listen(app, *self._where, finishing=FINISHING)
+        self._runner = await listen(app, *self._where, shutdown_timeout=SHUTDOWN_TIMEOUT)
 
     async def stop(self) -> None:
         """Stop listening; harmless if it never started."""
@@ -61,11 +61,11 @@ class AdminServer:
             self._runner = None
 
     async def _healthz(self, request: web.Request) -> web.Response:
-        """The event loop turns: that is all that health means."""
+        """Answer 200: health means no more than that the event loop runs."""
         return json_answer({"status": "ok"})
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        """A service is ready if every check is well; the answer names each."""
+        """Answer 200 if every check is met, else 503; the answer names each check."""
         checks = self._readiness()
         ready = all(check.ok for check in checks)
         detail = {check.name: {"ok": check.ok, **check.figures} for check in checks}
@@ -76,6 +76,6 @@ class AdminServer:
 
 
 def redis_check(pubsub: PubSub) -> Check:
-    """Return the check that Redis delivers: a probe came back lately; an open connection alone proves nothing."""
+    """Return the check that Redis delivers: a probe came back recently; an open connection alone proves nothing."""
     age = round(pubsub.proof_age, 1) if pubsub.proof_age < float("inf") else None
     return Check("redis", pubsub.ready, {"connected": pubsub.up, "probe_age_seconds": age})

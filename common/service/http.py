@@ -1,4 +1,4 @@
-"""What our aiohttp services share: answers of one JSON line, errors too, and a listener that names its setting."""
+"""What the aiohttp services share: answers and errors of one JSON line, and a listener that names its setting."""
 
 import logging
 
@@ -9,10 +9,10 @@ from aiohttp.typedefs import Handler
 from common.errors import RequestError, UnauthorizedError, UnavailableError, cannot_listen
 from common.logs import get_logger
 
-FINISHING = 1.5  # seconds that requests in flight get at the end, and as many once they were cancelled
-SHOWN_PATH = 100  # characters of a wrong path that the answer repeats
+SHUTDOWN_TIMEOUT = 1.5  # seconds that requests in flight have at the end, and once more after they are cancelled
+MAX_SHOWN_PATH = 100  # characters of a wrong path that the answer repeats
 
-# aiohttp writes a traceback for every request that is not HTTP; the client gets a 400, and that is enough.
+# aiohttp logs a traceback for every request that is not HTTP; the 400 that the client gets is enough.
 _server_logger = logging.getLogger("common.service.http")
 _server_logger.setLevel(logging.CRITICAL)
 
@@ -24,12 +24,12 @@ def json_answer(value: object, status: int = 200, headers: dict[str, str] | None
 
 
 def error_object(error: RequestError) -> dict[str, object]:
-    """Return the JSON object that tells a client of an error."""
+    """Return the JSON object of an error, as clients get it."""
     return {"type": "error", "code": error.status, "content": error.sentence}
 
 
 def error_headers(error: RequestError) -> dict[str, str]:
-    """Return the headers that belong to an error: when to try again, how to say who one is."""
+    """Return the headers of an error: when to try again, how to authenticate."""
     if isinstance(error, UnauthorizedError):
         return {"WWW-Authenticate": 'Bearer realm="comet"'}
     return {"Retry-After": str(error.retry_after)} if isinstance(error, UnavailableError) else {}
@@ -37,7 +37,7 @@ def error_headers(error: RequestError) -> dict[str, str]:
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answer every error with one JSON line; what nobody expected is logged here and answered with a plain 500."""
+    """Answer every error with one JSON line; an unexpected exception is logged here and answered with a plain 500."""
     try:
         return await handler(request)
     except RequestError as error:
@@ -51,30 +51,31 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
 
 
 async def listen(
-    app: web.Application, host: str, port: int, port_variable: str, *, finishing: float = FINISHING
+    app: web.Application, host: str, port: int, port_variable: str, *, shutdown_timeout: float = SHUTDOWN_TIMEOUT
 ) -> web.AppRunner:
-    """Serve `app` until `cleanup()` of the returned runner, which gives requests in flight `finishing` seconds, twice.
+    """Serve `app` until `cleanup()` of the returned runner.
 
-    Raises `SettingsError` naming `port_variable`, or the setting of its host, if that cannot be.
+    Requests in flight have `shutdown_timeout` seconds then, and once more after they are cancelled. Raises
+    `SettingsError` that names `port_variable`, or the setting of its host, if the address cannot be listened on.
     """
-    runner = web.AppRunner(app, access_log=None, logger=_server_logger, shutdown_timeout=finishing)
+    runner = web.AppRunner(app, access_log=None, logger=_server_logger, shutdown_timeout=shutdown_timeout)
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
-    except (OSError, UnicodeError) as error:  # UnicodeError: the host is no name that could be looked up
+    except (OSError, UnicodeError) as error:  # UnicodeError: the host cannot be looked up as a name
         await runner.cleanup()
         raise cannot_listen(port_variable, host, port, error) from None
     return runner
 
 
 def port_of(runner: web.AppRunner) -> int:
-    """Return the port a runner listens on: the real one if 0 was asked for."""
+    """Return the port that a runner listens on: the actual one if it was told 0."""
     return int(runner.addresses[0][1])
 
 
 def _sentence(request: web.Request, error: web.HTTPException) -> str:
     if isinstance(error, web.HTTPNotFound):
-        return f"{request.path[:SHOWN_PATH]} is not a path of this server"
+        return f"{request.path[:MAX_SHOWN_PATH]} is not a path of this server"
     if isinstance(error, web.HTTPMethodNotAllowed):
         return f"{request.method} is not allowed here; use {' or '.join(sorted(error.allowed_methods))}"
     return error.reason

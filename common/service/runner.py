@@ -1,4 +1,4 @@
-"""The life of a process: settings in, start, serve until a signal, stop, exit code out."""
+"""The life of a process: read settings, start, serve until a signal, drain, stop, return an exit code."""
 
 import asyncio
 import os
@@ -14,32 +14,32 @@ from common.logs import configure_logging, get_logger
 from common.service.process import raise_open_files
 from common.settings import Settings, load_settings, unknown_variables
 
-MOST_NOTICE = 5.0
-LATEST_END = 4.7  # seconds after the end of the drain: 5, less what the last log line and the exit itself take
+MAX_NOTICE = 5.0  # seconds
+STOP_TIMEOUT = 4.7  # seconds after the end of the drain: 5, less the time of the last log line and of the exit itself
 
 
 def notice_of_drain(seconds: float) -> float:
-    """Return how much of a drain's seconds a service goes on as ever, so that load balancers notice it is not ready."""
-    return min(MOST_NOTICE, seconds / 2)
+    """Return the first seconds of a drain, in which the service still accepts and load balancers see it not ready."""
+    return min(MAX_NOTICE, seconds / 2)
 
 
 class Service(Protocol):
     """What `run_service` runs."""
 
-    on_drain: Callable[[], None]  # set by `run_service`: asks for the same as SIGTERM does
+    on_drain: Callable[[], None]  # set by `run_service`: has the same effect as SIGTERM
 
     async def start(self) -> None:
-        """Begin to serve and return; raises `SettingsError` or OSError, having cleaned up, if that cannot be."""
+        """Begin to serve and return; if that is impossible, clean up and raise `SettingsError` or OSError."""
 
     async def drain(self) -> None:
-        """Send everybody away in their own time; returns when nobody is left or the time is up."""
+        """Close all connections gradually; return when none is left or the time is up."""
 
     async def stop(self) -> None:
-        """End what was started, at once; after LATEST_END seconds the process is ended."""
+        """End at once all that was started; after STOP_TIMEOUT seconds the process exits anyway."""
 
 
-class Ending:
-    """How a process is told to end: SIGTERM drains it, SIGINT stops it, a second signal ends it that very moment."""
+class StopSignals:
+    """The signals that end a process: SIGTERM drains it, SIGINT stops it, a second one of either exits at once."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()
@@ -47,7 +47,7 @@ class Ending:
         self._signalled = False
 
     def watch(self) -> None:
-        """Listen to the signals."""
+        """Install the handlers of the signals."""
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal, number)
 
@@ -69,8 +69,8 @@ def run_service(
 ) -> int:
     """Run one service until SIGTERM or SIGINT and return the process's exit code.
 
-    `make` is called in the running loop. `overrides` are settings that win over the environment. Returns 0; 2 if a
-    setting stops it, 1 if the system does, with one line on stderr.
+    `make` is called in the running loop. `overrides` are settings that win over the environment. Returns 0, or with one
+    line on stderr 2 if a setting cannot be used and 1 if the system refuses something.
     """
     try:
         settings = load_settings(**overrides)
@@ -87,40 +87,40 @@ def run_service(
 
 
 async def _serve(make: Callable[[Settings], Service], settings: Settings) -> None:
-    ending = Ending()
-    ending.watch()
+    signals = StopSignals()
+    signals.watch()
     service = make(settings)
-    service.on_drain = ending.asked.set
+    service.on_drain = signals.asked.set
     await service.start()
     get_logger().info("started", pid=os.getpid())
-    await ending.asked.wait()
+    await signals.asked.wait()
     try:
-        if settings.drain_seconds and not ending.at_once.is_set():
-            await _drain(service, ending.at_once)
+        if settings.drain_seconds and not signals.at_once.is_set():
+            await _drain(service, signals.at_once)
     finally:
-        _end_at_the_latest()
+        _exit_after_timeout()
         get_logger().info("stopping")
         await service.stop()
         get_logger().info("stopped")
 
 
-def _end_at_the_latest() -> None:
-    """End this process in time even if something hangs: each part of `stop` has its deadline, a thread may have none.
+def _exit_after_timeout() -> None:
+    """Exit in time even if a part hangs: each part of `stop` has a timeout, but a thread may have none.
 
-    A name server that does not answer holds the thread that looks a name up for ten seconds, and Python waits for it.
+    A name server that does not answer blocks the thread of a look-up for ten seconds, and Python waits for the thread.
     """
-    timer = threading.Timer(LATEST_END, _give_up)
+    timer = threading.Timer(STOP_TIMEOUT, _exit)
     timer.daemon = True
     timer.start()
 
 
-def _give_up() -> None:
-    get_logger().error("something did not stop in time; the process ends all the same")
+def _exit() -> None:
+    get_logger().error("a part did not stop in time; the process exits without it")
     os._exit(1)
 
 
 async def _drain(service: Service, at_once: asyncio.Event) -> None:
-    """Drain a service, until it is told to stop at once."""
+    """Drain a service until it is done, or told to stop at once."""
     draining, stopping = asyncio.create_task(service.drain()), asyncio.create_task(at_once.wait())
     await asyncio.wait({draining, stopping}, return_when=asyncio.FIRST_COMPLETED)
     for task in (stopping, draining):

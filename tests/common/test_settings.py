@@ -10,14 +10,14 @@ SECONDS = "give a number (seconds, more than 0 to 86400)"
 PATTERN = "give 1 to 64 printable characters, none of them white space or one of { } ! *"
 SIZE = "give a whole number (messages, from 0 to 100000)"
 BAD_PORT = "the port in it must be a number from 1 to 65535"
-OPTIONS = "the options behind the ? are db, username, password"
+OPTIONS = "the options after the ? are db, username, password"
 TLS_OPTIONS = (
     f"{OPTIONS}, ssl_ca_certs, ssl_ca_path, ssl_cert_reqs, ssl_certfile, ssl_check_hostname, ssl_keyfile, ssl_password"
 )
 ESCAPES = "in user and password write / ? # @ : [ ] as %2F %3F %23 %40 %3A %5B %5D"
-NO_URL = f"this is no URL; an IPv6 address looks like [::1], and {ESCAPES}"
-DATABASE = "the database behind the host must be a number, as in redis://host:6379/0"
-SOCKET = "a socket is given by its whole path, as in unix:///run/redis.sock"
+NO_URL = f"this is not a URL; an IPv6 address looks like [::1], and {ESCAPES}"
+DATABASE = "the database after the host must be a number, as in redis://host:6379/0"
+SOCKET = "give a socket by its full path, as in unix:///run/redis.sock"
 PUBLISHER = "must be an address such as http://127.0.0.1:8081"
 HOST = "give an address of this machine; 0.0.0.0 stands for all of them"
 
@@ -39,14 +39,14 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("COMET_REDIS_URL", "redis://h:0", BAD_PORT),
         ("COMET_REDIS_URL", "redis://[::1", NO_URL),
         ("COMET_REDIS_URL", "redis:h", "must start with redis://, rediss://, unix://"),
-        ("COMET_REDIS_URL", "redis://h /0", "there is white space in it; write a blank as %20"),
+        ("COMET_REDIS_URL", "redis://h /0", "it contains white space; write a space as %20"),
         ("COMET_REDIS_URL", "redis://h:6379/abc", DATABASE),
         ("COMET_REDIS_URL", "redis://h/1/2", DATABASE),
         ("COMET_REDIS_URL", "redis://h?db=x", "db must be a number, as in ?db=0"),
         ("COMET_REDIS_URL", "redis://h?foo=bar", OPTIONS),
         ("COMET_REDIS_URL", "redis://h?protocol=9", OPTIONS),
         ("COMET_REDIS_URL", "redis://h?socket_timeout=60", OPTIONS),
-        ("COMET_REDIS_URL", "redis://h?ssl_cert_reqs=none", f"{OPTIONS}; those for TLS want rediss://"),
+        ("COMET_REDIS_URL", "redis://h?ssl_cert_reqs=none", f"{OPTIONS}; those for TLS need rediss://"),
         ("COMET_REDIS_URL", "rediss://h?tls=1", TLS_OPTIONS),
         ("COMET_REDIS_URL", "rediss://h?ssl_cert_reqs=bogus", "ssl_cert_reqs must be required, optional or none"),
         ("COMET_REDIS_URL", "rediss://h?ssl_check_hostname=no", "ssl_check_hostname must be true or false"),

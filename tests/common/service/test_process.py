@@ -13,19 +13,19 @@ from common.service.process import (
     MACOS_FILES,
     UNLIMITED_FILES,
     give_back_memory,
+    max_open_files,
     measure_lag,
-    most_open_files,
     raise_open_files,
     register_process,
 )
 
 RAISE = """
 import resource
-from common.service.process import most_open_files, raise_open_files
+from common.service.process import max_open_files, raise_open_files
 _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
 raise_open_files()
-print(most_open_files() > 256, resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard))
+print(max_open_files() > 256, resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard))
 """
 
 
@@ -74,7 +74,7 @@ def test_a_hard_limit_that_cannot_be_had_is_no_trouble(
     monkeypatch.setattr(resource, "setrlimit", limits.setrlimit)
     raise_open_files()
     assert limits.now == (soft, INFINITY)
-    assert most_open_files() == (UNLIMITED_FILES if soft == INFINITY else soft)
+    assert max_open_files() == (UNLIMITED_FILES if soft == INFINITY else soft)
 
 
 def test_a_process_tells_what_it_takes() -> None:

@@ -12,11 +12,12 @@ import pytest
 from common.service.runner import notice_of_drain
 
 WAIT = 20.0
+NOT_HERE = "this is not an address of this machine"
 DRAINING = """
 import asyncio, os, sys, time
 from common.service import runner as service
 from common.logs import get_logger
-service.LATEST_END = float(os.environ.get("LATEST_END", "60"))
+service.STOP_TIMEOUT = float(os.environ.get("STOP_TIMEOUT", "60"))
 class Draining:
     def __init__(self, settings): pass
     async def start(self):
@@ -123,11 +124,11 @@ def test_a_second_signal_ends_at_once(start: Start, first: signal.Signals, secon
 @pytest.mark.parametrize("what", ["stop", "thread"])
 def test_whatever_hangs_the_process_ends_in_time(start: Start, what: str) -> None:
     """A part that does not stop, or a thread that looks up a name, is left behind; log and exit code tell of it."""
-    process = start("-c", DRAINING, HANG=what, LATEST_END="0.2")
+    process = start("-c", DRAINING, HANG=what, STOP_TIMEOUT="0.2")
     read_until(process, '"started"')
     process.send_signal(signal.SIGINT)
     code, errors = result(process)
-    assert (code, "something did not stop in time" in errors) == (1, True)
+    assert (code, "a part did not stop in time" in errors) == (1, True)
 
 
 def test_sigint_stops_without_a_drain(start: Start) -> None:
@@ -186,15 +187,15 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(start: Start) -> None:
             "rediss://h?ssl_certfile=/x",
             "COMET_REDIS_URL='rediss://h?ssl_certfile=/x': ",
         ),
-        ("publisher", "COMET_REDIS_URL", "unix://", "COMET_REDIS_URL='unix://': a socket is given by its whole path"),
+        ("publisher", "COMET_REDIS_URL", "unix://", "COMET_REDIS_URL='unix://': give a socket by its full path"),
         ("publisher", "COMET_PUBLISHER_URL", "foo bar", "COMET_PUBLISHER_URL='foo bar': must be an address such as"),
         ("publisher", "COMET_PUBLISHER_HOST", "", "COMET_PUBLISHER_HOST='': give an address of this machine"),
         ("edge", "COMET_EDGE_HOST", "", "COMET_EDGE_HOST='': give an address of this machine"),
         ("edge", "COMET_ADMIN_HOST", "", "COMET_ADMIN_HOST='': give an address of this machine"),
-        ("edge", "COMET_EDGE_HOST", "203.0.113.7", "COMET_EDGE_HOST=203.0.113.7: this is no address of this machine"),
-        ("edge", "COMET_EDGE_HOST", "x" * 70, f"COMET_EDGE_HOST={'x' * 70}: this is no address of this machine"),
-        ("edge", "COMET_ADMIN_HOST", "203.0.113.7", "COMET_ADMIN_HOST=203.0.113.7: this is no address of this machine"),
-        ("publisher", "COMET_PUBLISHER_HOST", "no.invalid", "COMET_PUBLISHER_HOST=no.invalid: this is no address of"),
+        ("edge", "COMET_EDGE_HOST", "203.0.113.7", f"COMET_EDGE_HOST=203.0.113.7: {NOT_HERE}"),
+        ("edge", "COMET_EDGE_HOST", "x" * 70, f"COMET_EDGE_HOST={'x' * 70}: {NOT_HERE}"),
+        ("edge", "COMET_ADMIN_HOST", "203.0.113.7", f"COMET_ADMIN_HOST=203.0.113.7: {NOT_HERE}"),
+        ("publisher", "COMET_PUBLISHER_HOST", "no.invalid", f"COMET_PUBLISHER_HOST=no.invalid: {NOT_HERE}"),
         ("publisher", "COMET_PUBLISH_KEYS", "short", "COMET_PUBLISH_KEYS=(not shown): each key needs at least 16"),
         ("publisher", "COMET_EDGE_URL", "ftp://x", "COMET_EDGE_URL='ftp://x': 'ftp://x' must be / or an address"),
     ],
