@@ -1,4 +1,4 @@
-"""Background tasks: run for ever, run on demand, run a few at a time, yield in time, and cancel for certain."""
+"""Background tasks: some run for ever, some on demand; they yield in time, and cancelling them never fails."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable

@@ -1,1 +1,1 @@
-"""The connections to Redis, and what processes announce there."""
+"""The connections to Redis, their URL, and the registry of edges."""

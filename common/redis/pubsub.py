@@ -104,7 +104,7 @@ class PubSub:
 
     @property
     def ready(self) -> bool:
-        """Whether the connection delivers, as far as anybody can know (I12)."""
+        """Whether the connection delivers, as far as it can be known (I12)."""
         return self.up and self._probe.is_proved(self._now())
 
     def subscribe_own(

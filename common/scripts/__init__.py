@@ -1,1 +1,1 @@
-"""The Redis scripts: their texts, their calls and what the calls return."""
+"""The Redis scripts: their texts, their calls and the results."""

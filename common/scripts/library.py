@@ -1,14 +1,14 @@
-"""The texts of the scripts, as Redis is given them.
+"""The texts of the scripts, as they are sent to Redis.
 
-The `.lua` files together are what a user gives to EVAL (docs/publishing.md). Where our own processes, or the library of
-Redis Functions, need another line, that line of the file ends with a marker, `-- @name`, and is replaced as a whole.
+A user gives some of the `.lua` files to EVAL as they are (docs/publishing.md). A line that must differ in a publisher's
+script, or in the library of Redis Functions, ends with a marker, `-- @name`, and is replaced as a whole.
 """
 
 import re
 from importlib.resources import files
 from typing import NamedTuple
 
-LIBRARY = "comet"  # the name of our library of Redis Functions
+LIBRARY = "comet"  # the name of the library of Redis Functions
 # One line of the library for each deployment. Publishers of every version write and read these lines, since versions
 # run side by side on one Redis during a roll-out: their form must never change.
 _DEPLOYMENT = re.compile(r"^  \[('.*')\] = \{limit = (\d+), size = (\d+), ttl = (\d+)\},$", re.MULTILINE)
@@ -24,7 +24,7 @@ class Deployment(NamedTuple):
 
 
 def script_text(name: str, history_size: int = 100, history_ttl: int = 300) -> str:
-    """Return the Lua text of a script (`publish`, `sync` or `adopt`), as our own processes run it.
+    """Return the Lua text of a script (`publish`, `sync` or `adopt`), as edges and publishers run it.
 
     `history_size` (messages) and `history_ttl` (seconds) are the defaults of a publish.
     """
