@@ -65,28 +65,6 @@ async def test_edges_announce_themselves_and_take_their_leave(
     assert await registry.read() == []
 
 
-async def test_an_edge_that_dies_is_forgotten(redis: "Redis", prefix: str, registry: EdgeRegistry) -> None:
-    """The announcement expires, and who reads next takes the id out of the set."""
-    names = RedisNames(prefix)
-    await registry.announce("dead", {"id": "dead"})
-    assert 0 < await redis.ttl(names.edge("dead")) <= ANNOUNCEMENT_TTL
-    await registry.announce("alive", {"id": "alive"})
-    await redis.delete(names.edge("dead"))
-    assert await registry.read() == [{"id": "alive"}]
-    assert await redis.smembers(names.edges().decode()) == {b"alive"}
-
-
-@pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff"])
-async def test_what_cannot_be_read_is_left_out(
-    redis: "Redis", prefix: str, registry: EdgeRegistry, value: bytes
-) -> None:
-    """A broken announcement hides no other."""
-    await registry.announce("good", {"id": "good"})
-    await registry.announce("bad", {"id": "bad"})
-    await redis.set(RedisNames(prefix).edge("bad"), value)
-    assert await registry.read() == [{"id": "good"}]
-
-
 async def test_without_redis_it_is_said_once_and_goes_on(own_valkey: ValkeyServer, prefix: str) -> None:
     """Kill Redis and start it again: one warning, and then the edge is there again."""
     port = own_valkey.port
