@@ -87,3 +87,14 @@ async def set_clock(client: Redis, microseconds: int) -> None:
     """Set the clock that the scripts read with the fixture `clock_in_a_key`, in microseconds since 1970."""
     seconds, rest = divmod(microseconds, 10**6)
     await client.hset("clock", mapping={"s": seconds, "us": rest})  # type: ignore[misc]
+
+
+async def fill_memory(log: Log) -> None:
+    """Let Redis refuse every command that needs memory."""
+    await log.client.config_set("maxmemory-policy", "noeviction")
+    await log.client.config_set("maxmemory", 1)
+
+
+async def free_memory(log: Log) -> None:
+    """Let Redis take all memory it likes."""
+    await log.client.config_set("maxmemory", 0)

@@ -1,0 +1,200 @@
+"""Reading logs on a real Valkey: what proves a position, after wipes, rollbacks and foreign entries too."""
+
+import pytest
+
+from common.message import Message
+from common.position import START, Position
+from common.scripts.calls import DAY
+from common.scripts.results import SyncQuery
+from tests.common.scripts.real_log import Log, fill_memory, free_memory
+
+FAR_FUTURE = 4_000_000_000_000_000  # microseconds: the year 2096
+BROKEN = {
+    "no payload": {"p": 1},
+    "no predecessor": {"d": "hi"},
+    "a predecessor that is no tag": {"p": "the last one", "d": "hi"},
+    "a predecessor that is huge": {"p": "9" * 5000, "d": "hi"},
+    "nothing of ours": {"name": "value"},
+}
+
+
+@pytest.mark.parametrize(("left", "kept"), [(DAY // 2 - 1, DAY), (DAY // 2 + 9, DAY // 2 + 9), (1, DAY)])
+async def test_a_place_is_kept_while_somebody_asks_for_it(log: Log, left: int, kept: int) -> None:
+    """An edge that compares a quiet channel with its log lets its position live on, and writes once in half a day."""
+    await log.top()
+    await log.client.expire(log.top_key, left)
+    await log.scripts.sync([SyncQuery("room")])
+    assert kept - 5 < await log.client.ttl(log.top_key) <= kept
+
+
+async def test_the_first_sync_makes_a_genesis_that_the_first_publish_chains_to(log: Log) -> None:
+    """A channel that was never written has a position that can be proved, before and after its first message."""
+    genesis = await log.top()
+    assert genesis.offset == 0
+    assert genesis.tag > 1_700_000_000_000_000
+    assert await log.top() == genesis
+    assert await log.recover(genesis) == []
+    assert await log.client.exists(log.log_key) == 0
+    await log.publish(b"one")
+    await log.publish(b"two")
+    assert await log.recover(genesis) == [b"one", b"two"]
+
+
+async def test_sync_gives_exactly_the_later_messages(log: Log) -> None:
+    """From each position on, the log leads to the top; from the top on, there is nothing."""
+    positions = [await log.top()] + [await log.publish(b"%d" % number) for number in range(6)]
+    for offset, position in enumerate(positions):
+        assert await log.recover(position) == [b"%d" % number for number in range(offset, 6)]
+    assert await log.recover(START) == [b"0", b"1", b"2", b"3", b"4", b"5"]
+
+
+async def test_several_channels_are_read_at_once(log: Log) -> None:
+    """Each gets its own answer in the order asked: a known one, a new one, one twice, one whose top is all we ask."""
+    first = await log.publish(b"one")
+    last = await log.publish(b"two")
+    asked = [SyncQuery("room", 1), SyncQuery("new", 0), SyncQuery("room"), SyncQuery("room", 2), SyncQuery("newer")]
+    room, new, top, whole, newer = await log.scripts.sync(asked)
+    assert (room.top, [message.payload for message in room.messages]) == (last, [b"two"])
+    assert room.messages[0].prev == first.tag
+    assert (new.top.offset, new.messages) == (0, [])
+    assert (top.top, top.messages) == (whole.top, whole.messages) == (last, [])
+    assert newer.top.offset == 0
+
+
+async def test_a_sync_of_nothing_is_nothing(log: Log) -> None:
+    """No channel, no answer, no error."""
+    assert await log.scripts.sync([]) == []
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [Position(1, 1), Position(0, 7), Position(2, FAR_FUTURE), Position(3, 1), Position(10**19 - 1, 10**19 - 1)],
+)
+async def test_a_forged_position_proves_nothing(log: Log, forged: Position) -> None:
+    """A right offset with a wrong tag, a place ahead of the log, the largest numbers: all lead to a reset."""
+    await log.publish(b"one")
+    await log.publish(b"two")
+    assert await log.recover(forged) is None
+
+
+async def test_a_position_of_another_channel_proves_nothing(log: Log) -> None:
+    """The same offset elsewhere is another place."""
+    forwarder = await log.scripts.publish("other", Message(b"hi"))
+    await log.publish(b"one")
+    assert forwarder.position is not None
+    assert await log.recover(forwarder.position) is None
+
+
+async def test_after_a_wipe_nothing_chains_to_what_was_before(own_log: Log) -> None:
+    """FLUSHALL starts a new genesis: who was there before is reset, at once and after the next publishes."""
+    genesis = await own_log.top()
+    before = [genesis, await own_log.publish(b"one"), await own_log.publish(b"two")]
+    await own_log.client.flushall()
+    new_genesis = await own_log.top()
+    assert new_genesis.offset == 0
+    assert new_genesis.tag > before[-1].tag
+    for count in range(4):
+        assert [await own_log.recover(position) for position in before] == [None, None, None]
+        assert await own_log.recover(new_genesis) == [b"new"] * count
+        await own_log.publish(b"new")
+
+
+async def test_after_a_wipe_a_publish_without_any_sync_does_not_chain_either(own_log: Log) -> None:
+    """The publisher that comes first makes a genesis of its own, another one each time."""
+    one = await own_log.publish(b"one")
+    genesis = Position(0, (await own_log.stored())[0].prev)
+    assert await own_log.recover(genesis) == [b"one"]
+    await own_log.client.flushall()
+    assert (await own_log.publish(b"new")).offset == 1
+    assert [await own_log.recover(position) for position in (genesis, one)] == [None, None]
+
+
+async def test_without_its_top_a_log_starts_anew(log: Log) -> None:
+    """What the lost top left behind in the stream is thrown away and never proved."""
+    before = [await log.top(), await log.publish(b"one"), await log.publish(b"two")]
+    await log.client.delete(log.top_key)
+    assert [await log.recover(position) for position in before] == [None, None, None]
+    await log.publish(b"new")
+    assert [await log.recover(position) for position in before] == [None, None, None]
+    assert await log.recover(START) == [b"new"]
+
+
+async def test_without_its_top_the_next_publish_starts_anew(log: Log) -> None:
+    """The same, when the publisher finds it first: its offset 1 goes into an empty stream."""
+    before = [await log.top(), await log.publish(b"one"), await log.publish(b"two")]
+    await log.client.delete(log.top_key)
+    assert (await log.publish(b"new")).offset == 1
+    assert [await log.recover(position) for position in before] == [None, None, None]
+    assert await log.recover(START) == [b"new"]
+
+
+async def test_without_its_stream_only_who_stands_at_the_top_is_whole(log: Log) -> None:
+    """The messages are gone, and whoever would need one is reset; offsets go on."""
+    genesis, first, top = await log.top(), await log.publish(b"one"), await log.publish(b"two")
+    await log.client.delete(log.log_key)
+    assert [await log.recover(position) for position in (genesis, first, top)] == [None, None, []]
+    assert await log.recover(START) == []
+    assert (await log.publish(b"three")).offset == 3
+    assert [await log.recover(position) for position in (genesis, first, top)] == [None, None, [b"three"]]
+
+
+async def test_a_restored_dump_does_not_pass_for_the_log_that_went_on(log: Log) -> None:
+    """After a rollback, who saw what was rolled back is reset, also when the offsets have caught up again."""
+    early = await log.publish(b"one")
+    dumps = {key: await log.client.dump(key) for key in (log.top_key, log.log_key)}
+    lost = [await log.publish(b"two"), await log.publish(b"three")]
+    for key, dump in dumps.items():
+        assert dump is not None
+        await log.client.restore(key, 0, dump, replace=True)
+    assert await log.recover(early) == []
+    for expected in ([b"new"], [b"new", b"new"], [b"new", b"new", b"new"]):
+        assert (await log.publish(b"new")).offset == 1 + len(expected)
+        assert await log.recover(early) == expected
+        assert [await log.recover(position) for position in lost] == [None, None]
+
+
+async def test_out_of_memory_subscribers_of_a_new_channel_are_still_seated(own_log: Log) -> None:
+    """The sync of a new channel writes its genesis all the same.
+
+    That is meant: publish.lua's first write is one that Redis refuses when its memory is full, sync.lua's is not (DEL),
+    and that lets the rest of the script pass. A genesis is some hundred bytes and expires; a subscriber that could not
+    attach would come again and again. What it waits for, a publish, is refused until there is room, and then chains.
+    """
+    await fill_memory(own_log)
+    genesis = await own_log.top()
+    assert genesis.offset == 0
+    assert await own_log.top() == genesis
+    assert 0 < await own_log.client.ttl(own_log.top_key) <= DAY
+    await free_memory(own_log)
+    await own_log.publish(b"one")
+    assert await own_log.recover(genesis) == [b"one"]
+
+
+@pytest.mark.parametrize("fields", BROKEN.values(), ids=BROKEN.keys())
+async def test_a_broken_entry_proves_nothing(log: Log, fields: dict[str, object]) -> None:
+    """Whoever would need it is reset, also who wants all there is; whoever stands behind it goes on."""
+    genesis, first, top = await log.top(), await log.publish(b"one"), await log.publish(b"two")
+    await log.client.delete(log.log_key)
+    await log.client.xadd(log.log_key, fields, id=str(top))
+    assert [await log.recover(since) for since in (START, genesis, first, top)] == [None, None, None, []]
+    assert (await log.stored(genesis)) == [Message(b"", top.offset, -1, -1)]
+    await log.publish(b"three")
+    assert [await log.recover(since) for since in (START, first, top)] == [None, None, [b"three"]]
+
+
+async def test_an_entry_behind_the_newest_proves_nothing(log: Log) -> None:
+    """Whoever reads it is reset, whatever it says."""
+    genesis, first = await log.top(), await log.publish(b"one")
+    await log.client.xadd(log.log_key, {"p": first.tag, "d": "forged"}, id=str(Position(2, first.tag + 1)))
+    assert [await log.recover(since) for since in (START, genesis)] == [None, None]
+
+
+@pytest.mark.parametrize("field", ["o", "t"])
+async def test_a_top_that_lost_a_field_is_none(log: Log, field: str) -> None:
+    """The channel begins anew, whoever comes first: a publish or a sync."""
+    before = await log.publish(b"one")
+    await log.client.hdel(log.top_key, field)
+    assert ((await log.top()).offset, await log.recover(before)) == (0, None)
+    await log.client.hdel(log.top_key, field)
+    assert (await log.publish(b"two")).offset == 1
+    assert [await log.recover(since) for since in (START, before)] == [[b"two"], None]
