@@ -14,7 +14,7 @@ from common.errors import SettingsError
 from common.redis.client import COMMAND_TIMEOUT, Endpoint, connect, endpoint
 
 
-class Mute:
+class SilentServer:
     """A server that accepts connections, counts them and never says anything."""
 
     def __init__(self, hang_up: bool) -> None:
@@ -37,13 +37,13 @@ class Mute:
 
 
 @pytest.fixture(params=[False, True], ids=["silent", "hangs up"])
-async def mute(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Mute, int]]:
-    """Yield a mute server and its port."""
-    mute = Mute(hang_up=request.param)
-    server = await asyncio.start_server(mute, "127.0.0.1", 0)
-    yield mute, server.sockets[0].getsockname()[1]
+async def silent(request: pytest.FixtureRequest) -> AsyncIterator[tuple[SilentServer, int]]:
+    """Yield a silent server and its port."""
+    silent = SilentServer(hang_up=request.param)
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    yield silent, server.sockets[0].getsockname()[1]
     server.close()
-    mute.close()
+    silent.close()
 
 
 @pytest.mark.parametrize(
@@ -107,9 +107,9 @@ async def test_a_client_speaks_to_a_real_server(valkey_url: str, prefix: str) ->
         assert await client.get(prefix) == b"\xff"
 
 
-async def test_a_command_without_an_answer_fails_soon_and_is_not_tried_again(mute: tuple[Mute, int]) -> None:
+async def test_a_command_without_an_answer_fails_soon_and_is_not_tried_again(silent: tuple[SilentServer, int]) -> None:
     """ "Redis is down" is known within about a second, and nothing was sent twice."""
-    server, port = mute
+    server, port = silent
     start = time.monotonic()
     async with connect(f"redis://127.0.0.1:{port}") as client:
         with pytest.raises((RedisTimeoutError, RedisConnectionError)):

@@ -11,8 +11,8 @@ from common.service.admin import AdminServer, Check
 VARIABLE = "COMET_EDGE_ADMIN_PORT"
 
 
-class Judge:
-    """Says that one of two things is well, or not, as a test wants it."""
+class FakeReadiness:
+    """A readiness of two checks; one of them is met or not, as a test wants it."""
 
     ready = True
 
@@ -22,17 +22,17 @@ class Judge:
 
 
 @pytest.fixture
-def judge() -> Judge:
+def readiness() -> FakeReadiness:
     """Return the readiness of the service under test."""
-    return Judge()
+    return FakeReadiness()
 
 
 @pytest.fixture
-async def admin(judge: Judge) -> AsyncIterator[AdminServer]:
+async def admin(readiness: FakeReadiness) -> AsyncIterator[AdminServer]:
     """Yield an internal port that serves one counter."""
     registry = CollectorRegistry()
     Counter("seats", "Held connections.", registry=registry).inc()
-    server = AdminServer("127.0.0.1", 0, VARIABLE, judge, registry)
+    server = AdminServer("127.0.0.1", 0, VARIABLE, readiness, registry)
     await server.start()
     yield server
     await server.stop()
@@ -47,18 +47,18 @@ async def fetch(admin: AdminServer, path: str, method: str = "GET") -> tuple[int
         return answer.status, answer.content_type, await answer.text()
 
 
-async def test_health_is_ok_whatever_the_readiness(admin: AdminServer, judge: Judge) -> None:
+async def test_health_is_ok_whatever_the_readiness(admin: AdminServer, readiness: FakeReadiness) -> None:
     """`/healthz` says that the process lives, so that a Redis outage does not get it killed."""
-    judge.ready = False
+    readiness.ready = False
     assert await fetch(admin, "/healthz") == (200, "application/json", '{"status":"ok"}\n')
 
 
 @pytest.mark.parametrize(("ready", "status"), [(True, 200), (False, 503)])
 async def test_readiness_is_asked_for_at_each_request(
-    admin: AdminServer, judge: Judge, ready: bool, status: int
+    admin: AdminServer, readiness: FakeReadiness, ready: bool, status: int
 ) -> None:
-    """`/readyz` is 200 or 503, with what it was judged by."""
-    judge.ready = ready
+    """`/readyz` is 200 or 503, with the figures of each check."""
+    readiness.ready = ready
     answer = await fetch(admin, "/readyz")
     detail = {"ready": ready, "drain": {"ok": True}, "redis": {"ok": ready, "age": 3}}
     assert (answer[0], json.loads(answer[2])) == (status, detail)
@@ -90,9 +90,9 @@ async def test_a_failing_handler_is_a_500_without_a_traceback(admin: AdminServer
     assert "secret" not in text
 
 
-async def test_a_taken_port_is_an_error_that_names_the_setting(admin: AdminServer, judge: Judge) -> None:
+async def test_a_taken_port_is_an_error_that_names_the_setting(admin: AdminServer, readiness: FakeReadiness) -> None:
     """The second program on a port gets one sentence with the variable and the port."""
-    second = AdminServer("127.0.0.1", admin.port, VARIABLE, judge, CollectorRegistry())
+    second = AdminServer("127.0.0.1", admin.port, VARIABLE, readiness, CollectorRegistry())
     with pytest.raises(SettingsError, match=f"^{VARIABLE}={admin.port}: the port is taken; "):
         await second.start()
     assert second.port == 0

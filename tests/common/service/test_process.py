@@ -35,7 +35,7 @@ def test_a_process_takes_all_open_files_that_it_may_have() -> None:
     assert answer.stdout == "True True\n"
 
 
-class Limits:
+class FakeLimits:
     """A system with these limits, which grants no more than `most`."""
 
     def __init__(self, soft: int, hard: int, most: int) -> None:
@@ -58,15 +58,15 @@ INFINITY = 2**63 - 1  # what macOS calls it
 @pytest.mark.parametrize(
     ("limits", "soft"),
     [
-        (Limits(256, INFINITY, MACOS_FILES), MACOS_FILES),
-        (Limits(20_000, INFINITY, 24_000), 20_000),
-        (Limits(256, INFINITY, 8_000), 256),
-        (Limits(INFINITY, INFINITY, INFINITY), INFINITY),
+        (FakeLimits(256, INFINITY, MACOS_FILES), MACOS_FILES),
+        (FakeLimits(20_000, INFINITY, 24_000), 20_000),
+        (FakeLimits(256, INFINITY, 8_000), 256),
+        (FakeLimits(INFINITY, INFINITY, INFINITY), INFINITY),
     ],
     ids=["macOS", "more already", "not even that", "no limit"],
 )
 def test_a_hard_limit_that_cannot_be_had_is_no_trouble(
-    monkeypatch: pytest.MonkeyPatch, limits: Limits, soft: int
+    monkeypatch: pytest.MonkeyPatch, limits: FakeLimits, soft: int
 ) -> None:
     """What is called infinite may not be granted; then it is as much as goes, and never less than before."""
     monkeypatch.setattr(resource, "RLIM_INFINITY", INFINITY)
@@ -97,7 +97,7 @@ def test_a_process_tells_what_it_takes() -> None:
 def test_open_files_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tells: bool) -> None:
     """As many as there are, whether the system tells the number or lists them; and how many there may be."""
     if not tells:
-        monkeypatch.setattr("common.service.process.FILES", Untold())
+        monkeypatch.setattr("common.service.process.FILES", UnsizedFolder())
     registry = CollectorRegistry()
     register_process(registry)
     before = registry.get_sample_value("process_open_fds") or 0
@@ -109,7 +109,7 @@ def test_open_files_are_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     assert registry.get_sample_value("process_max_fds") == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-class Untold:
+class UnsizedFolder:
     """The folder of open files on a system that does not tell its size."""
 
     def stat(self) -> SimpleNamespace:
