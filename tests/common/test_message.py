@@ -35,7 +35,7 @@ def test_a_frame_survives_the_round_trip(message: Message) -> None:
 @given(st.binary(max_size=300) | FRAME_LIKE | FRAME_LIKE.map(lambda head: head + b"\npayload"))
 @example(FRAME_START + b"9" * 5000 + b" 1 1\n")
 def test_any_bytes_are_a_message_or_a_frame_error(data: bytes) -> None:
-    """Nothing that anybody PUBLISHes makes another exception, and what does not start like a frame is all payload."""
+    """No PUBLISHed bytes raise another exception, and bytes that do not start like a frame are all payload."""
     try:
         message = decode(data)
     except FrameError:
@@ -119,7 +119,7 @@ def test_the_position_is_offset_and_tag() -> None:
 
 @pytest.mark.parametrize("expires", [b"", b"-5", b"1795540228796.5", b"tomorrow", b"\xff", b"9" * 5000])
 def test_an_expiry_that_is_no_time_is_none(expires: bytes) -> None:
-    """A publisher that gets it wrong has published a message all the same: it is replayed as long as it is kept."""
+    """The message of a publisher that gets it wrong is still a message: it is replayed as long as it is kept."""
     assert expiry(expires) == 0
     assert decode(b"\x01C1 1 2 1 expires=" + quote_from_bytes(expires).encode() + b"\nhi") == Message(b"hi", 1, 2, 1)
 

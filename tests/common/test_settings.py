@@ -18,7 +18,7 @@ HOST = "give an address of this machine; 0.0.0.0 stands for all of them"
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hide the settings of whoever runs the tests."""
+    """Hide the settings in the environment of the tests."""
     for name in Settings.model_fields:
         monkeypatch.delenv(PREFIX + name.upper(), raising=False)
 
@@ -145,7 +145,7 @@ def test_no_password_is_shown_whatever_is_in_it(name: str, scheme: str, user: st
 
 
 def test_all_wrong_values_are_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody has to start a service three times to find three faults."""
+    """Three faults do not need three starts to be found."""
     monkeypatch.setenv("COMET_EDGE_PORT", "x")
     monkeypatch.setenv("COMET_LINGER", "-1")
     with pytest.raises(SettingsError, match=r"^COMET_EDGE_PORT='x': .*; COMET_LINGER='-1': [^;\n]*$"):
@@ -208,7 +208,7 @@ def test_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch, value: st
     "value", ["secret", f"{KEY},secret", "secret but with blanks", "secretsecretsecret\xe4", ",", " "]
 )
 def test_a_bad_key_stops_the_process_and_is_not_shown(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
-    """Too short, not sendable, or no key at all where somebody meant to give one: nobody shall find out too late."""
+    """Too short, not sendable, or no key at all where one was meant: it shows at the start and not later."""
     monkeypatch.setenv("COMET_PUBLISH_KEYS", value)
     with pytest.raises(SettingsError, match=r"^COMET_PUBLISH_KEYS=\(not shown\): ") as caught:
         load_settings()

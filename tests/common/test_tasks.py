@@ -36,7 +36,7 @@ class Gate:
         self.ended += 1
 
 
-async def test_a_task_that_swallows_a_cancellation_is_ended_all_the_same() -> None:
+async def test_a_task_that_swallows_a_cancellation_is_still_ended() -> None:
     """It is cancelled again; a task that failed or ended before is no trouble."""
     swallowed = asyncio.Event()
 

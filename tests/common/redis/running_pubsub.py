@@ -101,7 +101,7 @@ async def until(look: Callable[[], object], told: Callable[[], object] = lambda:
 
 
 async def assert_messages_flow(runner: RunningPubSub) -> None:
-    """Subscribe anew and see a message come."""
+    """Subscribe again and see a message arrive."""
     runner.events.clear()
     room = runner.names.channel("room")
     runner.pubsub.subscribe(room, 9)

@@ -119,7 +119,7 @@ async def test_a_command_without_an_answer_fails_soon_and_is_not_tried_again(sil
 
 
 async def test_a_server_that_is_not_there_is_an_error_at_once(unused_port: int) -> None:
-    """Nothing is retried behind our back."""
+    """The client does not retry by itself."""
     start = time.monotonic()
     async with connect(f"redis://127.0.0.1:{unused_port}") as client:
         with pytest.raises(RedisConnectionError):

@@ -33,7 +33,7 @@ async def test_an_edge_is_there_from_its_announcement_until_it_is_withdrawn(regi
 
 
 async def test_an_edge_that_dies_is_forgotten(redis: Redis, prefix: str, registry: EdgeRegistry) -> None:
-    """The announcement expires, and who reads next takes the id out of the set."""
+    """The announcement expires, and the next reader removes the id from the set."""
     names = RedisNames(prefix)
     await registry.announce("dead", {"id": "dead"})
     assert 0 < await redis.ttl(names.edge("dead")) <= ANNOUNCEMENT_TTL

@@ -115,7 +115,7 @@ def test_what_is_no_reply_is_refused(data: bytes) -> None:
         decode_reply(data)
 
 
-def test_a_reply_that_nobody_would_read_is_not_written() -> None:
+def test_a_reply_that_is_too_long_to_be_read_is_not_written() -> None:
     """The limit holds at both ends."""
     with pytest.raises(FrameError):
         encode_reply("a", {"x": "x" * MAX_REPLY_BYTES})

@@ -33,7 +33,7 @@ async def test_an_answer_may_come_before_the_number_of_edges_is_known(inbox: Rep
 
 
 async def test_no_edges_no_waiting(inbox: ReplyInbox) -> None:
-    """When Redis reached nobody there is no answer, at once."""
+    """If Redis reached no edge, there is no answer, at once."""
     gathering = inbox.open(decode_receipt)
     gathering.sent_to(0)
     assert await asyncio.wait_for(gathering.answers(), REPLY_TIMEOUT / 2) == []
@@ -41,7 +41,7 @@ async def test_no_edges_no_waiting(inbox: ReplyInbox) -> None:
 
 @pytest.mark.parametrize("seconds", [REPLY_TIMEOUT, 0.1])
 async def test_an_edge_that_does_not_answer_in_time_is_left_out(inbox: ReplyInbox, seconds: float) -> None:
-    """Those who answered count when the time, 250 ms unless asked otherwise, is over."""
+    """The answers that are there count when the time, 250 ms by default, is over."""
     loop = asyncio.get_running_loop()
     began = loop.time()
     gathering = inbox.open(decode_receipt)

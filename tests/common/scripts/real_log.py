@@ -1,4 +1,4 @@
-"""A channel of a real Redis, and who listens to it there."""
+"""A channel of a real Redis, and a subscriber of it there."""
 
 from redis.asyncio import Redis
 
@@ -56,7 +56,7 @@ class Log:
 
 
 class Listener:
-    """Somebody who is subscribed to a channel in Redis and reads what is sent."""
+    """A subscriber of a channel in Redis, which reads what is sent."""
 
     def __init__(self, log: Log) -> None:
         self._log = log

@@ -1,4 +1,4 @@
-"""Joining and adopting on a real Valkey: who waits for whom, and what a log knows after joins, wipes and rollbacks."""
+"""Joining and adopting on a real Valkey: which edge waits for which, and what a log knows after wipes and rollbacks."""
 
 import pytest
 
@@ -40,7 +40,7 @@ WAIT = Adopted(0, AdoptionState.WAIT)
 SKIPPED = Adopted(0, AdoptionState.SKIPPED)
 
 
-async def test_epochs_begin_at_the_clock_and_everybody_is_told(log: Log) -> None:
+async def test_epochs_begin_at_the_clock_and_every_edge_is_told(log: Log) -> None:
     """So no epoch is ever used again, whatever becomes of the log; each join is seen among the messages."""
     async with Listener(log) as listener:
         epochs = [await join(log), await join(log)]
@@ -52,7 +52,7 @@ async def test_epochs_begin_at_the_clock_and_everybody_is_told(log: Log) -> None
 
 
 async def test_each_number_is_stored_once(log: Log) -> None:
-    """Whoever comes first has it stored and sent; for everybody else it is done."""
+    """The first edge has it stored and sent; for the others it is done."""
     async with Listener(log) as listener:
         epoch = await join(log)
         for number in (1, 1, 2, 1, 2, 3):
@@ -62,7 +62,7 @@ async def test_each_number_is_stored_once(log: Log) -> None:
     assert [frame.payload for frame in frames if isinstance(frame, Message)] == [b"1", b"2", b"3"]
 
 
-async def test_who_joins_later_waits_for_the_older_and_not_for_ever(log: Log) -> None:
+async def test_an_edge_that_joins_later_waits_for_the_older_and_not_for_ever(log: Log) -> None:
     """Half a second after its join it goes on, or when an older one that waited as long has gone first."""
     async with Listener(log):
         await join(log)
@@ -103,8 +103,8 @@ async def test_an_older_edge_lets_the_younger_go_on(log: Log) -> None:
     assert await log.recover(START) == [b"one", b"two"]
 
 
-async def test_who_is_alone_waits_for_nobody(log: Log) -> None:
-    """Nobody else has seen anything."""
+async def test_an_edge_that_is_alone_does_not_wait(log: Log) -> None:
+    """No other edge has seen anything."""
     async with Listener(log):
         await join(log)
         again = await join(log)
@@ -112,7 +112,7 @@ async def test_who_is_alone_waits_for_nobody(log: Log) -> None:
 
 
 async def test_the_first_of_several_waits_for_a_tenth_of_a_second(log: Log) -> None:
-    """The log may be new, and then nobody was there before; or it was wiped, and others hand in what they held."""
+    """The log may be new, and then no edge was there before; or it was wiped, and others hand in what they held."""
     async with Listener(log), Listener(log):
         epoch = await join(log)
         await wait_until(log, 99)
@@ -178,7 +178,7 @@ async def test_a_wiped_log_goes_on_with_the_count_of_the_edges(log: Log, first_c
     assert await log.recover(START) == [b"framed"] * (first_comes == "a publish") + [b"4", b"5", b"6"]
 
 
-async def test_after_a_wipe_who_was_ahead_loses_nothing_of_who_was_behind(log: Log) -> None:
+async def test_after_a_wipe_an_edge_that_is_ahead_loses_nothing_of_one_behind(log: Log) -> None:
     """What one edge had stored before the wipe, another still holds: it is lost with the log, or stored again, once."""
     epoch = await join(log)
     for number in range(1, 6):
@@ -206,7 +206,7 @@ async def test_a_log_that_went_back_goes_on_with_the_count_of_the_edges(log: Log
 HOUR = 3_600_000
 
 
-async def test_nobody_waits_for_a_clock_that_was_set_back(log: Log) -> None:
+async def test_no_edge_waits_for_a_clock_that_was_set_back(log: Log) -> None:
     """Redis' clock may be set back an hour after an edge has joined: it does not wait for that hour to pass."""
     async with Listener(log):
         await join(log)

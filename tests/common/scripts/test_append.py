@@ -39,7 +39,7 @@ async def test_publishers_that_race_make_one_chain(log: Log) -> None:
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: repr(payload[:12]))
 async def test_the_frame_that_is_sent_is_the_entry_that_is_stored(log: Log, payload: bytes) -> None:
-    """Whoever listens and whoever reads the log later get the same message, byte by byte, event included."""
+    """Subscribers and later readers of the log get the same message, byte by byte, event included."""
     async with Listener(log) as listener:
         published = await log.scripts.publish("room", Message(payload, event="price up=ü\n%"))
         (frame,) = await listener.received()
@@ -51,7 +51,7 @@ async def test_the_frame_that_is_sent_is_the_entry_that_is_stored(log: Log, payl
 
 
 async def test_an_inbox_is_sent_and_not_stored(log: Log) -> None:
-    """A receipt is asked of those who listen now, not of those who read the log later."""
+    """A receipt is for subscribers of now, not for later readers of the log."""
     async with Listener(log) as listener:
         await log.scripts.publish("room", Message(b"hi", inbox="p1:7"))
         (frame,) = await listener.received()
@@ -67,8 +67,8 @@ async def test_a_log_is_kept_for_its_time_and_its_place_for_longer(log: Log) -> 
     assert (DAY - 10) * 1000 < await log.client.pttl(log.top_key) <= DAY * 1000
 
 
-async def test_the_log_is_trimmed_and_who_fell_behind_is_reset(valkey_url: str, prefix: str) -> None:
-    """About COMET_HISTORY_SIZE messages are kept; who stands within them goes on, who stands before is told."""
+async def test_the_log_is_trimmed_and_a_subscriber_from_before_is_reset(valkey_url: str, prefix: str) -> None:
+    """About COMET_HISTORY_SIZE messages are kept: a position among them continues, an earlier one is a reset."""
     async with connect(valkey_url) as client:
         log = Log(client, prefix, history_size=10)
         positions = [await log.publish(b"%d" % number) for number in range(300)]
@@ -112,8 +112,8 @@ async def test_out_of_memory_a_first_publish_leaves_no_key(own_log: Log) -> None
 
 
 @pytest.mark.parametrize("damage", [("SET", "x"), ("XADD", "*", "d", "by hand"), ("XADD", "9-9", "p", "1")], ids=str)
-async def test_a_log_that_was_written_to_by_hand_begins_anew(log: Log, damage: tuple[str, ...]) -> None:
-    """The next publish throws it away, no offset is lost, and whoever stands at the top goes on."""
+async def test_a_log_that_was_written_to_by_hand_starts_again(log: Log, damage: tuple[str, ...]) -> None:
+    """The next publish deletes it, no offset is lost, and a subscriber at the top continues."""
     first, top = await log.publish(b"one"), await log.publish(b"two")
     command, *arguments = damage
     if command == "SET":

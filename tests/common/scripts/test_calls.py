@@ -7,7 +7,7 @@ from tests.common.scripts.real_log import Listener, Log, fill_memory
 
 
 async def test_a_publish_tells_how_many_edges_it_reached(log: Log) -> None:
-    """Nobody, then two."""
+    """None, then two."""
     assert (await log.scripts.publish("room", Message(b"one"))).edges == 0
     async with Listener(log), Listener(log):
         assert (await log.scripts.publish("room", Message(b"two"))).edges == 2
@@ -59,7 +59,7 @@ async def test_the_same_key_gets_the_same_answer_and_does_nothing(log: Log) -> N
 
 
 async def test_a_key_remembers_how_many_got_its_message(log: Log) -> None:
-    """Whoever asked the subscribers notes it; it lives no longer than the key, and does not bring it back."""
+    """It is added when the receipts are there; it lives no longer than the key, and does not bring it back."""
     first = await log.scripts.publish("room", Message(b"paid"), key="a")
     await log.scripts.remember("room", "a", first, 7)
     assert await log.scripts.publish("room", Message(b"paid"), key="a") == first._replace(again=True, subscribers=7)
@@ -86,7 +86,7 @@ async def test_other_keys_and_other_channels_are_their_own(log: Log) -> None:
 
 
 async def test_a_server_that_forgot_the_scripts_gets_them_again(own_log: Log) -> None:
-    """After a restart or SCRIPT FLUSH nobody notices."""
+    """A restart or SCRIPT FLUSH goes unnoticed."""
     first = await own_log.publish(b"one")
     await own_log.client.script_flush()
     await own_log.publish(b"two")

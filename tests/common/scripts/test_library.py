@@ -48,7 +48,7 @@ def test_a_key_that_was_used_is_minus_one_edge_and_the_first_position(call: ByFu
 
 
 async def test_what_it_sends_is_what_it_stores(valkey_url: str, prefix: str) -> None:
-    """Whoever listens gets the frame, and a reader of the log the same message."""
+    """A subscriber gets the frame, and a reader of the log the same message."""
     async with connect(valkey_url) as client:
         log = Log(client, prefix)
         await log.scripts.install_functions()
@@ -63,7 +63,7 @@ async def test_what_it_sends_is_what_it_stores(valkey_url: str, prefix: str) -> 
 
 
 def test_deployments_that_share_a_redis_have_their_own_limits(redis: Redis) -> None:
-    """Each publisher puts itself into the function, and takes nobody out."""
+    """Each publisher adds its deployment to the function, and removes no other."""
     by_function = ByFunction(redis)
     assert by_function(["other:room"], "x" * 10)[1] == 0
     check_refused(by_function, ["other:room"], "x" * 11, about="the message has 11 bytes, at most 10")
@@ -71,7 +71,7 @@ def test_deployments_that_share_a_redis_have_their_own_limits(redis: Redis) -> N
 
 
 def test_a_name_belongs_to_the_longest_prefix(redis: Redis, url: str) -> None:
-    """A deployment whose prefix begins with another's is found all the same."""
+    """A deployment whose prefix begins with another's is still found."""
     asyncio.run(install(url, "other:nested:", max_message_bytes=20))
     assert ByFunction(redis)(["other:nested:room"], "x" * 20)[1] == 0
     check_refused(ByFunction(redis), ["other:nested:"], "hi", about="the channel has no name")

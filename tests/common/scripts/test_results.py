@@ -22,7 +22,7 @@ def test_any_entry_is_read(offset: int, tag: int, fields: list[bytes]) -> None:
 
 @pytest.mark.parametrize("expires", ["1795540228796.5", "tomorrow", "", "-1", "9" * 5000])
 async def test_an_expiry_that_is_no_time_is_none(log: Log, expires: str) -> None:
-    """What the text for EVAL does not check, the edges can read all the same."""
+    """The text for EVAL does not check it, but the edges can still read the message."""
     genesis = await log.top()
     await log.evaluate("hi", "expires", expires)
     (message,) = await log.stored()

@@ -19,7 +19,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("left", "kept"), [(DAY // 2 - 1, DAY), (DAY // 2 + 9, DAY // 2 + 9), (1, DAY)])
-async def test_a_place_is_kept_while_somebody_asks_for_it(log: Log, left: int, kept: int) -> None:
+async def test_a_position_is_kept_while_it_is_read(log: Log, left: int, kept: int) -> None:
     """An edge that compares a quiet channel with its log lets its position live on, and writes once in half a day."""
     await log.top()
     await log.client.expire(log.top_key, left)
@@ -86,7 +86,7 @@ async def test_a_position_of_another_channel_proves_nothing(log: Log) -> None:
 
 
 async def test_after_a_wipe_nothing_chains_to_what_was_before(own_log: Log) -> None:
-    """FLUSHALL starts a new genesis: who was there before is reset, at once and after the next publishes."""
+    """FLUSHALL starts a new genesis: earlier positions are reset, at once and after the next publishes."""
     genesis = await own_log.top()
     before = [genesis, await own_log.publish(b"one"), await own_log.publish(b"two")]
     await own_log.client.flushall()
@@ -109,8 +109,8 @@ async def test_after_a_wipe_a_publish_without_any_sync_does_not_chain_either(own
     assert [await own_log.recover(position) for position in (genesis, one)] == [None, None]
 
 
-async def test_without_its_top_a_log_starts_anew(log: Log) -> None:
-    """What the lost top left behind in the stream is thrown away and never proved."""
+async def test_without_its_top_a_log_starts_again(log: Log) -> None:
+    """The entries that are left in the stream are deleted and prove nothing."""
     before = [await log.top(), await log.publish(b"one"), await log.publish(b"two")]
     await log.client.delete(log.top_key)
     assert [await log.recover(position) for position in before] == [None, None, None]
@@ -119,7 +119,7 @@ async def test_without_its_top_a_log_starts_anew(log: Log) -> None:
     assert await log.recover(START) == [b"new"]
 
 
-async def test_without_its_top_the_next_publish_starts_anew(log: Log) -> None:
+async def test_without_its_top_the_next_publish_starts_again(log: Log) -> None:
     """The same, when the publisher finds it first: its offset 1 goes into an empty stream."""
     before = [await log.top(), await log.publish(b"one"), await log.publish(b"two")]
     await log.client.delete(log.top_key)
@@ -128,8 +128,8 @@ async def test_without_its_top_the_next_publish_starts_anew(log: Log) -> None:
     assert await log.recover(START) == [b"new"]
 
 
-async def test_without_its_stream_only_who_stands_at_the_top_is_whole(log: Log) -> None:
-    """The messages are gone, and whoever would need one is reset; offsets go on."""
+async def test_without_its_stream_only_the_top_position_is_proved(log: Log) -> None:
+    """The messages are gone, and a position before one of them is a reset; offsets continue."""
     genesis, first, top = await log.top(), await log.publish(b"one"), await log.publish(b"two")
     await log.client.delete(log.log_key)
     assert [await log.recover(position) for position in (genesis, first, top)] == [None, None, []]
@@ -139,7 +139,7 @@ async def test_without_its_stream_only_who_stands_at_the_top_is_whole(log: Log) 
 
 
 async def test_a_restored_dump_does_not_pass_for_the_log_that_went_on(log: Log) -> None:
-    """After a rollback, who saw what was rolled back is reset, also when the offsets have caught up again."""
+    """After a rollback, positions of what was rolled back are reset, also when the offsets have caught up."""
     early = await log.publish(b"one")
     dumps = {key: await log.client.dump(key) for key in (log.top_key, log.log_key)}
     lost = [await log.publish(b"two"), await log.publish(b"three")]
@@ -154,7 +154,7 @@ async def test_a_restored_dump_does_not_pass_for_the_log_that_went_on(log: Log) 
 
 
 async def test_out_of_memory_subscribers_of_a_new_channel_are_still_seated(own_log: Log) -> None:
-    """The sync of a new channel writes its genesis all the same.
+    """The sync of a new channel still writes its genesis.
 
     That is meant: publish.lua's first write is one that Redis refuses when its memory is full, sync.lua's is not (DEL),
     and that lets the rest of the script pass. A genesis is some hundred bytes and expires; a subscriber that could not
@@ -172,7 +172,7 @@ async def test_out_of_memory_subscribers_of_a_new_channel_are_still_seated(own_l
 
 @pytest.mark.parametrize("fields", BROKEN.values(), ids=BROKEN.keys())
 async def test_a_broken_entry_proves_nothing(log: Log, fields: dict[str, object]) -> None:
-    """Whoever would need it is reset, also who wants all there is; whoever stands behind it goes on."""
+    """A position before it is a reset, so is a wish for the whole history; a position after it continues."""
     genesis, first, top = await log.top(), await log.publish(b"one"), await log.publish(b"two")
     await log.client.delete(log.log_key)
     await log.client.xadd(log.log_key, fields, id=str(top))
@@ -183,7 +183,7 @@ async def test_a_broken_entry_proves_nothing(log: Log, fields: dict[str, object]
 
 
 async def test_an_entry_behind_the_newest_proves_nothing(log: Log) -> None:
-    """Whoever reads it is reset, whatever it says."""
+    """A reader of it is reset, whatever it contains."""
     genesis, first = await log.top(), await log.publish(b"one")
     await log.client.xadd(log.log_key, {"p": first.tag, "d": "forged"}, id=str(Position(2, first.tag + 1)))
     assert [await log.recover(since) for since in (START, genesis)] == [None, None]
@@ -191,7 +191,7 @@ async def test_an_entry_behind_the_newest_proves_nothing(log: Log) -> None:
 
 @pytest.mark.parametrize("field", ["o", "t"])
 async def test_a_top_that_lost_a_field_is_none(log: Log, field: str) -> None:
-    """The channel begins anew, whoever comes first: a publish or a sync."""
+    """The channel starts again, whether a publish or a sync comes first."""
     before = await log.publish(b"one")
     await log.client.hdel(log.top_key, field)
     assert ((await log.top()).offset, await log.recover(before)) == (0, None)

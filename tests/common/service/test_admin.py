@@ -79,7 +79,7 @@ async def test_other_requests_are_a_json_error(admin: AdminServer, method: str, 
 
 
 async def test_a_failing_handler_is_a_500_without_a_traceback(admin: AdminServer) -> None:
-    """What nobody expected is logged and answered with one JSON line that gives nothing away."""
+    """An unexpected exception is logged and answered with one JSON line that shows nothing of it."""
 
     def fail() -> list[Check]:
         raise LookupError("secret detail")

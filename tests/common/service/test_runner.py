@@ -123,7 +123,7 @@ def test_a_second_signal_ends_at_once(start: Start, first: signal.Signals, secon
 
 @pytest.mark.parametrize("what", ["stop", "thread"])
 def test_whatever_hangs_the_process_ends_in_time(start: Start, what: str) -> None:
-    """A part that does not stop, or a thread that looks up a name, is left behind; log and exit code tell of it."""
+    """The process exits without a part or a thread that does not stop; log and exit code tell of it."""
     process = start("-c", DRAINING, HANG=what, STOP_TIMEOUT="0.2")
     read_until(process, '"started"')
     process.send_signal(signal.SIGINT)
@@ -132,7 +132,7 @@ def test_whatever_hangs_the_process_ends_in_time(start: Start, what: str) -> Non
 
 
 def test_sigint_stops_without_a_drain(start: Start) -> None:
-    """Ctrl-C is for somebody who waits."""
+    """Ctrl-C is for a user who waits."""
     process = start("-c", DRAINING)
     read_until(process, '"started"')
     process.send_signal(signal.SIGINT)
@@ -141,7 +141,7 @@ def test_sigint_stops_without_a_drain(start: Start) -> None:
 
 
 def test_sigint_cuts_a_drain_short_that_no_signal_began(start: Start) -> None:
-    """Who asked for a drain over HTTP can stop at once with Ctrl-C, in order."""
+    """A drain that was asked for over HTTP can be cut short with Ctrl-C, in order."""
     process = start("-c", DRAINING, ASK="1")
     read_until(process, '"draining"')
     process.send_signal(signal.SIGINT)
@@ -149,7 +149,7 @@ def test_sigint_cuts_a_drain_short_that_no_signal_began(start: Start) -> None:
     assert (code, '"stopped"' in errors) == (0, True)
 
 
-def test_a_drain_that_fails_stops_all_the_same(start: Start) -> None:
+def test_a_service_whose_drain_fails_still_stops(start: Start) -> None:
     """A bug in the drain shows in the log and by the exit code, and everything is let go."""
     process = start("-c", DRAINING, FAIL="1")
     read_until(process, '"started"')
@@ -212,7 +212,7 @@ def test_a_wrong_setting_of_any_kind_stops_the_process(
 
 @pytest.mark.parametrize("variable", ["COMET_PUBLISHER_PORT", "COMET_PUBLISHER_ADMIN_PORT"])
 def test_a_taken_port_is_one_line_that_names_the_setting(start: Start, variable: str) -> None:
-    """Each port that somebody else has stops the process with a sentence that says what to do."""
+    """A port that another program has stops the process with a sentence that says what to do."""
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         ports = {"COMET_PUBLISHER_PORT": "0", "COMET_PUBLISHER_ADMIN_PORT": "0", variable: str(port)}
