@@ -23,8 +23,10 @@ async def run_forever(work: Work) -> None:
         try:
             await work()
         except Exception as error:
-            if logged != (logged := repr(error)):
+            failure = repr(error)
+            if failure != logged:
                 get_logger().exception("work that should never end has failed; it starts again")
+            logged = failure
         await asyncio.sleep(RESTART_DELAY)
 
 
