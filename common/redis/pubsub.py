@@ -149,7 +149,14 @@ class PubSub:
                 await connection.ready.wait()
             if connection.lost.is_set():
                 raise ConnectionError(str(connection.error or "closed at once"))
-            self._connection = connection
+            await self._use(connection, consumer)
+        finally:
+            connection.close()
+
+    async def _use(self, connection: PubSubConnection, consumer: Consumer) -> None:
+        """Tell of a connection that is ready, prove it until it is lost, and tell of its loss."""
+        self._connection = connection
+        try:
             self._log_up()
             self._tell_reachable(True)
             consumer.on_up()
@@ -157,12 +164,10 @@ class PubSub:
             self.reconnects += 1
             self._log_down(connection.error)
         finally:
-            connection.close()
-            if self._connection is connection:
-                self._connection = None
-                self._probe.forget()
-                consumer.on_down()
-                self._tell_reachable(False)
+            self._connection = None
+            self._probe.forget()
+            consumer.on_down()
+            self._tell_reachable(False)
 
     def _tell_reachable(self, reachable: bool) -> None:
         for on_reachable in self._on_reachable:

