@@ -8,7 +8,7 @@ BIN := .venv/bin
 # `kill -9` of make ends the cluster, too; elsewhere than on Linux only that of `comet dev` does.
 GUARD := $(if $(filter Linux,$(shell uname)),$(BIN)/python -m comet.guard $$PPID)
 
-.PHONY: help dev test check client test-system soak bench bench-all bench-compare bench-million clean
+.PHONY: help dev test check compiled client test-system soak bench bench-all bench-compare bench-million clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 22
@@ -24,6 +24,12 @@ check: .venv/installed ## lint, format, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+compiled: .venv/installed ## compile the hot paths in place with mypyc; `make clean` undoes it
+	@command -v cc >/dev/null || { echo 'no C compiler found; install one (Debian: gcc libc6-dev)' >&2; exit 1; }
+	@$(BIN)/python -c 'import sysconfig, pathlib, sys; sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' \
+		|| { echo "Python's headers are missing; install them (Debian: python3-dev)" >&2; exit 1; }
+	$(BIN)/python compile_hot.py
 
 test-system: .venv/system clients/js/node_modules ## run the tests that need Debian packages (see .ci/run)
 	@$(BIN)/pytest -m system || { code=$$?; [ $$code = 5 ] && echo 'there are no system tests yet'; exit $$(( code == 5 ? 0 : code )); }
@@ -50,7 +56,8 @@ bench-compare: .venv/bench ## CPU and memory of this checkout beside another com
 bench-million: .venv/bench ## hold a million connections on this machine
 	$(BIN)/python -m bench.million $(BENCH)
 
-clean: ## remove everything that was made here
+clean: ## remove everything that was made here, compiled modules too
+	find . -path ./.venv -prune -o -path ./clients/js/node_modules -prune -o -name '*.so' -exec rm -f {} +
 	rm -rf .venv clients/js/node_modules build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -12,7 +12,7 @@ from edge.engine.seats import Seats
 from edge.framing.websocket import close_frame, close_reply, pong_frame
 from edge.protocol.operations import BadOperationError, bad_operation_item, load_operations, parse_operation
 from edge.protocol.websocket import Received, parse_frames
-from edge.state import Seat
+from edge.state import HELD, Seat
 from edge.subscribers.changes import ChannelChanges
 from edge.subscribers.lifecycle import Lifecycle
 from edge.subscribers.output import Output
@@ -69,7 +69,7 @@ class WebSocketReader:
 
     def _read(self, seat: Seat) -> bool:
         """Take what a client sent, up to one message; return whether it may have sent more."""
-        if seat.framing is None:
+        if seat.phase is not HELD:
             return False
         received = parse_frames(seat.recv_buffer)
         seat.recv_buffer = received.rest
@@ -79,7 +79,7 @@ class WebSocketReader:
             if received.text is not None:
                 self._apply(seat, received.text)
         self._close_if_over(seat, received)
-        return received.more and seat.framing is not None
+        return received.more and seat.phase is HELD
 
     def _apply(self, seat: Seat, text: str) -> None:
         """Do what a message asks for; a fault in one operation is no reason not to do the others."""
@@ -95,7 +95,7 @@ class WebSocketReader:
                 self._output.tell(seat, bad_operation_item(error))
 
     def _close_if_over(self, seat: Seat, received: Received) -> None:
-        if seat.framing is None:
+        if seat.phase is not HELD:
             return
         if received.close is not None:
             self._lifecycle.close(seat, close_reply(received.close), CloseReason.CLIENT)
