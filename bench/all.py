@@ -11,11 +11,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench import machine
-from bench.outcome import end_on_signals, progress
-from bench.plan import RESULTS
-from bench.processes import HERE
-from bench.results_file import say
+from bench.report.outcome import end_on_signals, progress
+from bench.report.plan import RESULTS
+from bench.report.results_file import say
+from bench.system import machine
+from bench.system.processes import HERE
 
 NAMES = ("held", "poll", "broadcast", "slow", "rude", "storm", "rooms", "ideawu", "idle", "redis_cost")
 Result = dict[str, Any]

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from bench import memory
-from bench.baseline import Leftovers, Rest, at_rest
-from bench.crowds import (
+from bench.clients.publishing import publishing_to_redis
+from bench.clients.subscribers import (
     Crowd,
     State,
     all_times,
@@ -27,12 +26,13 @@ from bench.crowds import (
     tell_all,
     wait_for_messages,
 )
-from bench.fleet import Fleet, pid_of_redis, running_fleet
-from bench.outcome import Check, conclude, end_on_signals, equal, progress, spread
 from bench.pacing import stamped
-from bench.plan import Plan, option, read_plan
-from bench.processes import running_valkey
-from bench.publishing import publishing_to_redis
+from bench.report.outcome import Check, conclude, end_on_signals, equal, progress, spread
+from bench.report.plan import Plan, option, read_plan
+from bench.servers.edges import Fleet, pid_of_redis, running_fleet
+from bench.servers.leftovers import Leftovers, Rest, at_rest
+from bench.system import memory
+from bench.system.processes import running_valkey
 
 LINGER = 1
 HEARTBEAT = 10  # seconds; for so long, too, the timing wheel may remember who has left

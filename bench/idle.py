@@ -10,13 +10,13 @@ import time
 from dataclasses import dataclass
 from statistics import median
 
-from bench.baseline import Leftovers
-from bench.load import Load
-from bench.outcome import at_most, conclude, end_on_signals, progress
-from bench.peers import Server, serving_edge
-from bench.plan import Plan, option, read_plan
-from bench.publishing import payload
-from bench.visits import STREAM_PATH, Visits
+from bench.clients.load import Load
+from bench.clients.publishing import payload
+from bench.report.outcome import at_most, conclude, end_on_signals, progress
+from bench.report.plan import Plan, option, read_plan
+from bench.servers.churn import STREAM_PATH, Visits
+from bench.servers.leftovers import Leftovers
+from bench.servers.peers import Server, serving_edge
 
 BAR = 0.5
 EACH = "CPU/connection and second, µs"

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from bench.processes import HERE
-from bench.publishing import MARKER
+from bench.clients.publishing import MARKER
+from bench.system.processes import HERE
 from common.message import Message
 from common.names import RedisNames
 from common.redis.client import connect
@@ -36,7 +36,7 @@ class Paced(NamedTuple):
 
 
 def stamped(size: int = PAYLOAD_BYTES) -> bytes:
-    """Return a message that says when it was published; crowd.c reads it."""
+    """Return a message that says when it was published; subscribers.c reads it."""
     return f"{MARKER}{time.monotonic_ns()}".encode().ljust(size, b"x")
 
 

@@ -9,12 +9,12 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 
-from bench.held import Plan, finish, leave, measure_polls, poll_once, run
-from bench.outcome import end_on_signals
-from bench.peers import Server, Serving, nchan_module, peers, serving_edge, serving_nchan, serving_reference
-from bench.plan import read_plan
-from bench.publishing import payload
-from bench.report import Costs
+from bench.clients.publishing import payload
+from bench.held.measure import Plan, finish, leave, measure_polls, poll_once, run
+from bench.report.costs import Costs
+from bench.report.outcome import end_on_signals
+from bench.report.plan import read_plan
+from bench.servers.peers import Server, Serving, nchan_module, peers, serving_edge, serving_nchan, serving_reference
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from hashlib import sha1
 
 from redis.asyncio import Redis
 
-from bench.outcome import Check, at_most, conclude, end_on_signals
-from bench.plan import Plan, option, read_plan
-from bench.processes import running_valkey
+from bench.report.outcome import Check, at_most, conclude, end_on_signals
+from bench.report.plan import Plan, option, read_plan
+from bench.system.processes import running_valkey
 from common.message import Message
 from common.names import RedisNames
 from common.redis.client import connect

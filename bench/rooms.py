@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 from redis import Redis
 
-from bench.baseline import Baseline, Leftovers
-from bench.crowds import (
+from bench.clients.subscribers import (
     Crowd,
     State,
     all_times,
@@ -26,11 +25,12 @@ from bench.crowds import (
     tell_all,
     wait_for_messages,
 )
-from bench.fleet import Fleet, pid_of_redis, running_fleet
-from bench.outcome import Check, conclude, end_on_signals, equal, progress, spread
 from bench.pacing import Paced, running_pacing
-from bench.plan import Plan, option, read_plan
-from bench.processes import cpu_ns, running_valkey
+from bench.report.outcome import Check, conclude, end_on_signals, equal, progress, spread
+from bench.report.plan import Plan, option, read_plan
+from bench.servers.edges import Fleet, pid_of_redis, running_fleet
+from bench.servers.leftovers import Baseline, Leftovers
+from bench.system.processes import cpu_ns, running_valkey
 
 Numbers = dict[str, float]
 

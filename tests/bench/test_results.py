@@ -8,14 +8,14 @@ import pytest
 from rich.console import Console
 
 from bench.all import tabulate
-from bench.baseline import Leftovers, worst
-from bench.looks import Look, judge_looks
-from bench.machine import describe
-from bench.metrics import parse_metrics
-from bench.outcome import at_most, conclude, equal
-from bench.plan import Plan, PlanWithPeers, read_plan
-from bench.report import Bar, Round, judge, medians
-from bench.results_file import save
+from bench.report.costs import Bar, Round, judge, medians
+from bench.report.outcome import at_most, conclude, equal
+from bench.report.plan import Plan, PlanWithPeers, read_plan
+from bench.report.results_file import save
+from bench.servers.leftovers import Leftovers, worst
+from bench.servers.metrics import parse_metrics
+from bench.slow.inspect import Look, judge_looks
+from bench.system.machine import describe
 
 MIB = 2**20
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from bench.peers import nchan_module
-from bench.processes import HERE
+from bench.servers.peers import nchan_module
+from bench.system.processes import HERE
 
 AFTERWARDS = "afterwards: descriptors left behind"
 CASES = {  # what to measure: its options, a row that it must have, and the columns of that row

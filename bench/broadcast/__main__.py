@@ -1,0 +1,7 @@
+"""`python -m bench.broadcast`."""
+
+import sys
+
+from bench.broadcast.measure import main
+
+sys.exit(main())

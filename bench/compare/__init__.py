@@ -1,0 +1,1 @@
+"""The edge of this checkout beside that of another commit: `python -m bench.compare`."""

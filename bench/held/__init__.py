@@ -1,0 +1,1 @@
+"""What a held connection costs: `python -m bench.held`."""

@@ -1,0 +1,7 @@
+"""`python -m bench.held`."""
+
+import sys
+
+from bench.held.measure import main
+
+sys.exit(main())

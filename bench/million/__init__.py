@@ -1,0 +1,1 @@
+"""A million connections on one machine: `python -m bench.million`."""

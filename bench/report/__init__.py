@@ -1,0 +1,1 @@
+"""What a benchmark is told, and what it prints, judges and keeps."""

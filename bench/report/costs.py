@@ -1,0 +1,95 @@
+"""The bars of the benchmarks that measure costs, and the rows of their tables: a ratio is taken within a round."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+from typing import NamedTuple
+
+from bench.report.outcome import Check, at_most
+
+Costs = dict[str, float]
+Round = dict[str, Costs]  # what each server's costs were in one round
+
+ROWS = {
+    "memory_one": "memory/connection, one channel, B",
+    "memory_each": "memory/connection, channel each, B",
+    "subscribe": "CPU/subscribe, one channel, µs",
+    "subscribe_each": "CPU/subscribe, channel each, µs",
+    "delivery": "CPU/delivery, one by one, µs",
+    "burst": "CPU/message, burst, µs",
+    "poll": "CPU/long-poll cycle, µs",
+    "head": "head of a poll's answer, B",
+    "broadcast": "CPU/delivery, µs",
+    "bystander": "bystander p99 during a broadcast, ms",
+}
+COMPARED = ("reference", "nchan")
+
+
+class Bar(NamedTuple):
+    """A limit on one cost: on a server's own number, or on its ratio to another server's in the same round."""
+
+    key: str
+    limit: float
+    over: str = ""
+    of: str = "edge"
+
+
+BARS = (
+    Bar("memory_one", 400),
+    Bar("memory_each", 900),
+    Bar("delivery", 1.10, "reference"),
+    Bar("delivery", 0.80, "nchan"),
+    Bar("delivery", 1.03, "live"),
+    Bar("burst", 0.20, "nchan"),
+    Bar("subscribe", 2.0, "reference"),
+    Bar("subscribe", 1.3, "nchan"),
+    Bar("poll", 2.5, "reference"),
+    Bar("poll", 1.2, "nchan"),
+    Bar("memory_one", 500, of="websocket"),
+    Bar("delivery", 1.15, "edge", of="websocket"),
+)
+
+
+def medians(rounds: Sequence[Round]) -> Round:
+    """Return the median of each cost of each server."""
+    return {
+        server: {key: median(one[server][key] for one in rounds) for key in rounds[0][server]} for server in rounds[0]
+    }
+
+
+def ratios(rounds: Iterable[Round], key: str, over: str, of: str = "edge") -> list[float]:
+    """Return what a cost of one server was in each round, as a multiple of another's."""
+    return sorted(one[of][key] / (one[over][key] or 1) for one in rounds)
+
+
+def judge(bars: Iterable[Bar], rounds: Sequence[Round]) -> list[Check]:
+    """Hold every bar against the medians, if what it is about was measured."""
+    measured = rounds[0]
+    known = [bar for bar in bars if {bar.of, bar.over or bar.of} <= measured.keys()]
+    return [_judge(bar, rounds) for bar in known if bar.key in measured[bar.of]]
+
+
+def _judge(bar: Bar, rounds: Sequence[Round]) -> Check:
+    what = ROWS[bar.key] if bar.of == "edge" else f"{bar.of}: {ROWS[bar.key]}"
+    if not bar.over:
+        return at_most(what, medians(rounds)[bar.of][bar.key], bar.limit)
+    return at_most(f"{what} ÷ {bar.over}'s", median(ratios(rounds, bar.key, bar.over, bar.of)), bar.limit)
+
+
+def rows(rounds: Sequence[Round]) -> Mapping[str, Mapping[str, float]]:
+    """Return the medians, a column per server."""
+    middle = medians(rounds)
+    return {
+        ROWS[key]: {server: costs[key] for server, costs in middle.items() if key in costs} for key in middle["edge"]
+    }
+
+
+def shares(rounds: Sequence[Round]) -> Mapping[str, Mapping[str, str]]:
+    """Return what the edge's CPU is as a multiple of others', with the spread of the rounds."""
+    servers = [server for server in COMPARED if server in rounds[0]]
+    keys = [key for key in rounds[0]["edge"] if ROWS[key].endswith("µs")]
+    return {ROWS[key]: {f"edge ÷ {one}": share(ratios(rounds, key, one)) for one in servers} for key in keys}
+
+
+def share(values: Sequence[float]) -> str:
+    """Return the median of sorted ratios, with the lowest and the highest."""
+    return f"{median(values):.2f} ({values[0]:.2f}-{values[-1]:.2f})"

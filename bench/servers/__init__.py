@@ -1,0 +1,1 @@
+"""The servers that are measured: how they are started, read, and published to."""

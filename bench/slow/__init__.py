@@ -1,0 +1,1 @@
+"""Readers that are stuck: `python -m bench.slow`."""

@@ -1,0 +1,173 @@
+"""Readers that are stuck, and who has to pay for them: `python -m bench.slow`.
+
+9,000 SSE subscribers read, and bursts of messages of 1 KB go to them at a steady rate; then 1,000 join that never
+read, with the smallest receive buffer there is. How late are messages for the others, without and with the stuck ones;
+after how long are the stuck ones cut; how much does the server grow?
+
+The kernel takes some 60 KB for a stuck reader before a server notices anything. From then on the edge parks bytes of
+its own, which its metrics show, as they do whom it has cut and why. The time to the cut goes from the first look that
+saw parked bytes to the first that saw all of them cut: it is that of the last reader, and it includes a burst if they
+did not all fall behind with the same one. The others' latency counts while any stuck reader is there. Nchan and
+aiohttp are given the same time to cut theirs; their own counts cannot be seen.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from statistics import median
+from typing import NamedTuple
+
+from bench.clients.latency import Lateness, Receivers, Ticker, receiving
+from bench.report.outcome import Check, at_most, conclude, end_on_signals, equal, progress
+from bench.report.plan import PlanWithPeers, option, read_plan
+from bench.servers.churn import Visits
+from bench.servers.leftovers import Leftovers
+from bench.servers.peers import Server, Serving, peers, serving_edge
+from bench.slow.inspect import LIMITS, Judgement, Look, judge_looks, look
+from common.settings import Settings
+
+CHANNEL = "room"
+CAP_BYTES = int(Settings.model_fields["slow_total_bytes"].default)
+LOOK_EVERY = 0.2
+MIB = 2**20
+RATIO = "others' p99, with ÷ without"
+ALL = "stuck readers cut"
+CUT = "last cut after the first parked bytes, s"
+PARKED = "parked bytes at most, MiB"
+GROWTH = "memory growth at most, MiB"
+
+
+@dataclass(frozen=True)
+class Plan(PlanWithPeers):
+    """How much of everything."""
+
+    subscribers: int = option(10_000, "the stuck ones among them")
+    stuck: int = 1_000
+    payload_bytes: int = 1024
+    burst: int = option(4, "messages published together")
+    bursts_per_second: float = 2.0
+    seconds: float = option(10.0, "of publishing without stuck readers")
+    patience: float = option(40.0, "seconds the stuck may stay")
+    policy: str = option("disconnect", "the edge's COMET_SLOW_POLICY")
+
+
+class Outcome(NamedTuple):
+    """The others' lateness without and with the stuck readers, and what became of these."""
+
+    without: Lateness
+    with_stuck: Lateness
+    stuck: Judgement
+
+
+def measure(server: Server, plan: Plan) -> Outcome:
+    """Publish to the readers alone, then to them and the stuck ones."""
+    with ExitStack() as stack:
+        readers = stack.enter_context(receiving(server))
+        stuck = stack.enter_context(receiving(server))
+        readers.open(plan.subscribers - plan.stuck, CHANNEL)
+        server.settle()
+        publish(server, readers, plan, 1.0)  # a rehearsal
+        without, _ = publish(server, readers, plan, plan.seconds)
+        stuck.open_stuck(plan.stuck, CHANNEL)
+        time.sleep(LOOK_EVERY)
+        server.settle()  # it has accepted everybody
+        joined = look(server)
+        with_stuck, looks = publish(server, readers, plan, plan.patience, joined)
+    return Outcome(without, with_stuck, judge_looks([joined, *looks], plan.stuck))
+
+
+def publish(
+    server: Server, readers: Receivers, plan: Plan, seconds: float, joined: Look | None = None
+) -> tuple[Lateness, list[Look]]:
+    """Publish for some time, or until all stuck readers that had joined are gone; return what the readers noted."""
+    readers.reset()
+    ticker = Ticker(server, CHANNEL, 1 / plan.bursts_per_second, size=plan.payload_bytes, burst=plan.burst)
+    ends_at, looks = time.monotonic() + seconds, [look(server)]
+    ticker.start()
+    while time.monotonic() < ends_at and not (joined and looks[-1].gone_since(joined) >= plan.stuck):
+        time.sleep(LOOK_EVERY)
+        looks.append(look(server))
+    readers.wait(ticker.stop() * (plan.subscribers - plan.stuck))
+    server.settle()
+    return readers.report(), [*looks, look(server)]
+
+
+COLUMNS: dict[str, Callable[[Outcome], float | None]] = {
+    "others' p50 without stuck readers, ms": lambda one: one.without.median,
+    "others' p50 with them, ms": lambda one: one.with_stuck.median,
+    "others' p99 without stuck readers, ms": lambda one: one.without.p99,
+    "others' p99 with them, ms": lambda one: one.with_stuck.p99,
+    RATIO: lambda one: one.with_stuck.p99 / one.without.p99,
+    ALL: lambda one: one.stuck.cut,
+    "last cut after the first message, s": lambda one: one.stuck.seconds_from_start,
+    GROWTH: lambda one: one.stuck.growth / MIB,
+    "memory growth at the end, MiB": lambda one: one.stuck.kept / MIB,
+}
+EDGE_COLUMNS: dict[str, Callable[[Outcome], float | None]] = {
+    CUT: lambda one: one.stuck.seconds_from_parking,
+    PARKED: lambda one: one.stuck.parked / MIB,
+    **{f"cut by {name}": lambda one, at=at: one.stuck.by_limit[at] for at, name in enumerate(LIMITS)},  # type: ignore[misc]
+}
+
+
+def middle(name: str, rounds: Sequence[Outcome]) -> dict[str, float | None]:
+    """Return the median of all that is shown of a server, or None for what did not happen in each round."""
+    columns = COLUMNS | (EDGE_COLUMNS if name == "edge" else {})
+    seen = {label: [pick(one) for one in rounds] for label, pick in columns.items()}
+    happened = {label: [value for value in values if value is not None] for label, values in seen.items()}
+    return {label: median(values) if len(values) == len(rounds) else None for label, values in happened.items()}
+
+
+def tabulate(outcomes: dict[str, list[Outcome]]) -> dict[str, dict[str, float]]:
+    """Return the rows of the table; what did not happen in each round is left out."""
+    rows: dict[str, dict[str, float]] = {}
+    for server, rounds in outcomes.items():
+        for label, value in middle(server, rounds).items():
+            rows.setdefault(label, {}).update({} if value is None else {server: value})
+    return rows
+
+
+def checks(rounds: Sequence[Outcome], plan: Plan) -> list[Check]:
+    """Hold the bars against what the edge did."""
+    shown = middle("edge", rounds)
+    return [
+        at_most(RATIO, shown[RATIO], 1.2),
+        equal(f"{ALL}, in every round", min(one.stuck.cut for one in rounds), plan.stuck),
+        at_most(CUT, shown[CUT], 10.0),
+        at_most(PARKED, shown[PARKED], CAP_BYTES / MIB),
+        at_most(GROWTH, shown[GROWTH], CAP_BYTES / MIB),
+    ]
+
+
+def run(plan: Plan, servers: dict[str, Serving]) -> tuple[dict[str, list[Outcome]], Leftovers]:
+    """Measure all servers in all rounds; return that, and what is left behind on the edge."""
+    outcomes: dict[str, list[Outcome]] = {}
+    for name, serving in servers.items():
+        for number in range(1, plan.rounds + 1):
+            progress(f"round {number} of {plan.rounds}: {name} …")
+            with serving() as server:
+                outcomes.setdefault(name, []).append(measure(server, plan))
+    with servers["edge"]() as server:
+        progress("edge, to see what is left behind …")
+        visits = Visits(server, plan.forget_seconds)
+        parked = measure(server, plan).stuck.parked
+        return outcomes, visits.leftovers(plan.subscribers)._replace(parked=int(parked))
+
+
+def main() -> int:
+    """Measure, print, and keep the numbers."""
+    end_on_signals()
+    plan = read_plan("slow", __doc__, Plan(), sys.argv[1:])
+    servers: dict[str, Serving] = {"edge": partial(serving_edge, SLOW_POLICY=plan.policy)}
+    outcomes, left = run(plan, servers | (peers() if plan.peers else {}))
+    title = f"{plan.stuck} of {plan.subscribers} SSE subscribers stuck, median of {plan.rounds}"
+    rows, bars = tabulate(outcomes) | left.rows(), [*checks(outcomes["edge"], plan), *left.checks()]
+    seen = {name: [one._asdict() for one in rounds] for name, rounds in outcomes.items()}
+    return conclude("slow", title, plan, rows, bars, outcomes=seen)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

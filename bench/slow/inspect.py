@@ -1,0 +1,64 @@
+"""What can be seen of a server while readers are stuck on it: its descriptors, its memory, and what an edge counts."""
+
+import os
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from bench.servers.metrics import read_metrics
+from bench.servers.peers import Server
+
+LIMITS = ("seconds", "bytes", "total")
+
+
+class Look(NamedTuple):
+    """What was seen, and when; `parked` bytes and `cut` readers are an edge's own numbers."""
+
+    at: float
+    files: int
+    memory: int
+    parked: float = 0.0
+    cut: tuple[float, ...] = ()  # since the start of the edge, by the limit they crossed; another server tells nothing
+
+    def gone_since(self, start: "Look") -> int:
+        """Return how many stuck readers are gone: an edge says so itself, another server has fewer descriptors."""
+        return int(sum(self.cut) - sum(start.cut)) if self.cut else start.files - self.files
+
+
+class Judgement(NamedTuple):
+    """What became of the stuck readers, and what they cost; times in seconds, None: not all were cut."""
+
+    cut: int
+    by_limit: tuple[float, ...]
+    seconds_from_start: float | None  # from the first message to the last cut
+    seconds_from_parking: float | None  # from the first bytes that the edge parked to the last cut
+    parked: float  # bytes at most, by the edge's own count
+    growth: int  # bytes of memory at most
+    kept: int  # of the growth, when all is over
+
+
+def look(server: Server) -> Look:
+    """Look at a server now; the clock is read last, so that what is seen has happened by then."""
+    files = sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in server.pids)
+    memory = server.pss_bytes()
+    if not server.admin_port:
+        return Look(time.monotonic(), files, memory)
+    counted = read_metrics(server.admin_port)
+    cut = tuple(counted[f'comet_slow_readers_cut_total{{limit="{limit}"}}'] for limit in LIMITS)
+    return Look(time.monotonic(), files, memory, counted["comet_parked_bytes"], cut)
+
+
+def judge_looks(looks: Sequence[Look], stuck: int) -> Judgement:
+    """Judge what was seen from the moment when all of so many stuck readers were there."""
+    start, end = looks[0], looks[-1]
+    parked = next((one.at for one in looks if one.parked), None)
+    gone = next((one.at for one in looks if one.gone_since(start) >= stuck), None)
+    return Judgement(
+        cut=end.gone_since(start),
+        by_limit=tuple(after - before for after, before in zip(end.cut, start.cut, strict=True)),
+        seconds_from_start=None if gone is None else gone - start.at,
+        seconds_from_parking=None if parked is None or gone is None else gone - parked,
+        parked=max(one.parked for one in looks),
+        growth=max(one.memory for one in looks) - start.memory,
+        kept=end.memory - start.memory,
+    )

@@ -1,0 +1,1 @@
+"""A reconnect storm: `python -m bench.storm`."""

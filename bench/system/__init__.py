@@ -1,0 +1,1 @@
+"""This machine: its processes, its memory, its Python."""
