@@ -4,7 +4,7 @@ python -m bench.aiohttp_server PORT
 
 GET /sse?id=…          a stream of events
 GET /poll?id=…&since=N  held until a message after number N, answered with a batch
-POST /pub?id=…         the body goes to everybody on the channel; answered 204
+POST /pub?id=…         the body goes to all subscribers of the channel; answered 204
 """
 
 import asyncio

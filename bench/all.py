@@ -11,11 +11,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from bench.report.outcome import end_on_signals, progress
-from bench.report.plan import RESULTS
-from bench.report.results_file import say
+from bench.report.console import end_on_signals, progress, say
 from bench.system import machine
-from bench.system.processes import HERE
+from bench.system.paths import CHECKOUT, RESULTS
 
 NAMES = ("held", "poll", "broadcast", "slow", "rude", "storm", "rooms", "ideawu", "idle", "redis_cost")
 Result = dict[str, Any]
@@ -26,7 +24,7 @@ def run(name: str, folder: Path) -> Result | None:
     path = folder / f"{name}.json"
     path.unlink(missing_ok=True)
     progress(f"== {name}")
-    with subprocess.Popen([sys.executable, "-m", f"bench.{name}", "--results", folder], cwd=HERE.parent) as process:
+    with subprocess.Popen([sys.executable, "-m", f"bench.{name}", "--results", folder], cwd=CHECKOUT) as process:
         try:
             process.wait()
         finally:

@@ -1,9 +1,9 @@
 """50,000 channels and 60,000 subscribers come, get their messages, and leave (`python -m bench.ideawu`).
 
 The shape that broke nginx-push-stream in 2013, which led to icomet: very many channels of one or two subscribers.
-All connect; one message goes to each of 1,000 random channels; then everybody leaves. Descriptors must go back to where
-they were. Memory is freed, too, but the interpreter keeps most of it for the next time instead of giving it back; so it
-is done twice, and what the second round adds to the first would be a leak.
+All connect; one message goes to each of 1,000 random channels; then all leave. Descriptors must go back to where they
+were. Memory is freed, too, but the interpreter keeps most of it for the next time instead of giving it back; so it is
+done twice, and what the second round adds to the first would be a leak.
 """
 
 import random
@@ -14,29 +14,31 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from bench.clients.publishing import publishing_to_redis
+from bench.clients.publishing import publishing_to_redis, stamped
 from bench.clients.subscribers import (
-    Crowd,
     State,
+    Subscribers,
     all_times,
     come_and_go,
-    hear_all,
-    running_crowds,
+    command_all,
+    running_subscribers,
     shares,
-    tell_all,
+    wait_for_all,
     wait_for_messages,
 )
-from bench.pacing import stamped
-from bench.report.outcome import Check, conclude, end_on_signals, equal, progress, spread
+from bench.report.checks import Check, equal
+from bench.report.console import end_on_signals, progress
+from bench.report.outcome import conclude
 from bench.report.plan import Plan, option, read_plan
-from bench.servers.edges import Fleet, pid_of_redis, running_fleet
+from bench.report.statistics import spread
+from bench.servers.edges import Cluster, running_cluster
 from bench.servers.leftovers import Leftovers, Rest, at_rest
+from bench.servers.valkey import pid_of_redis, running_valkey
 from bench.system import memory
-from bench.system.processes import running_valkey
 
 LINGER = 1
-HEARTBEAT = 10  # seconds; for so long, too, the timing wheel may remember who has left
-PATIENCE = 60.0
+HEARTBEAT = 10  # seconds, in which the timing wheel may still remember a closed connection
+UNSUBSCRIBE_TIMEOUT = 60.0
 Numbers = dict[str, float]
 
 
@@ -57,32 +59,32 @@ class IdeawuPlan(Plan):
 
 
 class Round:
-    """One round: everybody comes, gets messages, and leaves."""
+    """One round: all subscribers come, get messages, and leave."""
 
-    def __init__(self, plan: IdeawuPlan, fleet: Fleet, crowds: list[Crowd], url: str) -> None:
+    def __init__(self, plan: IdeawuPlan, cluster: Cluster, clients: list[Subscribers], url: str) -> None:
         self._plan = plan
-        self._fleet = fleet
-        self._crowds = crowds
+        self._cluster = cluster
+        self._clients = clients
         self._url = url
         self._valkey = pid_of_redis(url)
-        self._own = self._subscribed()  # channels of the edges themselves, and of nobody's
+        self._own = self._subscribed()  # channels of the edges themselves, without subscribers
 
     def run(self) -> Numbers:
         """Return what one round cost and left behind."""
         return self._come() | self._get_messages() | self._leave()
 
     def _come(self) -> Numbers:
-        first, before = 0, at_rest(self._fleet).memory
-        cpu, started = self._fleet.cpu_us(), time.monotonic()
-        for crowd, edge, share in zip(self._crowds, self._fleet.edges, self._plan.shares, strict=True):
-            crowd.open(share, edge.port, "/sse?id=user#", first=first, modulo=self._plan.channels)
+        first, before = 0, at_rest(self._cluster).memory
+        cpu, started = self._cluster.cpu_us(), time.monotonic()
+        for one, port, share in zip(self._clients, self._cluster.ports, self._plan.shares, strict=True):
+            one.open(share, port, "/sse?id=user#", first=first, modulo=self._plan.channels)
             first += share
-        self.opened = hear_all(self._crowds)
-        seconds, held = time.monotonic() - started, at_rest(self._fleet).memory
+        self.opened = wait_for_all(self._clients)
+        seconds, held = time.monotonic() - started, at_rest(self._cluster).memory
         count = self._plan.subscribers
         return {
             "connections/s": count / seconds,
-            "edge CPU/connection, µs": (self._fleet.cpu_us() - cpu) / count,
+            "edge CPU/connection, µs": (self._cluster.cpu_us() - cpu) / count,
             "edge memory/connection, B": (held - before) / count,
             "edges with all, MiB": held / memory.MIB,
             "Valkey with all, MiB": memory.of_processes([self._valkey]).rss / memory.MIB,
@@ -91,22 +93,22 @@ class Round:
     def _get_messages(self) -> Numbers:
         channels = random.sample(range(self._plan.channels), self._plan.messages)
         expected = sum(len(range(channel, self._plan.subscribers, self._plan.channels)) for channel in channels)
-        all_times(self._crowds, "latencies")
+        all_times(self._clients, "latencies")
         with publishing_to_redis(self._url, plain=False) as publisher:
             for channel in channels:
                 publisher.publish([stamped()], f"user{channel}")
-        got = wait_for_messages(self._crowds, self.opened.messages + expected) - self.opened.messages
-        times = spread(all_times(self._crowds, "latencies"))
+        got = wait_for_messages(self._clients, self.opened.messages + expected) - self.opened.messages
+        times = spread(all_times(self._clients, "latencies"))
         self.missing = expected - got
         return {"deliveries": got, "delivery p50, ms": times["p50"], "delivery p99, ms": times["p99"]}
 
     def _leave(self) -> Numbers:
-        self.state = tell_all(self._crowds, "forget")
-        deadline = time.monotonic() + PATIENCE
+        self.state = command_all(self._clients, "forget")
+        deadline = time.monotonic() + UNSUBSCRIBE_TIMEOUT
         while self._subscribed() > self._own and time.monotonic() < deadline:
             time.sleep(0.2)
         time.sleep(self._plan.forget_seconds)
-        rest = at_rest(self._fleet)
+        rest = at_rest(self._cluster)
         return {"descriptors afterwards": rest.files, "edges afterwards, MiB": rest.memory / memory.MIB}
 
     def _subscribed(self) -> int:
@@ -115,20 +117,20 @@ class Round:
             return int(redis.info("stats")["pubsub_channels"])
 
 
-def warm_up(fleet: Fleet, crowds: list[Crowd]) -> Rest:
+def warm_up(cluster: Cluster, clients: list[Subscribers]) -> Rest:
     """Let each edge serve one subscriber; return what they have at rest after that."""
-    come_and_go(fleet, crowds, [1] * len(crowds))
+    come_and_go(clients, cluster.ports, [1] * len(clients))
     time.sleep(2 * LINGER)
-    return at_rest(fleet)
+    return at_rest(cluster)
 
 
 def run(plan: IdeawuPlan) -> tuple[list[Numbers], list[Check], Leftovers]:
     """Run all rounds; return the numbers, the checks, and what is left behind."""
     with ExitStack() as stack:
         url = stack.enter_context(running_valkey())
-        fleet = stack.enter_context(running_fleet(plan.edges, url, LINGER=str(LINGER), HEARTBEAT=str(HEARTBEAT)))
-        crowds = stack.enter_context(running_crowds(plan.edges))
-        before, one = warm_up(fleet, crowds), Round(plan, fleet, crowds, url)
+        cluster = stack.enter_context(running_cluster(plan.edges, url, LINGER=str(LINGER), HEARTBEAT=str(HEARTBEAT)))
+        clients = stack.enter_context(running_subscribers(plan.edges))
+        before, one = warm_up(cluster, clients), Round(plan, cluster, clients, url)
         rounds, missing, held = [], 0, []
         for number in range(1, plan.rounds + 1):
             progress(f"round {number} of {plan.rounds}: {plan.subscribers} subscribers, {plan.channels} channels …")

@@ -1,7 +1,7 @@
 """What a connection at rest costs: CPU of one edge per connection and second, heartbeats included.
 
-`python -m bench.idle` holds the connections twice. First as they are when they came by themselves: their heartbeats
-are spread. Then one message goes to all of them at once, after which all of them are due for a heartbeat in the same
+`python -m bench.idle` holds the connections twice. First as they came, one after the other: their heartbeats are
+spread. Then one message goes to all of them at once, after which all of them are due for a heartbeat in the same
 moment, again and again. What an edge without connections uses is taken off.
 """
 
@@ -12,13 +12,16 @@ from statistics import median
 
 from bench.clients.load import Load
 from bench.clients.publishing import payload
-from bench.report.outcome import at_most, conclude, end_on_signals, progress
+from bench.report.checks import at_most
+from bench.report.console import end_on_signals, progress
+from bench.report.outcome import conclude
 from bench.report.plan import Plan, option, read_plan
-from bench.servers.churn import STREAM_PATH, Visits
+from bench.servers.churn import STREAM_PATH, Churn
+from bench.servers.edges import serving_edge
 from bench.servers.leftovers import Leftovers
-from bench.servers.peers import Server, serving_edge
+from bench.servers.server import Server
 
-BAR = 0.5
+MAX_CPU_US = 0.5
 EACH = "CPU/connection and second, µs"
 EMPTY = "CPU/second of an empty edge, µs"
 TOGETHER = "edge, all beat together"
@@ -26,7 +29,7 @@ TOGETHER = "edge, all beat together"
 
 @dataclass(frozen=True)
 class IdlePlan(Plan):
-    """How many, how long, how often."""
+    """How much of everything."""
 
     rounds: int = 1
     connections: int = 10_000
@@ -55,7 +58,7 @@ class Measured:
         return {"empty": empty} | {name: (spent - empty) / self._plan.connections for name, spent in held.items()}
 
     def _bring_together(self, load: Load) -> None:
-        """A heartbeat is due so long after the last message, which all get now."""
+        """Let all heartbeats be due at once: their interval begins with the last message, which all get now."""
         self._server.publisher.publish([payload(100)])
         load.wait_for_messages(1)
         time.sleep(self._plan.heartbeat / 2)  # the beats come in the middle of what is counted
@@ -70,9 +73,9 @@ class Measured:
 def run(plan: IdlePlan) -> tuple[list[dict[str, float]], Leftovers]:
     """Measure all rounds on one edge; return the numbers, and what is left behind."""
     with serving_edge(HEARTBEAT=str(plan.heartbeat)) as server:
-        visits = Visits(server, plan.forget_seconds)
+        churn = Churn(server, plan.forget_seconds)
         measured = Measured(server, plan)
-        return [measured.round() for _ in range(plan.rounds)], visits.leftovers(plan.connections)
+        return [measured.round() for _ in range(plan.rounds)], churn.leftovers(plan.connections)
 
 
 def main() -> int:
@@ -82,7 +85,7 @@ def main() -> int:
     rounds, left = run(plan)
     middle = {name: median(one[name] for one in rounds) for name in rounds[0]}
     rows = {EACH: {name: middle[name] for name in ("edge", TOGETHER)}, EMPTY: {"edge": middle["empty"]}, **left.rows()}
-    checks = [at_most(f"{EACH}: {name}", middle[name], BAR) for name in ("edge", TOGETHER)]
+    checks = [at_most(f"{EACH}: {name}", middle[name], MAX_CPU_US) for name in ("edge", TOGETHER)]
     title = f"{plan.connections} SSE connections at rest, a heartbeat every {plan.heartbeat} s"
     return conclude("idle", title, plan, rows, [*checks, *left.checks()], per_round=rounds)
 

@@ -8,36 +8,18 @@ latest was, and how long that took. SIGTERM ends it early.
 import asyncio
 import random
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import NamedTuple
 
-from bench.clients.publishing import MARKER
-from bench.system.processes import HERE
+from bench.clients.pacing import Paced
+from bench.clients.publishing import stamped
 from common.message import Message
 from common.names import RedisNames
 from common.redis.client import connect
 from common.scripts.calls import Scripts
 from common.settings import load_settings
 
-PAYLOAD_BYTES = 104
-ENOUGH_AT_ONCE = 64  # publishes under way; a slower Redis shows as lateness, not as a heap of tasks
-
-
-class Paced(NamedTuple):
-    """What a steady publisher did."""
-
-    published: int
-    latest_ms: float
-    seconds: float
-
-
-def stamped(size: int = PAYLOAD_BYTES) -> bytes:
-    """Return a message that says when it was published; subscribers.c reads it."""
-    return f"{MARKER}{time.monotonic_ns()}".encode().ljust(size, b"x")
+MAX_PUBLISHING = 64  # publishes under way; a slower Redis shows as lateness, not as a heap of tasks
 
 
 class Pacer:
@@ -49,7 +31,7 @@ class Pacer:
         self._messages = int(rate * seconds)
         self._channel = channel
         self._modulo = modulo
-        self._gate = asyncio.Semaphore(ENOUGH_AT_ONCE)
+        self._gate = asyncio.Semaphore(MAX_PUBLISHING)
         self._published = 0
         self._stopped = False
 
@@ -84,45 +66,13 @@ async def pace(url: str, rate: float, seconds: float, channel: str, modulo: int)
     """Publish at a steady rate."""
     settings = load_settings()
     redis = connect(url)
-    await asyncio.gather(*(redis.ping() for _ in range(ENOUGH_AT_ONCE)))  # opens the connections
+    await asyncio.gather(*(redis.ping() for _ in range(MAX_PUBLISHING)))  # opens the connections
     pacer = Pacer(Scripts(redis, RedisNames(settings.prefix), settings), rate, seconds, channel, modulo)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, pacer.stop)
     try:
         return await pacer.run()
     finally:
         await redis.aclose()
-
-
-class Pacing:
-    """A steady publisher at work, from the outside."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def stop(self) -> Paced:
-        """End it and return what it did."""
-        self._process.terminate()
-        return self.wait()
-
-    def wait(self) -> Paced:
-        """Return what it did when its time is over."""
-        output, _ = self._process.communicate()
-        if self._process.returncode:
-            raise RuntimeError(f"the publisher ended with {self._process.returncode}")
-        published, latest, seconds = output.split()
-        return Paced(int(published), float(latest), float(seconds))
-
-
-@contextmanager
-def running_pacing(url: str, rate: float, seconds: float, channel: str, modulo: int = 0) -> Iterator[Pacing]:
-    """Publish at a steady rate while the block runs, or until the time is over."""
-    command = [sys.executable, "-m", "bench.pacing", url, str(rate), str(seconds), channel, str(modulo)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=HERE.parent) as process:
-        try:
-            yield Pacing(process)
-        finally:
-            if process.poll() is None:
-                process.kill()
 
 
 def main() -> None:

@@ -10,11 +10,15 @@ from dataclasses import dataclass
 from functools import partial
 
 from bench.clients.publishing import payload
-from bench.held.measure import Plan, finish, leave, measure_polls, poll_once, run
-from bench.report.costs import Costs
-from bench.report.outcome import end_on_signals
+from bench.held.measure import Plan, measure_polls, poll_once
+from bench.held.rounds import finish, leave, run
+from bench.report.console import end_on_signals
 from bench.report.plan import read_plan
-from bench.servers.peers import Server, Serving, nchan_module, peers, serving_edge, serving_nchan, serving_reference
+from bench.report.statistics import Costs
+from bench.servers.edges import serving_edge
+from bench.servers.nchan import nchan_module, serving_nchan
+from bench.servers.peers import peers, serving_reference
+from bench.servers.server import Server, Serving
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class PollPlan(Plan):
 
 
 def measure_with_head(server: Server, plan: Plan) -> Costs:
-    """Return the cost of a cycle, and how long the head of an answer is."""
+    """Return the cost of a cycle, and the bytes of an answer's head."""
     return measure_polls(server, plan) | {"head": head_size(server, plan)}
 
 

@@ -14,23 +14,27 @@ from typing import NamedTuple
 
 from redis import Redis
 
+from bench.clients.pacing import Paced, running_pacing
 from bench.clients.subscribers import (
-    Crowd,
     State,
+    Subscribers,
     all_times,
     come_and_go,
-    hear_all,
-    running_crowds,
+    command_all,
+    running_subscribers,
     shares,
-    tell_all,
+    wait_for_all,
     wait_for_messages,
 )
-from bench.pacing import Paced, running_pacing
-from bench.report.outcome import Check, conclude, end_on_signals, equal, progress, spread
+from bench.report.checks import Check, equal
+from bench.report.console import end_on_signals, progress
+from bench.report.outcome import conclude
 from bench.report.plan import Plan, option, read_plan
-from bench.servers.edges import Fleet, pid_of_redis, running_fleet
+from bench.report.statistics import spread
+from bench.servers.edges import Cluster, running_cluster
 from bench.servers.leftovers import Baseline, Leftovers
-from bench.system.processes import cpu_ns, running_valkey
+from bench.servers.valkey import pid_of_redis, running_valkey
+from bench.system.accounting import cpu_ns
 
 Numbers = dict[str, float]
 
@@ -51,25 +55,27 @@ class RoomsPlan(Plan):
         return self.channels * self.subscribers
 
 
-def open_rooms(plan: RoomsPlan, fleet: Fleet, crowds: list[Crowd]) -> None:
-    """Seat everybody: the connections are numbered through all crowds, and so the rooms go round and round."""
+def open_rooms(plan: RoomsPlan, cluster: Cluster, clients: list[Subscribers]) -> None:
+    """Open all connections: they are numbered through all client processes, and so the rooms go round and round."""
     first = 0
-    for crowd, edge, share in zip(crowds, fleet.edges, shares(plan.connections, plan.edges), strict=True):
-        crowd.open(share, edge.port, "/sse?id=room#", first=first, modulo=plan.channels)
+    for one, port, share in zip(clients, cluster.ports, shares(plan.connections, plan.edges), strict=True):
+        one.open(share, port, "/sse?id=room#", first=first, modulo=plan.channels)
         first += share
-    hear_all(crowds)
+    wait_for_all(clients)
 
 
-def publish(plan: RoomsPlan, url: str, valkey: int, fleet: Fleet, crowds: list[Crowd]) -> tuple[Numbers, Paced]:
+def publish(
+    plan: RoomsPlan, url: str, valkey: int, cluster: Cluster, clients: list[Subscribers]
+) -> tuple[Numbers, Paced]:
     """Publish at the rate; return what was measured."""
-    edges_before, valkey_before = fleet.cpu_us(), cpu_ns(valkey)
-    all_times(crowds, "latencies")
-    before = tell_all(crowds, "state").messages
+    edges_before, valkey_before = cluster.cpu_us(), cpu_ns(valkey)
+    all_times(clients, "latencies")
+    before = command_all(clients, "state").messages
     with running_pacing(url, plan.rate, plan.seconds, "room", plan.channels) as pacing:
         paced = pacing.wait()
-    edges, store = fleet.cpu_us() - edges_before, (cpu_ns(valkey) - valkey_before) / 1000
-    received = wait_for_messages(crowds, before + paced.published * plan.subscribers) - before
-    return numbers(all_times(crowds, "latencies"), paced, edges, store, received), paced
+    edges, store = cluster.cpu_us() - edges_before, (cpu_ns(valkey) - valkey_before) / 1000
+    received = wait_for_messages(clients, before + paced.published * plan.subscribers) - before
+    return numbers(all_times(clients, "latencies"), paced, edges, store, received), paced
 
 
 def numbers(times: list[float], paced: Paced, edges: float, store: float, received: int) -> Numbers:
@@ -85,12 +91,12 @@ def numbers(times: list[float], paced: Paced, edges: float, store: float, receiv
 
 
 class Result(NamedTuple):
-    """What was measured, what the crowds saw, and what is left behind."""
+    """What was measured, what the clients saw, and what is left behind."""
 
     rounds: list[Numbers]
     state: State
     published: int
-    behind: int  # streams that do not stand at the end of their room's log
+    behind: int  # streams whose position is not the end of their room's log
     left: Leftovers
 
 
@@ -98,29 +104,29 @@ def run(plan: RoomsPlan) -> Result:
     """Run all rounds."""
     with ExitStack() as stack:
         url = stack.enter_context(running_valkey())
-        fleet = stack.enter_context(running_fleet(plan.edges, url, LINGER="1"))
-        crowds = stack.enter_context(running_crowds(plan.edges))
-        come_and_go(fleet, crowds, [1] * plan.edges)
-        baseline = Baseline(fleet, plan.forget_seconds)
+        cluster = stack.enter_context(running_cluster(plan.edges, url, LINGER="1"))
+        clients = stack.enter_context(running_subscribers(plan.edges))
+        come_and_go(clients, cluster.ports, [1] * plan.edges)
+        baseline = Baseline(cluster, plan.forget_seconds)
         progress(f"{plan.connections} connections to {plan.channels} channels on {plan.edges} edges …")
-        open_rooms(plan, fleet, crowds)
-        rounds, published = publish_all(plan, url, fleet, crowds)
-        behind = streams_behind(url, crowds)
+        open_rooms(plan, cluster, clients)
+        rounds, published = publish_all(plan, url, cluster, clients)
+        behind = streams_behind(url, clients)
         for line in behind:
             progress(line)
-        state = tell_all(crowds, "state")
-        tell_all(crowds, "forget")
-        guests = partial(come_and_go, fleet, crowds, shares(plan.connections, plan.edges))
+        state = command_all(clients, "state")
+        command_all(clients, "forget")
+        guests = partial(come_and_go, clients, cluster.ports, shares(plan.connections, plan.edges))
         left = baseline.compare(plan.connections + plan.channels * plan.edges, guests)
         return Result(rounds, state, published, len(behind), left)
 
 
-def publish_all(plan: RoomsPlan, url: str, fleet: Fleet, crowds: list[Crowd]) -> tuple[list[Numbers], int]:
-    """Publish in every round; return the numbers of each, and how many messages it were together."""
+def publish_all(plan: RoomsPlan, url: str, cluster: Cluster, clients: list[Subscribers]) -> tuple[list[Numbers], int]:
+    """Publish in every round; return the numbers of each, and the number of all messages."""
     rounds, published, valkey = [], 0, pid_of_redis(url)
     for number in range(1, plan.rounds + 1):
         progress(f"round {number} of {plan.rounds}: {plan.rate} messages/s for {plan.seconds} s …")
-        one, paced = publish(plan, url, valkey, fleet, crowds)
+        one, paced = publish(plan, url, valkey, cluster, clients)
         rounds.append(one)
         published += paced.published
     return rounds, published
@@ -140,12 +146,12 @@ def judge(plan: RoomsPlan, result: Result) -> list[Check]:
     ]
 
 
-def streams_behind(url: str, crowds: list[Crowd]) -> list[str]:
-    """Return a line for each stream that does not stand where its room's log does."""
+def streams_behind(url: str, clients: list[Subscribers]) -> list[str]:
+    """Return a line for each stream whose position is not the end of its room's log."""
     behind, tops = [], {}
     with Redis.from_url(url) as redis:
-        for edge, crowd in enumerate(crowds):
-            for room, offset in crowd.positions():
+        for edge, one in enumerate(clients):
+            for room, offset in one.positions():
                 if room not in tops:
                     tops[room] = int(redis.hget(f"{{comet:room{room}}}:top", "o") or 0)
                 if offset != tops[room]:

@@ -15,7 +15,7 @@ from playwright.sync_api import Page, sync_playwright
 from tests.browser.conftest import CHROMIUM, CHROMIUM_FLAGS
 from tests.cluster.processes import Cluster
 from tests.cluster.running import running
-from tests.cluster.waiting import STARTING, until
+from tests.cluster.waiting import until
 
 MESSAGES = 50
 KILLS = 5
@@ -31,14 +31,15 @@ def publish(cluster: Cluster, content: str) -> float:
     connection = http.client.HTTPConnection("127.0.0.1", cluster.publisher.port)
     began = time.time()
     connection.request("GET", f"/pub?id=demo-bench&content={content}")
-    connection.getresponse().read()  # 404 while nobody is connected: the message is kept all the same
+    connection.getresponse().read()  # 404 while no subscriber is connected: the message is kept all the same
     connection.close()
     return began
 
 
 def seconds_to_screen(page: Page, content: str, began: float) -> float:
     """Return the seconds from then until the first pane had drawn the message."""
-    return until(lambda: page.evaluate("(content) => drawn.get(content)", content)) / 1000 - began
+    drawn: float = until(lambda: page.evaluate("(content) => drawn.get(content)", content))
+    return drawn / 1000 - began
 
 
 def open_page(page: Page, url: str) -> None:
@@ -53,13 +54,17 @@ def open_page(page: Page, url: str) -> None:
     page.evaluate(DRAWN)
 
 
-def measure(cluster: Cluster, page: Page) -> None:
-    """Print both measurements."""
+def measure_delays(cluster: Cluster, page: Page) -> None:
+    """Print the times from `/pub` to the screen."""
     delays = []
     for number in range(MESSAGES):
         began = publish(cluster, f"message-{number}")
         delays.append(1000 * seconds_to_screen(page, f"message-{number}", began))
     print(f"/pub to screen, {MESSAGES} messages: median {median(delays):.1f} ms, worst {max(delays):.1f} ms")
+
+
+def measure_gaps(cluster: Cluster, page: Page) -> None:
+    """Print the times to the screen of messages that are published when the page's edge has just been killed."""
     gaps = []
     for number in range(KILLS):
         address = page.locator(".address").first.inner_text()
@@ -68,20 +73,26 @@ def measure(cluster: Cluster, page: Page) -> None:
         began = publish(cluster, f"kill-{number}")
         gaps.append(seconds_to_screen(page, f"kill-{number}", began))
         edge.start()
-        until(lambda edge=edge: edge.ready, STARTING)
+        cluster.wait_ready()
     print(f"edge killed, next message on screen, {KILLS} times: median {median(gaps):.2f} s, worst {max(gaps):.2f} s")
+
+
+def check_pane(page: Page) -> None:
+    """Print whether the page shows every message once."""
     texts = page.locator("section.pane").first.locator("tbody td:nth-child(2)").all_inner_texts()[::-1]
     expected = [f"message-{number}" for number in range(MESSAGES)] + [f"kill-{number}" for number in range(KILLS)]
     print("lost or twice:", "none" if texts == expected else texts)
 
 
 def main() -> None:
-    """Run the cluster and the browser for both."""
+    """Run the cluster and the browser for both measurements."""
     with tempfile.TemporaryDirectory() as folder, running(Cluster(Path(folder))) as cluster, sync_playwright() as it:
         browser = it.chromium.launch(executable_path=CHROMIUM, headless=True, args=CHROMIUM_FLAGS)
         page = browser.new_page()
         open_page(page, cluster.publisher.url + "/")
-        measure(cluster, page)
+        measure_delays(cluster, page)
+        measure_gaps(cluster, page)
+        check_pane(page)
         browser.close()
 
 

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import aiohttp
 
-PATIENCE = 10.0  # seconds for the last messages
-AT_ONCE = 100  # subscribers that may be on their way to their welcome
+LAST_MESSAGES_TIMEOUT = 10.0
+MAX_ATTACHING = 100  # subscribers that may be on their way to their welcome
 
 
 class Load(NamedTuple):
@@ -37,16 +37,16 @@ class Subscribers:
         self.on_channel = [0] * load.channels
         self._session = session
         self._load = load
-        self._entrance = asyncio.Semaphore(AT_ONCE)
+        self._attaching = asyncio.Semaphore(MAX_ATTACHING)
         self._reading: list[asyncio.Task[None]] = []
 
     async def attach(self) -> None:
-        """Return when every one was welcomed."""
+        """Return when all are welcomed."""
         await asyncio.gather(*(self._attach(number % self._load.channels) for number in range(self._load.subscribers)))
 
     async def wait_for(self, messages: int) -> None:
-        """Return when so many messages have come in all, or it took too long, or streams have ended."""
-        deadline = time.monotonic() + PATIENCE
+        """Return when `messages` have come in all, or it took too long."""
+        deadline = time.monotonic() + LAST_MESSAGES_TIMEOUT
         while len(self.delays) < messages and time.monotonic() < deadline:  # noqa: ASYNC110  # both are polled
             await asyncio.sleep(0.01)
 
@@ -56,7 +56,7 @@ class Subscribers:
             task.cancel()
 
     async def _attach(self, channel: int) -> None:
-        async with self._entrance:
+        async with self._attaching:
             answer = await self._session.get(f"{self._load.edges}/stream", params={"id": f"bench-{channel}"})
             answer.raise_for_status()
             await answer.content.readline()  # the welcome

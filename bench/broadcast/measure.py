@@ -1,33 +1,18 @@
-"""A message to everybody, and who else has to wait: `python -m bench.broadcast`.
+"""Broadcasts to many subscribers of one server, while bystanders on another channel get messages, too."""
 
-15,000 SSE subscribers are on one channel, a few bystanders on another that gets a message every 20 ms. 100 bytes go
-to all: how late are the first, the median, the 99th percentile and the last receiver, and how late do messages reach
-the bystanders meanwhile? Both kinds of receivers have processes of their own. With few cores these take turns with the
-server, Redis and the publisher, so the crowd, which in real life has machines of its own, runs only when nobody else
-wants to (SCHED_IDLE), and its times are upper bounds. A message's time begins when it was due: a publisher that is
-held up does not hide it.
-
-It is measured once more on an edge whose subscribers hold `--channels-per-subscriber` channels each (1: not). Nchan
-and aiohttp are compared by the first shape; the C reference knows only one channel.
-"""
-
-import sys
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from statistics import median
 from typing import NamedTuple
 
-from bench.clients.latency import Lateness, Receivers, Ticker, receiving, stamped
-from bench.report.outcome import Check, at_most, conclude, end_on_signals, percentile, progress
-from bench.report.plan import PlanWithPeers, option, read_plan
-from bench.servers.churn import Visits
-from bench.servers.leftovers import Leftovers, worst
-from bench.servers.peers import Meter, Server, peers, serving_edge
+from bench.clients.latency import Lateness, Receivers, receiving
+from bench.clients.publishing import stamped
+from bench.clients.ticker import Ticker
+from bench.report.plan import PlanWithPeers, option
+from bench.report.statistics import percentile
+from bench.servers.server import Meter, Server
 
 CROWD, BYSTANDERS = "room", "corner"
-BAR_MS = 20.0
 PAUSE = 0.5
 
 
@@ -55,10 +40,10 @@ class Outcome(NamedTuple):
 
 
 def measure(server: Server, plan: Plan, channels: int = 1) -> Outcome:
-    """Hold everybody, each on so many channels, and broadcast on one of these again and again."""
+    """Hold all subscribers, each on `channels` channels, and broadcast on one of these again and again."""
     with ExitStack() as stack:
-        crowd = stack.enter_context(receiving(server, humble=True))
-        bystanders = stack.enter_context(receiving(server))
+        crowd = stack.enter_context(receiving(server.port, idle=True))
+        bystanders = stack.enter_context(receiving(server.port))
         crowd.open(plan.subscribers, CROWD, *(f"{CROWD}-{number}" for number in range(1, channels)))
         bystanders.open(plan.bystanders, BYSTANDERS)
         server.settle()
@@ -76,7 +61,7 @@ def measure(server: Server, plan: Plan, channels: int = 1) -> Outcome:
 def broadcast(server: Server, crowd: Receivers, plan: Plan) -> Lateness:
     """Send a message to the crowd and wait for the last receiver."""
     crowd.reset()
-    server.publisher.publish([stamped(plan.payload_bytes, time.monotonic_ns())], CROWD)
+    server.publisher.publish([stamped(plan.payload_bytes)], CROWD)
     crowd.wait(plan.subscribers)
     return crowd.report()
 
@@ -104,64 +89,8 @@ def broadcast_watched(
 
 def start_ticker(server: Server, plan: Plan) -> Ticker:
     """Begin to publish to the bystanders, from the first message on."""
-    ticker = Ticker(server, BYSTANDERS, plan.every_ms / 1000, size=plan.payload_bytes)
+    ticker = Ticker(server.connect, BYSTANDERS, plan.every_ms / 1000, size=plan.payload_bytes)
     ticker.start()
     while not ticker.published and ticker.is_alive():
         time.sleep(0.001)
     return ticker
-
-
-def measure_edge(plan: Plan, channels: int = 1) -> tuple[Outcome, Leftovers]:
-    """Measure an edge, and what it is left with."""
-    with serving_edge() as server:
-        visits = Visits(server, plan.forget_seconds)
-        return measure(server, plan, channels), visits.leftovers(plan.subscribers)
-
-
-def run(plan: Plan) -> tuple[dict[str, Outcome], Leftovers]:
-    """Measure all; return the outcomes, and the most that is left behind on an edge."""
-    outcomes, left = {}, []
-    for channels in sorted({1, plan.channels_per_subscriber}):
-        name = "edge" if channels == 1 else f"edge, {channels} channels each"
-        progress(f"{name} …")
-        outcomes[name], leftovers = measure_edge(plan, channels)
-        left.append(leftovers)
-    for name, serving in (peers() if plan.peers else {}).items():
-        progress(f"{name} …")
-        with serving() as server:
-            outcomes[name] = measure(server, plan)
-    return outcomes, worst(left)
-
-
-def tabulate(outcomes: Mapping[str, Outcome]) -> dict[str, dict[str, float]]:
-    """Return the rows of the table: medians over the broadcasts."""
-    rows: dict[str, dict[str, float]] = {}
-    for server, outcome in outcomes.items():
-        for name in ("first", "median", "p99", "last"):
-            values = [getattr(lateness, name) for lateness in outcome.crowd]
-            rows.setdefault(f"broadcast: {name} receiver, ms", {})[server] = median(values)
-        for when, lateness in (("at rest", outcome.quiet), ("meanwhile", outcome.meanwhile)):
-            rows.setdefault(f"bystander {when}: p50, ms", {})[server] = lateness.median
-            rows.setdefault(f"bystander {when}: p99, ms", {})[server] = lateness.p99
-        rows.setdefault("of it until the publisher's answer: p99, ms", {})[server] = outcome.publisher_ms
-    return rows
-
-
-def checks(outcomes: Mapping[str, Outcome]) -> list[Check]:
-    """Hold the bar against what the bystanders of the edges saw."""
-    return [
-        at_most(f"{name}: bystander p99 during a broadcast, ms", outcome.meanwhile.p99, BAR_MS)
-        for name, outcome in outcomes.items()
-        if name.startswith("edge")
-    ]
-
-
-def main() -> int:
-    """Broadcast, print, and keep the numbers."""
-    end_on_signals()
-    plan = read_plan("broadcast", __doc__, Plan(), sys.argv[1:])
-    outcomes, left = run(plan)
-    title = f"{plan.payload_bytes} B to {plan.subscribers} SSE subscribers, median of {plan.rounds}"
-    rows, bars = tabulate(outcomes) | left.rows(), [*checks(outcomes), *left.checks()]
-    seen = {name: outcome._asdict() for name, outcome in outcomes.items()}
-    return conclude("broadcast", title, plan, rows, bars, outcomes=seen)

@@ -1,32 +1,14 @@
 """The driver's side of load.c: one method for each of its commands."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.system.processes import COMMAND_SECONDS
+from bench.clients.driver import Driver, running_program
+from bench.system.processes import COMMAND_TIMEOUT
 
 
-class Commanded:
-    """A load generator and its pipes; every call raises `RuntimeError` if it failed or took too long."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self._process = process
-
-    def ask(self, line: str) -> list[int]:
-        """Give a command and return the numbers that it is answered with."""
-        pipes = self._process
-        if pipes.stdin is None or pipes.stdout is None:
-            raise RuntimeError("the load generator was started without pipes")
-        print(line, file=pipes.stdin, flush=True)
-        answer = pipes.stdout.readline().split()
-        if answer[:1] != ["ok"]:
-            raise RuntimeError(f"load: {line!r} was answered {' '.join(answer) or 'by its end'!r}")
-        return [int(number) for number in answer[1:]]
-
-
-class Load(Commanded):
+class Load(Driver):
     """Subscribers and pollers whose messages are counted."""
 
     def open_streams(self, count: int, path: str) -> None:
@@ -38,11 +20,11 @@ class Load(Commanded):
         self.ask("upgrade")
 
     def take_head_for_welcome(self) -> None:
-        """From now on a stream is ready when the head of its answer is there."""
+        """From now on a stream is ready when the head of its answer has arrived."""
         self.ask("head")
 
     def wait_for_messages(self, each: int) -> int:
-        """Return when every stream has had so many messages, with the number that all had together."""
+        """Return when every stream has had `each` messages; return the number that all had together."""
         return self.ask(f"wait {each}")[0]
 
     def open_polls(self, count: int) -> None:
@@ -54,24 +36,14 @@ class Load(Commanded):
         self.ask(f"poll {path}")
 
     def wait_for_answers(self) -> int:
-        """Return when every poll was answered with a message, with the bytes of the last answer's head."""
+        """Return when every poll was answered with a message; return the bytes of the last answer's head."""
         return self.ask("answers")[0]
 
 
 @contextmanager
-def running_load(program: Path, port: int, seconds: int = COMMAND_SECONDS) -> Iterator[Load]:
+def running_load(program: Path, port: int, seconds: int = COMMAND_TIMEOUT) -> Iterator[Load]:
     """Run the load generator against a port while the block runs."""
-    with commanding([program, str(port), str(seconds)]) as process:
+    with running_program(program, port, seconds) as process:
         load = Load(process)
         load.wait_for_messages(0)  # it runs: what it shares with the server no longer changes the server's PSS
         yield load
-
-
-@contextmanager
-def commanding(command: list[str | Path]) -> Iterator[subprocess.Popen[str]]:
-    """Run a program that takes commands and answers them while the block runs."""
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            yield process
-        finally:
-            process.kill()

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import socket
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Protocol
@@ -17,6 +18,8 @@ from common.settings import load_settings
 
 CHANNEL = "room"
 MARKER = "bench-"  # what load.c counts; once in each message, in no name
+DIGITS = 19  # of the time behind it, as client.h has them
+PAYLOAD_BYTES = 104
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -25,15 +28,21 @@ def payload(size: int) -> bytes:
     return MARKER.encode().ljust(size, b"x")
 
 
+def stamped(size: int = PAYLOAD_BYTES, due_ns: int | None = None) -> bytes:
+    """Return a message that says when it was due, by default now; latency.c and subscribers.c read it."""
+    due_ns = time.monotonic_ns() if due_ns is None else due_ns
+    return f"{MARKER}{due_ns:0{DIGITS}}-".encode().ljust(size, b"x")
+
+
 class Publisher(Protocol):
-    """Sends messages to everybody on the channel."""
+    """Sends messages to all subscribers of a channel."""
 
     def publish(self, messages: Sequence[bytes], channel: str = CHANNEL) -> None:
         """Send the messages together; return when the server's side has taken them."""
 
 
 class RedisPublisher:
-    """Publishes like a publisher would: through the script, or as plain PUBLISH; several in one pipeline."""
+    """Publishes as the service does, through the script, or with plain PUBLISH; several in one pipeline."""
 
     def __init__(self, redis: Redis, run: asyncio.Runner, plain: bool) -> None:
         self._redis = redis

@@ -1,25 +1,13 @@
-"""What a held connection costs: one edge beside other servers, in the same run (`make bench`).
+"""What one server is measured for: streams on one channel, streams on a channel each, long-poll cycles."""
 
-Each round starts every server fresh, one after the other, and puts the same load on them; only the server's own CPU
-and memory are counted, never Redis, the load generator or this driver. A noisy machine disturbs all alike, so the
-ratios, taken within a round, are what to compare; the medians of the rounds are shown. The servers are the edge, one
-that keeps no history (`live`), one whose streams are WebSockets, a bare epoll loop in C, Nchan with its memory store
-and with Redis, and aiohttp.
-"""
-
-import sys
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from bench.clients.load import Load
 from bench.clients.publishing import CHANNEL, payload
-from bench.report.costs import BARS, Costs, Round, judge, rows, shares
-from bench.report.outcome import conclude, end_on_signals, progress
-from bench.report.plan import PlanWithPeers, option, read_plan
-from bench.servers.churn import Visits, stream_path, warm_up
-from bench.servers.leftovers import Leftovers, worst
-from bench.servers.peers import Meter, Server, Serving, peers, serving_edge, serving_reference, serving_websocket
+from bench.report.plan import PlanWithPeers, option
+from bench.report.statistics import Costs
+from bench.servers.churn import stream_path
+from bench.servers.server import Meter, Server
 
 POLL_PATH = f"/poll?id={CHANNEL}"
 
@@ -36,9 +24,6 @@ class Plan(PlanWithPeers):
     plain: bool = option(False, "plain PUBLISH instead of the publish script")
     live: bool = option(True, "an edge without history, and plain PUBLISH to it, as well")
     websocket: bool = option(True, "an edge by WebSocket as well")
-
-
-Measurement = Callable[[Server], Costs]
 
 
 def measure_streams(server: Server, plan: Plan) -> Costs:
@@ -99,58 +84,3 @@ def poll_once(server: Server, load: Load, message: list[bytes]) -> int:
     server.settle()
     server.publisher.publish(message)
     return load.wait_for_answers()
-
-
-def measure(serving: Serving, measurements: Iterable[Measurement]) -> Costs:
-    """Return all costs of one server, started fresh for each kind of load."""
-    costs: Costs = {}
-    for measurement in measurements:
-        with serving() as server:
-            warm_up(server)
-            costs |= measurement(server)
-    return costs
-
-
-def run(count: int, servers: dict[str, Serving], measurements: Sequence[Measurement]) -> list[Round]:
-    """Measure all servers in each of `count` rounds, in turn from the first to the last and back."""
-    order, rounds = list(servers.items()), []
-    for number in range(1, count + 1):
-        costs: Round = {}
-        for name, serving in order:
-            progress(f"round {number} of {count}: {name} …")
-            costs[name] = measure(serving, measurements)
-        rounds.append({name: costs[name] for name in servers})
-        order.reverse()
-    return rounds
-
-
-def leave(plan: Plan, serving: Serving, measurements: Iterable[Measurement]) -> Leftovers:
-    """Say what an edge is left with after each kind of load."""
-    left = []
-    for measurement in measurements:
-        with serving() as server:
-            visits = Visits(server, plan.forget_seconds)
-            measurement(server)
-            left.append(visits.leftovers(plan.subscribers))
-    return worst(left)
-
-
-def finish(name: str, title: str, plan: Plan, rounds: list[Round], left: Leftovers) -> int:
-    """Print, keep the numbers, and return the exit code."""
-    table, checks = {**rows(rounds), **left.rows()}, [*judge(BARS, rounds), *left.checks()]
-    return conclude(name, title, plan, table, checks, shares(rounds), per_round=rounds)
-
-
-def main() -> int:
-    """Measure everything about held connections."""
-    end_on_signals()
-    plan = read_plan("held", __doc__, Plan(), sys.argv[1:])
-    edge: Serving = partial(serving_edge, plain=plan.plain)
-    servers: dict[str, Serving] = {"edge": edge, "reference": serving_reference}
-    servers |= peers() if plan.peers else {}
-    servers |= {"live": partial(serving_edge, plain=True, HISTORY_SIZE="0")} if plan.live else {}
-    servers |= {"websocket": partial(serving_websocket, plain=plan.plain)} if plan.websocket else {}
-    measurements = [partial(one, plan=plan) for one in (measure_streams, measure_channels, measure_polls)]
-    measured = run(plan.rounds, servers, measurements)
-    title = f"{plan.subscribers} subscribers, {plan.pollers} pollers, median of {plan.rounds}"
-    return finish("held", title, plan, measured, leave(plan, edge, measurements))

@@ -4,20 +4,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.report.outcome import progress
+from bench.report.console import progress
 
 SYS = Path("/proc/sys")
 PAGES_PER_SOCKET = 1  # of TCP buffers, at the worst moment of a broadcast
 
 
 def wanted(connections: int) -> dict[str, str]:
-    """Return the least values for so many connections when both of their ends are on this machine."""
+    """Return the least values for `connections` when both of their ends are on this machine."""
     pages, files = 2 * connections * PAGES_PER_SOCKET, 2 * connections + 100_000
     return {
         "fs/file-max": str(files),
         "fs/epoll/max_user_watches": str(files),
         "net/core/somaxconn": "4096",
-        "net/ipv4/ip_local_port_range": "",  # 10 addresses for each crowd: the default is enough
+        "net/ipv4/ip_local_port_range": "",  # 10 addresses for each client process: the default is enough
         "net/ipv4/tcp_mem": f"{pages // 4} {pages // 2} {pages}",
         "net/netfilter/nf_conntrack_max": "" if not _tracks_connections() else str(files),
     }

@@ -4,10 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import NamedTuple
 
-from bench.report.outcome import Check, at_most
-
-Costs = dict[str, float]
-Round = dict[str, Costs]  # what each server's costs were in one round
+from bench.report.checks import Check, at_most
+from bench.report.statistics import Round, median_and_range, medians, ratios
 
 ROWS = {
     "memory_one": "memory/connection, one channel, B",
@@ -49,18 +47,6 @@ BARS = (
 )
 
 
-def medians(rounds: Sequence[Round]) -> Round:
-    """Return the median of each cost of each server."""
-    return {
-        server: {key: median(one[server][key] for one in rounds) for key in rounds[0][server]} for server in rounds[0]
-    }
-
-
-def ratios(rounds: Iterable[Round], key: str, over: str, of: str = "edge") -> list[float]:
-    """Return what a cost of one server was in each round, as a multiple of another's."""
-    return sorted(one[of][key] / (one[over][key] or 1) for one in rounds)
-
-
 def judge(bars: Iterable[Bar], rounds: Sequence[Round]) -> list[Check]:
     """Hold every bar against the medians, if what it is about was measured."""
     measured = rounds[0]
@@ -87,9 +73,4 @@ def shares(rounds: Sequence[Round]) -> Mapping[str, Mapping[str, str]]:
     """Return what the edge's CPU is as a multiple of others', with the spread of the rounds."""
     servers = [server for server in COMPARED if server in rounds[0]]
     keys = [key for key in rounds[0]["edge"] if ROWS[key].endswith("µs")]
-    return {ROWS[key]: {f"edge ÷ {one}": share(ratios(rounds, key, one)) for one in servers} for key in keys}
-
-
-def share(values: Sequence[float]) -> str:
-    """Return the median of sorted ratios, with the lowest and the highest."""
-    return f"{median(values):.2f} ({values[0]:.2f}-{values[-1]:.2f})"
+    return {ROWS[key]: {f"edge ÷ {one}": median_and_range(ratios(rounds, key, one)) for one in servers} for key in keys}

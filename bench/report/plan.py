@@ -6,7 +6,8 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-RESULTS = Path(__file__).parent.parent / "results"
+from bench.system.paths import RESULTS
+
 T = TypeVar("T")
 
 
@@ -19,21 +20,21 @@ def option(default: T, meaning: str) -> T:
 class ResultPlan:
     """How often everything is measured, and what becomes of the numbers."""
 
-    rounds: int = option(3, "the medians of so many are shown")
+    rounds: int = option(3, "of which the medians are shown")
     strict: bool = option(False, "exit with 1 if a bar is missed")
     results: Path = field(default=RESULTS, metadata={"help": "where the numbers and the chart go"})
 
 
 @dataclass(frozen=True)
 class Plan(ResultPlan):
-    """What every benchmark can be told that looks at what is left behind."""
+    """What a benchmark that looks at what is left behind can be told."""
 
-    forget_seconds: float = option(11.0, "after which an edge has forgotten who has left: its header timeout")
+    forget_seconds: float = option(11.0, "after which an edge has forgotten closed connections: its header timeout")
 
 
 @dataclass(frozen=True)
 class PlanWithPeers(Plan):
-    """What those benchmarks can be told that compare."""
+    """What a benchmark that compares servers can be told."""
 
     peers: bool = option(True, "Nchan, Nchan with Redis and aiohttp as well")
 

@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping
 from math import ceil
 from pathlib import Path
 
-from rich.console import Console
-
+from bench.report.console import say
 from bench.system.machine import machine
-from bench.system.processes import HERE
+from bench.system.paths import CHECKOUT
 
 OURS = ("edge", "live", "websocket")
-COLOR, GREY = "#d9480f", "#868e96"  # ours; everybody else is grey
+COLOR, GREY = "#d9480f", "#868e96"  # ours, and all others
 CHARTS_IN_A_LINE = 3
 
 Rows = Mapping[str, Mapping[str, float]]
@@ -57,7 +56,7 @@ def draw(path: Path, title: str, rows: Rows) -> None:
 
 
 def colors(columns: Iterable[str]) -> list[str]:
-    """Return a colour for each column: ours stands out, and all are ours where nobody is compared."""
+    """Return a colour for each column: ours stands out, and all are ours where no other server is compared."""
     ours = [name.startswith(OURS) for name in columns]
     return [COLOR if own or not any(ours) else GREY for own in ours]
 
@@ -67,10 +66,5 @@ def short(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
-def say(line: str, style: str | None = None) -> None:
-    """Print one line beside the tables."""
-    Console().print(line, style=style, highlight=False, markup=False, soft_wrap=True)
-
-
 def _shown(path: Path) -> Path:
-    return path.relative_to(HERE.parent) if path.is_relative_to(HERE.parent) else path
+    return path.relative_to(CHECKOUT) if path.is_relative_to(CHECKOUT) else path

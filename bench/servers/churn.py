@@ -1,17 +1,17 @@
-"""Subscribers of a compared server who come and go and are not measured."""
+"""Subscribers of a compared server that come and go and are not measured."""
 
 from functools import partial
 
 from bench.clients.publishing import CHANNEL, payload
 from bench.servers.leftovers import Baseline, Leftovers
-from bench.servers.peers import Server
+from bench.servers.server import Server
 
 STREAM_PATH = f"/sse?id={CHANNEL}"
 WEBSOCKET_PATH = f"/ws?id={CHANNEL}"
 
 
 def stream_path(server: Server) -> str:
-    """Return where a server's streams are."""
+    """Return the path of a server's streams."""
     return WEBSOCKET_PATH if server.by_websocket else STREAM_PATH
 
 
@@ -26,13 +26,13 @@ def warm_up(server: Server) -> None:
 
 
 def come_and_go(server: Server, count: int) -> None:
-    """Let so many come and leave at once."""
+    """Open `count` streams and close them at once."""
     with server.running_load() as load:
         load.open_streams(count, stream_path(server))
 
 
-class Visits:
-    """Knows what a warm server had before its visitors came, and says what they leave behind."""
+class Churn:
+    """Knows what a warm server had before its subscribers came, and what they leave behind."""
 
     def __init__(self, server: Server, forget_seconds: float) -> None:
         warm_up(server)
@@ -40,5 +40,5 @@ class Visits:
         self._baseline = Baseline(server, forget_seconds)
 
     def leftovers(self, count: int) -> Leftovers:
-        """Compare when all of so many visitors have left."""
+        """Compare when all of `count` subscribers have left."""
         return self._baseline.compare(count, partial(come_and_go, self._server, count))

@@ -1,22 +1,26 @@
-"""Several edges on one Redis: started a few at a time, read together, ended together."""
+"""Edges: one for itself, or several on one Redis that start a few at a time, are read together, and end together."""
 
 import os
-import signal
-import socket
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from redis import Redis
+from bench.clients.publishing import publishing_to_redis
+from bench.servers.server import Server
+from bench.servers.valkey import running_valkey
+from bench.system.accounting import cpu_ns, open_files, settle
+from bench.system.paths import CHECKOUT
+from bench.system.processes import end, free_ports, start, wait_until
 
-from bench.system.processes import BUILD, CHECKOUT, NEVER, cpu_ns, settle, wait_until_ready
-
-AT_ONCE = 4  # edges that start together; more would only share the same cores
-END_SECONDS = 20
+MAX_STARTING = 4  # edges that start together: more would only share the same cores
+NEVER = "3600"  # heartbeats and poll time-outs would only disturb what is measured
 
 
 class Edge(NamedTuple):
@@ -27,7 +31,7 @@ class Edge(NamedTuple):
     admin_port: int
 
 
-class Fleet(NamedTuple):
+class Cluster(NamedTuple):
     """All running edges, and the port of their Redis."""
 
     edges: list[Edge]
@@ -38,77 +42,78 @@ class Fleet(NamedTuple):
         """Return their processes."""
         return [edge.pid for edge in self.edges]
 
+    @property
+    def ports(self) -> list[int]:
+        """Return the ports for subscribers."""
+        return [edge.port for edge in self.edges]
+
     def cpu_us(self) -> float:
         """Return the CPU time of all edges in microseconds, once they have come to rest."""
-        for edge in self.edges:
-            settle(edge.pid)
+        for pid in self.pids:
+            settle(pid)
         return self.cpu_us_now()
 
     def cpu_us_now(self) -> float:
         """Return the CPU time of all edges in microseconds."""
-        return sum(cpu_ns(edge.pid) for edge in self.edges) / 1000
+        return sum(map(cpu_ns, self.pids)) / 1000
 
-    def files(self) -> int:
-        """Return how many descriptors all edges have open."""
-        return sum(len(list(Path(f"/proc/{edge.pid}/fd").iterdir())) for edge in self.edges)
+    def count_files(self) -> int:
+        """Return the number of descriptors that all edges have open."""
+        return sum(len(open_files(pid)) for pid in self.pids)
 
 
 @contextmanager
-def running_fleet(count: int, redis_url: str, *, checkout: Path = CHECKOUT, **settings: str) -> Iterator[Fleet]:
+def running_cluster(count: int, redis_url: str, *, checkout: Path = CHECKOUT, **settings: str) -> Iterator[Cluster]:
     """Run `count` edges of a checkout until they are ready; `settings` are `COMET_*` variables without the prefix."""
     processes: list[subprocess.Popen[bytes]] = []
-    ports = iter(free_ports(2 * count))
-    numbers = range(count)
     edges: list[Edge] = []
+    ports = iter(free_ports(2 * count))
     try:
-        for some in (numbers[start : start + AT_ONCE] for start in range(0, count, AT_ONCE)):
-            for number in some:
+        for first in range(0, count, MAX_STARTING):
+            numbers = range(first, min(first + MAX_STARTING, count))
+            for number in numbers:
                 port, admin_port = next(ports), next(ports)
-                processes.append(_start(number, checkout, environment(redis_url, port, admin_port, settings)))
+                variables = environment(redis_url, port, admin_port, settings)
+                # `-m` looks into the working directory first, so that is whose code runs.
+                processes.append(start(f"edge-{number}", [sys.executable, "-m", "edge"], variables, checkout))
                 edges.append(Edge(processes[-1].pid, port, admin_port))
-            for number in some:
-                wait_until_ready(edges[number].admin_port, f"edge-{number}")
-        yield Fleet(edges, urlsplit(redis_url).port or 6379)
+            for number in numbers:
+                wait_until(partial(_is_ready, edges[number].admin_port), f"edge-{number}")
+        yield Cluster(edges, urlsplit(redis_url).port or 6379)
     finally:
         end(processes)
 
 
 def environment(redis_url: str, port: int, admin_port: int, settings: Mapping[str, str]) -> dict[str, str]:
-    """Return an edge's environment: nothing of ours but what is said here."""
+    """Return an edge's environment: `COMET_*` variables of ours are left out, except for those given here."""
     own = {"REDIS_URL": redis_url, "EDGE_HOST": "127.0.0.1", "EDGE_PORT": str(port), "EDGE_ADMIN_PORT": str(admin_port)}
     own |= {"DRAIN_SECONDS": "0", "HEARTBEAT": NEVER, "POLL_TIMEOUT": NEVER, **settings}
     rest = {name: value for name, value in os.environ.items() if not name.startswith("COMET_")}
     return rest | {f"COMET_{name}": value for name, value in own.items()}
 
 
-def _start(number: int, checkout: Path, variables: dict[str, str]) -> subprocess.Popen[bytes]:
-    """Start an edge; `-m` looks into the working directory first, so that is whose code runs."""
-    BUILD.mkdir(exist_ok=True)
-    with (BUILD / f"edge-{number}.log").open("wb") as log:
-        command = [sys.executable, "-m", "edge"]
-        return subprocess.Popen(command, env=variables, cwd=checkout, stdout=log, stderr=log)
+def _is_ready(admin_port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/readyz", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False
 
 
-def end(processes: list[subprocess.Popen[bytes]]) -> None:
-    """End processes together: asked at once, then killed."""
-    for process in processes:
-        process.send_signal(signal.SIGTERM)
-    for process in processes:
-        try:
-            process.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def pid_of_redis(url: str) -> int:
-    """Return the pid of a Redis or Valkey on this machine."""
-    with Redis.from_url(url) as redis:
-        return int(redis.info("server")["process_id"])
-
-
-def free_ports(count: int) -> list[int]:
-    """Return distinct loopback ports that nobody listens on."""
+@contextmanager
+def serving_edge(*, plain: bool = False, checkout: Path = CHECKOUT, **settings: str) -> Iterator[Server]:
+    """Run an edge of a checkout with a Redis of its own; `settings` are `COMET_*` variables without the prefix."""
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
-        return [int(server.getsockname()[1]) for server in sockets]
+        url = stack.enter_context(running_valkey())
+        cluster = stack.enter_context(running_cluster(1, url, checkout=checkout, **settings))
+        pid, port, admin_port = cluster.edges[0]
+        connect = partial(publishing_to_redis, url, plain=plain)
+        publisher = stack.enter_context(connect())
+        yield Server("edge", pid, port, publisher, connect, admin_port=admin_port, redis_port=cluster.redis_port)
+
+
+@contextmanager
+def serving_websocket(*, plain: bool = False, checkout: Path = CHECKOUT) -> Iterator[Server]:
+    """Run an edge whose streams are WebSockets."""
+    with serving_edge(plain=plain, checkout=checkout) as edge:
+        yield edge._replace(name="websocket", by_websocket=True)

@@ -1,23 +1,25 @@
-"""Whether servers are as they were once everybody has left: their descriptors, exactly, and their memory.
+"""Whether servers are as they were once all clients have left: their descriptors, exactly, and their memory.
 
-The interpreter keeps most of what it once had for those who come next, so memory does not fall back to where it was.
-It is held to two bars instead: what is kept is no more than the connections may have taken, and as many who come and
-go again add nothing. An edge remembers who has left until the deadline of its request head, so that is waited for.
+The interpreter keeps most of the memory it once had for later connections, so memory does not fall back to where it
+was. Two bars hold instead: what is kept is no more than the connections may have taken, and as many connections that
+come and go again add nothing. An edge remembers a closed connection until the deadline of its request head, so the
+measurement waits for that.
 """
 
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from bench.report.outcome import Check, at_most, equal, progress
-from bench.system.processes import pss_bytes, settle
+from bench.report.checks import Check, at_most, equal
+from bench.report.console import progress
+from bench.system.accounting import open_files, pss_bytes, settle, sockets_to
+from bench.system.memory import MIB
 
-PATIENCE = 60.0
-KEPT_BYTES = 1000  # for each connection, and for each channel that an edge had
-KEPT_MIB = 4.0  # for each process: the latest messages of its channels, and what it loads when it is first needed
-GROWTH_MIB = 1.0  # of each process
-MIB = 2**20
+CLOSE_TIMEOUT = 60.0
+POLL_INTERVAL = 0.1
+MAX_KEPT_BYTES = 1000  # for each connection, and for each channel that an edge had
+MAX_KEPT_MIB = 4.0  # for each process: the latest messages of its channels, and what it loads when it is first needed
+MAX_GROWTH_MIB = 1.0  # of each process
 
 
 class Servers(Protocol):
@@ -33,20 +35,20 @@ class Servers(Protocol):
 
 
 class Rest(NamedTuple):
-    """What servers have when nobody asks anything of them."""
+    """What servers have while no client asks anything of them."""
 
     files: int  # without connections to Redis, of which a server may keep as many as it once needed
     memory: int
 
 
 class Leftovers(NamedTuple):
-    """What servers have more than before when everybody has left."""
+    """What servers have more than before when all clients have left."""
 
     seats: int  # connections; where there are many, also channels of each edge
     processes: int
     files: int
     kept: int
-    growth: int  # by as many who came and went again
+    growth: int  # by as many connections that came and went again
     parked: int = 0  # bytes that were parked for slow readers meanwhile: the heap they were in may stay in pieces
 
     def rows(self, column: str = "edge") -> dict[str, dict[str, float]]:
@@ -55,16 +57,17 @@ class Leftovers(NamedTuple):
 
     def checks(self) -> list[Check]:
         """Hold it against the bars."""
-        kept = (KEPT_BYTES * self.seats + self.parked / 2) / MIB + KEPT_MIB * self.processes
+        kept = (MAX_KEPT_BYTES * self.seats + self.parked / 2) / MIB + MAX_KEPT_MIB * self.processes
+        growth = MAX_GROWTH_MIB * self.processes
         return [
             equal("afterwards: descriptors left behind", self.files, 0),
             at_most("afterwards: memory kept, MiB", self.kept / MIB, kept),
-            at_most("afterwards: memory added by coming again, MiB", self.growth / MIB, GROWTH_MIB * self.processes),
+            at_most("afterwards: memory added by coming again, MiB", self.growth / MIB, growth),
         ]
 
 
 class Baseline:
-    """Knows what servers had before anybody came."""
+    """What servers had before the first client came, to compare with."""
 
     def __init__(self, servers: Servers, forget_seconds: float) -> None:
         self._servers = servers
@@ -72,8 +75,8 @@ class Baseline:
         self._before = at_rest(servers)
 
     def compare(self, seats: int, come_and_go: Callable[[], None]) -> Leftovers:
-        """Say what is left behind by all who have gone, and by as many again."""
-        progress("everybody has left, and as many come and go twice …")
+        """Return what is left behind by `seats` connections that have gone, and by as many again."""
+        progress("all clients have left, and as many come and go twice …")
         self._come_and_go(come_and_go)
         after = at_rest(self._servers)
         self._come_and_go(come_and_go)
@@ -88,10 +91,10 @@ class Baseline:
         time.sleep(self._forget_seconds)
 
     def _wait_for_files(self) -> None:
-        """Wait until all descriptors are closed; if they never are, that will be in the numbers."""
-        deadline = time.monotonic() + PATIENCE
+        """Wait until all descriptors are closed; if they never are, the numbers show it."""
+        deadline = time.monotonic() + CLOSE_TIMEOUT
         while count_files(self._servers) > self._before.files and time.monotonic() < deadline:
-            time.sleep(0.1)
+            time.sleep(POLL_INTERVAL)
 
 
 def worst(several: Iterable[Leftovers]) -> Leftovers:
@@ -107,23 +110,7 @@ def at_rest(servers: Servers) -> Rest:
 
 
 def count_files(servers: Servers) -> int:
-    """Return how many descriptors servers have open, those to Redis apart."""
-    opened = [_opened(pid) for pid in servers.pids]
-    to_redis = _sockets_to(servers.redis_port) if servers.redis_port else set()
+    """Return the number of descriptors that servers have open, those to Redis apart."""
+    opened = [open_files(pid) for pid in servers.pids]
+    to_redis = sockets_to(servers.redis_port) if servers.redis_port else set()
     return sum(len(links) - len(to_redis.intersection(links)) for links in opened)
-
-
-def _opened(pid: int) -> list[str]:
-    links = []
-    for path in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            links.append(str(path.readlink()))
-        except FileNotFoundError:  # it was closed meanwhile
-            continue
-    return links
-
-
-def _sockets_to(port: int) -> set[str]:
-    """Return the sockets of this machine that are connected to a port."""
-    lines = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
-    return {f"socket:[{words[9]}]" for words in lines if int(words[2].rpartition(":")[2], 16) == port}

@@ -1,14 +1,14 @@
-"""Readers that are stuck, and who has to pay for them: `python -m bench.slow`.
+"""Readers that are stuck, and what they cost the others: `python -m bench.slow`.
 
 9,000 SSE subscribers read, and bursts of messages of 1 KB go to them at a steady rate; then 1,000 join that never
 read, with the smallest receive buffer there is. How late are messages for the others, without and with the stuck ones;
 after how long are the stuck ones cut; how much does the server grow?
 
 The kernel takes some 60 KB for a stuck reader before a server notices anything. From then on the edge parks bytes of
-its own, which its metrics show, as they do whom it has cut and why. The time to the cut goes from the first look that
-saw parked bytes to the first that saw all of them cut: it is that of the last reader, and it includes a burst if they
-did not all fall behind with the same one. The others' latency counts while any stuck reader is there. Nchan and
-aiohttp are given the same time to cut theirs; their own counts cannot be seen.
+its own; its metrics show them, and the readers it has cut, by the limit they crossed. The time to the cut goes from
+the first snapshot with parked bytes to the first in which all stuck readers are cut: it is that of the last reader, and
+it includes a burst if they did not all fall behind with the same one. The others' latency counts while any stuck reader
+is connected. Nchan and aiohttp are given the same time to cut theirs; their own counts cannot be seen.
 """
 
 import sys
@@ -20,19 +20,24 @@ from functools import partial
 from statistics import median
 from typing import NamedTuple
 
-from bench.clients.latency import Lateness, Receivers, Ticker, receiving
-from bench.report.outcome import Check, at_most, conclude, end_on_signals, equal, progress
+from bench.clients.latency import Lateness, Receivers, receiving
+from bench.clients.ticker import Ticker
+from bench.report.checks import Check, at_most, equal
+from bench.report.console import end_on_signals, progress
+from bench.report.outcome import conclude
 from bench.report.plan import PlanWithPeers, option, read_plan
-from bench.servers.churn import Visits
+from bench.servers.churn import Churn
+from bench.servers.edges import serving_edge
 from bench.servers.leftovers import Leftovers
-from bench.servers.peers import Server, Serving, peers, serving_edge
-from bench.slow.inspect import LIMITS, Judgement, Look, judge_looks, look
+from bench.servers.peers import peers
+from bench.servers.server import Server, Serving
+from bench.slow.inspect import LIMITS, Judgement, Snapshot, inspect, judge
+from bench.system.memory import MIB
 from common.settings import Settings
 
 CHANNEL = "room"
-CAP_BYTES = int(Settings.model_fields["slow_total_bytes"].default)
-LOOK_EVERY = 0.2
-MIB = 2**20
+MAX_BYTES = int(Settings.model_fields["slow_total_bytes"].default)
+SNAPSHOT_INTERVAL = 0.2
 RATIO = "others' p99, with ÷ without"
 ALL = "stuck readers cut"
 CUT = "last cut after the first parked bytes, s"
@@ -65,34 +70,34 @@ class Outcome(NamedTuple):
 def measure(server: Server, plan: Plan) -> Outcome:
     """Publish to the readers alone, then to them and the stuck ones."""
     with ExitStack() as stack:
-        readers = stack.enter_context(receiving(server))
-        stuck = stack.enter_context(receiving(server))
+        readers = stack.enter_context(receiving(server.port))
+        stuck = stack.enter_context(receiving(server.port))
         readers.open(plan.subscribers - plan.stuck, CHANNEL)
         server.settle()
         publish(server, readers, plan, 1.0)  # a rehearsal
         without, _ = publish(server, readers, plan, plan.seconds)
         stuck.open_stuck(plan.stuck, CHANNEL)
-        time.sleep(LOOK_EVERY)
-        server.settle()  # it has accepted everybody
-        joined = look(server)
-        with_stuck, looks = publish(server, readers, plan, plan.patience, joined)
-    return Outcome(without, with_stuck, judge_looks([joined, *looks], plan.stuck))
+        time.sleep(SNAPSHOT_INTERVAL)
+        server.settle()  # it has accepted all of them
+        joined = inspect(server)
+        with_stuck, snapshots = publish(server, readers, plan, plan.patience, joined)
+    return Outcome(without, with_stuck, judge([joined, *snapshots], plan.stuck))
 
 
 def publish(
-    server: Server, readers: Receivers, plan: Plan, seconds: float, joined: Look | None = None
-) -> tuple[Lateness, list[Look]]:
+    server: Server, readers: Receivers, plan: Plan, seconds: float, joined: Snapshot | None = None
+) -> tuple[Lateness, list[Snapshot]]:
     """Publish for some time, or until all stuck readers that had joined are gone; return what the readers noted."""
     readers.reset()
-    ticker = Ticker(server, CHANNEL, 1 / plan.bursts_per_second, size=plan.payload_bytes, burst=plan.burst)
-    ends_at, looks = time.monotonic() + seconds, [look(server)]
+    ticker = Ticker(server.connect, CHANNEL, 1 / plan.bursts_per_second, size=plan.payload_bytes, burst=plan.burst)
+    deadline, snapshots = time.monotonic() + seconds, [inspect(server)]
     ticker.start()
-    while time.monotonic() < ends_at and not (joined and looks[-1].gone_since(joined) >= plan.stuck):
-        time.sleep(LOOK_EVERY)
-        looks.append(look(server))
+    while time.monotonic() < deadline and not (joined and snapshots[-1].gone_since(joined) >= plan.stuck):
+        time.sleep(SNAPSHOT_INTERVAL)
+        snapshots.append(inspect(server))
     readers.wait(ticker.stop() * (plan.subscribers - plan.stuck))
     server.settle()
-    return readers.report(), [*looks, look(server)]
+    return readers.report(), [*snapshots, inspect(server)]
 
 
 COLUMNS: dict[str, Callable[[Outcome], float | None]] = {
@@ -137,8 +142,8 @@ def checks(rounds: Sequence[Outcome], plan: Plan) -> list[Check]:
         at_most(RATIO, shown[RATIO], 1.2),
         equal(f"{ALL}, in every round", min(one.stuck.cut for one in rounds), plan.stuck),
         at_most(CUT, shown[CUT], 10.0),
-        at_most(PARKED, shown[PARKED], CAP_BYTES / MIB),
-        at_most(GROWTH, shown[GROWTH], CAP_BYTES / MIB),
+        at_most(PARKED, shown[PARKED], MAX_BYTES / MIB),
+        at_most(GROWTH, shown[GROWTH], MAX_BYTES / MIB),
     ]
 
 
@@ -152,9 +157,9 @@ def run(plan: Plan, servers: dict[str, Serving]) -> tuple[dict[str, list[Outcome
                 outcomes.setdefault(name, []).append(measure(server, plan))
     with servers["edge"]() as server:
         progress("edge, to see what is left behind …")
-        visits = Visits(server, plan.forget_seconds)
+        churn = Churn(server, plan.forget_seconds)
         parked = measure(server, plan).stuck.parked
-        return outcomes, visits.leftovers(plan.subscribers)._replace(parked=int(parked))
+        return outcomes, churn.leftovers(plan.subscribers)._replace(parked=int(parked))
 
 
 def main() -> int:

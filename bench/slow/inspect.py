@@ -1,27 +1,27 @@
 """What can be seen of a server while readers are stuck on it: its descriptors, its memory, and what an edge counts."""
 
-import os
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from bench.servers.metrics import read_metrics
-from bench.servers.peers import Server
+from bench.servers.server import Server
+from bench.system.accounting import open_files
 
 LIMITS = ("seconds", "bytes", "total")
 
 
-class Look(NamedTuple):
+class Snapshot(NamedTuple):
     """What was seen, and when; `parked` bytes and `cut` readers are an edge's own numbers."""
 
     at: float
     files: int
     memory: int
     parked: float = 0.0
-    cut: tuple[float, ...] = ()  # since the start of the edge, by the limit they crossed; another server tells nothing
+    cut: tuple[float, ...] = ()  # since the start of the edge, by the limit they crossed; of another server nothing
 
-    def gone_since(self, start: "Look") -> int:
-        """Return how many stuck readers are gone: an edge says so itself, another server has fewer descriptors."""
+    def gone_since(self, start: "Snapshot") -> int:
+        """Return the number of stuck readers that are gone: of another server than an edge, by its descriptors."""
         return int(sum(self.cut) - sum(start.cut)) if self.cut else start.files - self.files
 
 
@@ -37,28 +37,28 @@ class Judgement(NamedTuple):
     kept: int  # of the growth, when all is over
 
 
-def look(server: Server) -> Look:
-    """Look at a server now; the clock is read last, so that what is seen has happened by then."""
-    files = sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in server.pids)
+def inspect(server: Server) -> Snapshot:
+    """Inspect a server now; the clock is read last, so that what is seen has happened by then."""
+    files = sum(len(open_files(pid)) for pid in server.pids)
     memory = server.pss_bytes()
     if not server.admin_port:
-        return Look(time.monotonic(), files, memory)
+        return Snapshot(time.monotonic(), files, memory)
     counted = read_metrics(server.admin_port)
     cut = tuple(counted[f'comet_slow_readers_cut_total{{limit="{limit}"}}'] for limit in LIMITS)
-    return Look(time.monotonic(), files, memory, counted["comet_parked_bytes"], cut)
+    return Snapshot(time.monotonic(), files, memory, counted["comet_parked_bytes"], cut)
 
 
-def judge_looks(looks: Sequence[Look], stuck: int) -> Judgement:
-    """Judge what was seen from the moment when all of so many stuck readers were there."""
-    start, end = looks[0], looks[-1]
-    parked = next((one.at for one in looks if one.parked), None)
-    gone = next((one.at for one in looks if one.gone_since(start) >= stuck), None)
+def judge(snapshots: Sequence[Snapshot], stuck: int) -> Judgement:
+    """Judge what was seen from the moment when all of `stuck` readers were connected."""
+    start, end = snapshots[0], snapshots[-1]
+    parked = next((one.at for one in snapshots if one.parked), None)
+    gone = next((one.at for one in snapshots if one.gone_since(start) >= stuck), None)
     return Judgement(
         cut=end.gone_since(start),
         by_limit=tuple(after - before for after, before in zip(end.cut, start.cut, strict=True)),
         seconds_from_start=None if gone is None else gone - start.at,
         seconds_from_parking=None if parked is None or gone is None else gone - parked,
-        parked=max(one.parked for one in looks),
-        growth=max(one.memory for one in looks) - start.memory,
+        parked=max(one.parked for one in snapshots),
+        growth=max(one.memory for one in snapshots) - start.memory,
         kept=end.memory - start.memory,
     )

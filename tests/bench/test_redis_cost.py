@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from bench import redis_cost
-from bench.system.processes import running_valkey
+from bench.servers.valkey import running_valkey
 from tests.faults.numbers import Record
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from bench.servers.peers import nchan_module
-from bench.system.processes import HERE
+from bench.servers.nchan import nchan_module
+from bench.system.paths import CHECKOUT
 
 AFTERWARDS = "afterwards: descriptors left behind"
 CASES = {  # what to measure: its options, a row that it must have, and the columns of that row
@@ -80,7 +80,7 @@ pytestmark = [
 def run(name: str, options: str, folder: Path) -> tuple[int, dict[str, Any]]:
     """Run a benchmark; return its exit code and what it has written."""
     command = [sys.executable, "-m", f"bench.{name}", *options.split(), "--results", str(folder)]
-    done = subprocess.run([*command, "--forget-seconds", "0.2"], cwd=HERE.parent, check=False, capture_output=True)
+    done = subprocess.run([*command, "--forget-seconds", "0.2"], cwd=CHECKOUT, check=False, capture_output=True)
     assert done.returncode in {0, 1}, done.stderr.decode()
     assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     path = folder / f"{name}.json"

@@ -1,4 +1,4 @@
-"""The other servers are spoken to in their own ways, and the receivers who note the time understand them all."""
+"""The other servers are spoken to in their own ways, and the receivers that note the time understand them all."""
 
 import shutil
 import time
@@ -6,9 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from bench.clients.latency import Ticker, receiving, stamped
-from bench.clients.publishing import payload
-from bench.servers.peers import Meter, Server, nchan_module, serving_aiohttp, serving_nchan, serving_nchan_redis
+from bench.clients.latency import receiving
+from bench.clients.publishing import payload, stamped
+from bench.clients.ticker import Ticker
+from bench.servers.nchan import nchan_module, serving_nchan, serving_nchan_redis
+from bench.servers.peers import serving_aiohttp
+from bench.servers.server import Meter, Server
 
 CONNECTIONS = 50
 NCHAN = [
@@ -58,14 +61,14 @@ def test_every_poll_is_held_and_answered_again_and_again(server: Server) -> None
 
 def test_messages_tell_how_late_they_are(server: Server) -> None:
     """A message that was due a second ago is a second late, and those of a ticker are all counted."""
-    with receiving(server) as receivers:
+    with receiving(server.port) as receivers:
         receivers.open(CONNECTIONS, "room")
         server.settle()
         server.publisher.publish([stamped(104, time.monotonic_ns() - 1_000_000_000)])
         receivers.wait(CONNECTIONS)
         assert 1000 <= receivers.report().first < 10_000
         receivers.reset()
-        ticker = Ticker(server, "room", 0.01, size=104, burst=3)
+        ticker = Ticker(server.connect, "room", 0.01, size=104, burst=3)
         ticker.start()
         time.sleep(0.1)
         published = ticker.stop()
@@ -75,10 +78,10 @@ def test_messages_tell_how_late_they_are(server: Server) -> None:
 
 def test_a_stuck_reader_is_seated_and_reads_nothing(server: Server) -> None:
     """It takes part in a channel without keeping the others from their messages."""
-    with receiving(server) as receivers:
+    with receiving(server.port) as receivers:
         receivers.open(1, "room")
         receivers.open_stuck(5, "room")
         server.settle()
-        server.publisher.publish([stamped(1024, time.monotonic_ns())] * 100)
+        server.publisher.publish([stamped(1024)] * 100)
         receivers.wait(100)
         assert receivers.report().messages == 100

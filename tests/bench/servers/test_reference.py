@@ -7,7 +7,9 @@ import pytest
 
 from bench.clients.load import Load, running_load
 from bench.clients.publishing import ReferencePublisher, payload, publishing_to_reference
-from bench.system.processes import compile_c, cpu_ns, pss_bytes, running_reference, settle
+from bench.servers.peers import running_reference
+from bench.system.accounting import cpu_ns, pss_bytes, settle
+from bench.system.programs import compile_c
 
 CONNECTIONS = 50
 
@@ -23,7 +25,7 @@ def reference() -> Iterator[tuple[int, int]]:
 
 @pytest.fixture
 def publisher(reference: tuple[int, int]) -> Iterator[ReferencePublisher]:
-    """One who publishes to it."""
+    """A publisher to it."""
     with publishing_to_reference(reference[1]) as publisher:
         yield publisher
 
