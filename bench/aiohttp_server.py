@@ -16,7 +16,7 @@ from functools import partial
 from aiohttp import web
 
 compact = partial(json.dumps, separators=(",", ":"))
-KEPT = 100  # messages per channel, as the other servers keep
+MAX_KEPT = 100  # messages per channel, as the other servers keep
 HEADERS = {"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
@@ -25,7 +25,7 @@ class Channel:
 
     def __init__(self) -> None:
         self.queues: set[asyncio.Queue[tuple[int, str]]] = set()
-        self.kept: deque[tuple[int, str]] = deque(maxlen=KEPT)
+        self.kept: deque[tuple[int, str]] = deque(maxlen=MAX_KEPT)
         self.top = 0
 
     def publish(self, content: str) -> None:

@@ -1,4 +1,4 @@
-/* What the load generators share: dialling, watching, and saying what went wrong.
+/* What the client programs share: dialling, watching, and saying what went wrong.
  *
  * Each is driven by lines on stdin; each line is answered with `ok …`, or with `error …` and the end of the process.
  */
@@ -18,7 +18,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* A message may tell when it was due: by MARKER and, right behind it, DIGITS of CLOCK_MONOTONIC in nanoseconds. */
 #define MARKER "bench-" /* comes once in each message and nowhere else */
+enum { DIGITS = 19 };
 
 enum { MAX_CONNECTIONS = 19900, MAX_EVENTS = 256, WINDOW = 64, SOURCES = 10, COMMAND = MAX_CONNECTIONS };
 enum { READ_SIZE = 65536, LINE_SIZE = 512 };

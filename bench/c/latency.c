@@ -10,14 +10,13 @@
  *     report             answers with `ok COUNT LEAST MEDIAN P99 MOST`, in microseconds
  *     quit
  *
- * A message carries MARKER and right behind it when it was due to be sent: CLOCK_MONOTONIC in nanoseconds, DIGITS long.
+ * Each message tells when it was due: see client.h.
  */
 #define _GNU_SOURCE
 #include "client.h"
-#include <stdint.h>
-#include <time.h>
+#include "times.h"
 
-enum { DIGITS = 19, REST = 32, MAX_SAMPLES = 8000000, SMALLEST = 1 };
+enum { REST = 32, MAX_SAMPLES = 8000000, SMALLEST = 1 };
 
 struct stream {
     int fd;
@@ -31,12 +30,6 @@ static int count, reading, ready;
 static uint32_t samples[MAX_SAMPLES];
 static int taken;
 static char buffer[REST + READ_SIZE + 1];
-
-static int64_t now_ns(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
 
 static void take(const char *digits, int64_t now) {
     char text[DIGITS + 1] = {0};

@@ -1,4 +1,4 @@
-/* The load generator: thousands of subscribers in one cheap process, driven by lines on stdin.
+/* The load generator: thousands of subscribers in one cheap process, which counts their messages.
  *
  *     load PORT SECONDS        (SECONDS: what one command may take; past it the process ends with status 1)
  *
@@ -114,7 +114,7 @@ static void keep_position(struct poll *poll, const char *body) {
 }
 
 static void take_answer(struct poll *poll, const char *body) {
-    if (!poll->waiting) fail("an answer nobody waited for: %.200s", body);
+    if (!poll->waiting) fail("an answer that no poll waited for: %.200s", body);
     if (!strstr(body, MARKER)) fail("an answer without a message: %.200s", body);
     keep_position(poll, body);
     head_size = body - poll->answer;

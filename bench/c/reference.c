@@ -4,10 +4,10 @@
  *
  *     GET /sse?id=…       head and welcome in one write, then held; every message is one chunk
  *     GET /poll?id=…      held until the next message, answered with Content-Length, kept alive
- *     GET /pub?content=…  sends the content to everybody held; answered 204, may be pipelined
+ *     GET /pub?content=…  sends the content to all held connections; answered 204, may be pipelined
  *
- * It does what no server can do without: accept, read a head, remember who is held, write. What it leaves out makes it
- * faster than a real server, never slower: one channel only (no look-up by id), no history, no time-outs, no
+ * It does what no server can do without: accept, read a head, remember the held connections, write. What it leaves out
+ * makes it faster than a real server, never slower: one channel only (no look-up by id), no history, no time-outs, no
  * unescaping, and a subscriber that cannot take a whole frame at once is closed. It waits with level-triggered epoll
  * and sets the socket options of the edge on the listener, from which accepted sockets inherit them.
  */
@@ -41,7 +41,7 @@ enum { BACKLOG = 4096, USER_TIMEOUT_MS = 30000, SEND_BUFFER = 65536 }; /* as in 
 #define NO_CONTENT "HTTP/1.1 204 No Content\r\n\r\n"
 #define NOT_FOUND "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 
-/* A dense list of descriptors, so that a message goes to the held ones and to nobody else. */
+/* A dense list of descriptors, so that a message goes to the held ones and to no others. */
 struct seats {
     int fds[MAX_FD];
     int count;

@@ -1,7 +1,8 @@
-/* A crowd: thousands of SSE subscribers in one cheap process, who check what they get and come back when they are cut.
+/* Thousands of SSE subscribers in one cheap process that check what they get and come back when they are cut.
  *
- *     subscribers NUMBER SECONDS     NUMBER: the crowd connects from 127.NUMBER.0.1 to .10, so that ports do not run out
- *                              SECONDS: what one command may take; past it the process ends with status 1
+ *     subscribers NUMBER SECONDS
+ *                    NUMBER: they connect from 127.NUMBER.0.1 to .10, so that ports do not run out
+ *                    SECONDS: what one command may take; past it the process ends with status 1
  *
  *     open COUNT PORT WINDOW FIRST MODULO PATH
  *                    open COUNT streams, at most WINDOW at a time (0: all at once), and wait for every welcome; a
@@ -13,14 +14,14 @@
  *                    all come back, to that port and with `since=` their position, and wait for every welcome
  *     latencies F    write to file F, and forget, how long each message took from its stamp (32-bit microseconds)
  *     welcomes F     the same for each welcome, from the start of its connection
- *     positions F    write to file F a line `NUMBER OFFSET` for each stream: the number in its path, and where it stands
+ *     positions F    write to file F a line `NUMBER OFFSET` for each stream: the number in its path, and its offset
  *     state          answered like every command
  *     quit
  *
  * A command is answered with `ok HELD MESSAGES LOST DUPLICATES RESETS REFUSED BROKEN`, or with `error …` and the end
  * of the process. LOST and DUPLICATES are counted by each stream in the offsets it sees, over all its connections.
- * Who is refused (503, or an end before the welcome) comes back after the pause it was told, who is cut off (BROKEN)
- * after a second. A message is `bench-` and the CLOCK_MONOTONIC nanoseconds of its publication.
+ * A stream that is refused (503, or an end before the welcome) comes back after the pause it was told, one that is cut
+ * off (BROKEN) after a second. Each message tells when it was due: see client.h.
  */
 #define _GNU_SOURCE
 #include "client.h"
@@ -47,7 +48,7 @@ static struct connection connections[MAX_CONNECTIONS];
 static struct times latencies, welcomes;
 static int count, welcomed, opening, absent; /* connections; of these seated, on their way, pausing */
 static long messages, lost, duplicates, resets, refused, broken;
-static int crowd_number;
+static int process_number;
 static char path[LINE_SIZE], buffer[READ_SIZE];
 
 static void set_watch(int operation, int fd, uint32_t events, int number) {
@@ -58,7 +59,7 @@ static void set_watch(int operation, int fd, uint32_t events, int number) {
 /* Begin a connection from one of our addresses, each of which has its own ports; do not wait for it. */
 static int begin(int number, int to_port) {
     struct sockaddr_in from = {.sin_family = AF_INET}, to = {.sin_family = AF_INET, .sin_port = htons(to_port)};
-    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (crowd_number << 16) + number % SOURCES);
+    from.sin_addr.s_addr = htonl(INADDR_LOOPBACK + (process_number << 16) + number % SOURCES);
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     int on = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) fail("socket: %s", strerror(errno));
@@ -108,7 +109,7 @@ static void send_request(struct connection *connection) {
     set_watch(EPOLL_CTL_MOD, connection->fd, EPOLLIN, connection - connections);
 }
 
-/* A welcome names where the stream goes on from: for who comes back, that is where it had been. */
+/* A welcome names the position the stream goes on from: after a reconnect, the one it had. */
 static void on_welcome(struct connection *connection) {
     struct position at = connection->stated, last = connection->last;
     if (last.tag && at.tag && at.tag != last.tag) lost++;
@@ -158,7 +159,7 @@ static void on_line(struct connection *connection, const char *line) {
     }
 }
 
-/* Take a line whose beginning may have come before; what exceeds HELD_LINE_SIZE matters to nobody. */
+/* Take a line whose beginning may have come before; what exceeds HELD_LINE_SIZE is not needed. */
 static void on_line_end(struct connection *connection, const char *bytes, size_t size, int whole) {
     size_t had = connection->size, room = HELD_LINE_SIZE - 1 - had;
     if (had == 0 && whole) return on_line(connection, bytes);
@@ -189,7 +190,7 @@ static void on_ready(struct connection *connection, uint32_t events) {
     on_bytes(connection, size);
 }
 
-/* Those whose pause is over come back. */
+/* Start the connections whose pause is over. */
 static void scan_absent(void) {
     int64_t now = now_ns();
     for (int i = 0; i < count; i++) {
@@ -218,7 +219,7 @@ static int turn_within(int timeout) {
 
 static int turn(void) { return turn_within(-1); }
 
-/* Start all connections from the first on, so many at a time, and wait until everybody is welcomed. */
+/* Start all connections from the first on, `window` at a time (0: all), and wait until all are welcomed. */
 static void bring(int first, int window) {
     for (int i = first; i < count; i++) {
         start(&connections[i]);
@@ -290,7 +291,7 @@ int main(int words, char **word) {
         fprintf(stderr, "usage: subscribers NUMBER SECONDS\n");
         return 2;
     }
-    crowd_number = atoi(word[1]);
+    process_number = atoi(word[1]);
     seconds = atoi(word[2]);
     return obey_lines(turn, obey);
 }

@@ -1,4 +1,4 @@
-/* Times of many events, kept as they come and written to a file when asked for; needs client.h before it. */
+/* The clock of the stamps; and the times of many events, kept until they are written to a file. Needs client.h. */
 #ifndef TIMES_H
 #define TIMES_H
 #include <stdint.h>
@@ -10,13 +10,13 @@ struct times {
     size_t count, room;
 };
 
-static int64_t now_ns(void) {
+static inline int64_t now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return now.tv_sec * 1000000000L + now.tv_nsec;
 }
 
-static void keep_time(struct times *times, int64_t nanoseconds) {
+static inline void keep_time(struct times *times, int64_t nanoseconds) {
     if (times->count == times->room) {
         times->room = times->room ? 2 * times->room : 1024;
         times->values = realloc(times->values, times->room * sizeof *times->values);
@@ -26,7 +26,7 @@ static void keep_time(struct times *times, int64_t nanoseconds) {
     times->values[times->count++] = microseconds > UINT32_MAX ? UINT32_MAX : microseconds;
 }
 
-static void write_times(struct times *times, const char *name) {
+static inline void write_times(struct times *times, const char *name) {
     FILE *file = fopen(name, "wb");
     if (!file) fail("%s: %s", name, strerror(errno));
     if (fwrite(times->values, sizeof *times->values, times->count, file) != times->count) fail("%s is cut", name);

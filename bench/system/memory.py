@@ -37,7 +37,7 @@ def used() -> int:
 
 
 def tcp_pages() -> int:
-    """Return how many pages the buffers of all TCP sockets have."""
+    """Return the number of pages in the buffers of all TCP sockets."""
     for line in Path("/proc/net/sockstat").read_text().splitlines():
         words = line.split()
         if words[0] == "TCP:":
