@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
-from bench.compare.checkouts import checkout_of, is_compiled, refuse
+from bench.compare.checkouts import copies, is_compiled, refuse
 from bench.compare.loads import PARTS, Part
 from bench.held.rounds import run as run_rounds
 from bench.report.checks import Check, at_most
@@ -24,7 +24,6 @@ from bench.report.plan import ResultPlan, option, read_plan
 from bench.report.statistics import Round, median_and_range, medians, ratios
 from bench.servers.edges import serving_edge
 from bench.servers.server import Serving
-from bench.system.paths import CHECKOUT
 
 BASE, OURS = "base", "edge"
 
@@ -50,22 +49,22 @@ def parts_of(plan: ComparePlan) -> list[Part]:
     return [part for name in names for part in PARTS[name](plan.scale)]
 
 
-def rehearse(base: Path) -> None:
+def rehearse(checkouts: Mapping[str, Path]) -> None:
     """Start both edges once: that compiles their modules, which would be counted as memory of the first round."""
-    for checkout in (base, CHECKOUT):
+    for side, checkout in checkouts.items():
         with serving_edge(checkout=checkout):
-            progress(f"an edge runs from {checkout}{', compiled' if is_compiled(checkout) else ''}")
-    if is_compiled(base) != is_compiled(CHECKOUT):
+            progress(f"{side} runs{', compiled' if is_compiled(checkout) else ''}")
+    if len({is_compiled(checkout) for checkout in checkouts.values()}) > 1:
         say("ONE OF THE TWO IS COMPILED: the ratios are about that, too", "red")
 
 
-def run(count: int, parts: Sequence[Part], base: Path) -> list[Round]:
+def run(count: int, parts: Sequence[Part], checkouts: Mapping[str, Path]) -> list[Round]:
     """Measure both edges with all loads; return the costs of each round, by the name of the load and of the cost."""
-    rounds: list[Round] = [{BASE: {}, OURS: {}} for _ in range(count)]
+    rounds: list[Round] = [{side: {} for side in checkouts} for _ in range(count)]
     for part in parts:
         progress(f"== {part.name}")
         servers: dict[str, Serving] = {
-            side: partial(part.serving, checkout=checkout) for side, checkout in ((BASE, base), (OURS, CHECKOUT))
+            side: partial(part.serving, checkout=checkout) for side, checkout in checkouts.items()
         }
         for whole, measured in zip(rounds, run_rounds(count, servers, part.measurements), strict=True):
             for side, costs in measured.items():
@@ -95,9 +94,10 @@ def main() -> int:
     end_on_signals()
     plan = read_plan("compare", __doc__, ComparePlan(), sys.argv[1:])
     parts = parts_of(plan)
-    with checkout_of(plan.base) as base:
-        rehearse(base)
-        rounds = run(plan.rounds, parts, base)
+    with copies(plan.base) as (base, ours):
+        checkouts = {BASE: base, OURS: ours}
+        rehearse(checkouts)
+        rounds = run(plan.rounds, parts, checkouts)
     beside = {label: {f"{OURS} ÷ {BASE}": median_and_range(ratios(rounds, label, BASE))} for label in rounds[0][OURS]}
     title = f"the edge of this checkout beside that of {plan.base} (base), median of {plan.rounds} paired rounds"
     return conclude("compare", title, plan, tabulate(rounds), judge(rounds, plan), beside, per_round=rounds)

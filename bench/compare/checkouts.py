@@ -1,10 +1,11 @@
-"""The two checkouts: this one, and the folder or the commit to compare it with."""
+"""The two edges that are compared: copies of what is in this checkout, and in another folder or commit."""
 
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copy, copytree, ignore_patterns
 from tempfile import TemporaryDirectory
 from typing import NoReturn
 
@@ -15,15 +16,35 @@ PACKAGES = ("edge", "common")  # what an edge is made of
 
 
 @contextmanager
-def checkout_of(base: str, repository: Path = CHECKOUT) -> Iterator[Path]:
-    """Yield the folder `base`, or a temporary one with the edge of the commit `base` while the block runs."""
-    if Path(base, "edge").is_dir():
-        yield Path(base).absolute()
-        return
-    with TemporaryDirectory(prefix="bench-base-") as folder:
-        archive = git(repository, "archive", "--format=tar", base, *PACKAGES)
-        subprocess.run(["tar", "-x", "-C", folder], input=archive, check=True)
-        yield Path(folder)
+def copies(base: str, checkout: Path = CHECKOUT) -> Iterator[tuple[Path, Path]]:
+    """Yield two folders while the block runs: with the edge of a folder or commit, and with that of this checkout.
+
+    An edit in the checkout does not reach a copy that runs. The paths have the same length, because a module's path is
+    part of its memory.
+    """
+    with TemporaryDirectory(prefix="bench-compare-") as folder:
+        theirs, ours = Path(folder, "base"), Path(folder, "edge")
+        if Path(base, PACKAGES[0]).is_dir():
+            copy_edge(Path(base), theirs)
+        else:
+            extract_edge(checkout, base, theirs)
+        copy_edge(checkout, ours)
+        yield theirs, ours
+
+
+def copy_edge(source: Path, target: Path) -> None:
+    """Copy the packages of an edge, with their compiled modules and the library that these share, if there are any."""
+    for package in PACKAGES:
+        copytree(source / package, target / package, ignore=ignore_patterns("__pycache__"))
+    for library in source.glob("*.so"):
+        copy(library, target)
+
+
+def extract_edge(repository: Path, commit: str, target: Path) -> None:
+    """Write the packages of an edge as they are in a commit."""
+    archive = git(repository, "archive", "--format=tar", commit, *PACKAGES)
+    target.mkdir()
+    subprocess.run(["tar", "-x", "-C", target], input=archive, check=True)
 
 
 def git(repository: Path, *words: str) -> bytes:

@@ -1,4 +1,4 @@
-"""The checkout that is compared with."""
+"""The two edges that are compared."""
 
 import shutil
 import subprocess
@@ -6,29 +6,47 @@ from pathlib import Path
 
 import pytest
 
-from bench.compare.checkouts import checkout_of
+from bench.compare.checkouts import copies, is_compiled
+
+AUTHOR = ("-c", "user.name=x", "-c", "user.email=x", "-c", "commit.gpgsign=false")
 
 
-def put(path: Path, text: str) -> None:
-    """Write a file of a package."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+def put(checkout: Path, text: str) -> None:
+    """Write the two packages of an edge."""
+    for package in ("edge", "common"):
+        (checkout / package).mkdir(parents=True, exist_ok=True)
+        (checkout / package / "__init__.py").write_text(text)
+
+
+def texts(checkout: Path) -> list[str]:
+    """Return what is in the two packages."""
+    return [(checkout / package / "__init__.py").read_text() for package in ("edge", "common")]
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="no git on this machine")
-def test_the_base_is_a_commit_or_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A commit's edge stands in a temporary folder; a name that is neither is refused with what git says."""
-    for package in ("edge", "common"):
-        put(tmp_path / package / "__init__.py", "old")
-    author = ("-c", "user.name=x", "-c", "user.email=x", "-c", "commit.gpgsign=false")
-    for words in (("init", "-q"), ("add", "."), (*author, "commit", "-q", "-m", "x")):
+def test_the_base_is_a_commit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The other edge is the one of this checkout with what is not committed yet; both are gone afterwards."""
+    put(tmp_path, "old")
+    for words in (("init", "-q"), ("add", "."), (*AUTHOR, "commit", "-q", "-m", "x")):
         subprocess.run(["git", *words], cwd=tmp_path, check=True)
-    put(tmp_path / "edge/__init__.py", "new")
-    with checkout_of("HEAD", tmp_path) as folder:
-        assert [(folder / package / "__init__.py").read_text() for package in ("edge", "common")] == ["old", "old"]
-    assert not folder.exists()
-    with checkout_of(str(tmp_path), tmp_path) as folder:
-        assert folder == tmp_path
-    with pytest.raises(SystemExit, match="2"), checkout_of("nowhere", tmp_path):
+    put(tmp_path, "new")
+    with copies("HEAD", tmp_path) as (base, ours):
+        assert (texts(base), texts(ours)) == (["old", "old"], ["new", "new"])
+        assert len(str(base)) == len(str(ours))
+    assert not base.exists()
+    assert not ours.exists()
+    with pytest.raises(SystemExit, match="2"), copies("nowhere", tmp_path):
         pass
     assert "not a valid object name" in capsys.readouterr().err
+
+
+def test_the_base_is_a_folder(tmp_path: Path) -> None:
+    """What is compiled there is copied, too, and the library beside the packages that compiled modules share."""
+    put(tmp_path / "one", "old")
+    put(tmp_path / "other", "new")
+    (tmp_path / "one/edge/state.so").touch()
+    (tmp_path / "one/edge__mypyc.so").touch()
+    with copies(str(tmp_path / "one"), tmp_path / "other") as (base, ours):
+        assert (texts(base), texts(ours)) == (["old", "old"], ["new", "new"])
+        assert (is_compiled(base), is_compiled(ours)) == (True, False)
+        assert (base / "edge__mypyc.so").exists()
