@@ -112,7 +112,7 @@ class Round:
         return {"descriptors afterwards": rest.files, "edges afterwards, MiB": rest.memory / memory.MIB}
 
     def _subscribed(self) -> int:
-        """Return how many channels the edges are subscribed to."""
+        """Return the number of channels to which the edges are subscribed."""
         with Redis.from_url(self._url) as redis:
             return int(redis.info("stats")["pubsub_channels"])
 

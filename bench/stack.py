@@ -71,7 +71,7 @@ class Subscribers:
 
 
 async def publish(session: aiohttp.ClientSession, load: Load) -> list[int]:
-    """Publish at the rate to random channels; return how often to each."""
+    """Publish at the rate to random channels; return the number of messages of each."""
     counts, began = [0] * load.channels, time.monotonic()
     under_way: set[asyncio.Task[None]] = set()
     for turn in range(int(load.rate * load.seconds)):

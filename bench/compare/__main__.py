@@ -89,6 +89,22 @@ def tabulate(rounds: Sequence[Round]) -> Mapping[str, Mapping[str, float]]:
     return {label: {side: middle[side][label] for side in (BASE, OURS)} for label in middle[OURS]}
 
 
+def shares(rounds: Sequence[Round]) -> Mapping[str, Mapping[str, str]]:
+    """Return the ratios as they stand beside the table; that of the lowest is the least disturbed by other programs."""
+    return {
+        label: {
+            f"{OURS} ÷ {BASE}": median_and_range(ratios(rounds, label, BASE)),
+            "lowest ÷ lowest": f"{lowest(rounds, OURS, label) / (lowest(rounds, BASE, label) or 1):.2f}",
+        }
+        for label in rounds[0][OURS]
+    }
+
+
+def lowest(rounds: Sequence[Round], side: str, label: str) -> float:
+    """Return the lowest of all rounds."""
+    return min(one[side][label] for one in rounds)
+
+
 def main() -> int:
     """Compare, print, keep the numbers, and return the exit code."""
     end_on_signals()
@@ -98,9 +114,8 @@ def main() -> int:
         checkouts = {BASE: base, OURS: ours}
         rehearse(checkouts)
         rounds = run(plan.rounds, parts, checkouts)
-    beside = {label: {f"{OURS} ÷ {BASE}": median_and_range(ratios(rounds, label, BASE))} for label in rounds[0][OURS]}
     title = f"the edge of this checkout beside that of {plan.base} (base), median of {plan.rounds} paired rounds"
-    return conclude("compare", title, plan, tabulate(rounds), judge(rounds, plan), beside, per_round=rounds)
+    return conclude("compare", title, plan, tabulate(rounds), judge(rounds, plan), shares(rounds), per_round=rounds)
 
 
 if __name__ == "__main__":

@@ -117,7 +117,7 @@ def main() -> int:
     rounds, left = run(plan)
     middle = {name: median(one[name] for one in rounds) for name in rounds[0]}
     rows = {
-        "CPU/second with one who behaves, ms": {"edge": middle["polite"]},
+        "CPU/second with one that behaves, ms": {"edge": middle["polite"]},
         "CPU/second until the kernel's buffers are full, ms": {"edge": middle["filling"]},
         CPU: {"edge": middle["staying"]},
         "until all were let go, s": {"edge": middle["took"]},

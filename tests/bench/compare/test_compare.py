@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.compare.__main__ import ComparePlan, judge, parts_of, tabulate
+from bench.compare.__main__ import ComparePlan, judge, parts_of, shares, tabulate
 from bench.report.statistics import Round
 from bench.system.paths import CHECKOUT
 
@@ -28,6 +28,7 @@ def test_the_median_of_the_paired_ratios_is_judged() -> None:
     ]
     assert [check.ok for check in judge(ROUNDS, ComparePlan(max_cpu=5, max_memory=0.5))] == [True, False]
     assert tabulate(ROUNDS)[DELIVERY] == {"base": 10.0, "edge": 11.0}
+    assert shares(ROUNDS)[DELIVERY] == {"edge ÷ base": "1.04 (1.02-1.10)", "lowest ÷ lowest": "1.02"}
 
 
 def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
