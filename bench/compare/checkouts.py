@@ -1,5 +1,6 @@
 """The two edges that are compared: copies of what is in this checkout, and in another folder or commit."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -48,8 +49,12 @@ def extract_edge(repository: Path, commit: str, target: Path) -> None:
 
 
 def git(repository: Path, *words: str) -> bytes:
-    """Return what a git command writes."""
-    done = subprocess.run(["git", *words], cwd=repository, check=False, capture_output=True)
+    """Return what a git command writes.
+
+    A hook and `git rebase --exec` set variables that name their own repository; this one is that of the folder.
+    """
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    done = subprocess.run(["git", *words], cwd=repository, env=plain, check=False, capture_output=True)
     if done.returncode:
         refuse(f"`git {' '.join(words)}` says: {done.stderr.decode().strip()}")
     return done.stdout

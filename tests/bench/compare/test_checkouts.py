@@ -1,12 +1,12 @@
 """The two edges that are compared."""
 
 import shutil
-import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from bench.compare.checkouts import copies, is_compiled
+from bench.compare.checkouts import copies, git, is_compiled
 
 AUTHOR = ("-c", "user.name=x", "-c", "user.email=x", "-c", "commit.gpgsign=false")
 
@@ -23,12 +23,21 @@ def texts(checkout: Path) -> list[str]:
     return [(checkout / package / "__init__.py").read_text() for package in ("edge", "common")]
 
 
+@pytest.fixture(autouse=True)
+def of_a_hook(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Name another repository in the environment, as a hook and `git rebase --exec` do: it stays as it is."""
+    other = tmp_path_factory.mktemp("other") / "repository"
+    monkeypatch.setenv("GIT_DIR", str(other))
+    yield
+    assert not other.exists()
+
+
 @pytest.mark.skipif(shutil.which("git") is None, reason="no git on this machine")
 def test_the_base_is_a_commit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The other edge is the one of this checkout with what is not committed yet; both are gone afterwards."""
     put(tmp_path, "old")
     for words in (("init", "-q"), ("add", "."), (*AUTHOR, "commit", "-q", "-m", "x")):
-        subprocess.run(["git", *words], cwd=tmp_path, check=True)
+        git(tmp_path, *words)
     put(tmp_path, "new")
     with copies("HEAD", tmp_path) as (base, ours):
         assert (texts(base), texts(ours)) == (["old", "old"], ["new", "new"])
