@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from pydantic.fields import FieldInfo
 
-from common.metric_fields import series_of
-from common.metrics import OF_EVERY_PROCESS, Series
+from common.metrics.fields import series_of
+from common.metrics.series import OF_EVERY_PROCESS, Series
 from common.settings import PREFIX, Settings
 from common.settings_help import allowed
 from edge.counters import Counters as EdgeCounters

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from common.logs import get_logger
 from common.message import MAX_JSON_GROWTH
-from common.metric_fields import FieldCollector
+from common.metrics.fields import FieldCollector
 from common.names import RedisNames
 from common.redis.client import connect, endpoint
 from common.redis.pubsub import PubSub

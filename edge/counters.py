@@ -1,11 +1,11 @@
-"""What an edge counts: each counter is one field, see `common.metric_fields`."""
+"""What an edge counts: each counter is one field, see `common.metrics.fields`."""
 
 from collections import Counter
 from dataclasses import dataclass
 from enum import StrEnum
 
-from common.metric_fields import counted
-from common.metrics import LOOP_LAG, REDIS_PROBE, Histogram, Series
+from common.metrics.fields import counted
+from common.metrics.series import LOOP_LAG, REDIS_PROBE, Histogram, Series
 
 
 class CloseReason(StrEnum):

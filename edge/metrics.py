@@ -1,10 +1,10 @@
-"""What an edge shows to Prometheus besides its counters: each gauge is one field, see `common.metric_fields`."""
+"""What an edge shows to Prometheus besides its counters: each gauge is one field, see `common.metrics.fields`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from common.metric_fields import shown_as
-from common.metrics import DRAINING, REDIS_RECONNECTS, REDIS_UP, Series
+from common.metrics.fields import shown_as
+from common.metrics.series import DRAINING, REDIS_RECONNECTS, REDIS_UP, Series
 
 
 @dataclass

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from redis import RedisError
 
 from common.logs import get_logger
-from common.metric_fields import FieldCollector
+from common.metrics.fields import FieldCollector
 from common.names import RedisNames
 from common.redis.client import connect, endpoint
 from common.redis.pubsub import PubSub

@@ -1,10 +1,10 @@
-"""What the publisher shows to Prometheus: each metric is one field, see `common.metric_fields`."""
+"""What the publisher shows to Prometheus: each metric is one field, see `common.metrics.fields`."""
 
 from collections import Counter
 from dataclasses import dataclass, field
 
-from common.metric_fields import counted, shown_as
-from common.metrics import DRAINING, LOOP_LAG, REDIS_PROBE, REDIS_RECONNECTS, REDIS_UP, Histogram, Series
+from common.metrics.fields import counted, shown_as
+from common.metrics.series import DRAINING, LOOP_LAG, REDIS_PROBE, REDIS_RECONNECTS, REDIS_UP, Histogram, Series
 
 SOURCE = "http"  # the only way to publish that passes through here
 

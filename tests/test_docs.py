@@ -8,7 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
-from common.metric_fields import FieldCollector
+from common.metrics.fields import FieldCollector
 from common.service.process import register_process
 from common.settings import PREFIX, Settings
 from edge.counters import Counters

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from common.metric_fields import FieldCollector
+from common.metrics.fields import FieldCollector
 from common.settings import PREFIX, Settings
 from edge.counters import Counters
 from edge.metrics import Gauges

@@ -24,7 +24,7 @@ from typing import Any
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from common.metrics import Histogram, Series
+from common.metrics.series import Histogram, Series
 
 _SERIES = "series"
 

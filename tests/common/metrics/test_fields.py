@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
-from common.metric_fields import FieldCollector, counted, series_of, shown_as
-from common.metrics import Histogram, Series
+from common.metrics.fields import FieldCollector, counted, series_of, shown_as
+from common.metrics.series import Histogram, Series
 
 SKIPPED = Series("skipped_total", "counter", "skipped")
 CUT = Series("cut_total", "counter", "cut", labels=("limit",))

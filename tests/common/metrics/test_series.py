@@ -4,7 +4,7 @@ from prometheus_client.core import HistogramMetricFamily, Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from common.metrics import BOUNDS, OF_EVERY_PROCESS, Histogram, Series
+from common.metrics.series import BOUNDS, OF_EVERY_PROCESS, Histogram, Series
 
 
 def values(histogram: Histogram) -> dict[str, float]:

@@ -1,0 +1,1 @@
+"""Metrics: what a series is, what every process shows, and counters declared as fields."""
