@@ -68,6 +68,10 @@ class Process:
         """Let it have so many open files and no more, from its next start on."""
         self._command = ["sh", "-c", f'ulimit -n {most} && exec "$0" "$@"', *self._command]
 
+    def run_from(self, checkout: Path) -> None:
+        """Run the code of another checkout, from its next start on."""
+        self._command = ["sh", "-c", 'cd "$0" && exec "$@"', str(checkout), *self._command]
+
     def kill(self) -> None:
         """End it as a crash would."""
         self._end(graceful=False)
@@ -105,6 +109,12 @@ class Process:
         assert self._process is not None
         tasks = Path(f"/proc/{self._process.pid}/task").iterdir()
         return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+    @property
+    def folder(self) -> Path:
+        """The folder that it runs in; Linux only."""
+        assert self._process is not None
+        return Path(f"/proc/{self._process.pid}/cwd").resolve()
 
     @property
     def open_files(self) -> int:

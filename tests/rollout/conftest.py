@@ -1,0 +1,50 @@
+"""A cluster in the middle of a roll-out: an edge and a publisher of an older commit beside those of this checkout."""
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.conftest import channel, pytest_runtest_makereport
+from tests.cluster.processes import ROOT, Cluster, Service
+from tests.cluster.running import running
+from tests.cluster.waiting import STARTING, until
+
+__all__ = ["channel", "pytest_runtest_makereport"]
+
+OLDER = "62c66bd8"  # the commit before the floors; scripts, frames, cursors and keys are its own
+
+
+class MixedCluster(Cluster):
+    """Edge `a` and `publisher` are of this checkout, edge `b` and `older_publisher` of the older commit."""
+
+    def __init__(self, folder: Path, older: Path) -> None:
+        super().__init__(folder)
+        self.older_publisher = Service("publisher", "older-publisher", self.valkey.url, {}, folder)
+        self.services = (*self.services, self.older_publisher)
+        for service in (self.b, self.older_publisher):
+            service.run_from(older)
+
+
+@pytest.fixture(scope="session")
+def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a checkout of the older commit."""
+    known = subprocess.run(["git", "cat-file", "-e", OLDER], cwd=ROOT, capture_output=True, check=False)
+    if known.returncode:
+        pytest.skip(f"this machine is without the history up to {OLDER}")
+    folder = tmp_path_factory.mktemp("older")
+    archive = subprocess.run(["git", "archive", OLDER], cwd=ROOT, capture_output=True, check=True)
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory: pytest.TempPathFactory, older: Path) -> Iterator[MixedCluster]:
+    """Yield a mixed cluster that runs; every edge is announced."""
+    with ExitStack() as stack:
+        cluster = stack.enter_context(running(MixedCluster(tmp_path_factory.mktemp("mixed"), older)))
+        assert isinstance(cluster, MixedCluster)
+        until(lambda: all(service.ready for service in cluster.services), STARTING)
+        yield cluster
