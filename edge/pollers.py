@@ -13,8 +13,10 @@ class AwayPollers:
 
     def add(self, now: float, until: float) -> None:
         """A poller left that is expected back before `until`."""
-        self._forget_overdue(now)
-        self._deadlines.append(until)
+        deadlines = self._deadlines
+        while deadlines and deadlines[0] <= now:
+            deadlines.popleft()
+        deadlines.append(until)
 
     def take_one(self) -> None:
         """A poller came back; which one does not matter to a count."""
@@ -23,9 +25,6 @@ class AwayPollers:
 
     def count(self, now: float) -> int:
         """Return how many are expected back."""
-        self._forget_overdue(now)
-        return len(self._deadlines)
-
-    def _forget_overdue(self, now: float) -> None:
         while self._deadlines and self._deadlines[0] <= now:
             self._deadlines.popleft()
+        return len(self._deadlines)

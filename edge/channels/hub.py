@@ -127,10 +127,11 @@ class Hub:
 
     def detach(self, seat: Seat) -> None:
         """Take a seat out of its channels, and out of the queue of any."""
-        if isinstance(seat.pending, PendingAttach):
-            for entry in seat.pending.entries:
+        pending = seat.pending
+        if pending is not None and isinstance(pending, PendingAttach):
+            for entry in pending.entries:
                 entry.channel.stop_waiting(entry)
-            seat.pending.forget_entries()
+            pending.forget_entries()
         for channel in seat.channels:
             channel.discard(seat)
             if not channel.seats:

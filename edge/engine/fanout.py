@@ -27,7 +27,7 @@ from typing import Literal
 from common.logs import get_logger
 from common.tasks import TURN_BUDGET, TurnBudget
 from edge.chain import EMPTY
-from edge.counters import CloseReason, Counters
+from edge.counters import ANSWERED, CloseReason, Counters
 from edge.engine.seats import Seats
 from edge.framing.base import Framing
 from edge.framing.items import Item, ItemKind, reset_item, stamp
@@ -190,9 +190,10 @@ class FanOut:
         """Write to a seat that is not on the fast path, if it is still the one that the job meant (F4)."""
         if seat.attached_at_job >= job.number or job.channel not in seat.channels:
             return
-        if isinstance(seat.pending, PendingAttach):
+        pending = seat.pending
+        if pending is not None and isinstance(pending, PendingAttach):
             job.done_for.add(seat)
-            seat.pending.items += job.items
+            pending.items += job.items
         elif len(seat.channels) > 1 or seat.positions is not None:
             self._write_joint(seat)
         elif seat.framing is not None:
@@ -254,8 +255,8 @@ class FanOut:
         for channel in seat.channels:
             channel.poller_left(now, now + self._away_seconds)
         if framing is not None and framing.variant.closing:
-            self._seats.close(seat, data, CloseReason.ANSWERED)
+            self._seats.close(seat, data, ANSWERED)
             return
-        self._seats.detach(seat, CloseReason.ANSWERED)
+        self._seats.detach(seat, ANSWERED)
         self._seats.write(seat, data)
         self.on_answered(seat)

@@ -84,7 +84,8 @@ class ChannelChanges:
 
     def detach(self, seat: Seat) -> None:
         """Take a seat out of its channels, let it wait for nothing any more, and end its session (C4)."""
-        self._sessions.forget(seat)
+        if seat in self._sessions.named:
+            self._sessions.forget(seat)
         if self._joins:
             for join in self._joins.pop(seat, {}).values():
                 join.is_given_up = True

@@ -30,7 +30,7 @@ class Sessions:
         self._proof = blake2b(key=key or token_bytes(32), digest_size=PROOF_BYTES)
         self._start = f"{edge_id}.".encode()
         self._own: dict[str, Seat] = {}  # sessions of the clients' own making
-        self._names: dict[Seat, str] = {}
+        self.named: dict[Seat, str] = {}  # seats whose session is of their client's making
         self.blank = SESSION_BLANK * (len(self._start) + (FD_BYTES + PROOF_BYTES) * 4 // 3)
         self._blank_bytes = self.blank.encode()
 
@@ -55,26 +55,25 @@ class Sessions:
         """Give a poll a session of its client's making; a seat that had it before loses it."""
         before = self._own.pop(session, None)
         if before is not None:
-            del self._names[before]
-        self._own[session], self._names[seat] = seat, session
+            del self.named[before]
+        self._own[session], self.named[seat] = seat, session
 
     def name_of(self, seat: Seat) -> str:
         """Return the session that a poll's client made; empty without."""
-        return self._names.get(seat, "")
+        return self.named.get(seat, "")
 
     def sign(self, seat: Seat, answer: bytes) -> bytes:
         """Return a poll's answer with its session where it is blank: in the first blank of its length."""
-        name = self._names.get(seat)
+        name = self.named.get(seat)
         if name is None:
             return answer
         return answer.replace(b'"%b"' % (SESSION_BLANK * len(name)).encode(), b'"%b"' % name.encode(), 1)
 
     def forget(self, seat: Seat) -> None:
         """End the session that a seat has by name, if it has one."""
-        if self._names:
-            session = self._names.pop(seat, None)
-            if session is not None:
-                del self._own[session]
+        session = self.named.pop(seat, None)
+        if session is not None:
+            del self._own[session]
 
     def _derive(self, seat: Seat) -> bytes:
         """Prove descriptor and generation; only together they are never used again (S3)."""
