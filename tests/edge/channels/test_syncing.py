@@ -1,4 +1,4 @@
-"""Messages that come while a channel is being synced: those that prove themselves go out, the others wait."""
+"""Tracking: messages that come while a channel is synced, and the bytes that all rings of an edge hold together."""
 
 import pytest
 
@@ -6,9 +6,11 @@ from common.message import Message
 from common.scripts.results import Bare
 from edge.chain import MAX_RING_MESSAGES
 from edge.channel_log import ChannelLog, LogRules, State, Step
+from tests.edge.building import small_edge
 from tests.edge.world import STREAM, Client, Edge, Redis
 
 NAME = "room"
+LARGE = b"x" * 900
 
 
 @pytest.fixture
@@ -156,3 +158,36 @@ def counted(channel: ChannelLog) -> Bare:
     """Let a plain message arrive on a channel, and return it as it is handed in."""
     assert channel.receive(Message(b"hi", bare=True), LogRules(adopts=True)) is Step.OFFER
     return channel.bare(b"hi")
+
+
+# The rings of all channels.
+
+
+async def test_the_rings_of_all_channels_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When they are full a channel remembers little more than its newest message; nobody misses one."""
+    monkeypatch.setattr("edge.channel_log.MAX_ALL_RINGS_BYTES", 20_000)
+    async with small_edge() as edge:
+        for number in range(20):
+            name = f"room{number}"
+            client = await edge.held(f"/sub?id={name}")
+            edge.publish(name, *[LARGE] * 40)
+            for _ in range(40):
+                await client.until(LARGE)
+        rings = [channel.ring_bytes for channel in edge.hub.channels.values()]
+        assert sum(rings) > 10_000
+        assert sum(rings) < 20_000 + 20 * 4096
+        assert all(rings)
+        assert sum(rings) == edge.hub._tracker._rules.ring_bytes
+
+
+async def test_a_channel_that_goes_gives_its_share_back() -> None:
+    """After the linger, and after a reset, what it held is free for others."""
+    async with small_edge(linger=1.0) as edge:
+        client = await edge.held("/sub?id=room")
+        edge.publish("room", LARGE, LARGE)
+        await client.until(LARGE)
+        assert edge.hub._tracker._rules.ring_bytes > 1800
+        client.close()
+        await edge.until(lambda: not edge.hub.channels["room"].is_occupied)
+        edge.pass_time(2.0)
+        assert edge.hub._tracker._rules.ring_bytes == 0

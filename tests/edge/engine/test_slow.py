@@ -1,4 +1,4 @@
-"""Slow readers: what is parked for them is bounded in bytes, in time and in sum, and they choose their policy."""
+"""Slow readers: what is parked for them is bounded in bytes, in time and in total, and they choose their policy."""
 
 import json
 import socket
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from edge.counters import CloseReason, Counters
-from edge.engine.outbox import Limits
+from edge.engine.outbox import MUCH_PARKED, Limits, MemoryTrimmer
 from edge.engine.poller import make_poller
 from edge.engine.seats import Seats
 from edge.framing.http import Variant
@@ -140,3 +140,26 @@ async def test_with_the_policy_latest_it_is_taken_to_the_newest_message() -> Non
         reset, newest = [json.loads(line) for line in read.split(b"\n") if line.startswith(b"{")]
         assert (reset["type"], newest["content"]) == ("reset", "three")
         assert int(reset["seq"].split("-")[0]) + 1 == int(newest["seq"].split("-")[0])
+
+
+# Giving memory back.
+
+
+@pytest.mark.parametrize(
+    ("parked", "times"),
+    [
+        ([0, 0], 0),
+        ([MUCH_PARKED - 1, 0], 0),
+        ([MUCH_PARKED, 1], 0),
+        ([MUCH_PARKED, 0, 0], 1),
+        ([MUCH_PARKED, MUCH_PARKED - 1, 0], 1),
+        ([MUCH_PARKED, 0, 5, 0, MUCH_PARKED, 0], 2),
+    ],
+)
+def test_memory_is_given_back_once_when_the_last_of_much_is_gone(parked: list[int], times: int) -> None:
+    """Little is not worth it, and what is still parked will be needed."""
+    given: list[None] = []
+    looks = iter(parked)
+    trimmer = MemoryTrimmer(lambda: next(looks), lambda: given.append(None))
+    assert not any(trimmer.tick() for _ in parked)
+    assert len(given) == times
