@@ -16,8 +16,8 @@ from tests.cluster.clients import HOST, Connection, SseClient, StreamClient
 from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
 from tests.cluster.waiting import until
-from tests.edge.speaking import HANDSHAKE
 from tests.edge.subscribers.test_websocket import mutated
+from tests.edge.websocket_client import HANDSHAKE
 
 Json = dict[str, Any]
 PATIENCE = 8.0

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from edge.engine.poller import SelectorPoller, make_poller
-from tests.edge.building import SmallEdge, small_edge
+from tests.edge.edge_without_redis import SmallEdge, small_edge
 
 
 @pytest.fixture(params=[make_poller, SelectorPoller], ids=["epoll", "selector"])

@@ -8,7 +8,7 @@ from common.message import Message
 from common.position import START, Position, unproven
 from edge.chain import EMPTY, MAX_RING_BYTES, MAX_RING_MESSAGES, MESSAGE_OVERHEAD, proven
 from edge.state import Channel
-from tests.edge.building import at, channel_at, log, stored
+from tests.edge.edge_without_redis import at, channel_at, log, stored
 
 
 def test_a_new_channel_stands_nowhere() -> None:

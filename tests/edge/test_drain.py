@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from common.service.admin import AdminServer
 from edge.counters import CloseReason
 from edge.drain import Drain, Phase, Shedder, evict_at_pace
-from tests.edge.building import SmallEdge, head, small_edge
+from tests.edge.edge_without_redis import SmallEdge, head, small_edge
 
 SSE = "Accept: text/event-stream"
 

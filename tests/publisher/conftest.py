@@ -16,8 +16,8 @@ from common.names import RedisNames
 from common.settings import load_settings
 from edge.app import Edge
 from publisher.app import Publisher
-from tests.edge.real import running as running_edges
-from tests.edge.real import subscribers
+from tests.edge.real_edges import running as running_edges
+from tests.edge.real_edges import subscribers
 
 DEADLINE = 5.0
 

@@ -19,7 +19,7 @@ from common.scripts.calls import Scripts
 from common.scripts.results import Adopted, Bare, Published, SyncQuery, SyncResult
 from common.settings import load_settings
 from tests.common.scripts.real_log import set_clock
-from tests.edge import world
+from tests.edge.model import edge as world
 
 CHANNEL, PREFIX = "room", "comet:"
 NAMES = RedisNames(PREFIX)

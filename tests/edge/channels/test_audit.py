@@ -13,7 +13,7 @@ from common.redis.client import connect
 from common.scripts.calls import Scripts, script_text
 from common.settings import load_settings
 from edge.app import Edge
-from tests.edge.real import running, subscribers
+from tests.edge.real_edges import running, subscribers
 
 LOST = script_text("publish").replace("call('PUBLISH', channel, frame)", "0")  # stored, and heard by nobody
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from edge.channel_log import State
-from tests.edge.world import EVENTS, POLL, STREAM, Client, Edge, PlainFraming, Redis
+from tests.edge.model.edge import EVENTS, POLL, STREAM, Client, Edge, PlainFraming, Redis
 
 CHANNELS = ("a", "b")
 

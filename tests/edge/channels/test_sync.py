@@ -15,7 +15,7 @@ from common.scripts.results import SyncOutcome, SyncQuery, SyncResult, Unreadabl
 from edge.chain import Gap, catch_up
 from edge.channels.sync import BATCH, MAX_CALLS, LogReader, SyncRequest
 from edge.state import Channel
-from tests.edge.building import PATIENCE, at, channel_at, log
+from tests.edge.edge_without_redis import PATIENCE, at, channel_at, log
 
 
 @pytest.mark.parametrize(

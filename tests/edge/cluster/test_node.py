@@ -15,7 +15,7 @@ from common.redis.registry import EdgeRegistry
 from edge.cluster.node import MAX_BUSIEST, Ranking, rank
 from edge.drain import Phase
 from edge.state import Channel, Seat
-from tests.edge.real import publish_plainly, running, subscribers, until
+from tests.edge.real_edges import publish_plainly, running, subscribers, until
 
 
 @pytest.fixture(autouse=True)

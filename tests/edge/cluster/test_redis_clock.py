@@ -6,7 +6,7 @@ import pytest
 from redis import RedisError
 
 from edge.cluster.redis_clock import RedisClock
-from tests.edge.building import Clock
+from tests.edge.edge_without_redis import Clock
 
 AHEAD = 1_795_377_080.0  # seconds that Redis' clock is ahead of ours, which is some monotonic one
 

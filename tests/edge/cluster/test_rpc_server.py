@@ -14,7 +14,7 @@ from common.names import RedisNames
 from common.rpc.messages import Reply
 from common.rpc.replies import REPLY_TIMEOUT
 from edge.app import Edge
-from tests.edge.real import DEADLINE, WEBSOCKET, publish_plainly, running, subscribers, until
+from tests.edge.real_edges import DEADLINE, WEBSOCKET, publish_plainly, running, subscribers, until
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from edge.channels.hub import Hub
-from tests.edge.building import SmallEdge, head, small_edge
+from tests.edge.edge_without_redis import SmallEdge, head, small_edge
 
 POLL = "/poll?id=room&since=0"
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge.framing.http import Variant
 from edge.framing.items import Item, ItemKind
 from edge.framing.transports import framing_for
-from tests.edge.building import SmallEdge, head, small_edge
+from tests.edge.edge_without_redis import SmallEdge, head, small_edge
 from tests.edge.framing.reading import read_chunks, read_response
 
 TEXT = st.lists(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from common.errors import RequestError
 from edge.protocol.origins import Origins
-from tests.edge.building import head, small_edge
+from tests.edge.edge_without_redis import head, small_edge
 
 HOME, EVIL, EDGE = "https://app.example", "https://evil.example", "edge.example"
 GUARDED = Origins((HOME, "http://localhost:8000"))

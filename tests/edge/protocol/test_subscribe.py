@@ -13,7 +13,7 @@ from common.position import Position
 from edge.protocol import http as http_module
 from edge.protocol.http import MAX_HEADERS, MAX_URL_BYTES, SINGLE, Request, check_unfinished, parse_request
 from edge.protocol.subscribe import MAX_CHANNELS, SubscribeRequest, parse_subscribe
-from tests.edge.building import get, head
+from tests.edge.edge_without_redis import get, head
 
 ROOM = ("room",)
 

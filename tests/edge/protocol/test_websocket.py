@@ -10,7 +10,7 @@ from websockets.protocol import SERVER, Protocol
 from websockets.streams import StreamReader
 
 from edge.protocol.websocket import FRAMES_PER_TURN, MAX_MESSAGE_BYTES, parse_frames
-from tests.edge.speaking import closing, frame, text
+from tests.edge.websocket_client import closing, frame, text
 
 TEXT = st.text(max_size=40)
 Said = list[tuple[Opcode, bytes]]

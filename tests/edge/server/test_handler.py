@@ -14,8 +14,8 @@ from edge.framing.http import Variant
 from edge.framing.transports import TRANSPORTS, framing_for
 from edge.protocol.http import Request, parse_request
 from edge.server import handler as handler_module
-from tests.edge.building import GENESIS, Answer, SmallEdge, head, small_edge
-from tests.edge.speaking import HANDSHAKE
+from tests.edge.edge_without_redis import GENESIS, Answer, SmallEdge, head, small_edge
+from tests.edge.websocket_client import HANDSHAKE
 
 POLL = "/poll?id=room"
 

@@ -10,7 +10,7 @@ import pytest
 from common.errors import SettingsError
 from edge.server import handler as handler_module
 from edge.server import listener as listener_module
-from tests.edge.building import PATIENCE, SmallEdge, head, small_edge
+from tests.edge.edge_without_redis import PATIENCE, SmallEdge, head, small_edge
 
 
 async def test_a_taken_port_is_named_with_its_setting(edge: SmallEdge) -> None:

@@ -6,8 +6,8 @@ import pytest
 
 from edge.protocol.subscribe import MAX_CHANNELS
 from edge.state import Seat
-from tests.edge.building import GENESIS, SmallEdge, small_edge
-from tests.edge.speaking import speaker, text
+from tests.edge.edge_without_redis import GENESIS, SmallEdge, small_edge
+from tests.edge.websocket_client import speaker, text
 
 SUB_A, SUB_B, UNSUB_A, UNSUB_B = ({"op": op, "id": name} for op in ("sub", "unsub") for name in "ab")
 NOWHERE = f"0-{GENESIS}"

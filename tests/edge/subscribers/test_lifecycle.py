@@ -1,6 +1,6 @@
 """A subscriber's life on real connections: its greatest age."""
 
-from tests.edge.building import head, small_edge
+from tests.edge.edge_without_redis import head, small_edge
 
 
 async def test_a_stream_ends_when_it_is_old_enough() -> None:

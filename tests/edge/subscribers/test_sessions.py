@@ -17,9 +17,9 @@ from edge.protocol.http import MAX_BODY_BYTES
 from edge.protocol.operations import Op, Operation
 from edge.state import Seat
 from edge.subscribers.sessions import Sessions
-from tests.edge.building import GENESIS, Answer, Client, SmallEdge, head, small_edge
+from tests.edge.edge_without_redis import GENESIS, Answer, Client, SmallEdge, head, small_edge
 from tests.edge.framing.reading import Event, read_chunks, read_sse
-from tests.edge.speaking import speaker
+from tests.edge.websocket_client import speaker
 
 OWN = "a-session-of-my-own"
 NOWHERE = f"0-{GENESIS}"

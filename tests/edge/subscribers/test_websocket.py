@@ -11,8 +11,8 @@ from websockets.frames import Opcode
 from edge.framing.transports import TRANSPORTS
 from edge.protocol.websocket import MAX_MESSAGE_BYTES
 from edge.server.listener import MORE_BYTES, READ_BYTES
-from tests.edge.building import GENESIS, SmallEdge, head, small_edge
-from tests.edge.speaking import ACCEPT, HANDSHAKE, Speaker, closing, frame, shake, speaker, text
+from tests.edge.edge_without_redis import GENESIS, SmallEdge, head, small_edge
+from tests.edge.websocket_client import ACCEPT, HANDSHAKE, Speaker, closing, frame, shake, speaker, text
 
 UPGRADE, WEBSOCKET, VERSION, KEY = HANDSHAKE
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from edge.app import Edge
-from tests.edge.real import until
+from tests.edge.real_edges import until
 from tests.publisher.conftest import Client, told
 
 JSON = {"Content-Type": "application/json"}

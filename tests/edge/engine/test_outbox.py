@@ -13,7 +13,7 @@ from edge.engine.seats import Seats
 from edge.framing.http import Variant
 from edge.framing.transports import framing_for
 from edge.state import Seat
-from tests.edge.building import Clock, small_edge
+from tests.edge.edge_without_redis import Clock, small_edge
 
 MUCH = b"m" * 3_000_000  # more than any socket buffer takes
 

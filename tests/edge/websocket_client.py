@@ -6,7 +6,7 @@ from typing import Any
 
 from websockets.frames import Frame, Opcode
 
-from tests.edge.building import Client, SmallEdge, head
+from tests.edge.edge_without_redis import Client, SmallEdge, head
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 section 1.3 …
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # … and its answer

@@ -6,8 +6,8 @@ from common.message import Message
 from common.scripts.results import Bare
 from edge.chain import MAX_RING_MESSAGES
 from edge.channel_log import ChannelLog, LogRules, State, Step
-from tests.edge.building import small_edge
-from tests.edge.world import STREAM, Client, Edge, Redis
+from tests.edge.edge_without_redis import small_edge
+from tests.edge.model.edge import STREAM, Client, Edge, Redis
 
 NAME = "room"
 LARGE = b"x" * 900

@@ -10,7 +10,7 @@ from common.names import RedisNames
 from common.redis.client import connect
 from common.scripts.calls import script_text
 from edge.app import Edge
-from tests.edge.real import running, subscribers
+from tests.edge.real_edges import running, subscribers
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from common.redis.client import connect
 from common.scripts.calls import Scripts
 from common.settings import load_settings
 from edge.app import Edge
-from tests.edge.real import running, subscribers
+from tests.edge.real_edges import running, subscribers
 
 NOW = 1_795_540_228.0  # seconds
 HOUR = 3600.0

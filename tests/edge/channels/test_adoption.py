@@ -18,7 +18,7 @@ from edge.app import Edge
 from edge.channels.adoption import Adopter
 from edge.counters import Counters
 from edge.state import Channel
-from tests.edge.real import running, subscribers, until
+from tests.edge.real_edges import running, subscribers, until
 
 KEYS = [("top",), ("log",), ("top", "log")]
 
