@@ -19,7 +19,7 @@ from common.scripts.calls import Scripts
 from common.scripts.results import Adopted, Bare, Published, SyncQuery, SyncResult
 from common.settings import load_settings
 from tests.common.scripts.real_log import set_clock
-from tests.edge.model import edge as world
+from tests.edge.model import redis as model
 
 CHANNEL, PREFIX = "room", "comet:"
 NAMES = RedisNames(PREFIX)
@@ -34,11 +34,11 @@ class Both:
     def __init__(self, client: Redis, dice: random.Random) -> None:
         self.client = client
         self.dice = dice
-        self.model = world.Redis(HISTORY)
+        self.model = model.Redis(HISTORY)
         self.scripts = Scripts(client, NAMES, load_settings(history_size=HISTORY))
-        self.listeners: list[tuple[PubSub, world.Wire]] = []
+        self.listeners: list[tuple[PubSub, model.Wire]] = []
         self.epochs = [1]  # all that were ever begun
-        self.kept: tuple[dict[str, world.Log], list[bytes | None]] = ({}, [None, None])
+        self.kept: tuple[dict[str, model.Log], list[bytes | None]] = ({}, [None, None])
         self.replies: list[Adopted | SyncResult | None] = []
 
     async def set_clock(self) -> None:
@@ -108,7 +108,7 @@ class Both:
                 await self.client.restore(key, 0, dump)
 
     async def listen(self) -> None:
-        wire, pubsub = world.Wire(self.model), self.client.pubsub()
+        wire, pubsub = model.Wire(self.model), self.client.pubsub()
         wire.subscribe(CHANNEL, 1)
         await pubsub.subscribe(NAMES.channel(CHANNEL))
         answer = await pubsub.get_message(timeout=5)
@@ -124,7 +124,7 @@ class Both:
             await self.parse_frames(pubsub, wire)
             await pubsub.aclose()  # type: ignore[no-untyped-call]
 
-    async def parse_frames(self, pubsub: PubSub, wire: world.Wire) -> None:
+    async def parse_frames(self, pubsub: PubSub, wire: model.Wire) -> None:
         """Compare all that was sent."""
         for _, _, payload in wire.queue:
             message = await pubsub.get_message(timeout=5)

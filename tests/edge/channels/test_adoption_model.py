@@ -11,7 +11,9 @@ import pytest
 
 from common.scripts.results import Bare
 from edge.state import Channel
-from tests.edge.model.edge import STREAM, Client, Edge, Redis
+from tests.edge.model.client import STREAM, Client
+from tests.edge.model.edge import Edge
+from tests.edge.model.redis import Redis
 
 NAME = "room"
 FEW = 4  # edges; many have so few steps each that they lag far behind
@@ -266,7 +268,7 @@ async def test_forty_edges_are_like_four(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(2))
 async def test_an_edge_that_missed_very_many_joins_loses_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it hands in when the count of its epoch was forgotten goes out live: maybe twice, but it is not lost."""
-    monkeypatch.setattr("tests.edge.model.edge.RECENT_EPOCHS", 32)
+    monkeypatch.setattr("tests.edge.model.redis.RECENT_EPOCHS", 32)
     village = await tell_story(seed, steps=3000, edges=45, drops=0.02)
 
     assert village.live

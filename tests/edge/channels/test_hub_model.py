@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from edge.channel_log import State
-from tests.edge.model.edge import EVENTS, POLL, STREAM, Client, Edge, PlainFraming, Redis
+from tests.edge.model.client import EVENTS, POLL, STREAM, Client, PlainFraming
+from tests.edge.model.edge import Edge
+from tests.edge.model.redis import Redis
 
 CHANNELS = ("a", "b")
 

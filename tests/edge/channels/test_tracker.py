@@ -7,7 +7,9 @@ from common.scripts.results import Bare
 from edge.chain import MAX_RING_MESSAGES
 from edge.channel_log import ChannelLog, LogRules, State, Step
 from tests.edge.edge_without_redis import small_edge
-from tests.edge.model.edge import STREAM, Client, Edge, Redis
+from tests.edge.model.client import STREAM, Client
+from tests.edge.model.edge import Edge
+from tests.edge.model.redis import Redis
 
 NAME = "room"
 LARGE = b"x" * 900
