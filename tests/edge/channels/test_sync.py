@@ -1,84 +1,15 @@
-"""Bringing a position up to date from the log and the ring, and reading the log in batches."""
+"""Reading the logs of many channels in batches."""
 
 import asyncio
 from collections.abc import Callable, Sequence
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from redis import RedisError
 from redis.exceptions import NoPermissionError
 
-from common.message import Message
-from common.position import START, Position
 from common.scripts.results import SyncOutcome, SyncQuery, SyncResult, Unreadable
-from edge.chain import Gap, catch_up
 from edge.channels.sync import BATCH, MAX_CALLS, LogReader, SyncRequest
-from edge.state import Channel
-from tests.edge.edge_without_redis import PATIENCE, at, channel_at, log
-
-
-@pytest.mark.parametrize(
-    ("since", "synced", "channel", "messages"),
-    [
-        # The log was read at the very place where the channel stands.
-        (at(5), SyncResult(at(5), []), channel_at(5), []),
-        (at(2), SyncResult(at(5), log(3, 5)), channel_at(5), log(3, 5)),
-        (at(2), SyncResult(at(5), log(3, 5)), channel_at(5, ring=1), log(3, 5)),
-        # The log is ahead: pub/sub will bring the rest.
-        (at(2), SyncResult(at(7), log(3, 7)), channel_at(5, ring=1), log(3, 5)),
-        (at(5), SyncResult(at(7), log(6, 7)), channel_at(5), []),
-        (START, SyncResult(at(7), log(4, 7)), channel_at(5), log(4, 5)),
-        (START, SyncResult(at(7), log(6, 7)), channel_at(5), []),
-        # The log is behind: the channel went on while it was read, and its ring has the rest.
-        (at(2), SyncResult(at(4), log(3, 4)), channel_at(6, ring=2), log(3, 6)),
-        (at(4), SyncResult(at(4), []), channel_at(6, ring=2), log(5, 6)),
-        (START, SyncResult(at(4), log(1, 4)), channel_at(6, ring=4), log(1, 6)),
-        (START, SyncResult(at(0), []), channel_at(2, ring=2), log(1, 2)),
-        # … but it went on further than the ring reaches.
-        (at(2), SyncResult(at(3), log(3, 3)), channel_at(6, ring=2), Gap.BEHIND),
-        (START, SyncResult(at(3), log(1, 3)), channel_at(6, ring=2), Gap.BEHIND),
-        # The log was trimmed after the position.
-        (at(2), SyncResult(at(5), log(4, 5)), channel_at(5), Gap.UNPROVEN),
-        (at(2), SyncResult(at(5), []), channel_at(5), Gap.UNPROVEN),
-        (START, SyncResult(at(5), []), channel_at(5), []),
-        (START, SyncResult(at(5), log(4, 5)), channel_at(5), log(4, 5)),
-        # The position was never ours, or comes from a log that was lost.
-        (Position(5, 999), SyncResult(at(5), []), channel_at(5), Gap.UNPROVEN),
-        (Position(2, 999), SyncResult(at(5), log(3, 5)), channel_at(5), Gap.UNPROVEN),
-        (at(9), SyncResult(at(5), []), channel_at(5), Gap.UNPROVEN),
-    ],
-)
-def test_a_position_is_brought_up_to_date(
-    since: Position, synced: SyncResult, channel: Channel, messages: list[Message] | Gap
-) -> None:
-    """The log proves the way from the position, the ring what the log lacks; what it has more is left to pub/sub."""
-    assert catch_up(since, synced, channel) == messages
-
-
-def test_a_channel_on_another_branch_is_no_continuation() -> None:
-    """When the log runs past the channel by another chain, the two do not fit together."""
-    channel = channel_at(5)
-    channel.restart(Position(5, 999))
-    assert catch_up(at(2), SyncResult(at(7), log(3, 7)), channel) is Gap.UNPROVEN
-
-
-def test_a_client_ahead_of_a_slow_edge_is_not_reset() -> None:
-    """A position that the log proves is good, also when this edge's pub/sub has not come so far yet (I7)."""
-    assert catch_up(at(7), SyncResult(at(8), log(8, 8)), channel_at(5)) is Gap.BEHIND
-
-
-@given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 12), st.integers(0, 6), st.integers(0, 12))
-def test_a_catch_up_is_exact_or_a_gap(since: int, read: int, last: int, ring: int, trimmed: int) -> None:
-    """Wherever client, log and channel stand, the answer is exactly what lies between client and channel, or a gap."""
-    kept = [message for message in log(1, read) if message.offset > max(since, trimmed)]
-    channel = channel_at(last, ring=min(ring, last))
-    answer = catch_up(at(since), SyncResult(at(read), kept), channel)
-    if not isinstance(answer, Gap):
-        assert answer == log(since + 1, last)
-    if since <= read <= last and trimmed <= since and ring >= last - read:
-        assert answer == log(since + 1, last)
-
+from tests.edge.edge_without_redis import PATIENCE, at
 
 BROKEN = Unreadable("WRONGTYPE Operation against a key holding the wrong kind of value")
 

@@ -1,4 +1,4 @@
-"""What all framings share: JSON objects, chunks, heads and errors."""
+"""The HTTP around the framings' bytes: chunks, heads and errors."""
 
 import json
 
@@ -7,37 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.framing.http import LAST_CHUNK, REASONS, Variant, chunk, error_response, response_head
-from edge.framing.items import Item, ItemKind, json_object
-from edge.framing.transports import framing_for
 from tests.edge.framing.reading import read_chunks, read_response
-
-
-@pytest.mark.parametrize(
-    ("item", "text"),
-    [
-        (
-            Item(ItemKind.DATA, "room", "hi", "3-103", "3-103"),
-            b'{"type":"data","id":"room","content":"hi","seq":"3-103"}',
-        ),
-        (Item(ItemKind.DATA, "room", "hi"), b'{"type":"data","id":"room","content":"hi"}'),
-        (Item(ItemKind.DATA, "room", ""), b'{"type":"data","id":"room","content":""}'),
-        (
-            Item(ItemKind.DATA, "room", "hi", "3-103", "3-103", "news"),
-            b'{"type":"data","id":"room","content":"hi","seq":"3-103","event":"news"}',
-        ),
-        (
-            Item(ItemKind.DATA, "room", "hi", "3-103", "3-103,0-0"),
-            b'{"type":"data","id":"room","content":"hi","seq":"3-103"}',
-        ),
-        (Item(ItemKind.RESET, "room", seq="5-105", cursor="5-105"), b'{"type":"reset","id":"room","seq":"5-105"}'),
-        (Item(ItemKind.ERROR, content="no", code=400), b'{"type":"error","code":400,"content":"no"}'),
-        (Item(ItemKind.CLOSE, content="bye"), b'{"type":"close","content":"bye"}'),
-        (Item(ItemKind.DATA, "ü", "\n\u2028\0"), '{"type":"data","id":"ü","content":"\\n\u2028\\u0000"}'.encode()),
-    ],
-)
-def test_an_item_is_the_seeds_object(item: Item, text: bytes) -> None:
-    """The field names are the seed's, in this order; a field without a value is left out."""
-    assert json_object(item) == text
 
 
 @given(st.lists(st.binary()))
@@ -109,9 +79,3 @@ def test_a_sentence_cannot_break_out_of_an_error(sentence: str) -> None:
     answer = read_response(error_response(400, sentence, Variant()))
     assert json.loads(answer.body)["content"] == sentence
     assert answer.body.count(b"\n") == 1
-
-
-def test_connections_alike_share_a_framing() -> None:
-    """The same transport and variant give the very same object, so that a message is encoded once for all."""
-    assert framing_for("sse", Variant()) is framing_for("sse", Variant())
-    assert framing_for("sse", Variant()) is not framing_for("sse", Variant(envelope=True))

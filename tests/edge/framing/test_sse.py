@@ -1,6 +1,5 @@
-"""The seed's stream and Server-Sent Events."""
+"""Server-Sent Events."""
 
-import json
 import re
 
 import pytest
@@ -119,72 +118,11 @@ def test_sse_carries_content_and_control_objects(item: Item, variant: Variant, e
     assert read_sse(body.decode()) == [expected]
 
 
-@given(st.lists(TEXT.map(lambda content: Item(ItemKind.DATA, "room", content, "3-103", "3-103")), max_size=5))
-def test_a_stream_carries_one_object_a_line(items: list[Item]) -> None:
-    """Every object comes back from its own line, in order, whatever its content."""
-    body, ended = read_chunks(framing_for("stream", Variant()).encode(items, "3-103"))
-    lines = body.split(b"\n")
-    assert not ended
-    assert lines.pop() == b""
-    assert [json.loads(line)["content"] for line in lines] == [item.content for item in items]
-
-
-@pytest.mark.parametrize("transport", ["stream", "sse"])
-def test_several_objects_make_one_chunk(transport: str) -> None:
-    """What goes out in one write is one chunk."""
-    framing, raw = framing_for(transport, Variant()), framing_for(transport, RAW)
-    three = raw.encode([HI, HI, HI], "")
-    assert framing.encode([HI, HI, HI], "") == b"%x\r\n%b\r\n" % (len(three), three)
-
-
-@pytest.mark.parametrize(
-    ("transport", "content_type"), [("stream", "application/x-ndjson"), ("sse", "text/event-stream")]
-)
-@pytest.mark.parametrize("chunked", [True, False])
-def test_the_head_of_a_held_answer(transport: str, content_type: str, chunked: bool) -> None:
-    """Proxies must neither buffer nor keep it, and only HTTP/1.1 gets chunks."""
-    answer = read_response(framing_for(transport, Variant(chunked=chunked, closing=not chunked)).head(3000))
-    assert answer.status_line == "HTTP/1.1 200 OK"
-    assert answer.headers["content-type"] == content_type
-    assert answer.headers["cache-control"] == "no-store"
-    assert answer.headers["x-accel-buffering"] == "no"
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert answer.headers["access-control-allow-origin"] == "*"
-    assert answer.headers.get("transfer-encoding") == ("chunked" if chunked else None)
-    assert answer.headers.get("connection") == (None if chunked else "close")
-    assert "content-length" not in answer.headers
-
-
 def test_an_event_source_is_told_when_to_come_back() -> None:
     """The head of an SSE answer sets the pause before a reconnect, and is no event."""
     body, _ = read_chunks(read_response(framing_for("sse", Variant()).head(3210)).body)
     assert read_retry(body.decode()) == [3210]
     assert read_sse(body.decode()) == []
-
-
-@pytest.mark.parametrize("transport", ["stream", "sse"])
-def test_http_1_0_gets_the_bytes_without_chunks(transport: str) -> None:
-    """Every part of an HTTP/1.0 answer is what the chunks of an HTTP/1.1 answer hold."""
-    chunked, raw = framing_for(transport, Variant()), framing_for(transport, RAW)
-    assert read_chunks(chunked.encode([HI], "")) == (raw.encode([HI], ""), False)
-    assert read_chunks(chunked.heartbeat) == (raw.heartbeat, False)
-    assert read_chunks(chunked.farewell("3-103")) == (raw.farewell("3-103"), True)
-    assert raw.end == b""
-
-
-@pytest.mark.parametrize(("transport", "beat"), [("stream", b"\n"), ("sse", b":\n\n")])
-def test_a_heartbeat_says_nothing(transport: str, beat: bytes) -> None:
-    """A heartbeat is an empty line, or a comment that no EventSource dispatches."""
-    framing = framing_for(transport, Variant())
-    assert read_chunks(framing.heartbeat) == (beat, False)
-    assert read_sse((beat + beat).decode()) == []
-
-
-def test_a_stream_says_goodbye_with_an_object() -> None:
-    """The stream's last line is a close object, and then the body ends."""
-    body, ended = read_chunks(framing_for("stream", Variant()).farewell("3-103"))
-    assert json.loads(body)["type"] == "close"
-    assert ended
 
 
 def test_an_event_source_is_let_go_without_a_word() -> None:
@@ -201,11 +139,3 @@ def test_an_event_source_is_refused_with_a_200_that_ends() -> None:
     assert read_sse(body.decode()) == []
     assert b": no redis\n" in body
     assert ended
-
-
-def test_a_stream_is_refused_with_its_status() -> None:
-    """The stream's client can read a status and when to try again."""
-    answer = read_response(framing_for("stream", Variant()).refusal(503, "no redis", 4))
-    assert answer.status_line == "HTTP/1.1 503 Service Unavailable"
-    assert answer.headers["retry-after"] == "4"
-    assert json.loads(answer.body) == {"type": "error", "code": 503, "content": "no redis"}

@@ -10,6 +10,7 @@ from tests.edge.edge_without_redis import head, small_edge
 
 HOME, EVIL, EDGE = "https://app.example", "https://evil.example", "edge.example"
 GUARDED = Origins((HOME, "http://localhost:8000"))
+POLL = "/poll?id=room"
 
 
 def headers(site: str = "", referer: str = "", origin: str = "") -> dict[str, str]:
@@ -97,6 +98,49 @@ def test_no_referer_but_that_of_an_allowed_page_is_admitted(site: str, referer: 
     """Whatever text stands there."""
     with pytest.raises(RequestError):
         GUARDED.admit_page("jsonp", headers(site, referer))
+
+
+# On real connections.
+
+
+async def test_a_second_origin_is_no_way_around_the_list() -> None:
+    """With two that differ nobody is let in, whichever stands first; the same twice is one."""
+    async with small_edge(allowed_origins=("https://a.example",)) as edge:
+        good, bad = "Origin: https://a.example", "Origin: https://b.example"
+        asked = [(good, bad), (bad, good), (good, good)]
+        replies = [await (await edge.connect()).ask(head(POLL + "&timeout=0", *lines)) for lines in asked]
+        assert [answer.status for answer in replies] == [400, 400, 200]
+        assert replies[0].json["content"].startswith("Origin: ")
+
+
+@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
+async def test_a_foreign_origin_is_refused(method: str) -> None:
+    """With an allow-list a page from elsewhere gets a 403 that it may not even read."""
+    async with small_edge(allowed_origins=("https://a.example",)) as edge:
+        client = await edge.connect()
+        answer = await client.ask(head(POLL, "Origin: https://b.example", method=method))
+        assert answer.status == 403
+        assert "https://b.example" in answer.json["content"]
+        assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("target", [POLL + "&timeout=0", "/nowhere"])
+async def test_a_known_origin_is_named(target: str) -> None:
+    """An allowed page is named in the answer, errors included, and caches are told that it matters."""
+    async with small_edge(allowed_origins=("https://a.example", "https://c.example")) as edge:
+        client = await edge.connect()
+        answer = await client.ask(head(target, "Origin: https://c.example"))
+        assert answer.headers["access-control-allow-origin"] == "https://c.example"
+        assert answer.headers["vary"] == "origin"
+
+
+async def test_a_client_without_an_origin_is_no_browser() -> None:
+    """An allow-list is for pages; curl sends no origin and is let in."""
+    async with small_edge(allowed_origins=("https://a.example",)) as edge:
+        client = await edge.connect()
+        answer = await client.ask(head(POLL + "&timeout=0"))
+        assert answer.status == 200
+        assert "access-control-allow-origin" not in answer.headers
 
 
 async def test_a_script_of_a_foreign_page_is_refused_on_the_wire() -> None:

@@ -1,4 +1,4 @@
-"""A client's frames: cut anywhere, mixed, broken; beside the websockets library's own server as the judge."""
+"""A client's handshake and its frames: cut anywhere, mixed, broken; the websockets library is the judge."""
 
 from collections.abc import Sequence
 
@@ -10,10 +10,12 @@ from websockets.protocol import SERVER, Protocol
 from websockets.streams import StreamReader
 
 from edge.protocol.websocket import FRAMES_PER_TURN, MAX_MESSAGE_BYTES, parse_frames
-from tests.edge.websocket_client import closing, frame, text
+from tests.edge.edge_without_redis import GENESIS, SmallEdge, head, small_edge
+from tests.edge.websocket_client import ACCEPT, HANDSHAKE, closing, frame, shake, text
 
 TEXT = st.text(max_size=40)
 Said = list[tuple[Opcode, bytes]]
+UPGRADE, WEBSOCKET, VERSION, KEY = HANDSHAKE
 
 
 def listen(pieces: Sequence[bytes]) -> tuple[Said, int, bytes]:
@@ -172,3 +174,80 @@ def test_the_library_reads_what_is_kept(size: int) -> None:
         next(Frame.parse(reader.read_exact, mask=True))
     found = parsed.value.value
     assert (found.opcode, bytes(found.data), found.fin) == (Opcode.TEXT, b"x" * size, False)
+
+
+# The handshake, on real connections.
+
+
+@pytest.mark.parametrize("target", ["/ws?id=room", "/sub?id=room", "/sub?id=room&transport=ws"])
+async def test_a_handshake_is_answered_and_then_the_welcome_comes(edge: SmallEdge, target: str) -> None:
+    """101 with the accept key of the RFC's own example, and the stream's objects in text frames."""
+    one = await shake(edge, target)
+    assert await one.next_object() == {
+        "type": "welcome",
+        "id": "room",
+        "content": "hello world!",
+        "seq": f"0-{GENESIS}",
+    }
+    edge.publish("room", b"hi")
+    assert await one.next_object() == {"type": "data", "id": "room", "content": "hi", "seq": "1-101"}
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "word"),
+    [
+        ((), 400, "Upgrade"),
+        ((UPGRADE, VERSION, KEY), 400, "Upgrade"),
+        ((WEBSOCKET, VERSION, KEY), 400, "Connection"),
+        (("Connection: keep-alive", WEBSOCKET, VERSION, KEY), 400, "Connection"),
+        ((UPGRADE, WEBSOCKET, KEY), 426, "version"),
+        ((UPGRADE, WEBSOCKET, "Sec-WebSocket-Version: 8", KEY), 426, "version"),
+        ((UPGRADE, WEBSOCKET, VERSION), 400, "Sec-WebSocket-Key"),
+        ((UPGRADE, WEBSOCKET, VERSION, "Sec-WebSocket-Key: c2hvcnQ="), 400, "Sec-WebSocket-Key"),
+        ((UPGRADE, WEBSOCKET, VERSION, "Sec-WebSocket-Key: ????"), 400, "Sec-WebSocket-Key"),
+        ((UPGRADE, WEBSOCKET, VERSION, "Sec-WebSocket-Key: \xe4\xe4"), 400, "Sec-WebSocket-Key"),
+    ],
+)
+async def test_a_bad_handshake_is_refused(edge: SmallEdge, headers: tuple[str, ...], status: int, word: str) -> None:
+    """The answer is plain HTTP with a sentence, and the connection is good for another request."""
+    client = await edge.connect()
+    answer = await client.ask(head("/ws?id=room", *headers))
+    assert answer.status == status
+    assert word in answer.json["content"]
+    assert answer.headers.get("sec-websocket-version") == ("13" if status == 426 else None)
+    await client.send(head("/ws?id=room", *HANDSHAKE))
+    assert ACCEPT.encode() in await client.until(b"\r\n\r\n")
+
+
+async def test_a_handshakes_headers_may_be_on_several_lines(edge: SmallEdge) -> None:
+    """Connection and Upgrade are lists, as a proxy may have added to them."""
+    client = await edge.connect()
+    await client.send(
+        head("/ws?id=room", "Connection: keep-alive", *HANDSHAKE, "Upgrade: h2c", "Sec-WebSocket-Protocol: x")
+    )
+    assert ACCEPT.encode() in await client.until(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("line", ["Sec-WebSocket-Version: 8", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="])
+async def test_a_handshake_has_one_version_and_one_key(edge: SmallEdge, line: str) -> None:
+    """RFC 6455 section 11.3: of two that differ none is right."""
+    client = await edge.connect()
+    answer = await client.ask(head("/ws?id=room", *HANDSHAKE, line))
+    assert answer.status == 400
+    assert answer.json["content"].lower().startswith(line.partition(":")[0].lower())
+
+
+async def test_a_handshake_needs_http_1_1(edge: SmallEdge) -> None:
+    """RFC 6455 section 4.2.1 wants at least HTTP/1.1."""
+    client = await edge.connect()
+    assert (await client.ask(head("/ws?id=room", *HANDSHAKE, version="1.0"))).status == 400
+
+
+async def test_a_handshake_of_a_foreign_page_is_refused() -> None:
+    """A browser sends the page's origin with it."""
+    async with small_edge(allowed_origins=("https://a.example",)) as edge:
+        client = await edge.connect()
+        answer = await client.ask(head("/ws?id=room", *HANDSHAKE, "Origin: https://b.example"))
+        assert answer.status == 403
+        await client.send(head("/ws?id=room", *HANDSHAKE, "Origin: https://a.example"))
+        assert b" 101 " in await client.until(b"\r\n\r\n")

@@ -121,16 +121,6 @@ async def test_requests_may_be_cut_anywhere(edge: SmallEdge, seed: int) -> None:
     assert await client.rest() == b""
 
 
-async def test_a_second_origin_is_no_way_around_the_list() -> None:
-    """With two that differ nobody is let in, whichever stands first; the same twice is one."""
-    async with small_edge(allowed_origins=("https://a.example",)) as edge:
-        good, bad = "Origin: https://a.example", "Origin: https://b.example"
-        asked = [(good, bad), (bad, good), (good, good)]
-        replies = [await (await edge.connect()).ask(head(POLL + "&timeout=0", *lines)) for lines in asked]
-        assert [answer.status for answer in replies] == [400, 400, 200]
-        assert replies[0].json["content"].startswith("Origin: ")
-
-
 async def test_a_preflight_is_answered(edge: SmallEdge) -> None:
     """A browser that asks first learns what it may send."""
     client = await edge.connect()
@@ -139,36 +129,6 @@ async def test_a_preflight_is_answered(edge: SmallEdge) -> None:
     assert answer.headers["access-control-allow-origin"] == "*"
     assert answer.headers["access-control-allow-methods"] == "get, post, options"
     assert "last-event-id" in answer.headers["access-control-allow-headers"]
-
-
-@pytest.mark.parametrize("method", ["GET", "OPTIONS"])
-async def test_a_foreign_origin_is_refused(method: str) -> None:
-    """With an allow-list a page from elsewhere gets a 403 that it may not even read."""
-    async with small_edge(allowed_origins=("https://a.example",)) as edge:
-        client = await edge.connect()
-        answer = await client.ask(head(POLL, "Origin: https://b.example", method=method))
-        assert answer.status == 403
-        assert "https://b.example" in answer.json["content"]
-        assert "access-control-allow-origin" not in answer.headers
-
-
-@pytest.mark.parametrize("target", [POLL + "&timeout=0", "/nowhere"])
-async def test_a_known_origin_is_named(target: str) -> None:
-    """An allowed page is named in the answer, errors included, and caches are told that it matters."""
-    async with small_edge(allowed_origins=("https://a.example", "https://c.example")) as edge:
-        client = await edge.connect()
-        answer = await client.ask(head(target, "Origin: https://c.example"))
-        assert answer.headers["access-control-allow-origin"] == "https://c.example"
-        assert answer.headers["vary"] == "origin"
-
-
-async def test_a_client_without_an_origin_is_no_browser() -> None:
-    """An allow-list is for pages; curl sends no origin and is let in."""
-    async with small_edge(allowed_origins=("https://a.example",)) as edge:
-        client = await edge.connect()
-        answer = await client.ask(head(POLL + "&timeout=0"))
-        assert answer.status == 200
-        assert "access-control-allow-origin" not in answer.headers
 
 
 # Subscribers.
@@ -193,21 +153,6 @@ async def test_an_event_source_gets_events(edge: SmallEdge) -> None:
     await client.until(b"\n\n\r\n")
     edge.publish("room", b"a\nb")
     assert await client.until(b"\n\n\r\n") == b"1b\r\nid: 1-101\ndata: a\ndata: b\n\n\r\n"
-
-
-@pytest.mark.parametrize("path", ["/sub", "/sse"])
-async def test_http_1_0_is_streamed_without_chunks(edge: SmallEdge, path: str) -> None:
-    """The bytes come as they are, and the end of the connection is the end of the answer."""
-    client = await edge.connect()
-    await client.send(head(f"{path}?id=room", version="1.0"))
-    answer_head = await client.until(b"\r\n\r\n")
-    assert b"Transfer-Encoding" not in answer_head
-    assert b"Connection: close" in answer_head
-    await client.until(b"hello world!")
-    edge.publish("room", b"hi")
-    await client.until(b"hi")
-    edge.lifecycle.evict_all()
-    assert b"\r" not in await client.rest()
 
 
 async def test_the_welcome_waits_for_redis(edge: SmallEdge) -> None:
@@ -303,14 +248,6 @@ async def test_a_poll_waits_for_the_next_message(edge: SmallEdge) -> None:
     answer = await client.ask(head(POLL + "&since=1-101"))
     assert (contents(answer), answer.json["seq"]) == (["missed", "too"], "3-103")
     assert edge.counters.replays_total["hit"] == 1
-
-
-async def test_a_jsonp_poll_calls_the_page(edge: SmallEdge) -> None:
-    """A script tag's request is answered with a call."""
-    client = await edge.held("/sub?id=room&callback=f", transport="jsonp")
-    edge.publish("room", b"hi")
-    answer = await client.answer()
-    assert answer.body.startswith(b'/**/f({"seq":"1-101","messages":[{')
 
 
 async def test_a_poll_with_timeout_zero_is_answered_at_once(edge: SmallEdge) -> None:

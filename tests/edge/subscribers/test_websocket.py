@@ -1,4 +1,4 @@
-"""The WebSocket on real connections: handshakes, frames, close codes, floods; Redis is fake, time is moved by hand."""
+"""What the clients of held WebSockets send: frames, faults, close codes, floods; time is moved by hand."""
 
 import asyncio
 import json
@@ -8,90 +8,15 @@ from unittest.mock import Mock
 import pytest
 from websockets.frames import Opcode
 
-from edge.framing.transports import TRANSPORTS
 from edge.protocol.websocket import MAX_MESSAGE_BYTES
 from edge.server.listener import MORE_BYTES, READ_BYTES
-from tests.edge.edge_without_redis import GENESIS, SmallEdge, head, small_edge
-from tests.edge.websocket_client import ACCEPT, HANDSHAKE, Speaker, closing, frame, shake, speaker, text
+from tests.edge.edge_without_redis import SmallEdge, head, small_edge
+from tests.edge.websocket_client import HANDSHAKE, Speaker, closing, frame, shake, speaker, text
 
 UPGRADE, WEBSOCKET, VERSION, KEY = HANDSHAKE
 
 
 # The handshake.
-
-
-@pytest.mark.parametrize("target", ["/ws?id=room", "/sub?id=room", "/sub?id=room&transport=ws"])
-async def test_a_handshake_is_answered_and_then_the_welcome_comes(edge: SmallEdge, target: str) -> None:
-    """101 with the accept key of the RFC's own example, and the stream's objects in text frames."""
-    one = await shake(edge, target)
-    assert await one.next_object() == {
-        "type": "welcome",
-        "id": "room",
-        "content": "hello world!",
-        "seq": f"0-{GENESIS}",
-    }
-    edge.publish("room", b"hi")
-    assert await one.next_object() == {"type": "data", "id": "room", "content": "hi", "seq": "1-101"}
-
-
-@pytest.mark.parametrize(
-    ("headers", "status", "word"),
-    [
-        ((), 400, "Upgrade"),
-        ((UPGRADE, VERSION, KEY), 400, "Upgrade"),
-        ((WEBSOCKET, VERSION, KEY), 400, "Connection"),
-        (("Connection: keep-alive", WEBSOCKET, VERSION, KEY), 400, "Connection"),
-        ((UPGRADE, WEBSOCKET, KEY), 426, "version"),
-        ((UPGRADE, WEBSOCKET, "Sec-WebSocket-Version: 8", KEY), 426, "version"),
-        ((UPGRADE, WEBSOCKET, VERSION), 400, "Sec-WebSocket-Key"),
-        ((UPGRADE, WEBSOCKET, VERSION, "Sec-WebSocket-Key: c2hvcnQ="), 400, "Sec-WebSocket-Key"),
-        ((UPGRADE, WEBSOCKET, VERSION, "Sec-WebSocket-Key: ????"), 400, "Sec-WebSocket-Key"),
-        ((UPGRADE, WEBSOCKET, VERSION, "Sec-WebSocket-Key: \xe4\xe4"), 400, "Sec-WebSocket-Key"),
-    ],
-)
-async def test_a_bad_handshake_is_refused(edge: SmallEdge, headers: tuple[str, ...], status: int, word: str) -> None:
-    """The answer is plain HTTP with a sentence, and the connection is good for another request."""
-    client = await edge.connect()
-    answer = await client.ask(head("/ws?id=room", *headers))
-    assert answer.status == status
-    assert word in answer.json["content"]
-    assert answer.headers.get("sec-websocket-version") == ("13" if status == 426 else None)
-    await client.send(head("/ws?id=room", *HANDSHAKE))
-    assert ACCEPT.encode() in await client.until(b"\r\n\r\n")
-
-
-async def test_a_handshakes_headers_may_be_on_several_lines(edge: SmallEdge) -> None:
-    """Connection and Upgrade are lists, as a proxy may have added to them."""
-    client = await edge.connect()
-    await client.send(
-        head("/ws?id=room", "Connection: keep-alive", *HANDSHAKE, "Upgrade: h2c", "Sec-WebSocket-Protocol: x")
-    )
-    assert ACCEPT.encode() in await client.until(b"\r\n\r\n")
-
-
-@pytest.mark.parametrize("line", ["Sec-WebSocket-Version: 8", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="])
-async def test_a_handshake_has_one_version_and_one_key(edge: SmallEdge, line: str) -> None:
-    """RFC 6455 section 11.3: of two that differ none is right."""
-    client = await edge.connect()
-    answer = await client.ask(head("/ws?id=room", *HANDSHAKE, line))
-    assert answer.status == 400
-    assert answer.json["content"].lower().startswith(line.partition(":")[0].lower())
-
-
-async def test_a_handshake_needs_http_1_1(edge: SmallEdge) -> None:
-    """RFC 6455 section 4.2.1 wants at least HTTP/1.1."""
-    client = await edge.connect()
-    assert (await client.ask(head("/ws?id=room", *HANDSHAKE, version="1.0"))).status == 400
-
-
-async def test_a_handshake_of_a_foreign_page_is_refused() -> None:
-    """A browser sends the page's origin with it."""
-    async with small_edge(allowed_origins=("https://a.example",)) as edge:
-        client = await edge.connect()
-        answer = await client.ask(head("/ws?id=room", *HANDSHAKE, "Origin: https://b.example"))
-        assert answer.status == 403
-        await client.send(head("/ws?id=room", *HANDSHAKE, "Origin: https://a.example"))
-        assert b" 101 " in await client.until(b"\r\n\r\n")
 
 
 async def test_without_redis_a_handshake_is_refused_in_plain_http(edge: SmallEdge) -> None:
@@ -147,35 +72,6 @@ async def test_a_flood_is_not_read_on_while_its_sender_reads_nothing(edge: Small
 # Messages go out.
 
 
-async def test_messages_of_one_read_come_in_one_write(edge: SmallEdge) -> None:
-    """Each has a frame, and all frames come in one piece, those of several channels, too."""
-    one = await speaker(edge, "a", "b")
-    for name in ("a", "b"):
-        for payload in (b"1", b"2"):
-            frame_bytes = edge.log.append(name, payload)
-            edge.hub.on_message(edge.names.channel(name), b"\x01C1 %d %d %d\n%b" % (*frame_bytes[1:4], payload))
-    edge.hub.on_read_end()
-    one.client.received += await one.client.more()
-    assert one.client.received.count(b'"type":"data"') == 4
-    assert [(each["id"], each["content"]) for each in await one.objects(4)] == [
-        ("a", "1"),
-        ("a", "2"),
-        ("b", "1"),
-        ("b", "2"),
-    ]
-
-
-async def test_two_websockets_share_their_bytes(edge: SmallEdge) -> None:
-    """All WebSockets have one framing, whatever their requests were, and are on the fast path."""
-    await speaker(edge, "room")
-    await shake(edge, "/sub?id=room&envelope=1")
-    await edge.until(lambda: edge.counters.held("ws") == 2)
-    first, second = edge.seats
-    assert first.framing is second.framing
-    assert first.fast_path
-    assert second.fast_path
-
-
 async def test_a_websocket_at_rest_keeps_nothing(edge: SmallEdge) -> None:
     """After all it said, nothing is left of it but its seat."""
     one = await speaker(edge, "room")
@@ -183,25 +79,6 @@ async def test_a_websocket_at_rest_keeps_nothing(edge: SmallEdge) -> None:
     await one.objects(2)
     (seat,) = edge.seats
     assert (seat.recv_buffer, seat.send_buffer, seat.pending, seat.positions) == (b"", None, None, None)
-
-
-@pytest.mark.parametrize("size", [125, 126, 900])
-async def test_a_message_of_any_size_is_framed(edge: SmallEdge, size: int) -> None:
-    """The three forms of a length."""
-    one = await speaker(edge, "room")
-    edge.publish("room", b"x" * size)
-    assert (await one.next_object())["content"] == "x" * size
-
-
-async def test_a_quiet_websocket_is_pinged(edge: SmallEdge) -> None:
-    """A heartbeat is an empty ping; the pong that answers it is ignored."""
-    one = await speaker(edge, "room")
-    edge.pass_time(20.5)
-    ping = await one.next_frame()
-    assert (ping.opcode, ping.data) == (Opcode.PING, b"")
-    await one.client.send(frame(Opcode.PONG))
-    edge.publish("room", b"hi")
-    assert (await one.next_object())["content"] == "hi"
 
 
 # Frames come in.
@@ -388,16 +265,6 @@ async def test_a_slow_reader_is_told_1013_between_two_frames() -> None:
 
 
 # The end.
-
-
-async def test_everybody_is_told_to_connect_again_when_the_edge_goes(edge: SmallEdge) -> None:
-    """1012, behind what was on its way."""
-    one = await speaker(edge, "room")
-    edge.publish("room", b"last")
-    edge.lifecycle.evict_all()
-    assert (await one.next_object())["content"] == "last"
-    assert await one.close_code() == 1012
-    assert sum(map(edge.counters.held, TRANSPORTS)) == 0
 
 
 async def test_an_old_websocket_is_told_to_connect_again() -> None:
