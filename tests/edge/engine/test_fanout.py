@@ -1,4 +1,4 @@
-"""Fan-out: one write per subscriber and turn, in slices, so that nobody else waits."""
+"""Fan-out: one write per subscriber and turn, in slices, so that nobody else waits; slow readers have a policy."""
 
 import json
 import os
@@ -6,9 +6,11 @@ import os
 import pytest
 
 from edge.channels.hub import Hub
-from tests.edge.edge_without_redis import SmallEdge, head, small_edge
+from tests.edge.edge_without_redis import GENESIS, SmallEdge, head, small_edge
+from tests.edge.websocket_client import speaker
 
 POLL = "/poll?id=room&since=0"
+MUCH = b"m" * 3_000_000  # more than any socket buffer takes
 
 
 @pytest.fixture
@@ -36,6 +38,14 @@ async def test_what_one_read_from_redis_brings_is_one_write(transport: str, writ
         assert [one.index(b"<%d>" % number) for number in range(20)] == sorted(
             one.index(b"<%d>" % number) for number in range(20)
         )
+
+
+async def test_messages_of_one_read_come_in_one_piece(edge: SmallEdge) -> None:
+    """What Redis brings together is one chunk on the wire."""
+    client = await edge.held("/sub?id=room")
+    edge.publish("room", b"a", b"b")
+    data = await client.until(b"\n\r\n")
+    assert data.count(b"\n") == 4  # the chunk's size, two objects, the chunk's end
 
 
 @pytest.mark.parametrize("transport", ["stream", "sse"])
@@ -152,6 +162,59 @@ async def test_a_framing_that_fails_leaves_nobody_with_a_hole(monkeypatch: pytes
         assert b"never" not in await client.rest()
         assert edge.counters.closed_total["stream", "error"] == 1
         assert edge.hub.channels["room"].job is None
+
+
+# Slow readers.
+
+
+async def test_by_default_a_slow_reader_is_disconnected() -> None:
+    """Over its limit a stream ends; it comes back with its position."""
+    async with small_edge() as edge:
+        await edge.held("/sub?id=room")
+        (seat,) = edge.seats
+        edge.seats.write(seat, MUCH * 3)
+        edge.publish("room", b"one too many")
+        await edge.until(lambda: seat.fd == -1)
+        assert edge.counters.closed_total["stream", "slow"] == 1
+
+
+async def test_with_the_policy_latest_it_is_taken_to_the_newest_message() -> None:
+    """It gets what was begun, a reset with the position before the newest message, and that message."""
+    async with small_edge(policy="latest") as edge:
+        client = await edge.held("/sub?id=room")
+        (seat,) = edge.seats
+        edge.seats.write(seat, MUCH + b"\n")
+        for text in (b"one", b"two", b"three"):
+            edge.publish("room", text)
+        await edge.until(lambda: edge.counters.skipped_total)
+        read = await client.until(b'"three"') + await client.until(b"}")
+        reset, newest = [json.loads(line) for line in read.split(b"\n") if line.startswith(b"{")]
+        assert (reset["type"], newest["content"]) == ("reset", "three")
+        assert int(reset["seq"].split("-")[0]) + 1 == int(newest["seq"].split("-")[0])
+
+
+async def test_a_slow_reader_of_several_channels_is_reset_on_each() -> None:
+    """With the policy `latest` nothing is left out in silence: every channel that lost something says so."""
+    async with small_edge(policy="latest") as edge:
+        one = await speaker(edge, "a", "b")
+        while not edge.counters.skipped_total:
+            edge.publish("b", *[b"m" * 900] * 20)
+            edge.publish("a", *[b"m" * 900] * 20)
+            await edge.turns(2)
+        tops = {name: f"{len(kept)}-{GENESIS + len(kept)}" for name, kept in edge.log.messages.items()}
+        last: dict[str, int] = {"a": 0, "b": 0}
+        reset: set[str] = set()
+        for _ in range(100_000):
+            item = await one.next_object()
+            name, offset = item["id"], int(item["seq"].split("-")[0])
+            if item["type"] == "reset":
+                reset.add(name)
+            else:
+                assert offset == last[name] + 1, f"a hole in {name} before {offset}"
+            last[name] = offset
+            if item["type"] == "data" and len(reset) == 2 and item["seq"] == tops[name]:
+                break
+        assert reset == {"a", "b"}
 
 
 def hold(hub: Hub, edge: SmallEdge, name: str, payload: bytes) -> None:

@@ -1,10 +1,11 @@
-"""Slow readers: what is parked for them is bounded in bytes, in time and in total, and they choose their policy."""
+"""Slow readers: what is parked for them is bounded in bytes, in time and in total."""
 
 import json
 import socket
 from collections.abc import Iterator
 
 import pytest
+from websockets.frames import Opcode
 
 from edge.counters import CloseReason, Counters
 from edge.engine.outbox import MUCH_PARKED, Limits, MemoryTrimmer
@@ -14,6 +15,7 @@ from edge.framing.http import Variant
 from edge.framing.transports import framing_for
 from edge.state import Seat
 from tests.edge.edge_without_redis import Clock, small_edge
+from tests.edge.websocket_client import speaker
 
 MUCH = b"m" * 3_000_000  # more than any socket buffer takes
 
@@ -116,33 +118,23 @@ def test_many_stuck_readers_are_cut_a_few_at_a_time(wide_room: Room, monkeypatch
     assert len(wide_room.seats) == 0
 
 
-async def test_by_default_a_slow_reader_is_disconnected() -> None:
-    """Over its limit a stream ends; it comes back with its position."""
-    async with small_edge() as edge:
-        await edge.held("/sub?id=room")
-        (seat,) = edge.seats
-        edge.seats.write(seat, MUCH * 3)
-        edge.publish("room", b"one too many")
-        await edge.until(lambda: seat.fd == -1)
-        assert edge.counters.closed_total["stream", "slow"] == 1
-
-
-async def test_with_the_policy_latest_it_is_taken_to_the_newest_message() -> None:
-    """It gets what was begun, a reset with the position before the newest message, and that message."""
-    async with small_edge(policy="latest") as edge:
-        client = await edge.held("/sub?id=room")
-        (seat,) = edge.seats
-        edge.seats.write(seat, MUCH + b"\n")
-        for text in (b"one", b"two", b"three"):
-            edge.publish("room", text)
-        await edge.until(lambda: edge.counters.skipped_total)
-        read = await client.until(b'"three"') + await client.until(b"}")
-        reset, newest = [json.loads(line) for line in read.split(b"\n") if line.startswith(b"{")]
-        assert (reset["type"], newest["content"]) == ("reset", "three")
-        assert int(reset["seq"].split("-")[0]) + 1 == int(newest["seq"].split("-")[0])
-
-
 # Giving memory back.
+
+
+async def test_a_slow_reader_is_told_1013_between_two_frames() -> None:
+    """What was begun ends whole, what was parked is forgotten, and the close frame comes right behind."""
+    async with small_edge() as edge:
+        one = await speaker(edge, "room")
+        (seat,) = edge.seats
+        while seat.framing is not None:
+            edge.publish("room", *[b"m" * 900] * 40)
+            await edge.turns(5)
+        assert edge.counters.closed_total["ws", "slow"] == 1
+        offsets = []
+        while (got := await one.next_frame()).opcode is Opcode.TEXT:
+            offsets.append(json.loads(bytes(got.data))["seq"].split("-")[0])
+        assert offsets == [str(number) for number in range(1, len(offsets) + 1)]
+        assert int.from_bytes(bytes(got.data[:2])) == 1013
 
 
 @pytest.mark.parametrize(

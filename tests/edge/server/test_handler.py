@@ -219,14 +219,6 @@ async def test_a_channel_is_not_given_up_while_somebody_is_being_brought_up_to_d
     await client.until(b'"new"')
 
 
-async def test_messages_of_one_read_come_in_one_piece(edge: SmallEdge) -> None:
-    """What Redis brings together is one chunk on the wire."""
-    client = await edge.held("/sub?id=room")
-    edge.publish("room", b"a", b"b")
-    data = await client.until(b"\n\r\n")
-    assert data.count(b"\n") == 4  # the chunk's size, two objects, the chunk's end
-
-
 async def test_several_channels_share_a_connection(edge: SmallEdge) -> None:
     """Each is welcomed; an event's id is the list of positions in the order asked."""
     client = await edge.held("/sse?id=b&id=a", transport="sse")

@@ -6,7 +6,7 @@ import pytest
 
 from edge.protocol.subscribe import MAX_CHANNELS
 from edge.state import Seat
-from tests.edge.edge_without_redis import GENESIS, SmallEdge, small_edge
+from tests.edge.edge_without_redis import GENESIS, SmallEdge
 from tests.edge.websocket_client import speaker, text
 
 SUB_A, SUB_B, UNSUB_A, UNSUB_B = ({"op": op, "id": name} for op in ("sub", "unsub") for name in "ab")
@@ -249,27 +249,3 @@ async def test_a_channel_more_in_the_middle_of_a_broadcast_costs_nothing(
     got = await in_the_middle_of_a_broadcast(edge, text(SUB_B), monkeypatch)
     assert [each for each in got if each["id"] == "a"] == [OWED, NEXT, LATER]
     assert [each for each in got if each["id"] == "b"] == [welcome("b")]
-
-
-async def test_a_slow_reader_of_several_channels_is_reset_on_each() -> None:
-    """With the policy `latest` nothing is left out in silence: every channel that lost something says so."""
-    async with small_edge(policy="latest") as edge:
-        one = await speaker(edge, "a", "b")
-        while not edge.counters.skipped_total:
-            edge.publish("b", *[b"m" * 900] * 20)
-            edge.publish("a", *[b"m" * 900] * 20)
-            await edge.turns(2)
-        tops = {name: f"{len(kept)}-{GENESIS + len(kept)}" for name, kept in edge.log.messages.items()}
-        last: dict[str, int] = {"a": 0, "b": 0}
-        reset: set[str] = set()
-        for _ in range(100_000):
-            item = await one.next_object()
-            name, offset = item["id"], int(item["seq"].split("-")[0])
-            if item["type"] == "reset":
-                reset.add(name)
-            else:
-                assert offset == last[name] + 1, f"a hole in {name} before {offset}"
-            last[name] = offset
-            if item["type"] == "data" and len(reset) == 2 and item["seq"] == tops[name]:
-                break
-        assert reset == {"a", "b"}

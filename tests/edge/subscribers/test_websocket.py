@@ -1,7 +1,6 @@
 """What the clients of held WebSockets send: frames, faults, close codes, floods; time is moved by hand."""
 
 import asyncio
-import json
 import random
 from unittest.mock import Mock
 
@@ -246,22 +245,6 @@ async def test_who_only_sends_and_never_reads_is_cut(edge: SmallEdge) -> None:
     rest = await one.client.rest()
     assert rest.endswith(b"you read too slowly; connect again and go on from your position")
     assert b"\x03\xf5" in rest[-80:]  # 1013
-
-
-async def test_a_slow_reader_is_told_1013_between_two_frames() -> None:
-    """What was begun ends whole, what was parked is forgotten, and the close frame comes right behind."""
-    async with small_edge() as edge:
-        one = await speaker(edge, "room")
-        (seat,) = edge.seats
-        while seat.framing is not None:
-            edge.publish("room", *[b"m" * 900] * 40)
-            await edge.turns(5)
-        assert edge.counters.closed_total["ws", "slow"] == 1
-        offsets = []
-        while (got := await one.next_frame()).opcode is Opcode.TEXT:
-            offsets.append(json.loads(bytes(got.data))["seq"].split("-")[0])
-        assert offsets == [str(number) for number in range(1, len(offsets) + 1)]
-        assert int.from_bytes(bytes(got.data[:2])) == 1013
 
 
 # The end.

@@ -1,0 +1,31 @@
+"""Pollers: epoll, and the standard library's selectors with its face."""
+
+import select
+
+import pytest
+
+from edge.engine.poller import ERROR, HANGUP, READ, READ_HANGUP, WRITE
+from tests.edge.engine.seats_on_sockets import Room
+
+
+def test_a_client_that_hangs_up_is_reported(room: Room) -> None:
+    """A hang-up shows as something to read, or as what it is."""
+    seat, client = room.connect()
+    assert room.events(seat) == 0
+    client.close()
+    assert room.events(seat) & (READ | READ_HANGUP | HANGUP)
+
+
+@pytest.mark.skipif(not hasattr(select, "epoll"), reason="epoll is Linux")
+def test_our_numbers_are_epolls() -> None:
+    """The literals used on every platform are those of epoll."""
+    theirs = (select.EPOLLIN, select.EPOLLOUT, select.EPOLLERR, select.EPOLLHUP, select.EPOLLRDHUP)
+    assert theirs == (READ, WRITE, ERROR, HANGUP, READ_HANGUP)
+
+
+def test_pollers_nest(room: Room) -> None:
+    """A poller's own descriptor is readable when one of its seats is."""
+    _, client = room.connect()
+    assert select.select([room.poller.fileno()], [], [], 0)[0] == []
+    client.send(b"x")
+    assert select.select([room.poller.fileno()], [], [], 0)[0] == [room.poller.fileno()]
