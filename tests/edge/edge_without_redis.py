@@ -139,6 +139,11 @@ class Answer(NamedTuple):
         """The body as JSON."""
         return json.loads(self.body)
 
+    @property
+    def contents(self) -> list[str]:
+        """The contents of the messages that a poll's answer brings."""
+        return [message["content"] for message in self.json["messages"]]
+
 
 class Client:
     """One TCP connection to the edge, byte by byte."""

@@ -34,7 +34,7 @@ def client(redis: Redis, edge: Edge) -> Client:
     """Return a client that has one message, and whose channel is being synced again after an outage."""
     client = Client(redis, (NAME,), STREAM)
     edge.attach(client)
-    settle(edge)
+    edge.settle()
     redis.publish(NAME, b"before")
     edge.deliver(10)
     edge.disconnect()
@@ -44,21 +44,12 @@ def client(redis: Redis, edge: Edge) -> Client:
     return client
 
 
-def settle(edge: Edge) -> None:
-    """Let everything that is under way arrive."""
-    for _ in range(4):
-        edge.deliver(10_000)
-        edge.pass_turn()
-        edge.execute_reads()
-        edge.answer_reads()
-
-
 def test_a_message_that_chains_does_not_wait_for_the_sync(redis: Redis, edge: Edge, client: Client) -> None:
     """Nothing was missed in the outage: the first message after it says so itself."""
     redis.publish(NAME, b"after")
     edge.deliver(10)
     assert client.got[NAME] == ["before", "after"]
-    settle(edge)
+    edge.settle()
     assert (client.got[NAME], client.resets) == (["before", "after"], 0)
 
 
@@ -70,7 +61,7 @@ def test_a_message_after_a_hole_waits_for_the_sync(redis: Redis, edge: Edge, cli
     redis.publish(NAME, b"third")
     edge.deliver(10)
     assert client.got[NAME] == ["before"]
-    settle(edge)
+    edge.settle()
     assert (client.got[NAME], client.resets) == (["before", "lost", "second", "third"], 0)
 
 
@@ -82,7 +73,7 @@ def test_messages_that_come_while_the_log_is_read(redis: Redis, edge: Edge, clie
         redis.publish(NAME, b"%d" % number)
     edge.deliver(10_000)
     edge.answer_reads()
-    settle(edge)
+    edge.settle()
     assert client.got[NAME] == ["before", *map(str, range(count))]
     assert client.resets == 0
     assert edge.hub.channels[NAME].state is State.LIVE
@@ -96,7 +87,7 @@ def test_the_log_is_read_after_some_of_the_messages_and_before_others(redis: Red
     edge.execute_reads()
     redis.publish(NAME, b"3")
     edge.answer_reads()
-    settle(edge)
+    edge.settle()
     assert (client.got[NAME], client.resets) == (["before", "1", "2", "3"], 0)
 
 
@@ -106,9 +97,9 @@ def test_a_log_that_fell_back_is_a_reset(redis: Redis, edge: Edge, client: Clien
     redis.publish(NAME, b"taken")
     edge.deliver(10)
     redis.restore(kept)
-    settle(edge)
+    edge.settle()
     redis.publish(NAME, b"on another branch")
-    settle(edge)
+    edge.settle()
     assert client.resets == 1
     assert client.at[NAME] == redis.top(NAME)
 
@@ -128,7 +119,7 @@ def test_who_waited_is_let_in_a_few_at_a_time(redis: Redis, edge: Edge, monkeypa
     edge.pass_turn()
     redis.publish(NAME, b"second")
     for _ in range(6):
-        settle(edge)
+        edge.settle()
     assert [client.got[NAME] for client in crowd[:2]] == [["first", "second"]] * 2
     assert all(client.got[NAME] in (["first", "second"], ["second"], []) for client in crowd)
     assert all(client.at[NAME] == redis.top(NAME) for client in crowd)
@@ -141,16 +132,16 @@ def test_a_log_that_went_back_under_a_standing_connection_is_joined_again() -> N
     for edge in edges:
         edge.connect()
     edges[0].attach(Client(redis, (NAME,), STREAM))
-    settle(edges[0])
+    edges[0].settle()
     kept = redis.snapshot()
     for _ in range(3):
         edges[0].hub.resubscribe(edges[0].hub.channels[NAME])
-        settle(edges[0])
+        edges[0].settle()
     redis.restore(kept)
     edges[1].attach(Client(redis, (NAME,), STREAM))
     for _ in range(3):
         for edge in edges:
-            settle(edge)
+            edge.settle()
     one, other = [edge.hub.channels[NAME] for edge in edges]
     assert one.bare_epoch == other.bare_epoch == redis.log(NAME).epoch
     assert counted(one) == counted(other)

@@ -1,5 +1,6 @@
 """Readers for what the framings write, made from the standards and not from our code."""
 
+import json
 import re
 from typing import NamedTuple
 
@@ -50,6 +51,12 @@ def read_chunks(data: bytes) -> tuple[bytes, bool]:
         assert data[length : length + 2] == b"\r\n", "a chunk does not end where it says"
         body, data = body + data[:length], data[length + 2 :]
     return body, False
+
+
+def read_line(data: bytes) -> dict[str, object]:
+    """Return the object of one line of a chunked stream."""
+    found: dict[str, object] = json.loads(data[data.index(b"{") : data.rindex(b"}") + 1])
+    return found
 
 
 class Response(NamedTuple):

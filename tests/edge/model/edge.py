@@ -193,6 +193,14 @@ class Edge:
         for request, synced in replies:
             request.done(synced)
 
+    def settle(self) -> None:
+        """Let everything that is under way arrive."""
+        for _ in range(4):
+            self.deliver(10_000)
+            self.pass_turn()
+            self.execute_reads()
+            self.answer_reads()
+
     def attach(self, client: Client) -> None:
         """Let a client subscribe here, from where it stands."""
         client.asked.clear()

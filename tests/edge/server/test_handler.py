@@ -1,7 +1,6 @@
 """The front desk on real connections: requests, answers, and deadlines; Redis is fake and time is moved by hand."""
 
 import asyncio
-import json
 import random
 from itertools import pairwise
 from unittest.mock import Mock
@@ -14,21 +13,11 @@ from edge.framing.http import Variant
 from edge.framing.transports import TRANSPORTS, framing_for
 from edge.protocol.http import Request, parse_request
 from edge.server import handler as handler_module
-from tests.edge.edge_without_redis import GENESIS, Answer, SmallEdge, head, small_edge
+from tests.edge.edge_without_redis import GENESIS, SmallEdge, head, small_edge
+from tests.edge.framing.reading import read_line
 from tests.edge.websocket_client import HANDSHAKE
 
 POLL = "/poll?id=room"
-
-
-def line(data: bytes) -> dict[str, object]:
-    """Return the object of one line of a chunked stream."""
-    found: dict[str, object] = json.loads(data[data.index(b"{") : data.rindex(b"}") + 1])
-    return found
-
-
-def contents(answer: Answer) -> list[str]:
-    """Return what a poll's answer brings."""
-    return [message["content"] for message in answer.json["messages"]]
 
 
 # Requests that are answered at once.
@@ -140,9 +129,9 @@ async def test_a_stream_gets_a_welcome_and_then_messages(edge: SmallEdge) -> Non
     await client.send(head("/sub?id=room"))
     assert b"Transfer-Encoding: chunked" in await client.until(b"\r\n\r\n")
     welcome = {"type": "welcome", "id": "room", "content": "hello world!", "seq": f"0-{GENESIS}"}
-    assert line(await client.until(b"\n\r\n")) == welcome | {"session": edge.sessions.of(next(iter(edge.seats)))}
+    assert read_line(await client.until(b"\n\r\n")) == welcome | {"session": edge.sessions.of(next(iter(edge.seats)))}
     edge.publish("room", b"hi")
-    assert line(await client.until(b"\n\r\n")) == {"type": "data", "id": "room", "content": "hi", "seq": "1-101"}
+    assert read_line(await client.until(b"\n\r\n")) == {"type": "data", "id": "room", "content": "hi", "seq": "1-101"}
 
 
 async def test_an_event_source_gets_events(edge: SmallEdge) -> None:
@@ -238,7 +227,7 @@ async def test_a_poll_waits_for_the_next_message(edge: SmallEdge) -> None:
     }
     edge.publish("room", b"missed", b"too")
     answer = await client.ask(head(POLL + "&since=1-101"))
-    assert (contents(answer), answer.json["seq"]) == (["missed", "too"], "3-103")
+    assert (answer.contents, answer.json["seq"]) == (["missed", "too"], "3-103")
     assert edge.counters.replays_total["hit"] == 1
 
 
@@ -283,12 +272,12 @@ async def test_pipelined_polls_are_answered_in_order(edge: SmallEdge) -> None:
     await edge.turns()
     await client.send(ahead[-10:])
     edge.publish("a", b"for a")
-    assert contents(await client.answer()) == ["for a"]
+    assert (await client.answer()).contents == ["for a"]
     assert (await client.answer()).status == 404
     await edge.until(lambda: edge.counters.held("poll"))
     edge.publish("b", b"for b")
-    assert contents(await client.answer()) == ["for b"]
-    assert contents(await client.answer()) == []
+    assert (await client.answer()).contents == ["for b"]
+    assert (await client.answer()).contents == []
 
 
 @pytest.mark.parametrize("second", ["/poll?id=b", "/stream?id=b"])
@@ -301,7 +290,7 @@ async def test_a_request_that_is_completed_while_the_poll_is_answered(edge: Smal
     await client.send(ahead[-5:])
     edge.publish("a", b"for a")
     edge.listener.on_ready()
-    assert contents(await client.answer()) == ["for a"]
+    assert (await client.answer()).contents == ["for a"]
     await edge.until(lambda: "b" in edge.hub.channels and edge.hub.channels["b"].seats)
     await edge.turns()
     edge.publish("b", b"for b")
@@ -337,7 +326,7 @@ async def test_a_client_from_a_quicker_edge_is_not_reset(edge: SmallEdge) -> Non
         edge.log.append("room", b"%d" % number)  # stored, but not yet on this edge's connection
     client = await edge.connect()
     answer = await client.ask(head(POLL + "&since=7-107"))
-    assert (contents(answer), answer.json["seq"]) == (["8"], "8-108")
+    assert (answer.contents, answer.json["seq"]) == (["8"], "8-108")
     assert b'"content":"8"' in await stream.until(b'"seq":"8-108"}\n')
 
 
@@ -347,7 +336,7 @@ async def test_all_that_is_kept_can_be_asked_for(edge: SmallEdge) -> None:
         edge.log.append("room", payload)
     client = await edge.connect()
     answer = await client.ask(head(POLL + "&since=0"))
-    assert (contents(answer), answer.json["seq"]) == (["a", "b"], "2-102")
+    assert (answer.contents, answer.json["seq"]) == (["a", "b"], "2-102")
 
 
 async def test_a_wiped_log_keeps_nobody_waiting(edge: SmallEdge) -> None:
@@ -396,8 +385,8 @@ async def test_a_second_request_ends_a_stream(edge: SmallEdge, transport: str) -
     client = await edge.held(f"/{transport}?id=room", transport=transport)
     await client.send(head(POLL))
     rest = await client.rest()
-    assert line(rest)["code"] == 400
-    assert line(rest)["type"] == "error"
+    assert read_line(rest)["code"] == 400
+    assert read_line(rest)["type"] == "error"
     assert rest.endswith(b"\r\n0\r\n\r\n")
     assert edge.hub.channels["room"].seats == ()
 
@@ -591,7 +580,7 @@ async def test_data_is_a_heartbeat(edge: SmallEdge) -> None:
         edge.pass_time(9.0)
         edge.publish("room", b"hi")
     for _ in range(8):
-        assert line(await client.until(b"}\n\r\n"))["content"] == "hi"
+        assert read_line(await client.until(b"}\n\r\n"))["content"] == "hi"
     edge.pass_time(19.5)
     await edge.turns()
     assert client.received == b""
@@ -640,7 +629,7 @@ async def test_everybody_is_told_when_the_edge_goes(edge: SmallEdge) -> None:
     poll = await edge.held(POLL, transport="poll")
     idle = await edge.connect()
     edge.lifecycle.evict_all()
-    assert line(await stream.rest())["type"] == "close"
+    assert read_line(await stream.rest())["type"] == "close"
     assert (await sse.rest()).endswith(b"\n\n\r\n0\r\n\r\n")
     assert (await poll.answer()).json == {"seq": f"0-{GENESIS}", "messages": []}
     assert await poll.rest() == await idle.rest() == b""
@@ -702,7 +691,7 @@ async def test_a_poller_torn_off_with_a_request_ahead_disturbs_nobody(edge: Smal
     await edge.until(lambda: any(seat.recv_buffer for seat in edge.seats))
     client.reset()
     edge.publish("room", b"hi")
-    assert contents(await other.answer()) == ["hi"]
+    assert (await other.answer()).contents == ["hi"]
 
 
 async def test_a_poller_torn_off_with_a_request_ahead_stops_no_clock(edge: SmallEdge) -> None:
@@ -712,7 +701,7 @@ async def test_a_poller_torn_off_with_a_request_ahead_stops_no_clock(edge: Small
     await edge.until(lambda: any(seat.recv_buffer for seat in edge.seats))
     client.reset()
     edge.pass_time(25.5)
-    assert contents(await other.answer()) == []
+    assert (await other.answer()).contents == []
 
 
 async def test_a_client_torn_off_with_a_request_ahead_is_no_bug(edge: SmallEdge) -> None:
