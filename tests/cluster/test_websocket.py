@@ -16,8 +16,7 @@ from tests.cluster.clients import HOST, Connection, SseClient, StreamClient
 from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
 from tests.cluster.waiting import until
-from tests.edge.subscribers.test_websocket import mutated
-from tests.edge.websocket_client import HANDSHAKE
+from tests.edge.websocket_client import HANDSHAKE, mutated
 
 Json = dict[str, Any]
 PATIENCE = 8.0

@@ -1,6 +1,7 @@
 """A WebSocket client, frame by frame, for the edge's tests."""
 
 import json
+import random
 from collections.abc import Generator
 from typing import Any
 
@@ -11,7 +12,6 @@ from tests.edge.edge_without_redis import Client, SmallEdge, head
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 section 1.3 …
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # … and its answer
 HANDSHAKE = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}")
-
 Json = dict[str, Any]
 
 
@@ -110,3 +110,21 @@ async def speaker(edge: SmallEdge, *channels: str) -> Speaker:
     for welcome in await one.objects(len(channels) or 1):
         assert welcome["type"] == "welcome"
     return one
+
+
+def mutated(chance: random.Random) -> bytes:
+    """Return frames with a few bytes changed, cut, doubled or swapped."""
+    frames = [
+        text({"op": "sub", "id": "room"}),
+        text({"op": "unsub", "id": "b"}),
+        text([{"op": "ping"}] * 3),
+        frame(Opcode.PING, b"x"),
+        frame(Opcode.TEXT, b"x", fin=False),
+        frame(Opcode.CONT, b"x"),
+        closing(1000),
+    ]
+    data = bytearray(b"".join(chance.choices(frames, k=chance.randint(1, 6))))
+    for _ in range(chance.randint(1, 4)):
+        at = chance.randrange(len(data))
+        data[at] = chance.randrange(256)
+    return bytes(data[: chance.randint(1, len(data))])

@@ -1,4 +1,4 @@
-"""A message's own `ttl` on a real Valkey, by clocks that are right and by clocks that are wrong."""
+"""Attaching: what a subscriber that goes on from a position is given of the ring and of the log."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -12,10 +12,62 @@ from common.redis.client import connect
 from common.scripts.calls import Scripts
 from common.settings import load_settings
 from edge.app import Edge
+from tests.edge.edge_without_redis import GENESIS, SmallEdge, head
 from tests.edge.real_edges import running, subscribers
 
+POLL = "/poll?id=room"
 NOW = 1_795_540_228.0  # seconds
 HOUR = 3600.0
+
+
+# Positions, without a Redis.
+
+
+async def test_an_unproven_position_is_told_as_a_reset(edge: SmallEdge) -> None:
+    """A poller from a lost log gets a reset as an object of its batch, with the position to go on from."""
+    client = await edge.connect()
+    answer = await client.ask(head(POLL + "&since=7-777"))
+    assert answer.json == {
+        "seq": f"0-{GENESIS}",
+        "messages": [{"type": "reset", "id": "room", "seq": f"0-{GENESIS}"}],
+    }
+
+
+async def test_a_client_from_a_quicker_edge_is_not_reset(edge: SmallEdge) -> None:
+    """I7: a position that this edge has not reached yet is good; the edge catches up, and nobody misses anything."""
+    stream = await edge.held("/sub?id=room")
+    for number in range(1, 9):
+        edge.log.append("room", b"%d" % number)  # stored, but not yet on this edge's connection
+    client = await edge.connect()
+    answer = await client.ask(head(POLL + "&since=7-107"))
+    assert (answer.contents, answer.json["seq"]) == (["8"], "8-108")
+    assert b'"content":"8"' in await stream.until(b'"seq":"8-108"}\n')
+
+
+async def test_all_that_is_kept_can_be_asked_for(edge: SmallEdge) -> None:
+    """`since=0` on a channel nobody here listened to brings the log."""
+    for payload in (b"a", b"b"):
+        edge.log.append("room", payload)
+    client = await edge.connect()
+    answer = await client.ask(head(POLL + "&since=0"))
+    assert (answer.contents, answer.json["seq"]) == (["a", "b"], "2-102")
+
+
+async def test_a_wiped_log_keeps_nobody_waiting(edge: SmallEdge) -> None:
+    """When the log was lost under a quiet channel, who asks for all that is kept gets an answer, not endless reads."""
+    edge.log.append("room", b"a")
+    await edge.held("/sub?id=room")
+    edge.log.messages.clear()
+    client = await edge.connect()
+    before = edge.log.reads
+    await client.send(head(POLL + "&since=0&timeout=0"))
+    await edge.until(lambda: edge.log.reads > before)
+    await edge.turns(200)
+    assert edge.log.reads - before < 20
+    assert edge.counters.opened_total["poll"] == 1
+
+
+# Messages with a time to live, on a real Valkey, by clocks that are right and by clocks that are wrong.
 
 
 class Clock:

@@ -104,27 +104,6 @@ def test_a_log_that_fell_back_is_a_reset(redis: Redis, edge: Edge, client: Clien
     assert client.at[NAME] == redis.top(NAME)
 
 
-def test_who_waited_is_let_in_a_few_at_a_time(redis: Redis, edge: Edge, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After an outage a crowd waits for one channel: others have their turn while it enters, and nobody gets a hole."""
-    monkeypatch.setattr("edge.channels.hub.ENTRIES_PER_TURN", 2)
-    crowd = [Client(redis, (NAME,), STREAM) for _ in range(7)]
-    for client in crowd:
-        edge.attach(client)
-    edge.deliver(10)
-    edge.execute_reads()
-    edge.answer_reads()
-    assert len(edge.hub.channels[NAME].seats) == 2
-    redis.publish(NAME, b"first")
-    edge.deliver(10)
-    edge.pass_turn()
-    redis.publish(NAME, b"second")
-    for _ in range(6):
-        edge.settle()
-    assert [client.got[NAME] for client in crowd[:2]] == [["first", "second"]] * 2
-    assert all(client.got[NAME] in (["first", "second"], ["second"], []) for client in crowd)
-    assert all(client.at[NAME] == redis.top(NAME) for client in crowd)
-
-
 def test_a_log_that_went_back_under_a_standing_connection_is_joined_again() -> None:
     """Others count in epochs that this edge has been in before; after its own join all count alike."""
     redis = Redis(history=10_000)

@@ -151,15 +151,3 @@ async def test_only_allowed_pages_may_show_it() -> None:
         await client.send(head("/iframe?id=room"))
         answer = await client.until(b"\r\n\r\n")
         assert b"frame-ancestors 'self' https://a.example https://b.example\r\n" in answer
-
-
-async def test_without_redis_a_frame_is_told_so(edge: SmallEdge) -> None:
-    """The error is a call, too."""
-    edge.pubsub.acknowledging = False
-    client = await edge.connect()
-    await client.send(head("/iframe?id=room&callback=f"))
-    await edge.until(lambda: edge.pubsub.asked)
-    edge.pass_time(3.5)
-    answer = await client.answer()
-    assert answer.status == 503
-    assert b'<script>parent.f({"type":"error","code":503' in answer.body

@@ -1,6 +1,193 @@
-"""A subscriber's life on real connections: its greatest age."""
+"""A subscriber's life on real connections: its welcome, its heartbeats, its greatest age, its end."""
 
-from tests.edge.edge_without_redis import head, small_edge
+import pytest
+from websockets.frames import Opcode
+
+from edge.engine.outbox import Limits
+from edge.engine.wheel import THINGS_PER_TURN
+from edge.framing.http import Variant
+from edge.framing.transports import TRANSPORTS, framing_for
+from tests.edge.edge_without_redis import GENESIS, SmallEdge, head, small_edge
+from tests.edge.framing.reading import read_line
+from tests.edge.websocket_client import HANDSHAKE, shake, speaker
+
+POLL = "/poll?id=room"
+
+
+# A subscriber comes.
+
+
+async def test_a_stream_gets_a_welcome_and_then_messages(edge: SmallEdge) -> None:
+    """The head, the welcome with the position, and each message as one line."""
+    client = await edge.connect()
+    await client.send(head("/sub?id=room"))
+    assert b"Transfer-Encoding: chunked" in await client.until(b"\r\n\r\n")
+    welcome = {"type": "welcome", "id": "room", "content": "hello world!", "seq": f"0-{GENESIS}"}
+    assert read_line(await client.until(b"\n\r\n")) == welcome | {"session": edge.sessions.of(next(iter(edge.seats)))}
+    edge.publish("room", b"hi")
+    assert read_line(await client.until(b"\n\r\n")) == {"type": "data", "id": "room", "content": "hi", "seq": "1-101"}
+
+
+async def test_an_event_source_gets_events(edge: SmallEdge) -> None:
+    """The retry, the welcome event, and each message as data with its position."""
+    client = await edge.connect()
+    await client.send(head("/sub?id=room", "Accept: text/event-stream"))
+    assert b"retry: " in await client.until(b"event: welcome\n")
+    await client.until(b"\n\n\r\n")
+    edge.publish("room", b"a\nb")
+    assert await client.until(b"\n\n\r\n") == b"1b\r\nid: 1-101\ndata: a\ndata: b\n\n\r\n"
+
+
+async def test_several_channels_share_a_connection(edge: SmallEdge) -> None:
+    """Each is welcomed; an event's id is the list of positions in the order asked."""
+    client = await edge.held("/sse?id=b&id=a", transport="sse")
+    edge.publish("a", b"hi")
+    data = await client.until(b'"hi","seq":"1-101"}\n\n')
+    assert f"id: 0-{GENESIS},1-101\n".encode() in data
+
+
+async def test_no_channel_is_a_websocket_too(edge: SmallEdge) -> None:
+    """It is welcomed, lives, and gets heartbeats."""
+    one = await shake(edge, "/ws")
+    assert await one.next_object() == {"type": "welcome", "content": "hello world!"}
+    edge.pass_time(20.5)
+    assert (await one.next_frame()).opcode is Opcode.PING
+    edge.lifecycle.evict_all()
+    assert await one.close_code() == 1012
+
+
+# Polls.
+
+
+async def test_a_poll_waits_for_the_next_message(edge: SmallEdge) -> None:
+    """It is answered by a message, with the position to go on from, and its connection takes the next poll."""
+    client = await edge.held(POLL, transport="poll")
+    edge.publish("room", b"hi")
+    answer = await client.answer()
+    assert answer.json == {
+        "seq": "1-101",
+        "messages": [{"type": "data", "id": "room", "content": "hi", "seq": "1-101"}],
+    }
+    edge.publish("room", b"missed", b"too")
+    answer = await client.ask(head(POLL + "&since=1-101"))
+    assert (answer.contents, answer.json["seq"]) == (["missed", "too"], "3-103")
+    assert edge.counters.replays_total["hit"] == 1
+
+
+async def test_a_poll_with_timeout_zero_is_answered_at_once(edge: SmallEdge) -> None:
+    """It only asks where the channel stands."""
+    client = await edge.connect()
+    answer = await client.ask(head(POLL + "&timeout=0"))
+    assert answer.json == {"seq": f"0-{GENESIS}", "messages": []}
+
+
+async def test_a_poll_without_news_is_answered_when_its_time_is_over(edge: SmallEdge) -> None:
+    """After its own timeout, or the edge's, it gets an empty batch with the position to go on from."""
+    own = await edge.held(POLL + "&timeout=7", transport="poll")
+    usual = await edge.held(POLL, transport="poll")
+    edge.pass_time(6.75)
+    assert edge.counters.held("poll") == 2
+    edge.pass_time(0.5)
+    assert (await own.answer()).json == {"seq": f"0-{GENESIS}", "messages": []}
+    assert edge.counters.held("poll") == 1
+    edge.pass_time(18.0)
+    assert (await usual.answer()).json == {"seq": f"0-{GENESIS}", "messages": []}
+
+
+async def test_a_poller_between_two_polls_is_connected(edge: SmallEdge) -> None:
+    """Whoever was answered counts until the linger is over, and only once when it comes back."""
+    client = await edge.held(POLL, transport="poll")
+    edge.publish("room", b"hi")
+    answer = await client.answer()
+    room = edge.hub.channels["room"]
+    assert room.subscribers(edge.clock()) == 1
+    await client.send(head(f"{POLL}&since={answer.json['seq']}"))
+    await edge.until(lambda: edge.counters.held("poll"))
+    assert room.subscribers(edge.clock()) == 1
+
+
+# Heartbeats.
+
+
+@pytest.mark.parametrize(("transport", "beat"), [("stream", b"1\r\n\n\r\n"), ("sse", b"3\r\n:\n\n\r\n")])
+async def test_a_quiet_connection_gets_heartbeats(edge: SmallEdge, transport: str, beat: bytes) -> None:
+    """The first comes within the period, jittered; then one a period."""
+    client = await edge.held(f"/{transport}?id=room", transport=transport)
+    edge.pass_time(9.75)
+    await edge.turns()
+    assert client.received == b""
+    edge.pass_time(10.75)
+    assert await client.until(beat) == beat
+    edge.pass_time(20.5)
+    assert await client.until(beat) == beat
+
+
+async def test_a_heartbeat_may_be_an_event(edge: SmallEdge) -> None:
+    """Who asks gets an event without a position, and beside it everybody else what they always get."""
+    named = [await edge.held(f"/sse?id=room&heartbeat=event&n={number}", transport="sse") for number in range(2)]
+    plain = await edge.held("/sse?id=room&heartbeat=comment", transport="sse")
+    several = await edge.held("/sse?id=room&id=hall&heartbeat=event", transport="sse")
+    edge.pass_time(20.5)
+    for client in (*named, several):
+        assert await client.until(b"\n\n\r\n") == b"18\r\nevent: heartbeat\ndata:\n\n\r\n"
+    assert await plain.until(b"\n\r\n") == b"3\r\n:\n\n\r\n"
+    assert len({seat.framing for seat in edge.seats}) == 3
+
+
+async def test_a_named_heartbeat_is_nothing_to_other_transports(edge: SmallEdge) -> None:
+    """They share their framing with those who did not ask for one."""
+    for query in ("", "&heartbeat=event"):
+        await edge.held(f"/stream?id=room{query}")
+    assert len({seat.framing for seat in edge.seats}) == 1
+
+
+async def test_data_is_a_heartbeat(edge: SmallEdge) -> None:
+    """While messages go out there is no other sign of life; a period after the last one there is."""
+    client = await edge.held("/sub?id=room")
+    for _ in range(8):
+        edge.pass_time(9.0)
+        edge.publish("room", b"hi")
+    for _ in range(8):
+        assert read_line(await client.until(b"}\n\r\n"))["content"] == "hi"
+    edge.pass_time(19.5)
+    await edge.turns()
+    assert client.received == b""
+    edge.pass_time(1.0)
+    assert await client.until(b"\n\r\n") == b"1\r\n\n\r\n"
+
+
+@pytest.mark.parametrize("transport", ["stream", "sse", "ws"])
+async def test_heartbeats_that_are_due_together_are_sent_in_steps(transport: str) -> None:
+    """After a message all subscribers are due at the same time: what else there is has its turn in between."""
+    async with small_edge() as edge:
+        headers = HANDSHAKE if transport == "ws" else ()
+        count = 2 * THINGS_PER_TURN + 1
+        for _ in range(count):
+            await edge.held(f"/{transport}?id=room", *headers, transport=transport)
+        edge.publish("room", b"hi")
+        sent = edge.counters.bytes_total[transport]
+        beat = len(framing_for(transport, Variant()).heartbeat)
+        steps, edge.clock.now = 1, edge.clock.now + 20.5
+        while edge.seat_wheel.advance(edge.clock.now):
+            steps += 1
+            assert edge.counters.bytes_total[transport] - sent <= steps * THINGS_PER_TURN * beat
+        assert edge.counters.bytes_total[transport] - sent == count * beat
+        assert steps >= 3
+
+
+async def test_a_slow_client_gets_no_heartbeats(edge: SmallEdge) -> None:
+    """What waits in its outbox would only grow."""
+    await edge.held("/sub?id=room")
+    (seat,) = edge.seats
+    edge.seats.write(seat, b"m" * 8_000_000)
+    assert seat.send_buffer is not None
+    del seat.send_buffer[Limits().seat_bytes // 2 :]
+    parked = bytes(seat.send_buffer)
+    edge.pass_time(100)
+    assert seat.send_buffer == parked
+
+
+# The greatest age of a connection.
 
 
 async def test_a_stream_ends_when_it_is_old_enough() -> None:
@@ -34,3 +221,43 @@ async def test_an_old_pollers_next_answer_is_its_connections_last() -> None:
         edge.pass_time(13.0)
         await client.send(head("/poll?id=room&timeout=0"))
         assert (await client.answer()).headers["connection"] == "close"
+
+
+async def test_an_old_websocket_is_told_to_connect_again() -> None:
+    """COMET_MAX_CONNECTION_AGE ends it with 1012, too."""
+    async with small_edge(max_age=100.0) as edge:
+        one = await speaker(edge, "room")
+        edge.pass_time(121.0)
+        while (got := await one.next_frame()).opcode is Opcode.PING:
+            pass
+        assert bytes(got.data[:2]) == (1012).to_bytes(2)
+        assert edge.counters.closed_total["ws", "max_age"] == 1
+
+
+# The end.
+
+
+async def test_everybody_is_told_when_the_edge_goes(edge: SmallEdge) -> None:
+    """Streams hear it, pollers get an empty batch, event sources when to come back, and idle connections are closed."""
+    stream = await edge.held("/sub?id=room")
+    sse = await edge.held("/sse?id=room", transport="sse")
+    poll = await edge.held(POLL, transport="poll")
+    idle = await edge.connect()
+    edge.lifecycle.evict_all()
+    assert read_line(await stream.rest())["type"] == "close"
+    assert (await sse.rest()).endswith(b"\n\n\r\n0\r\n\r\n")
+    assert (await poll.answer()).json == {"seq": f"0-{GENESIS}", "messages": []}
+    assert await poll.rest() == await idle.rest() == b""
+    assert sum(map(edge.counters.held, TRANSPORTS)) == 0
+
+
+async def test_a_subscriber_that_waits_is_answered_when_the_edge_goes(edge: SmallEdge) -> None:
+    """Who has not been welcomed yet hears something all the same, and no event source a 5xx."""
+    edge.pubsub.acknowledging = False
+    clients = [await edge.connect() for _ in range(2)]
+    for client, path in zip(clients, ("/poll", "/sse"), strict=True):
+        await client.send(head(f"{path}?id=room"))
+    await edge.until(lambda: len(edge.hub.channels["room"].waiting) == 2 if edge.hub.channels else False)
+    edge.lifecycle.evict_all()
+    replies = [await client.rest() for client in clients]
+    assert [answer[:12] for answer in replies] == [b"HTTP/1.1 503", b"HTTP/1.1 200"]

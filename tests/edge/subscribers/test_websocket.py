@@ -10,34 +10,9 @@ from websockets.frames import Opcode
 from edge.protocol.websocket import MAX_MESSAGE_BYTES
 from edge.server.listener import MORE_BYTES, READ_BYTES
 from tests.edge.edge_without_redis import SmallEdge, head, small_edge
-from tests.edge.websocket_client import HANDSHAKE, Speaker, closing, frame, shake, speaker, text
+from tests.edge.websocket_client import HANDSHAKE, Speaker, closing, frame, mutated, speaker, text
 
 UPGRADE, WEBSOCKET, VERSION, KEY = HANDSHAKE
-
-
-# The handshake.
-
-
-async def test_without_redis_a_handshake_is_refused_in_plain_http(edge: SmallEdge) -> None:
-    """503 with Retry-After, and the end."""
-    edge.pubsub.acknowledging = False
-    client = await edge.connect()
-    await client.send(head("/ws?id=room", *HANDSHAKE))
-    await edge.until(lambda: edge.pubsub.asked)
-    edge.pass_time(3.5)
-    answer = await client.answer()
-    assert (answer.status, answer.headers["connection"]) == (503, "close")
-    assert 1 <= int(answer.headers["retry-after"]) <= 5
-
-
-async def test_no_channel_is_a_websocket_too(edge: SmallEdge) -> None:
-    """It is welcomed, lives, and gets heartbeats."""
-    one = await shake(edge, "/ws")
-    assert await one.next_object() == {"type": "welcome", "content": "hello world!"}
-    edge.pass_time(20.5)
-    assert (await one.next_frame()).opcode is Opcode.PING
-    edge.lifecycle.evict_all()
-    assert await one.close_code() == 1012
 
 
 async def test_frames_sent_ahead_are_heard_after_the_welcome(edge: SmallEdge) -> None:
@@ -54,21 +29,6 @@ async def test_frames_sent_ahead_are_heard_after_the_welcome(edge: SmallEdge) ->
     assert [each["type"] for each in await one.objects(3)] == ["welcome", "pong", "pong"]
     await one.say({"op": "ping", "ref": 3})
     assert await one.next_object() == {"type": "pong", "ref": 3}
-
-
-async def test_a_flood_is_not_read_on_while_its_sender_reads_nothing(edge: SmallEdge) -> None:
-    """What waits for a client that does not read does not make the edge read more from it."""
-    one = await speaker(edge, "room")
-    (seat,) = edge.seats
-    flood = asyncio.create_task(one.client.send(text({"op": "none"}) * 50_000))
-    await edge.until(lambda: seat.send_buffer is not None)
-    for _ in range(500):
-        await edge.turns(1)
-        assert len(seat.recv_buffer) <= 2 * (READ_BYTES + MORE_BYTES)
-    flood.cancel()
-
-
-# Messages go out.
 
 
 async def test_a_websocket_at_rest_keeps_nothing(edge: SmallEdge) -> None:
@@ -223,6 +183,18 @@ async def test_a_flood_is_heard_in_turns(edge: SmallEdge, monkeypatch: pytest.Mo
     assert seat.recv_buffer == b""
 
 
+async def test_a_flood_is_not_read_on_while_its_sender_reads_nothing(edge: SmallEdge) -> None:
+    """What waits for a client that does not read does not make the edge read more from it."""
+    one = await speaker(edge, "room")
+    (seat,) = edge.seats
+    flood = asyncio.create_task(one.client.send(text({"op": "none"}) * 50_000))
+    await edge.until(lambda: seat.send_buffer is not None)
+    for _ in range(500):
+        await edge.turns(1)
+        assert len(seat.recv_buffer) <= 2 * (READ_BYTES + MORE_BYTES)
+    flood.cancel()
+
+
 async def test_a_flood_of_pings_is_ponged_in_order(edge: SmallEdge) -> None:
     """Every ping has its pong."""
     one = await speaker(edge, "room")
@@ -247,39 +219,7 @@ async def test_who_only_sends_and_never_reads_is_cut(edge: SmallEdge) -> None:
     assert b"\x03\xf5" in rest[-80:]  # 1013
 
 
-# The end.
-
-
-async def test_an_old_websocket_is_told_to_connect_again() -> None:
-    """COMET_MAX_CONNECTION_AGE ends it with 1012, too."""
-    async with small_edge(max_age=100.0) as edge:
-        one = await speaker(edge, "room")
-        edge.pass_time(121.0)
-        while (got := await one.next_frame()).opcode is Opcode.PING:
-            pass
-        assert bytes(got.data[:2]) == (1012).to_bytes(2)
-        assert edge.counters.closed_total["ws", "max_age"] == 1
-
-
 # Anything at all.
-
-
-def mutated(chance: random.Random) -> bytes:
-    """Return frames with a few bytes changed, cut, doubled or swapped."""
-    frames = [
-        text({"op": "sub", "id": "room"}),
-        text({"op": "unsub", "id": "b"}),
-        text([{"op": "ping"}] * 3),
-        frame(Opcode.PING, b"x"),
-        frame(Opcode.TEXT, b"x", fin=False),
-        frame(Opcode.CONT, b"x"),
-        closing(1000),
-    ]
-    data = bytearray(b"".join(chance.choices(frames, k=chance.randint(1, 6))))
-    for _ in range(chance.randint(1, 4)):
-        at = chance.randrange(len(data))
-        data[at] = chance.randrange(256)
-    return bytes(data[: chance.randint(1, len(data))])
 
 
 @pytest.mark.parametrize("seed", range(4))
