@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 from common.names import RedisNames
+from common.rpc.messages import Reply
 from common.settings import load_settings
 from edge.app import Edge
 
@@ -84,3 +85,8 @@ async def subscribers() -> AsyncIterator[Callable[..., Awaitable[Subscriber]]]:
     yield one
     for subscriber in everybody:
         subscriber.close()
+
+
+def sums(replies: list[Reply], field: str) -> dict[str, int]:
+    """Return one field of each edge's reply."""
+    return {reply.edge: reply.fields[field] for reply in replies}

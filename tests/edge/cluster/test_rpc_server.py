@@ -1,8 +1,7 @@
-"""The control channel, with real edges on a real Valkey."""
+"""Requests to edges over Redis, and their replies, with real edges on a real Valkey."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -14,50 +13,7 @@ from common.names import RedisNames
 from common.rpc.messages import Reply
 from common.rpc.replies import REPLY_TIMEOUT
 from edge.app import Edge
-from tests.edge.real_edges import DEADLINE, WEBSOCKET, publish_plainly, running, subscribers, until
-
-
-@pytest.fixture
-async def edges(valkey_url: str, prefix: str) -> AsyncIterator[list[Edge]]:
-    """Yield two edges on the Valkey that all tests share."""
-    async with running(valkey_url, prefix) as it:
-        yield it
-
-
-@pytest.fixture
-async def subscribe() -> AsyncIterator[Any]:
-    """Yield a function that subscribes at an edge."""
-    async with subscribers() as it:
-        yield it
-
-
-def sums(replies: list[Reply], field: str) -> dict[str, int]:
-    """Return one field of each edge's reply."""
-    return {reply.edge: reply.fields[field] for reply in replies}
-
-
-async def test_every_edge_tells_how_many_listen_to_a_channel(edges: list[Edge], subscribe: Any) -> None:
-    """One question to all reaches the asking edge itself, too; a question to one edge reaches that alone."""
-    a, b = edges
-    await subscribe(a, "id=room")
-    await subscribe(b, "id=room")
-    await subscribe(b, "id=room&id=lobby", 2)
-    asked = await a.peers.ask(None, "info", {"id": "room"})
-    assert (sums(asked.replies, "subscribers"), asked.reached, asked.silent) == ({a.id: 1, b.id: 2}, 2, 0)
-    asked = await a.peers.ask(b.id, "info", {"id": "lobby"})
-    assert (sums(asked.replies, "subscribers"), asked.reached) == ({b.id: 1}, 1)
-    asked = await a.peers.ask(None, "info", {"id": "nobody is here".replace(" ", "-")})
-    assert sums(asked.replies, "subscribers") == {a.id: 0, b.id: 0}
-
-
-async def test_an_edge_tells_about_itself(edges: list[Edge], subscribe: Any) -> None:
-    """Without an id the reply is about the whole edge."""
-    a, b = edges
-    await subscribe(b, "id=room&id=lobby", 2)
-    (reply,) = (await a.peers.ask(b.id, "info")).replies
-    about = reply.fields
-    assert (about["id"], about["connections"]["stream"], about["channels"]) == (b.id, 1, 2)
-    assert (about["port"], about["admin_port"]) == (b.port, b.admin_port)
+from tests.edge.real_edges import DEADLINE, publish_plainly, running, sums, until
 
 
 @pytest.mark.parametrize("edge_id", ["0000", "", "no id", "*", "x" * 65, "é"])
@@ -139,47 +95,6 @@ async def test_a_silent_edge_is_waited_for_and_then_counted(edges: list[Edge]) -
 
 async def nowhere(messages: object) -> None:
     """Stand in for a Redis that takes answers and loses them."""
-
-
-async def test_close_ends_a_channels_connections_on_every_edge(edges: list[Edge], subscribe: Any) -> None:
-    """Streams and SSE are told and ended, polls answered; other channels stay, and who comes back is let in."""
-    a, b = edges
-    stream = await subscribe(a, "id=room")
-    several = await subscribe(a, "id=lobby&id=room", 2)
-    websocket = await subscribe(b, "id=room", 0, WEBSOCKET)
-    sse = await subscribe(b, "id=room&transport=sse", 0)
-    poll = await subscribe(b, "id=room&transport=poll", 0)
-    other = await subscribe(b, "id=lobby")
-    await until(lambda: sum(len(c.seats) for c in b._hub.channels.values()) == 4)
-    asked = await b.peers.ask(None, "close", {"id": "room"})
-    assert sums(asked.replies, "closed") == {a.id: 2, b.id: 3}
-    for held in (stream, several):
-        told = await held.object()
-        assert (told["type"], told["id"]) == ("close", "room")
-        assert (await held.rest()).endswith(b"0\r\n\r\n")
-    assert b"event: close\n" in await sse.rest()
-    assert (await websocket.rest()).endswith(b'connections"}' + b"\x88\x02\x03\xe8")
-    assert [item["type"] for item in (await poll.object())["messages"]] == ["close"]
-    await subscribe(a, "id=room")
-    asked = await b.peers.ask(None, "info", {"id": "room"})
-    assert sums(asked.replies, "subscribers") == {a.id: 1, b.id: 0}
-    assert (await b.peers.ask(a.id, "info", {"id": "lobby"})).replies[0].fields == {"subscribers": 0}
-    assert b._counters.closed_total["sse", "closed"] == 1
-    await publish_plainly(b, "lobby", b"still here")
-    assert (await other.object())["content"] == "still here"
-
-
-async def test_what_was_published_before_a_close_arrives_before_it(edges: list[Edge], subscribe: Any) -> None:
-    """A last message and a close right after it: everybody gets both, in order."""
-    a, b = edges
-    stream = await subscribe(a, "id=room")
-    poll = await subscribe(a, "id=room&transport=poll", 0)
-    await until(lambda: len(a._hub.channels["room"].seats) == 2)
-    await publish_plainly(a, "room", b"the end")
-    assert (await stream.object())["content"] == "the end"
-    await b.peers.ask(None, "close", {"id": "room"})
-    assert (await stream.object())["type"] == "close"
-    assert (await poll.object())["messages"][0]["content"] == "the end"
 
 
 async def test_after_a_reconnect_control_works_and_nobody_lost_a_message(
