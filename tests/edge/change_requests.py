@@ -3,7 +3,8 @@
 import json
 import re
 
-from tests.edge.edge_without_redis import Answer, Client, SmallEdge, head
+from tests.edge.edge_without_redis import SmallEdge
+from tests.edge.http_client import Answer, Client, head
 
 OWN = "a-session-of-my-own"
 

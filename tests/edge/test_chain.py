@@ -9,7 +9,7 @@ from common.position import START, Position, unproven
 from common.scripts.results import SyncResult
 from edge.chain import EMPTY, MAX_RING_BYTES, MAX_RING_MESSAGES, MESSAGE_OVERHEAD, Gap, catch_up, proven
 from edge.state import Channel
-from tests.edge.edge_without_redis import at, channel_at, log, stored
+from tests.edge.usual_log import at, channel_at, log, stored
 
 
 def test_a_new_channel_stands_nowhere() -> None:

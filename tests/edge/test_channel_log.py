@@ -7,7 +7,7 @@ from common.position import Position
 from common.scripts.results import Bare, SyncQuery, SyncResult
 from edge.chain import MESSAGE_OVERHEAD
 from edge.channel_log import MAX_BUFFERED, MAX_BUFFERED_BYTES, ChannelLog, LogRules, State, Step
-from tests.edge.edge_without_redis import at, channel_at, log, stored
+from tests.edge.usual_log import at, channel_at, log, stored
 
 BARE = Message(b"bare", bare=True)
 LIVE_ONLY = Message(b"from the publisher, without a position")

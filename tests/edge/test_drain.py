@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry
 from common.service.admin import AdminServer
 from edge.counters import CloseReason
 from edge.drain import Drain, Phase, Shedder, evict_at_pace
-from tests.edge.edge_without_redis import SmallEdge, head, small_edge
+from tests.edge.edge_without_redis import SmallEdge, small_edge
+from tests.edge.http_client import head
 
 SSE = "Accept: text/event-stream"
 

@@ -1,7 +1,7 @@
 """Pollers between two polls: how long they count, and that they are not remembered for ever."""
 
 from edge.pollers import AwayPollers
-from tests.edge.edge_without_redis import channel_at
+from tests.edge.usual_log import channel_at
 
 
 def test_pollers_away_count_until_they_are_overdue() -> None:

@@ -7,7 +7,8 @@ from typing import Any
 
 from websockets.frames import Frame, Opcode
 
-from tests.edge.edge_without_redis import Client, SmallEdge, head
+from tests.edge.edge_without_redis import SmallEdge
+from tests.edge.http_client import Client, head
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 section 1.3 …
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # … and its answer

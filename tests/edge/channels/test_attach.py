@@ -12,8 +12,10 @@ from common.redis.client import connect
 from common.scripts.calls import Scripts
 from common.settings import load_settings
 from edge.app import Edge
-from tests.edge.edge_without_redis import GENESIS, SmallEdge, head
+from tests.edge.edge_without_redis import SmallEdge
+from tests.edge.http_client import head
 from tests.edge.real_edges import running, subscribers
+from tests.edge.usual_log import GENESIS
 
 POLL = "/poll?id=room"
 NOW = 1_795_540_228.0  # seconds

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.edge.edge_without_redis import SmallEdge, head
+from tests.edge.edge_without_redis import SmallEdge
+from tests.edge.http_client import head
 from tests.edge.model.client import STREAM, Client
 from tests.edge.model.edge import Edge
 from tests.edge.model.redis import Redis

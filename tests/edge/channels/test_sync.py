@@ -9,7 +9,8 @@ from redis.exceptions import NoPermissionError
 
 from common.scripts.results import SyncOutcome, SyncQuery, SyncResult, Unreadable
 from edge.channels.sync import BATCH, MAX_CALLS, LogReader, SyncRequest
-from tests.edge.edge_without_redis import PATIENCE, at
+from tests.edge.http_client import PATIENCE
+from tests.edge.usual_log import at
 
 BROKEN = Unreadable("WRONGTYPE Operation against a key holding the wrong kind of value")
 

@@ -6,7 +6,9 @@ import os
 import pytest
 
 from edge.channels.hub import Hub
-from tests.edge.edge_without_redis import GENESIS, SmallEdge, head, small_edge
+from tests.edge.edge_without_redis import SmallEdge, small_edge
+from tests.edge.http_client import head
+from tests.edge.usual_log import GENESIS
 from tests.edge.websocket_client import speaker
 
 POLL = "/poll?id=room&since=0"

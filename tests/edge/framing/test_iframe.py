@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from edge.framing.http import Variant
 from edge.framing.items import Item, ItemKind
 from edge.framing.transports import framing_for
-from tests.edge.edge_without_redis import SmallEdge, head, small_edge
+from tests.edge.edge_without_redis import SmallEdge, small_edge
 from tests.edge.framing.reading import read_chunks, read_response
+from tests.edge.http_client import head
 
 TEXT = st.lists(
     st.sampled_from(["<", ">", "/", "!--", "-", "\u2028", "\u2029", "\\", '"', "'", "\n", "script", "&lt;"])

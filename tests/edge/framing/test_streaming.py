@@ -5,8 +5,9 @@ import pytest
 from edge.framing.http import Variant
 from edge.framing.items import Item, ItemKind
 from edge.framing.transports import framing_for
-from tests.edge.edge_without_redis import SmallEdge, head
+from tests.edge.edge_without_redis import SmallEdge
 from tests.edge.framing.reading import read_chunks, read_response, read_sse
+from tests.edge.http_client import head
 
 HI = Item(ItemKind.DATA, "room", "hi", "3-103", "3-103")
 RAW = Variant(chunked=False)

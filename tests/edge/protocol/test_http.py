@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from common.errors import RequestError
 from edge.protocol import http as http_module
 from edge.protocol.http import MAX_HEADERS, MAX_URL_BYTES, SINGLE, Request, check_unfinished, parse_request
-from tests.edge.edge_without_redis import head
+from tests.edge.http_client import head
 
 HEADERS = st.lists(
     st.tuples(

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from common.errors import RequestError
 from edge.protocol.origins import Origins
-from tests.edge.edge_without_redis import head, small_edge
+from tests.edge.edge_without_redis import small_edge
+from tests.edge.http_client import head
 
 HOME, EVIL, EDGE = "https://app.example", "https://evil.example", "edge.example"
 GUARDED = Origins((HOME, "http://localhost:8000"))

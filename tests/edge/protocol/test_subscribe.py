@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from common.errors import RequestError
 from common.position import Position
 from edge.protocol.subscribe import MAX_CHANNELS, SubscribeRequest, parse_subscribe
-from tests.edge.edge_without_redis import get
+from tests.edge.http_client import get
 
 ROOM = ("room",)
 

@@ -10,7 +10,9 @@ from websockets.protocol import SERVER, Protocol
 from websockets.streams import StreamReader
 
 from edge.protocol.websocket import FRAMES_PER_TURN, MAX_MESSAGE_BYTES, parse_frames
-from tests.edge.edge_without_redis import GENESIS, SmallEdge, head, small_edge
+from tests.edge.edge_without_redis import SmallEdge, small_edge
+from tests.edge.http_client import head
+from tests.edge.usual_log import GENESIS
 from tests.edge.websocket_client import ACCEPT, HANDSHAKE, closing, frame, shake, text
 
 TEXT = st.text(max_size=40)

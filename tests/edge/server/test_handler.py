@@ -9,8 +9,9 @@ import pytest
 
 from edge.protocol.http import Request, parse_request
 from edge.server import handler as handler_module
-from tests.edge.edge_without_redis import SmallEdge, head
+from tests.edge.edge_without_redis import SmallEdge
 from tests.edge.framing.reading import read_line
+from tests.edge.http_client import head
 
 POLL = "/poll?id=room"
 

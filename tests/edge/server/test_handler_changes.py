@@ -5,7 +5,8 @@ import pytest
 from edge.cluster.forwarding import NOT_HELD
 from edge.protocol.http import MAX_BODY_BYTES
 from tests.edge.change_requests import held, post, posted, sub, unsub
-from tests.edge.edge_without_redis import SmallEdge, head, small_edge
+from tests.edge.edge_without_redis import SmallEdge, small_edge
+from tests.edge.http_client import head
 
 
 @pytest.mark.parametrize(

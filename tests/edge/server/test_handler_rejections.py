@@ -3,7 +3,8 @@
 import pytest
 
 from edge.server import handler as handler_module
-from tests.edge.edge_without_redis import SmallEdge, head, small_edge
+from tests.edge.edge_without_redis import SmallEdge, small_edge
+from tests.edge.http_client import head
 from tests.edge.websocket_client import HANDSHAKE
 
 POLL = "/poll?id=room"

@@ -10,7 +10,8 @@ import pytest
 from common.errors import SettingsError
 from edge.server import handler as handler_module
 from edge.server import listener as listener_module
-from tests.edge.edge_without_redis import PATIENCE, SmallEdge, head, small_edge
+from tests.edge.edge_without_redis import SmallEdge, small_edge
+from tests.edge.http_client import PATIENCE, head
 
 POLL = "/poll?id=room"
 

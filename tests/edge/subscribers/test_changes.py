@@ -6,7 +6,8 @@ import pytest
 
 from edge.protocol.subscribe import MAX_CHANNELS
 from edge.state import Seat
-from tests.edge.edge_without_redis import GENESIS, SmallEdge
+from tests.edge.edge_without_redis import SmallEdge
+from tests.edge.usual_log import GENESIS
 from tests.edge.websocket_client import speaker, text
 
 SUB_A, SUB_B, UNSUB_A, UNSUB_B = ({"op": op, "id": name} for op in ("sub", "unsub") for name in "ab")

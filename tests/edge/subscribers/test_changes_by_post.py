@@ -7,8 +7,10 @@ import pytest
 
 from edge.protocol.operations import Op, Operation
 from tests.edge.change_requests import OWN, held, post, posted, sub, unsub
-from tests.edge.edge_without_redis import GENESIS, Client, SmallEdge, head
+from tests.edge.edge_without_redis import SmallEdge
 from tests.edge.framing.reading import Event, read_chunks, read_sse
+from tests.edge.http_client import Client, head
+from tests.edge.usual_log import GENESIS
 from tests.edge.websocket_client import speaker
 
 NOWHERE = f"0-{GENESIS}"

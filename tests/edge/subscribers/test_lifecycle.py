@@ -7,8 +7,10 @@ from edge.engine.outbox import Limits
 from edge.engine.wheel import THINGS_PER_TURN
 from edge.framing.http import Variant
 from edge.framing.transports import TRANSPORTS, framing_for
-from tests.edge.edge_without_redis import GENESIS, SmallEdge, head, small_edge
+from tests.edge.edge_without_redis import SmallEdge, small_edge
 from tests.edge.framing.reading import read_line
+from tests.edge.http_client import head
+from tests.edge.usual_log import GENESIS
 from tests.edge.websocket_client import HANDSHAKE, shake, speaker
 
 POLL = "/poll?id=room"

@@ -11,7 +11,8 @@ from edge.framing.transports import framing_for
 from edge.state import Seat
 from edge.subscribers.sessions import Sessions
 from tests.edge.change_requests import OWN, post, sub
-from tests.edge.edge_without_redis import SmallEdge, head
+from tests.edge.edge_without_redis import SmallEdge
+from tests.edge.http_client import head
 
 
 class Descriptors:

@@ -9,7 +9,8 @@ from websockets.frames import Opcode
 
 from edge.protocol.websocket import MAX_MESSAGE_BYTES
 from edge.server.listener import MORE_BYTES, READ_BYTES
-from tests.edge.edge_without_redis import SmallEdge, head, small_edge
+from tests.edge.edge_without_redis import SmallEdge, small_edge
+from tests.edge.http_client import head
 from tests.edge.websocket_client import HANDSHAKE, Speaker, closing, frame, mutated, speaker, text
 
 UPGRADE, WEBSOCKET, VERSION, KEY = HANDSHAKE
