@@ -9,6 +9,7 @@ Shedding is the part of it that an operator can ask for: down to some number of 
 import asyncio
 from collections.abc import Callable
 from enum import IntEnum
+from typing import Protocol
 
 from aiohttp import web
 
@@ -130,7 +131,18 @@ class Shedder:
             self._task = None
 
 
-async def evict_at_pace(lifecycle: Lifecycle, goal: int, rate: Callable[[int], float], reason: CloseReason) -> None:
+class Evictable(Protocol):
+    """The part of a lifecycle that is emptied at a pace."""
+
+    @property
+    def subscribers(self) -> int:
+        """How many subscribers there are."""
+
+    def evict_oldest(self, count: int, reason: CloseReason) -> int:
+        """Evict the `count` oldest subscribers that may go now, and return how many these were."""
+
+
+async def evict_at_pace(lifecycle: Evictable, goal: int, rate: Callable[[int], float], reason: CloseReason) -> None:
     """Evict the oldest connections until `goal` are left.
 
     `rate` tells how many shall go in a second, given how many are too many. The first goes at once.

@@ -8,6 +8,7 @@ import asyncio
 import errno
 import os
 import socket
+from typing import Protocol
 
 from common.errors import cannot_listen
 from common.logs import get_logger
@@ -15,7 +16,6 @@ from common.service.graceful_close import refuse_new
 from edge.counters import CloseReason
 from edge.engine.poller import ERROR, HANGUP, READ, READ_HANGUP, WRITE, Poller
 from edge.engine.seats import Seats
-from edge.server.handler import RequestHandler
 from edge.state import Seat
 
 SOCKETS_PER_TURN = 64  # ready sockets handled before the loop may do something else: one or two milliseconds
@@ -32,10 +32,20 @@ MARGIN_PAUSE = 0.05  # the same when the margin is used up: those in it are on t
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC}  # the last: epoll's watches
 
 
+class Handler(Protocol):
+    """What a listener tells of its connections."""
+
+    def on_connection(self, seat: Seat) -> None:
+        """A connection was accepted."""
+
+    def on_bytes(self, seat: Seat, data: bytes) -> None:
+        """A client sent something."""
+
+
 class Listener:
     """Accepts clients for one edge."""
 
-    def __init__(self, poller: Poller, seats: Seats, handler: RequestHandler, *, max_connections: int) -> None:
+    def __init__(self, poller: Poller, seats: Seats, handler: Handler, *, max_connections: int) -> None:
         self.port = 0
         self._poller = poller
         self._seats = seats

@@ -11,8 +11,8 @@ from binascii import Error, b2a_base64
 from hashlib import blake2b
 from hmac import compare_digest
 from secrets import token_bytes
+from typing import Protocol
 
-from edge.engine.seats import Seats
 from edge.framing.items import SESSION_BLANK
 from edge.state import Seat
 
@@ -21,10 +21,20 @@ FD_BYTES = 3
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
 
+class SeatTable(Protocol):
+    """The part of the seats that sessions use."""
+
+    def get(self, fd: int) -> Seat | None:
+        """Return the seat of a descriptor."""
+
+    def generation(self, fd: int) -> int:
+        """Return how many connections a descriptor number has had."""
+
+
 class Sessions:
     """The sessions of one edge."""
 
-    def __init__(self, edge_id: str, seats: Seats, key: bytes | None = None) -> None:
+    def __init__(self, edge_id: str, seats: SeatTable, key: bytes | None = None) -> None:
         self.edge_id = edge_id
         self._seats = seats
         self._proof = blake2b(key=key or token_bytes(32), digest_size=PROOF_BYTES)
