@@ -3,8 +3,8 @@
 import json
 import re
 
-from tests.edge.edge_without_redis import SmallEdge
-from tests.edge.http_client import Answer, Client, head
+from tests.edge.edge_without_redis import EdgeWithoutRedis
+from tests.edge.http_client import Answer, HttpClient, head
 
 OWN = "a-session-of-my-own"
 
@@ -15,7 +15,7 @@ def posted(session: str, body: object, *headers: str) -> bytes:
     return head(f"/sub/{session}", f"Content-Length: {len(data)}", *headers, method="POST") + data
 
 
-async def post(edge: SmallEdge, session: str, body: object) -> Answer:
+async def post(edge: EdgeWithoutRedis, session: str, body: object) -> Answer:
     """Change a session's channels on a connection of its own."""
     client = await edge.connect()
     answer = await client.ask(posted(session, body))
@@ -34,7 +34,7 @@ def unsub(name: str) -> dict[str, object]:
     return {"op": "unsub", "id": name}
 
 
-async def held(edge: SmallEdge, target: str, transport: str) -> tuple[Client, str]:
+async def held(edge: EdgeWithoutRedis, target: str, transport: str) -> tuple[HttpClient, str]:
     """Return a client that holds this request, and the session in its welcome."""
     client, before = await edge.connect(), edge.counters.opened_total[transport]
     await client.send(head(target))

@@ -20,11 +20,11 @@ from edge.engine.poller import Poller, make_poller
 from edge.engine.seats import Seats
 from edge.server.listener import Listener
 from edge.wiring import Options, Outside, wire
-from tests.edge.http_client import PATIENCE, Client, head
+from tests.edge.http_client import PATIENCE, HttpClient, head
 from tests.edge.usual_log import at, stored
 
 
-class Clock:
+class FakeClock:
     """A clock that stands still until it is moved."""
 
     def __init__(self, now: float = 1000.0) -> None:
@@ -35,7 +35,7 @@ class Clock:
         return self.now
 
 
-class FakePubSub:
+class FakeSubscriptions:
     """Notes what the hub asks Redis for; acknowledges it in the next turn unless told not to."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -56,7 +56,7 @@ class FakePubSub:
         self.given_up.append(name)
 
 
-class FakeLog:
+class LogsInMemory:
     """The logs in Redis, with the usual tags; counts its reads and fails when told to."""
 
     def __init__(self) -> None:
@@ -85,7 +85,7 @@ class FakeLog:
         return SyncResult(at(len(kept)), after)
 
 
-class SmallEdge:
+class EdgeWithoutRedis:
     """Listener, request handler, seats and hub of an edge on a real port; Redis is fake and time stands still."""
 
     def __init__(
@@ -101,15 +101,15 @@ class SmallEdge:
         flush_after: float = 0.0,
     ) -> None:
         self.loop = asyncio.get_running_loop()
-        self.clock, self.counters, self.log = Clock(), Counters(), FakeLog()
+        self.clock, self.counters, self.logs = FakeClock(), Counters(), LogsInMemory()
         self.poller = poller or make_poller()
         self.names = RedisNames("t:")
-        self.pubsub = FakePubSub(self.loop)
+        self.pubsub = FakeSubscriptions(self.loop)
         self.seats = Seats(self.poller, self.counters, self.clock)
         outside = Outside(
             names=self.names,
             pubsub=self.pubsub,
-            reader=LogReader(self.log.sync),
+            reader=LogReader(self.logs.sync),
             ask=_ask_no_edge,
             send_receipt=lambda inbox, subscribers: None,
             clock=self.clock,
@@ -135,20 +135,20 @@ class SmallEdge:
         self.fanout, self.handler, self.seat_wheel = parts.fanout, parts.handler, parts.seat_wheel
         self.forwarder = parts.forwarder
         self.listener = Listener(self.poller, self.seats, self.handler, max_connections=max_connections)
-        self._clients: list[Client] = []
+        self._clients: list[HttpClient] = []
 
-    async def connect(self) -> Client:
+    async def connect(self) -> HttpClient:
         """Open a connection and wait until it is accepted."""
         accepted = len(self.seats) + 1
         sock = socket.socket()
         sock.setblocking(False)
-        client = Client(sock)
+        client = HttpClient(sock)
         self._clients.append(client)
         await self.loop.sock_connect(sock, ("127.0.0.1", self.listener.port))
         await self.until(lambda: len(self.seats) >= accepted)
         return client
 
-    async def held(self, target: str, *headers: str, transport: str = "stream") -> Client:
+    async def held(self, target: str, *headers: str, transport: str = "stream") -> HttpClient:
         """Return a client that holds this request, its welcome already read (a poll has none)."""
         client, before = await self.connect(), self.counters.opened_total[transport]
         await client.send(head(target, *headers))
@@ -169,9 +169,13 @@ class SmallEdge:
 
     def publish(self, name: str, *payloads: bytes) -> None:
         """Store messages and let one read from Redis bring them."""
-        for payload in payloads:
-            self.hub.on_message(self.names.channel(name), encode_frame(self.log.append(name, payload)))
+        self.begin_read(name, *payloads)
         self.hub.on_read_end()
+
+    def begin_read(self, name: str, *payloads: bytes) -> None:
+        """Store messages and let a read from Redis bring them that does not end with them."""
+        for payload in payloads:
+            self.hub.on_message(self.names.channel(name), encode_frame(self.logs.append(name, payload)))
 
     async def until(self, true: Callable[[], object]) -> None:
         """Let the loop turn until something is true."""
@@ -200,9 +204,9 @@ async def _ask_no_edge(edge: str | None, op: str, fields: Mapping[str, object], 
 
 
 @asynccontextmanager
-async def small_edge(**options: Any) -> AsyncIterator[SmallEdge]:
+async def edge_without_redis(**options: Any) -> AsyncIterator[EdgeWithoutRedis]:
     """Run a small edge on a free port."""
-    edge = SmallEdge(**options)
+    edge = EdgeWithoutRedis(**options)
     edge.listener.open("127.0.0.1", 0)
     try:
         yield edge

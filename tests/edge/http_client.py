@@ -41,7 +41,7 @@ class Answer(NamedTuple):
         return [message["content"] for message in self.json["messages"]]
 
 
-class Client:
+class HttpClient:
     """One TCP connection to the edge, byte by byte."""
 
     def __init__(self, sock: socket.socket) -> None:

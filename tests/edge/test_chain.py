@@ -250,7 +250,7 @@ def test_a_catch_up_is_exact_or_a_gap(since: int, read: int, last: int, ring: in
         assert answer == log(since + 1, last)
 
 
-class Life:
+class TrueLog:
     """A channel's true log through appends, trims and wipes; tags never repeat, offsets do after a wipe."""
 
     def __init__(self) -> None:
@@ -294,36 +294,36 @@ DEEDS = st.lists(st.sampled_from(["append", "append", "append", "trim", "wipe", 
 @given(DEEDS)
 def test_nothing_is_proven_but_the_exact_continuation(deeds: list[str]) -> None:
     """Over any life of a log, ring and log prove a position only with all that truly followed it, and nothing else."""
-    life, channel = Life(), Channel("room")
-    channel.last = life.top
+    true_log, channel = TrueLog(), Channel("room")
+    channel.last = true_log.top
     for deed in deeds:
         if deed == "append":
-            channel.advance(life.append())
+            channel.advance(true_log.append())
         elif deed == "trim":
-            life.trim(2)
+            true_log.trim(2)
         else:
             if deed == "wipe":
-                life.wipe()
-            channel.restart(life.top)
-    for since in life.positions():
-        truth = life.after.get(since)
-        kept = [message for message in life.kept if message.offset > since.offset]
+                true_log.wipe()
+            channel.restart(true_log.top)
+    for since in true_log.positions():
+        truth = true_log.after.get(since)
+        kept = [message for message in true_log.kept if message.offset > since.offset]
         tail = channel.tail(since)
         assert tail is None or tail == truth
-        assert not proven(since, life.top, kept) or kept == truth
-        if since == life.top:
+        assert not proven(since, true_log.top, kept) or kept == truth
+        if since == true_log.top:
             assert tail == []
 
 
 @given(DEEDS, st.data())
 def test_a_log_with_a_hole_proves_nothing(deeds: list[str], data: st.DataObject) -> None:
     """If any one message is missing, twice there or out of order, the position is not proven."""
-    life = Life()
+    true_log = TrueLog()
     for deed in ["append", "append", *deeds]:
         if deed == "append":
-            life.append()
-    since = data.draw(st.sampled_from([position for position in life.after if position != life.top]))
-    messages = list(life.after[since])
+            true_log.append()
+    since = data.draw(st.sampled_from([position for position in true_log.after if position != true_log.top]))
+    messages = list(true_log.after[since])
     place = data.draw(st.integers(0, len(messages) - 1))
     spoil = data.draw(st.sampled_from(["missing", "twice", "swapped"]))
     if spoil == "missing":
@@ -332,4 +332,4 @@ def test_a_log_with_a_hole_proves_nothing(deeds: list[str], data: st.DataObject)
         messages.insert(place, messages[place])
     else:
         messages.append(messages.pop(place))
-    assert proven(since, life.top, messages) is (messages == life.after[since])
+    assert proven(since, true_log.top, messages) is (messages == true_log.after[since])

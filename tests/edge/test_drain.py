@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from common.service.admin import AdminServer
 from edge.counters import CloseReason
 from edge.drain import Drain, Phase, Shedder, evict_at_pace
-from tests.edge.edge_without_redis import SmallEdge, small_edge
+from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import head
 
 SSE = "Accept: text/event-stream"
@@ -22,7 +22,7 @@ SSE = "Accept: text/event-stream"
 class Draining(NamedTuple):
     """An edge and its drain."""
 
-    edge: SmallEdge
+    edge: EdgeWithoutRedis
     drain: Drain
     asked: list[bool]
 
@@ -41,7 +41,7 @@ class Draining(NamedTuple):
 @asynccontextmanager
 async def draining_edge(seconds: float, notice: float) -> AsyncIterator[Draining]:
     """Return a small edge with its drain."""
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         asked: list[bool] = []
         drain = Drain(seconds, notice, edge.listener, edge.handler, edge.lifecycle, lambda: asked.append(True))
         yield Draining(edge, drain, asked)
@@ -157,7 +157,7 @@ async def test_who_is_in_the_middle_of_a_request_may_finish_it() -> None:
 
 async def test_connections_the_kernel_took_are_served() -> None:
     """Who connected before the edge stopped listening is not reset, even if nobody has accepted it yet."""
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         _, writer = await asyncio.open_connection("127.0.0.1", edge.listener.port)
         edge.listener.close()
         assert len(edge.seats) == 1
@@ -196,7 +196,7 @@ async def test_asking_for_a_drain(query: str, status: int, asked: bool) -> None:
 @pytest.mark.parametrize("query", ["", "?to=", "?to=-1", "?to=many", "?to=1&per_second=0", "?to=1&per_second=99999"])
 async def test_a_goal_that_is_none_is_refused(query: str) -> None:
     """The sentence names the parameter and nothing is shed."""
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         await edge.held("/sub?id=room")
         status, text = await post(Shedder(edge.lifecycle), query)
         assert (status, len(edge.seats)) == (400, 1)
@@ -205,7 +205,7 @@ async def test_a_goal_that_is_none_is_refused(query: str) -> None:
 
 async def test_the_oldest_go_until_the_goal_is_reached() -> None:
     """Streams are told that the edge sends them away; those that came last stay."""
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         clients = [await edge.held("/sub?id=room") for _ in range(5)]
         shedder = Shedder(edge.lifecycle)
         status, _ = await post(shedder, "?to=2&per_second=1000")
@@ -221,8 +221,8 @@ async def test_the_oldest_go_until_the_goal_is_reached() -> None:
         await shedder.stop()
 
 
-class Crowd:
-    """Stands in for the lifecycle: how many subscribers may go, and when how many were evicted."""
+class FakeLifecycle:
+    """Stands in for `Lifecycle`: how many subscribers may go, and when how many were evicted."""
 
     def __init__(self, count: int) -> None:
         self.subscribers = count
@@ -238,18 +238,18 @@ class Crowd:
 
 async def test_the_pace_is_kept() -> None:
     """At 200 a second nobody goes sooner than that allows: the edges they go to have time."""
-    crowd, began = Crowd(60), asyncio.get_running_loop().time()
-    await evict_at_pace(crowd, 10, lambda over: 200.0, CloseReason.SHED)  # type: ignore[arg-type]
-    assert crowd.subscribers == 10
+    lifecycle, began = FakeLifecycle(60), asyncio.get_running_loop().time()
+    await evict_at_pace(lifecycle, 10, lambda over: 200.0, CloseReason.SHED)
+    assert lifecycle.subscribers == 10
     gone = 0
-    for when, count in crowd.sent:
+    for when, count in lifecycle.sent:
         gone += count
         assert gone <= 1 + 200 * (when - began)
 
 
 async def test_between_two_requests_nobody_is_sent_away() -> None:
     """A request may be on its way, and would get no answer."""
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         idle = await edge.connect()
         shedder = Shedder(edge.lifecycle)
         await post(shedder, "?to=0&per_second=10000")

@@ -7,8 +7,8 @@ from typing import Any
 
 from websockets.frames import Frame, Opcode
 
-from tests.edge.edge_without_redis import SmallEdge
-from tests.edge.http_client import Client, head
+from tests.edge.edge_without_redis import EdgeWithoutRedis
+from tests.edge.http_client import HttpClient, head
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 section 1.3 …
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="  # … and its answer
@@ -31,14 +31,14 @@ def closing(code: int | None, reason: str = "") -> bytes:
     return frame(Opcode.CLOSE, b"" if code is None else code.to_bytes(2) + reason.encode())
 
 
-class Speaker:
+class WebSocketClient:
     """A client whose handshake was answered."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: HttpClient) -> None:
         self.client = client
         self.session = ""  # of the last welcome
 
-    async def say(self, *values: object) -> None:
+    async def send(self, *values: object) -> None:
         """Send messages, all at once."""
         await self.client.send(b"".join(map(text, values)))
 
@@ -95,19 +95,19 @@ def parse(data: bytes) -> Frame:
     raise AssertionError
 
 
-async def shake(edge: SmallEdge, target: str = "/ws?id=room") -> Speaker:
+async def open_websocket(edge: EdgeWithoutRedis, target: str = "/ws?id=room") -> WebSocketClient:
     """Return a client whose handshake was answered; its welcomes are not read."""
     client = await edge.connect()
     await client.send(head(target, *HANDSHAKE))
     answer = await client.until(b"\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 101 Switching Protocols\r\n"), answer
     assert f"Sec-WebSocket-Accept: {ACCEPT}\r\n".encode() in answer
-    return Speaker(client)
+    return WebSocketClient(client)
 
 
-async def speaker(edge: SmallEdge, *channels: str) -> Speaker:
+async def welcomed_websocket(edge: EdgeWithoutRedis, *channels: str) -> WebSocketClient:
     """Return a client that was welcomed to its channels."""
-    one = await shake(edge, "/ws?" + "&".join(f"id={name}" for name in channels))
+    one = await open_websocket(edge, "/ws?" + "&".join(f"id={name}" for name in channels))
     for welcome in await one.objects(len(channels) or 1):
         assert welcome["type"] == "welcome"
     return one

@@ -34,11 +34,11 @@ class Both:
     def __init__(self, client: Redis, dice: random.Random) -> None:
         self.client = client
         self.dice = dice
-        self.model = model.Redis(HISTORY)
+        self.model = model.ModelRedis(HISTORY)
         self.scripts = Scripts(client, NAMES, load_settings(history_size=HISTORY))
-        self.listeners: list[tuple[PubSub, model.Wire]] = []
+        self.listeners: list[tuple[PubSub, model.ModelConnection]] = []
         self.epochs = [1]  # all that were ever begun
-        self.kept: tuple[dict[str, model.Log], list[bytes | None]] = ({}, [None, None])
+        self.kept: tuple[dict[str, model.ModelLog], list[bytes | None]] = ({}, [None, None])
         self.replies: list[Adopted | SyncResult | None] = []
 
     async def set_clock(self) -> None:
@@ -108,29 +108,29 @@ class Both:
                 await self.client.restore(key, 0, dump)
 
     async def listen(self) -> None:
-        wire, pubsub = model.Wire(self.model), self.client.pubsub()
-        wire.subscribe(CHANNEL, 1)
+        connection, pubsub = model.ModelConnection(self.model), self.client.pubsub()
+        connection.subscribe(CHANNEL, 1)
         await pubsub.subscribe(NAMES.channel(CHANNEL))
         answer = await pubsub.get_message(timeout=5)
         assert answer["type"] == "subscribe"
-        wire.queue.clear()
-        self.listeners.append((pubsub, wire))
+        connection.queue.clear()
+        self.listeners.append((pubsub, connection))
 
     async def go_away(self) -> None:
         if self.listeners:
-            pubsub, wire = self.listeners.pop()
-            wire.cut()
+            pubsub, connection = self.listeners.pop()
+            connection.cut()
             await pubsub.unsubscribe()
-            await self.parse_frames(pubsub, wire)
+            await self.parse_frames(pubsub, connection)
             await pubsub.aclose()  # type: ignore[no-untyped-call]
 
-    async def parse_frames(self, pubsub: PubSub, wire: model.Wire) -> None:
+    async def parse_frames(self, pubsub: PubSub, connection: model.ModelConnection) -> None:
         """Compare all that was sent."""
-        for _, _, payload in wire.queue:
+        for _, _, payload in connection.queue:
             message = await pubsub.get_message(timeout=5)
             assert message is not None
             assert message["data"] == payload
-        wire.queue.clear()
+        connection.queue.clear()
 
     async def step(self) -> None:
         doings: list[tuple[float, Any]] = [

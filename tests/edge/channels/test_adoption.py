@@ -23,7 +23,7 @@ from tests.edge.real_edges import running, subscribers, until
 KEYS = [("top",), ("log",), ("top", "log")]
 
 
-class Room:
+class RoomOnTwoEdges:
     """A channel on two edges: what its backends, its operator and its pollers do."""
 
     def __init__(self, edges: Sequence[Edge], redis: Redis, names: RedisNames) -> None:
@@ -58,17 +58,17 @@ class Room:
 
 
 @pytest.fixture
-async def room(valkey_url: str, prefix: str) -> AsyncIterator[Room]:
+async def room(valkey_url: str, prefix: str) -> AsyncIterator[RoomOnTwoEdges]:
     """Yield a channel on two edges, where a poller was on each."""
     async with running(valkey_url, prefix) as edges, connect(valkey_url) as redis:
-        room = Room(edges, redis, RedisNames(prefix))
+        room = RoomOnTwoEdges(edges, redis, RedisNames(prefix))
         for edge in edges:
             await room.poll(edge, timeout="0")
         yield room
 
 
 @pytest.mark.parametrize("keys", KEYS, ids="+".join)
-async def test_pollers_get_every_plain_message_that_follows(room: Room, keys: tuple[str, ...]) -> None:
+async def test_pollers_get_every_plain_message_that_follows(room: RoomOnTwoEdges, keys: tuple[str, ...]) -> None:
     """A reset stands for what was before; from its position on nothing is missing, on either edge."""
     await room.publish_plainly("one")
     old, contents = await room.poll(room.edges[0], since="0")
@@ -84,7 +84,7 @@ async def test_pollers_get_every_plain_message_that_follows(room: Room, keys: tu
 
 
 @pytest.mark.parametrize("keys", KEYS, ids="+".join)
-async def test_the_first_message_that_follows_may_be_a_plain_one(room: Room, keys: tuple[str, ...]) -> None:
+async def test_the_first_message_that_follows_may_be_a_plain_one(room: RoomOnTwoEdges, keys: tuple[str, ...]) -> None:
     """It is stored once, in the new log, and nothing goes out without a position."""
     await room.publish_plainly("one")
     old, _ = await room.poll(room.edges[0], since="0")
@@ -97,7 +97,7 @@ async def test_the_first_message_that_follows_may_be_a_plain_one(room: Room, key
     assert not any(sum(edge._counters.not_adopted_total.values()) for edge in room.edges)
 
 
-async def test_streams_are_reset_and_go_on(room: Room) -> None:
+async def test_streams_are_reset_and_go_on(room: RoomOnTwoEdges) -> None:
     """Who is connected is told of the wipe once, and has every message that follows, once and in order."""
     async with subscribers() as subscribe:
         streams = [await subscribe(edge, "id=room") for edge in room.edges]
@@ -120,8 +120,8 @@ async def test_streams_are_reset_and_go_on(room: Room) -> None:
 # The end of an edge.
 
 
-class Log:
-    """A log that takes messages when it is let."""
+class PausedAdoptScript:
+    """An adopt script that stores messages once it is let go on."""
 
     def __init__(self) -> None:
         self.stored: list[bytes] = []
@@ -134,9 +134,9 @@ class Log:
         return Adopted(len(messages), AdoptionState.DONE)
 
 
-def hand_in_two(log: Log) -> Adopter:
+def hand_in_two(script: PausedAdoptScript) -> Adopter:
     """Return an adopter with two messages on their way."""
-    adopter = Adopter(log.adopt, lambda name, payloads: None, Counters(), time.monotonic)
+    adopter = Adopter(script.adopt, lambda name, payloads: None, Counters(), time.monotonic)
     channel = Channel("room")
     for number, payload in enumerate((b"one", b"two"), 1):
         adopter.hand_in(channel, Bare(1, number, payload))
@@ -145,22 +145,22 @@ def hand_in_two(log: Log) -> Adopter:
 
 async def test_what_an_edge_still_holds_when_it_ends_is_stored() -> None:
     """The end waits for the messages on their way into the log."""
-    log = Log()
-    finish = asyncio.create_task(hand_in_two(log).finish(8))
+    script = PausedAdoptScript()
+    finish = asyncio.create_task(hand_in_two(script).finish(8))
     await asyncio.sleep(0)
-    log.open.set()
+    script.open.set()
     await finish
-    assert log.stored == [b"one", b"two"]
+    assert script.stored == [b"one", b"two"]
 
 
 async def test_an_edge_ends_although_its_messages_cannot_be_stored() -> None:
     """It waits no longer than it was told to, and leaves no task behind."""
-    log = Log()
-    await hand_in_two(log).finish(0.01)
+    script = PausedAdoptScript()
+    await hand_in_two(script).finish(0.01)
     await until(lambda: len(asyncio.all_tasks()) == 1)
-    assert log.stored == []
+    assert script.stored == []
 
 
 async def test_an_edge_that_never_had_a_plain_message_ends_at_once() -> None:
     """There is nothing to wait for."""
-    await Adopter(Log().adopt, lambda name, payloads: None, Counters(), time.monotonic).finish(8)
+    await Adopter(PausedAdoptScript().adopt, lambda name, payloads: None, Counters(), time.monotonic).finish(8)

@@ -11,15 +11,15 @@ import pytest
 
 from common.scripts.results import Bare
 from edge.state import Channel
-from tests.edge.model.client import STREAM, Client
-from tests.edge.model.edge import Edge
-from tests.edge.model.redis import Redis
+from tests.edge.model.client import STREAM, ModelClient
+from tests.edge.model.edge import ModelEdge
+from tests.edge.model.redis import ModelRedis
 
 NAME = "room"
 FEW = 4  # edges; many have so few steps each that they lag far behind
 
 
-class Village:
+class AdoptingCluster:
     """Some edges that subscribe to one channel, and a publisher that only knows PUBLISH.
 
     `owed` is what the edges handed in: the log must come to hold it. What was published before the last wipe may be in
@@ -28,9 +28,9 @@ class Village:
 
     def __init__(self, chance: random.Random, edges: int) -> None:
         self.chance = chance
-        self.redis = Redis(history=100_000)
-        self.edges = [Edge(self.redis, adopts=True, sleep=self.sleep) for _ in range(edges)]
-        self.clients = [Client(self.redis, (NAME,), STREAM) for _ in self.edges]
+        self.redis = ModelRedis(history=100_000)
+        self.edges = [ModelEdge(self.redis, adopts=True, sleep=self.sleep) for _ in range(edges)]
+        self.clients = [ModelClient(self.redis, (NAME,), STREAM) for _ in self.edges]
         self.published = self.wiped_at = 0
         self.kept = self.redis.snapshot()
         self.turned_back = False  # Redis' clock, while it lost its data
@@ -40,7 +40,7 @@ class Village:
         for edge in self.edges:
             self._watch(edge)
 
-    def _watch(self, edge: Edge) -> None:
+    def _watch(self, edge: ModelEdge) -> None:
         """Note which messages the edge hands in, and which it sends out live."""
         adopter = edge.adopter
         assert adopter is not None
@@ -83,7 +83,7 @@ class Village:
                 self.drop(edge)
         self.redis.restore(self.kept)
 
-    def drop(self, edge: Edge) -> None:
+    def drop(self, edge: ModelEdge) -> None:
         self.dropped |= self.waiting_at(edge)
         edge.disconnect()
 
@@ -105,9 +105,9 @@ class Village:
         else:
             await self.go_on(edge, client, luck)
 
-    async def go_on(self, edge: Edge, client: Client, luck: float) -> None:
+    async def go_on(self, edge: ModelEdge, client: ModelClient, luck: float) -> None:
         """Let one edge do one thing."""
-        if edge.wire is None:
+        if edge.connection is None:
             if self.chance.random() < 0.3:
                 edge.connect()
         elif client.edge is None:
@@ -147,7 +147,7 @@ class Village:
     def log(self) -> list[int]:
         return [int(message.payload) for message in self.redis.log(NAME).entries]
 
-    def waiting_at(self, edge: Edge) -> set[int]:
+    def waiting_at(self, edge: ModelEdge) -> set[int]:
         assert edge.adopter is not None
         return {int(handed.bare.payload) for queue in edge.adopter._queues.values() for handed in queue}
 
@@ -157,7 +157,7 @@ class Village:
 
     def is_busy(self) -> bool:
         """Whether anything is on its way to, from or in an edge that is connected."""
-        under_way = (edge.wire.queue or edge.requests or edge.replies for edge in self.edges if edge.wire)
+        under_way = (edge.connection.queue or edge.requests or edge.replies for edge in self.edges if edge.connection)
         return any(under_way) or self.waits()
 
     def check_log(self) -> None:
@@ -174,7 +174,7 @@ class Village:
     def check_clients(self) -> None:
         """Whoever is connected stands at the top of the log, through a chain or a reset."""
         for client in self.clients:
-            if client.edge is not None and client.edge.wire is not None:
+            if client.edge is not None and client.edge.connection is not None:
                 assert client.is_whole
                 assert client.at[NAME] == self.redis.top(NAME)
 
@@ -188,31 +188,31 @@ async def tell_story(
     wipes: float = 0,
     turns_back: float = 0,
     rolls_back: float = 0,
-) -> Village:
+) -> AdoptingCluster:
     """Run one random story to its end."""
     chance = random.Random(seed)
-    village = Village(chance, edges or chance.randint(1, FEW))
+    cluster = AdoptingCluster(chance, edges or chance.randint(1, FEW))
     for _ in range(steps):
-        await village.step(drops, wipes, turns_back, rolls_back)
-    await village.settle()
-    assert not village.waits()
-    village.check_log()
-    village.check_clients()
-    return village
+        await cluster.step(drops, wipes, turns_back, rolls_back)
+    await cluster.settle()
+    assert not cluster.waits()
+    cluster.check_log()
+    cluster.check_clients()
+    return cluster
 
 
 @pytest.mark.parametrize("seed", range(150))
 async def test_without_losses_the_log_is_the_sequence_that_joined_edges_saw(seed: int) -> None:
     """Edges join at random and lag at random: each message they count is stored once, in order, and reaches all."""
-    village = await tell_story(seed)
+    cluster = await tell_story(seed)
 
-    assert sorted(village.owed) == village.log
-    assert not village.live
-    for client in village.clients:
+    assert sorted(cluster.owed) == cluster.log
+    assert not cluster.live
+    for client in cluster.clients:
         if client.edge is not None:
             assert (
                 client.got[NAME]
-                == [str(number) for number in village.log[-len(client.got[NAME]) :]][: len(client.got[NAME])]
+                == [str(number) for number in cluster.log[-len(client.got[NAME]) :]][: len(client.got[NAME])]
             )
 
 
@@ -222,10 +222,10 @@ async def test_with_disconnects_nothing_handed_in_is_lost_doubled_or_swapped(see
 
     Only where an edge lost its connection with messages in its hands may these, and what waited for them, come late.
     """
-    village = await tell_story(seed, drops=0.01)
+    cluster = await tell_story(seed, drops=0.01)
 
-    assert set(village.log) == village.owed
-    assert not village.live
+    assert set(cluster.log) == cluster.owed
+    assert not cluster.live
 
 
 @pytest.mark.parametrize("turns_back", [0, 0.5], ids=["right clocks", "a clock turned back"])
@@ -236,10 +236,10 @@ async def test_after_a_wipe_everything_that_is_published_is_stored(seed: int, dr
 
     What was published before a wipe may be stored again after it, once.
     """
-    village = await tell_story(seed, drops=drops, wipes=0.01, turns_back=turns_back)
+    cluster = await tell_story(seed, drops=drops, wipes=0.01, turns_back=turns_back)
 
-    assert {number for number in village.owed if number >= village.wiped_at} <= set(village.log) <= village.owed
-    assert not village.live
+    assert {number for number in cluster.owed if number >= cluster.wiped_at} <= set(cluster.log) <= cluster.owed
+    assert not cluster.live
 
 
 @pytest.mark.parametrize("drops", [0, 0.01], ids=["connected", "with disconnects"])
@@ -249,27 +249,27 @@ async def test_after_a_roll_back_everything_that_is_published_is_stored(seed: in
 
     Unless the first to join has not heard of it: one that is new, or was far behind.
     """
-    village = await tell_story(seed, drops=drops, rolls_back=0.02)
+    cluster = await tell_story(seed, drops=drops, rolls_back=0.02)
 
-    owed = {number for number in village.owed if number >= village.wiped_at}
-    assert village.redis.used_twice or owed <= set(village.log) <= village.owed
-    assert all(number < village.wiped_at for number in village.live)  # its subscribers were reset
+    owed = {number for number in cluster.owed if number >= cluster.wiped_at}
+    assert cluster.redis.used_twice or owed <= set(cluster.log) <= cluster.owed
+    assert all(number < cluster.wiped_at for number in cluster.live)  # its subscribers were reset
 
 
 @pytest.mark.parametrize("seed", range(2))
 async def test_forty_edges_are_like_four(seed: int) -> None:
     """There are dozens of joins while an edge has a message in its hands: it is stored, once."""
-    village = await tell_story(seed, steps=3000, edges=45)
+    cluster = await tell_story(seed, steps=3000, edges=45)
 
-    assert sorted(village.log) == sorted(village.owed)
-    assert not village.live
+    assert sorted(cluster.log) == sorted(cluster.owed)
+    assert not cluster.live
 
 
 @pytest.mark.parametrize("seed", range(2))
 async def test_an_edge_that_missed_very_many_joins_loses_nothing(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it hands in when the count of its epoch was forgotten goes out live: maybe twice, but it is not lost."""
     monkeypatch.setattr("tests.edge.model.redis.RECENT_EPOCHS", 32)
-    village = await tell_story(seed, steps=3000, edges=45, drops=0.02)
+    cluster = await tell_story(seed, steps=3000, edges=45, drops=0.02)
 
-    assert village.live
-    assert set(village.log) | village.live == village.owed
+    assert cluster.live
+    assert set(cluster.log) | cluster.live == cluster.owed

@@ -12,7 +12,7 @@ from common.redis.client import connect
 from common.scripts.calls import Scripts
 from common.settings import load_settings
 from edge.app import Edge
-from tests.edge.edge_without_redis import SmallEdge
+from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.http_client import head
 from tests.edge.real_edges import running, subscribers
 from tests.edge.usual_log import GENESIS
@@ -25,7 +25,7 @@ HOUR = 3600.0
 # Positions, without a Redis.
 
 
-async def test_an_unproven_position_is_told_as_a_reset(edge: SmallEdge) -> None:
+async def test_an_unproven_position_is_told_as_a_reset(edge: EdgeWithoutRedis) -> None:
     """A poller from a lost log gets a reset as an object of its batch, with the position to go on from."""
     client = await edge.connect()
     answer = await client.ask(head(POLL + "&since=7-777"))
@@ -35,44 +35,44 @@ async def test_an_unproven_position_is_told_as_a_reset(edge: SmallEdge) -> None:
     }
 
 
-async def test_a_client_from_a_quicker_edge_is_not_reset(edge: SmallEdge) -> None:
+async def test_a_client_from_a_quicker_edge_is_not_reset(edge: EdgeWithoutRedis) -> None:
     """I7: a position that this edge has not reached yet is good; the edge catches up, and nobody misses anything."""
     stream = await edge.held("/sub?id=room")
     for number in range(1, 9):
-        edge.log.append("room", b"%d" % number)  # stored, but not yet on this edge's connection
+        edge.logs.append("room", b"%d" % number)  # stored, but not yet on this edge's connection
     client = await edge.connect()
     answer = await client.ask(head(POLL + "&since=7-107"))
     assert (answer.contents, answer.json["seq"]) == (["8"], "8-108")
     assert b'"content":"8"' in await stream.until(b'"seq":"8-108"}\n')
 
 
-async def test_all_that_is_kept_can_be_asked_for(edge: SmallEdge) -> None:
+async def test_all_that_is_kept_can_be_asked_for(edge: EdgeWithoutRedis) -> None:
     """`since=0` on a channel nobody here listened to brings the log."""
     for payload in (b"a", b"b"):
-        edge.log.append("room", payload)
+        edge.logs.append("room", payload)
     client = await edge.connect()
     answer = await client.ask(head(POLL + "&since=0"))
     assert (answer.contents, answer.json["seq"]) == (["a", "b"], "2-102")
 
 
-async def test_a_wiped_log_keeps_nobody_waiting(edge: SmallEdge) -> None:
+async def test_a_wiped_log_keeps_nobody_waiting(edge: EdgeWithoutRedis) -> None:
     """When the log was lost under a quiet channel, who asks for all that is kept gets an answer, not endless reads."""
-    edge.log.append("room", b"a")
+    edge.logs.append("room", b"a")
     await edge.held("/sub?id=room")
-    edge.log.messages.clear()
+    edge.logs.messages.clear()
     client = await edge.connect()
-    before = edge.log.reads
+    before = edge.logs.reads
     await client.send(head(POLL + "&since=0&timeout=0"))
-    await edge.until(lambda: edge.log.reads > before)
+    await edge.until(lambda: edge.logs.reads > before)
     await edge.turns(200)
-    assert edge.log.reads - before < 20
+    assert edge.logs.reads - before < 20
     assert edge.counters.opened_total["poll"] == 1
 
 
 # Messages with a time to live, on a real Valkey, by clocks that are right and by clocks that are wrong.
 
 
-class Clock:
+class WallClock:
     """The wall clock of the edges, as far as they look at it for an expiry."""
 
     def __init__(self) -> None:
@@ -84,16 +84,16 @@ class Clock:
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+def clock(monkeypatch: pytest.MonkeyPatch) -> WallClock:
     """Return the clock that the edges of this test go by."""
-    clock = Clock()
+    clock = WallClock()
     monkeypatch.setattr("edge.channels.attach.time", clock)
     monkeypatch.setattr("edge.channels.tracker.time", clock)
     return clock
 
 
 @pytest.fixture
-async def edges(valkey_url: str, prefix: str, clock: Clock) -> AsyncIterator[list[Edge]]:
+async def edges(valkey_url: str, prefix: str, clock: WallClock) -> AsyncIterator[list[Edge]]:
     """Yield two edges."""
     async with running(valkey_url, prefix) as edges:
         yield edges
@@ -123,7 +123,7 @@ async def polled(edge: Edge, query: str) -> tuple[str, list[str]]:
 
 
 async def test_what_has_expired_is_replayed_neither_from_the_ring_nor_from_the_log(
-    edges: list[Edge], publish: Callable[..., Any], clock: Clock
+    edges: list[Edge], publish: Callable[..., Any], clock: WallClock
 ) -> None:
     """Live subscribers have it; who comes back later is given the others, and stands where everybody stands."""
     async with subscribers() as subscribe:
@@ -145,7 +145,7 @@ async def test_what_has_expired_is_replayed_neither_from_the_ring_nor_from_the_l
 
 @pytest.mark.parametrize(("after", "replayed"), [(59.999, True), (60.0, False), (60.001, False)])
 async def test_a_message_lives_to_the_millisecond(
-    edges: list[Edge], publish: Callable[..., Any], clock: Clock, after: float, replayed: bool
+    edges: list[Edge], publish: Callable[..., Any], clock: WallClock, after: float, replayed: bool
 ) -> None:
     """At its last moment it is over."""
     last = await publish("one", 60)
@@ -154,7 +154,7 @@ async def test_a_message_lives_to_the_millisecond(
 
 
 async def test_everything_that_has_expired_is_nothing_new(
-    edges: list[Edge], publish: Callable[..., Any], clock: Clock
+    edges: list[Edge], publish: Callable[..., Any], clock: WallClock
 ) -> None:
     """Nothing is replayed and nobody is reset: the position shows that the client has it all."""
     start = await publish("one")
@@ -166,7 +166,7 @@ async def test_everything_that_has_expired_is_nothing_new(
 
 @pytest.mark.parametrize(("ahead", "contents"), [(HOUR, ["forever"]), (-HOUR, ["a minute", "forever"])])
 async def test_an_edge_with_a_wrong_clock_resets_nobody(
-    edges: list[Edge], publish: Callable[..., Any], clock: Clock, ahead: float, contents: list[str]
+    edges: list[Edge], publish: Callable[..., Any], clock: WallClock, ahead: float, contents: list[str]
 ) -> None:
     """An hour ahead it gives less, an hour behind it gives more; live messages and positions are as ever."""
     clock.now = NOW + ahead

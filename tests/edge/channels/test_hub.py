@@ -2,16 +2,16 @@
 
 import pytest
 
-from tests.edge.edge_without_redis import SmallEdge
+from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.http_client import head
-from tests.edge.model.client import STREAM, Client
-from tests.edge.model.edge import Edge
-from tests.edge.model.redis import Redis
+from tests.edge.model.client import STREAM, ModelClient
+from tests.edge.model.edge import ModelEdge
+from tests.edge.model.redis import ModelRedis
 
 NAME = "room"
 
 
-async def test_the_welcome_waits_for_redis(edge: SmallEdge) -> None:
+async def test_the_welcome_waits_for_redis(edge: EdgeWithoutRedis) -> None:
     """Nothing is sent before the subscription is acknowledged; what is published after that is not missed."""
     edge.pubsub.acknowledging = False
     client = await edge.connect()
@@ -25,7 +25,7 @@ async def test_the_welcome_waits_for_redis(edge: SmallEdge) -> None:
     await client.until(b'"hi"')
 
 
-async def test_an_acknowledgement_of_another_attempt_welcomes_nobody(edge: SmallEdge) -> None:
+async def test_an_acknowledgement_of_another_attempt_welcomes_nobody(edge: EdgeWithoutRedis) -> None:
     """I8: only the attempt that counts opens the channel."""
     edge.pubsub.acknowledging = False
     client = await edge.connect()
@@ -37,7 +37,7 @@ async def test_an_acknowledgement_of_another_attempt_welcomes_nobody(edge: Small
     assert edge.counters.opened_total["stream"] == 0
 
 
-async def test_subscribers_of_a_channel_share_one_subscription(edge: SmallEdge) -> None:
+async def test_subscribers_of_a_channel_share_one_subscription(edge: EdgeWithoutRedis) -> None:
     """The second one is welcomed at once, and both get every message."""
     first, second = await edge.held("/sub?id=room"), await edge.held("/sub?id=room")
     edge.publish("room", b"hi")
@@ -45,7 +45,7 @@ async def test_subscribers_of_a_channel_share_one_subscription(edge: SmallEdge) 
     assert [name for name, _ in edge.pubsub.asked] == [b"t:room"]
 
 
-async def test_a_channel_is_given_up_after_its_linger(edge: SmallEdge) -> None:
+async def test_a_channel_is_given_up_after_its_linger(edge: EdgeWithoutRedis) -> None:
     """The subscription stays for 30 seconds after the last one left, and then goes."""
     client = await edge.held("/sub?id=room")
     client.close()
@@ -56,26 +56,26 @@ async def test_a_channel_is_given_up_after_its_linger(edge: SmallEdge) -> None:
     assert edge.pubsub.given_up == [b"t:room"]
 
 
-async def test_a_channel_is_not_given_up_while_somebody_is_being_brought_up_to_date(edge: SmallEdge) -> None:
+async def test_a_channel_is_not_given_up_while_somebody_is_being_brought_up_to_date(edge: EdgeWithoutRedis) -> None:
     """Who comes at the end of a linger and needs the log is not let into a channel that is gone by then."""
-    edge.log.append("room", b"old")
+    edge.logs.append("room", b"old")
     client = await edge.held("/sub?id=room")
     client.close()
     await edge.until(lambda: len(edge.seats) == 0)
     edge.pass_time(29)
-    edge.log.failing = True
-    client, reads = await edge.connect(), edge.log.reads
+    edge.logs.failing = True
+    client, reads = await edge.connect(), edge.logs.reads
     await client.send(head("/sub?id=room&since=0"))
-    await edge.until(lambda: edge.log.reads > reads)
+    await edge.until(lambda: edge.logs.reads > reads)
     edge.pass_time(2)
     assert edge.pubsub.given_up == []
-    edge.log.failing = False
+    edge.logs.failing = False
     await client.until(b'"old"')
     edge.publish("room", b"new")
     await client.until(b'"new"')
 
 
-async def test_who_goes_while_it_waits_is_forgotten(edge: SmallEdge) -> None:
+async def test_who_goes_while_it_waits_is_forgotten(edge: EdgeWithoutRedis) -> None:
     """A client that leaves before the welcome leaves nothing behind."""
     edge.pubsub.acknowledging = False
     client = await edge.connect()
@@ -92,10 +92,10 @@ async def test_who_goes_while_it_waits_is_forgotten(edge: SmallEdge) -> None:
 def test_who_waited_is_let_in_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """After an outage a crowd waits for one channel: others have their turn while it enters, and nobody gets a hole."""
     monkeypatch.setattr("edge.channels.hub.ENTRIES_PER_TURN", 2)
-    redis = Redis(history=10_000)
-    edge = Edge(redis)
+    redis = ModelRedis(history=10_000)
+    edge = ModelEdge(redis)
     edge.connect()
-    crowd = [Client(redis, (NAME,), STREAM) for _ in range(7)]
+    crowd = [ModelClient(redis, (NAME,), STREAM) for _ in range(7)]
     for client in crowd:
         edge.attach(client)
     edge.deliver(10)

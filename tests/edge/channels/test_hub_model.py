@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from edge.channel_log import State
-from tests.edge.model.client import EVENTS, POLL, STREAM, Client, PlainFraming
-from tests.edge.model.edge import Edge
-from tests.edge.model.redis import Redis
+from tests.edge.model.client import EVENTS, POLL, STREAM, FramingOfObjects, ModelClient
+from tests.edge.model.edge import ModelEdge
+from tests.edge.model.redis import ModelRedis
 
 CHANNELS = ("a", "b")
 
@@ -39,13 +39,13 @@ INTERESTS = (("a",), ("b",), ("a", "b"))
 FRAMINGS = (STREAM, EVENTS, POLL)
 
 
-class World:
+class ModelCluster:
     """Two edges, one Redis, and clients that wander between the edges."""
 
     def __init__(self, history: int = 20) -> None:
-        self.redis = Redis(history)
-        self.edges = [Edge(self.redis), Edge(self.redis)]
-        self.clients: list[Client] = []
+        self.redis = ModelRedis(history)
+        self.edges = [ModelEdge(self.redis), ModelEdge(self.redis)]
+        self.clients: list[ModelClient] = []
         self.kept = self.redis.snapshot()
         self.published = 0
         for edge in self.edges:
@@ -56,8 +56,8 @@ class World:
             self.published += 1
             self.redis.publish(name, b"%d" % self.published)
 
-    def arrive(self, edge: int, channels: tuple[str, ...], framing: PlainFraming) -> None:
-        client = Client(self.redis, channels, framing)
+    def arrive(self, edge: int, channels: tuple[str, ...], framing: FramingOfObjects) -> None:
+        client = ModelClient(self.redis, channels, framing)
         self.clients.append(client)
         self.edges[edge].attach(client)
 
@@ -119,8 +119,10 @@ class World:
     def check_subscriptions(self) -> None:
         """An edge is subscribed to exactly the channels it has (I9)."""
         for edge in self.edges:
-            if edge.wire is not None:
-                subscribed = {name for name, wires in self.redis.subscribers.items() if edge.wire in wires}
+            if edge.connection is not None:
+                subscribed = {
+                    name for name, connections in self.redis.subscribers.items() if edge.connection in connections
+                }
                 assert subscribed == set(edge.hub.channels)
 
 
@@ -129,19 +131,19 @@ class HubMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.world = World()
+        self.cluster = ModelCluster()
 
     @rule(name=st.sampled_from(CHANNELS), times=st.integers(1, 4))
     def publish(self, name: str, times: int) -> None:
-        self.world.publish(name, times)
+        self.cluster.publish(name, times)
 
     @rule(name=st.sampled_from(CHANNELS))
     def publish_more_than_is_kept(self, name: str) -> None:
-        self.world.publish(name, 30)
+        self.cluster.publish(name, 30)
 
     @rule(edge=st.integers(0, 1), channels=st.sampled_from(INTERESTS), framing=st.sampled_from(FRAMINGS))
-    def arrive(self, edge: int, channels: tuple[str, ...], framing: PlainFraming) -> None:
-        self.world.arrive(edge, channels, framing)
+    def arrive(self, edge: int, channels: tuple[str, ...], framing: FramingOfObjects) -> None:
+        self.cluster.arrive(edge, channels, framing)
 
     @rule(
         client=st.integers(0, 9),
@@ -150,86 +152,86 @@ class HubMachine(RuleBasedStateMachine):
         from_where_it_left=st.booleans(),
     )
     def change(self, client: int, op: str, name: str, from_where_it_left: bool) -> None:
-        self.world.change(client, op, name, from_where_it_left=from_where_it_left)
+        self.cluster.change(client, op, name, from_where_it_left=from_where_it_left)
 
     @rule(edge=st.integers(0, 1))
     def pass_time(self, edge: int) -> None:
-        self.world.edges[edge].pass_time()
+        self.cluster.edges[edge].pass_time()
 
     @rule(client=st.integers(0, 9), edge=st.integers(0, 1))
     def move(self, client: int, edge: int) -> None:
-        self.world.move(client, edge)
+        self.cluster.move(client, edge)
 
     @rule(client=st.integers(0, 9))
     def leave(self, client: int) -> None:
-        self.world.leave(client)
+        self.cluster.leave(client)
 
     @rule(edge=st.integers(0, 1), most=st.integers(1, 6), fault=st.sampled_from(["", "", "", "lose", "repeat"]))
     def deliver(self, edge: int, most: int, fault: str) -> None:
-        self.world.edges[edge].deliver(most, lose=fault == "lose", repeat=fault == "repeat")
+        self.cluster.edges[edge].deliver(most, lose=fault == "lose", repeat=fault == "repeat")
 
     @rule(edge=st.integers(0, 1))
     def execute_reads(self, edge: int) -> None:
-        self.world.edges[edge].execute_reads()
+        self.cluster.edges[edge].execute_reads()
 
     @rule(edge=st.integers(0, 1))
     def answer_reads(self, edge: int) -> None:
-        self.world.edges[edge].answer_reads()
+        self.cluster.edges[edge].answer_reads()
 
     @rule(edge=st.integers(0, 1))
     def disconnect(self, edge: int) -> None:
-        self.world.edges[edge].disconnect()
+        self.cluster.edges[edge].disconnect()
 
     @rule(edge=st.integers(0, 1))
     def connect(self, edge: int) -> None:
-        self.world.edges[edge].connect()
+        self.cluster.edges[edge].connect()
 
     @rule(edge=st.integers(0, 1), name=st.sampled_from(CHANNELS), attempt=st.integers(0, 3))
     def acknowledge_an_old_attempt(self, edge: int, name: str, attempt: int) -> None:
-        hub = self.world.edges[edge].hub
+        hub = self.cluster.edges[edge].hub
         channel = hub.channels.get(name)
         if channel is not None and channel.attempt != attempt:
             hub.on_subscribed(b"comet:" + name.encode(), attempt)
 
     @rule()
     def wipe(self) -> None:
-        self.world.redis.wipe()
+        self.cluster.redis.wipe()
 
     @rule()
     def keep_a_snapshot(self) -> None:
-        self.world.kept = self.world.redis.snapshot()
+        self.cluster.kept = self.cluster.redis.snapshot()
 
     @rule()
     def restore_the_snapshot(self) -> None:
-        self.world.redis.restore(self.world.kept)
+        self.cluster.redis.restore(self.cluster.kept)
 
     @rule(edge=st.integers(0, 1))
     def pass_turn(self, edge: int) -> None:
-        self.world.edges[edge].pass_turn()
+        self.cluster.edges[edge].pass_turn()
 
     @rule(client=st.integers(0, 9))
     def poll_again(self, client: int) -> None:
-        self.world.poll_again(client)
+        self.cluster.poll_again(client)
 
     @rule(client=st.integers(0, 9))
     def time_out(self, client: int) -> None:
-        self.world.time_out(client)
+        self.cluster.time_out(client)
 
     @rule(edge=st.integers(0, 1))
     def audit(self, edge: int) -> None:
-        self.world.edges[edge].audit()
+        self.cluster.edges[edge].audit()
 
     @invariant()
     def live_channels_hold_nothing_back(self) -> None:
-        for edge in self.world.edges if hasattr(self, "world") else ():
+        for edge in self.cluster.edges if hasattr(self, "cluster") else ():
             for channel in edge.hub.channels.values():
                 assert channel.state is not State.LIVE or channel.buffer is None
 
     def teardown(self) -> None:
-        if hasattr(self, "world"):
-            self.world.settle()
-            self.world.check_nobody_is_behind()
-            self.world.check_subscriptions()
+        if hasattr(self, "cluster"):
+            self.cluster.settle()
+            self.cluster.check_nobody_is_behind()
+            self.cluster.check_subscriptions()
 
 
 HubMachine.TestCase.settings = settings(
@@ -238,18 +240,18 @@ HubMachine.TestCase.settings = settings(
 TestHubMachine = HubMachine.TestCase
 
 
-def step(world: World, chance: random.Random, *, disasters: bool) -> None:
+def step(cluster: ModelCluster, chance: random.Random, *, disasters: bool) -> None:
     """Do one random thing; faults are rare, so that the stories between them are long."""
     edge, name, rare = chance.randrange(2), chance.choice(CHANNELS), 1 if disasters else 0
-    one: Any = world.edges[edge]
-    newcomers = 0.5 if len(world.clients) < 12 else 0
+    one: Any = cluster.edges[edge]
+    newcomers = 0.5 if len(cluster.clients) < 12 else 0
     doings: list[tuple[float, Any]] = [
-        (6, lambda: world.publish(name, chance.randint(1, 3))),
-        (newcomers, lambda: world.arrive(edge, chance.choice(INTERESTS), chance.choice(FRAMINGS))),
-        (3, lambda: world.move(chance.randrange(12), edge)),
-        (1, lambda: world.leave(chance.randrange(12))),
-        (3, lambda: world.change(chance.randrange(12), "sub", name, from_where_it_left=chance.random() < 0.5)),
-        (2, lambda: world.change(chance.randrange(12), "unsub", name, from_where_it_left=False)),
+        (6, lambda: cluster.publish(name, chance.randint(1, 3))),
+        (newcomers, lambda: cluster.arrive(edge, chance.choice(INTERESTS), chance.choice(FRAMINGS))),
+        (3, lambda: cluster.move(chance.randrange(12), edge)),
+        (1, lambda: cluster.leave(chance.randrange(12))),
+        (3, lambda: cluster.change(chance.randrange(12), "sub", name, from_where_it_left=chance.random() < 0.5)),
+        (2, lambda: cluster.change(chance.randrange(12), "unsub", name, from_where_it_left=False)),
         (0.1, one.pass_time),
         (8, lambda: one.deliver(chance.randint(1, 8))),
         (0.5, lambda: one.deliver(1, lose=True)),
@@ -260,12 +262,12 @@ def step(world: World, chance: random.Random, *, disasters: bool) -> None:
         (1, one.connect),
         (0.5, one.audit),
         (8, one.pass_turn),
-        (4, lambda: world.poll_again(chance.randrange(12))),
-        (0.5, lambda: world.time_out(chance.randrange(12))),
-        (0.2 * rare, lambda: world.publish(name, 30)),
-        (0.05 * rare, world.redis.wipe),
-        (0.2 * rare, lambda: setattr(world, "kept", world.redis.snapshot())),
-        (0.1 * rare, lambda: world.redis.restore(world.kept)),
+        (4, lambda: cluster.poll_again(chance.randrange(12))),
+        (0.5, lambda: cluster.time_out(chance.randrange(12))),
+        (0.2 * rare, lambda: cluster.publish(name, 30)),
+        (0.05 * rare, cluster.redis.wipe),
+        (0.2 * rare, lambda: setattr(cluster, "kept", cluster.redis.snapshot())),
+        (0.1 * rare, lambda: cluster.redis.restore(cluster.kept)),
     ]
     weights, actions = zip(*doings, strict=True)
     chance.choices(actions, weights)[0]()
@@ -274,21 +276,21 @@ def step(world: World, chance: random.Random, *, disasters: bool) -> None:
 @pytest.mark.parametrize("seed", range(120))
 def test_long_random_stories_leave_no_silent_hole(seed: int) -> None:
     """Four hundred random steps with faults: every client is whole, or was told of a reset."""
-    chance, world = random.Random(seed), World()
+    chance, cluster = random.Random(seed), ModelCluster()
     for _ in range(400):
-        step(world, chance, disasters=True)
-    world.settle()
-    world.check_nobody_is_behind()
-    world.check_subscriptions()
+        step(cluster, chance, disasters=True)
+    cluster.settle()
+    cluster.check_nobody_is_behind()
+    cluster.check_subscriptions()
 
 
 @pytest.mark.parametrize("seed", range(120))
 def test_nobody_is_reset_while_the_log_is_whole(seed: int) -> None:
     """Lost, late and repeated frames, reconnects and changes of edge: as long as the log holds all, nobody notices."""
-    chance, world = random.Random(seed), World(history=10_000)
+    chance, cluster = random.Random(seed), ModelCluster(history=10_000)
     for _ in range(400):
-        step(world, chance, disasters=False)
-    world.settle()
-    world.check_nobody_is_behind()
+        step(cluster, chance, disasters=False)
+    cluster.settle()
+    cluster.check_nobody_is_behind()
 
-    assert [client.resets for client in world.clients] == [0] * len(world.clients)
+    assert [client.resets for client in cluster.clients] == [0] * len(cluster.clients)

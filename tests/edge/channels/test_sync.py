@@ -15,7 +15,7 @@ from tests.edge.usual_log import at
 BROKEN = Unreadable("WRONGTYPE Operation against a key holding the wrong kind of value")
 
 
-class Redis:
+class PausedSyncScript:
     """A sync that waits until the test lets it go on; each call can be answered or failed."""
 
     def __init__(self) -> None:
@@ -51,9 +51,9 @@ class Redis:
 
 
 @pytest.fixture
-def redis() -> Redis:
-    """Return a Redis that waits."""
-    return Redis()
+def script() -> PausedSyncScript:
+    """Return a sync script that waits."""
+    return PausedSyncScript()
 
 
 @pytest.fixture
@@ -73,132 +73,136 @@ def sync_request(name: str, answered: list[str], offset: int | None = None) -> S
     return SyncRequest(SyncQuery(name, offset), lambda synced: answered.append(f"{name} at {synced.top}"))
 
 
-async def test_the_requests_of_one_turn_are_one_read(redis: Redis, answered: list[str]) -> None:
+async def test_the_requests_of_one_turn_are_one_read(script: PausedSyncScript, answered: list[str]) -> None:
     """What is asked for together goes out together and is answered in order."""
-    log_reader = LogReader(redis.sync)
+    log_reader = LogReader(script.sync)
     log_reader.ask(sync_request("a", answered))
     log_reader.ask(sync_request("b", answered, 3))
-    await redis.called(1)
-    await redis.answer()
-    assert redis.calls == [["a", "b after 3"]]
+    await script.called(1)
+    await script.answer()
+    assert script.calls == [["a", "b after 3"]]
     assert answered == ["a at 5-105", "b at 5-105"]
 
 
-async def test_requests_during_a_read_wait_for_the_next(redis: Redis, answered: list[str]) -> None:
+async def test_requests_during_a_read_wait_for_the_next(script: PausedSyncScript, answered: list[str]) -> None:
     """One read is under way at a time; the next takes everything that came meanwhile."""
-    log_reader = LogReader(redis.sync)
+    log_reader = LogReader(script.sync)
     log_reader.ask(sync_request("a", answered))
-    await redis.called(1)
+    await script.called(1)
     log_reader.ask(sync_request("b", answered))
     log_reader.ask(sync_request("c", answered))
-    await redis.answer()
-    await redis.called(2)
-    await redis.answer()
-    assert redis.calls == [["a"], ["b", "c"]]
+    await script.answer()
+    await script.called(2)
+    await script.answer()
+    assert script.calls == [["a"], ["b", "c"]]
     assert len(answered) == 3
 
 
-async def test_a_batch_is_bounded(redis: Redis, answered: list[str]) -> None:
+async def test_a_batch_is_bounded(script: PausedSyncScript, answered: list[str]) -> None:
     """Thousands of requests do not hold Redis up with one script call, nor with many at the same time."""
-    log_reader = LogReader(redis.sync)
+    log_reader = LogReader(script.sync)
     for number in range((MAX_CALLS + 1) * BATCH + 1):
         log_reader.ask(sync_request(str(number), answered))
-    await redis.called(MAX_CALLS)
-    assert [len(call) for call in redis.calls] == [BATCH] * MAX_CALLS
-    await redis.answer(0)
-    await redis.answer(1)
-    assert [len(call) for call in redis.calls[MAX_CALLS:]] == [BATCH, 1]
+    await script.called(MAX_CALLS)
+    assert [len(call) for call in script.calls] == [BATCH] * MAX_CALLS
+    await script.answer(0)
+    await script.answer(1)
+    assert [len(call) for call in script.calls[MAX_CALLS:]] == [BATCH, 1]
     for call in range(2, MAX_CALLS + 2):
-        await redis.answer(call)
+        await script.answer(call)
     assert len(answered) == (MAX_CALLS + 1) * BATCH + 1
 
 
-async def test_a_batch_that_failed_is_read_before_those_that_came_later(redis: Redis, answered: list[str]) -> None:
+async def test_a_batch_that_failed_is_read_before_those_that_came_later(
+    script: PausedSyncScript, answered: list[str]
+) -> None:
     """While one batch fails another is answered; the failed one is not lost."""
-    log_reader = LogReader(redis.sync)
+    log_reader = LogReader(script.sync)
     for number in range(BATCH + 1):
         log_reader.ask(sync_request(str(number), answered))
-    await redis.called(2)
-    await redis.fail(RedisError("LOADING"), call=0)
-    await redis.called(3)
+    await script.called(2)
+    await script.fail(RedisError("LOADING"), call=0)
+    await script.called(3)
     log_reader.ask(sync_request("late", answered))
-    await redis.answer(1)
-    await redis.answer(2)
-    await redis.called(4)
-    await redis.answer(3)
-    assert redis.calls[2] == redis.calls[0]
-    assert redis.calls[3] == ["late"]
+    await script.answer(1)
+    await script.answer(2)
+    await script.called(4)
+    await script.answer(3)
+    assert script.calls[2] == script.calls[0]
+    assert script.calls[3] == ["late"]
     assert len(answered) == BATCH + 2
 
 
-async def test_a_request_of_an_answer_is_read_too(redis: Redis, answered: list[str]) -> None:
+async def test_a_request_of_an_answer_is_read_too(script: PausedSyncScript, answered: list[str]) -> None:
     """Whoever is answered may ask again at once."""
-    log_reader = LogReader(redis.sync)
+    log_reader = LogReader(script.sync)
     log_reader.ask(SyncRequest(SyncQuery("a"), lambda synced: log_reader.ask(sync_request("again", answered))))
-    await redis.called(1)
-    await redis.answer()
-    await redis.called(2)
-    await redis.answer()
+    await script.called(1)
+    await script.answer()
+    await script.called(2)
+    await script.answer()
     assert answered == ["again at 5-105"]
 
 
 @pytest.mark.parametrize("error", [RedisError("LOADING"), OSError("connection refused"), TimeoutError()])
-async def test_a_failed_read_is_repeated(redis: Redis, answered: list[str], error: Exception) -> None:
+async def test_a_failed_read_is_repeated(script: PausedSyncScript, answered: list[str], error: Exception) -> None:
     """When Redis fails nothing is lost: the same requests go out again, before those that came later."""
-    log_reader = LogReader(redis.sync)
+    log_reader = LogReader(script.sync)
     log_reader.ask(sync_request("a", answered))
-    await redis.called(1)
+    await script.called(1)
     log_reader.ask(sync_request("b", answered))
-    await redis.fail(error)
-    await redis.called(2)
-    await redis.answer()
-    assert redis.calls == [["a"], ["a", "b"]]
+    await script.fail(error)
+    await script.called(2)
+    await script.answer()
+    assert script.calls == [["a"], ["a", "b"]]
     assert answered == ["a at 5-105", "b at 5-105"]
 
 
-async def test_what_is_forgotten_is_not_read(redis: Redis, answered: list[str]) -> None:
+async def test_what_is_forgotten_is_not_read(script: PausedSyncScript, answered: list[str]) -> None:
     """After the connection was lost nobody asks for what was queued on it; later requests are served as ever."""
-    log_reader = LogReader(redis.sync)
+    log_reader = LogReader(script.sync)
     log_reader.ask(sync_request("old", answered))
     log_reader.forget()
     log_reader.ask(sync_request("new", answered))
-    await redis.called(1)
-    await redis.answer()
-    assert redis.calls == [["new"]]
+    await script.called(1)
+    await script.answer()
+    assert script.calls == [["new"]]
 
 
-async def test_what_is_forgotten_during_a_read_is_not_repeated(redis: Redis, answered: list[str]) -> None:
+async def test_what_is_forgotten_during_a_read_is_not_repeated(script: PausedSyncScript, answered: list[str]) -> None:
     """A read that fails after its requests were forgotten is not tried again."""
-    log_reader = LogReader(redis.sync)
+    log_reader = LogReader(script.sync)
     log_reader.ask(sync_request("old", answered))
-    await redis.called(1)
+    await script.called(1)
     log_reader.forget()
     log_reader.ask(sync_request("new", answered))
-    await redis.fail(RedisError("connection lost"))
-    await redis.called(2)
-    await redis.answer()
-    assert redis.calls == [["old"], ["new"]]
+    await script.fail(RedisError("connection lost"))
+    await script.called(2)
+    await script.answer()
+    assert script.calls == [["old"], ["new"]]
     assert answered == ["new at 5-105"]
 
 
-async def test_a_channel_that_cannot_be_read_keeps_no_other_waiting(redis: Redis, answered: list[str]) -> None:
+async def test_a_channel_that_cannot_be_read_keeps_no_other_waiting(
+    script: PausedSyncScript, answered: list[str]
+) -> None:
     """The others of its batch are answered at once; it is asked for again by itself."""
-    log_reader = LogReader(redis.sync)
+    log_reader = LogReader(script.sync)
     for name in ("a", "broken", "b"):
         log_reader.ask(sync_request(name, answered))
-    await redis.called(1)
-    await redis.answer()
+    await script.called(1)
+    await script.answer()
     assert answered == ["a at 5-105", "b at 5-105"]
-    await redis.called(2)
+    await script.called(2)
     log_reader.ask(sync_request("c", answered))
-    await redis.answer()
-    await redis.called(3)
-    await redis.answer()
-    assert redis.calls[:2] == [["a", "broken", "b"], ["broken"]]
+    await script.answer()
+    await script.called(3)
+    await script.answer()
+    assert script.calls[:2] == [["a", "broken", "b"], ["broken"]]
     assert answered == ["a at 5-105", "b at 5-105", "c at 5-105"]
 
 
-async def test_a_request_that_cannot_be_answered_harms_no_other(redis: Redis, answered: list[str]) -> None:
+async def test_a_request_that_cannot_be_answered_harms_no_other(script: PausedSyncScript, answered: list[str]) -> None:
     """Whatever is raised while one is answered, the others of its batch are answered; it comes again itself."""
     failures = iter([KeyError("d"), ValueError("1.5")])
 
@@ -207,29 +211,31 @@ async def test_a_request_that_cannot_be_answered_harms_no_other(redis: Redis, an
             raise failure
         answered.append("at last")
 
-    log_reader = LogReader(redis.sync)
+    log_reader = LogReader(script.sync)
     log_reader.ask(SyncRequest(SyncQuery("a"), done))
     log_reader.ask(sync_request("b", answered))
     for call in range(1, 4):
-        await redis.called(call)
-        await redis.answer()
-    assert redis.calls == [["a", "b"], ["a"], ["a"]]
+        await script.called(call)
+        await script.answer()
+    assert script.calls == [["a", "b"], ["a"], ["a"]]
     assert answered == ["b at 5-105", "at last"]
 
 
-async def test_a_broken_channel_that_nobody_waits_for_is_given_up(redis: Redis, answered: list[str]) -> None:
+async def test_a_broken_channel_that_nobody_waits_for_is_given_up(
+    script: PausedSyncScript, answered: list[str]
+) -> None:
     """Once its channel or its subscribers are gone, no read is repeated for them."""
     waiting = [True]
-    log_reader = LogReader(redis.sync)
+    log_reader = LogReader(script.sync)
     log_reader.ask(SyncRequest(SyncQuery("broken"), lambda synced: None, lambda: bool(waiting)))
-    await redis.called(1)
+    await script.called(1)
     waiting.clear()
-    await redis.answer()
+    await script.answer()
     for _ in range(5):
         await asyncio.sleep(0)
     log_reader.ask(sync_request("a", answered))
-    await redis.called(2)
-    assert redis.calls == [["broken"], ["a"]]
+    await script.called(2)
+    assert script.calls == [["broken"], ["a"]]
 
 
 async def test_a_channel_that_cannot_be_read_is_asked_for_less_and_less(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,14 +279,14 @@ async def test_a_channel_that_redis_forbids_is_found_by_halving(answered: list[s
     assert sorted(calls) == sorted([BATCH, *[size for size in (64, 32, 16, 8, 4, 2, 1) for _ in range(2)]])
 
 
-async def test_what_redis_forbids_altogether_is_repeated(redis: Redis, answered: list[str]) -> None:
+async def test_what_redis_forbids_altogether_is_repeated(script: PausedSyncScript, answered: list[str]) -> None:
     """A user that may not run scripts reads nothing; when that is put right the same requests are answered."""
-    log_reader = LogReader(redis.sync)
+    log_reader = LogReader(script.sync)
     for name in ("a", "b"):
         log_reader.ask(sync_request(name, answered))
-    await redis.called(1)
-    await redis.fail(NoPermissionError("this user has no permissions to run the 'evalsha' command"))
-    await redis.called(2)
-    await redis.answer()
-    assert redis.calls == [["a", "b"], ["a", "b"]]
+    await script.called(1)
+    await script.fail(NoPermissionError("this user has no permissions to run the 'evalsha' command"))
+    await script.called(2)
+    await script.answer()
+    assert script.calls == [["a", "b"], ["a", "b"]]
     assert len(answered) == 2

@@ -6,33 +6,33 @@ from common.message import Message
 from common.scripts.results import Bare
 from edge.chain import MAX_RING_MESSAGES
 from edge.channel_log import ChannelLog, LogRules, State, Step
-from tests.edge.edge_without_redis import small_edge
-from tests.edge.model.client import STREAM, Client
-from tests.edge.model.edge import Edge
-from tests.edge.model.redis import Redis
+from tests.edge.edge_without_redis import edge_without_redis
+from tests.edge.model.client import STREAM, ModelClient
+from tests.edge.model.edge import ModelEdge
+from tests.edge.model.redis import ModelRedis
 
 NAME = "room"
 LARGE = b"x" * 900
 
 
 @pytest.fixture
-def redis() -> Redis:
+def redis() -> ModelRedis:
     """Return a Redis that keeps everything."""
-    return Redis(history=10_000)
+    return ModelRedis(history=10_000)
 
 
 @pytest.fixture
-def edge(redis: Redis) -> Edge:
+def edge(redis: ModelRedis) -> ModelEdge:
     """Return an edge that is connected."""
-    edge = Edge(redis)
+    edge = ModelEdge(redis)
     edge.connect()
     return edge
 
 
 @pytest.fixture
-def client(redis: Redis, edge: Edge) -> Client:
+def client(redis: ModelRedis, edge: ModelEdge) -> ModelClient:
     """Return a client that has one message, and whose channel is being synced again after an outage."""
-    client = Client(redis, (NAME,), STREAM)
+    client = ModelClient(redis, (NAME,), STREAM)
     edge.attach(client)
     edge.settle()
     redis.publish(NAME, b"before")
@@ -44,7 +44,9 @@ def client(redis: Redis, edge: Edge) -> Client:
     return client
 
 
-def test_a_message_that_chains_does_not_wait_for_the_sync(redis: Redis, edge: Edge, client: Client) -> None:
+def test_a_message_that_chains_does_not_wait_for_the_sync(
+    redis: ModelRedis, edge: ModelEdge, client: ModelClient
+) -> None:
     """Nothing was missed in the outage: the first message after it says so itself."""
     redis.publish(NAME, b"after")
     edge.deliver(10)
@@ -53,7 +55,7 @@ def test_a_message_that_chains_does_not_wait_for_the_sync(redis: Redis, edge: Ed
     assert (client.got[NAME], client.resets) == (["before", "after"], 0)
 
 
-def test_a_message_after_a_hole_waits_for_the_sync(redis: Redis, edge: Edge, client: Client) -> None:
+def test_a_message_after_a_hole_waits_for_the_sync(redis: ModelRedis, edge: ModelEdge, client: ModelClient) -> None:
     """What does not chain, and what follows it, goes out when the log has filled the hole."""
     redis.publish(NAME, b"lost")
     edge.deliver(1, lose=True)
@@ -66,7 +68,9 @@ def test_a_message_after_a_hole_waits_for_the_sync(redis: Redis, edge: Edge, cli
 
 
 @pytest.mark.parametrize("count", [1, MAX_RING_MESSAGES, 3 * MAX_RING_MESSAGES])
-def test_messages_that_come_while_the_log_is_read(redis: Redis, edge: Edge, client: Client, count: int) -> None:
+def test_messages_that_come_while_the_log_is_read(
+    redis: ModelRedis, edge: ModelEdge, client: ModelClient, count: int
+) -> None:
     """The log was read before them: they are no reason for a reset, however many they are."""
     edge.execute_reads()
     for number in range(count):
@@ -79,7 +83,9 @@ def test_messages_that_come_while_the_log_is_read(redis: Redis, edge: Edge, clie
     assert edge.hub.channels[NAME].state is State.LIVE
 
 
-def test_the_log_is_read_after_some_of_the_messages_and_before_others(redis: Redis, edge: Edge, client: Client) -> None:
+def test_the_log_is_read_after_some_of_the_messages_and_before_others(
+    redis: ModelRedis, edge: ModelEdge, client: ModelClient
+) -> None:
     """What the log and pub/sub both bring goes out once."""
     redis.publish(NAME, b"1")
     edge.deliver(10)
@@ -91,7 +97,7 @@ def test_the_log_is_read_after_some_of_the_messages_and_before_others(redis: Red
     assert (client.got[NAME], client.resets) == (["before", "1", "2", "3"], 0)
 
 
-def test_a_log_that_fell_back_is_a_reset(redis: Redis, edge: Edge, client: Client) -> None:
+def test_a_log_that_fell_back_is_a_reset(redis: ModelRedis, edge: ModelEdge, client: ModelClient) -> None:
     """An older state of the log, also one whose messages the ring holds, is no proof of anything."""
     kept = redis.snapshot()
     redis.publish(NAME, b"taken")
@@ -106,18 +112,18 @@ def test_a_log_that_fell_back_is_a_reset(redis: Redis, edge: Edge, client: Clien
 
 def test_a_log_that_went_back_under_a_standing_connection_is_joined_again() -> None:
     """Others count in epochs that this edge has been in before; after its own join all count alike."""
-    redis = Redis(history=10_000)
-    edges = [Edge(redis, adopts=True), Edge(redis, adopts=True)]
+    redis = ModelRedis(history=10_000)
+    edges = [ModelEdge(redis, adopts=True), ModelEdge(redis, adopts=True)]
     for edge in edges:
         edge.connect()
-    edges[0].attach(Client(redis, (NAME,), STREAM))
+    edges[0].attach(ModelClient(redis, (NAME,), STREAM))
     edges[0].settle()
     kept = redis.snapshot()
     for _ in range(3):
         edges[0].hub.resubscribe(edges[0].hub.channels[NAME])
         edges[0].settle()
     redis.restore(kept)
-    edges[1].attach(Client(redis, (NAME,), STREAM))
+    edges[1].attach(ModelClient(redis, (NAME,), STREAM))
     for _ in range(3):
         for edge in edges:
             edge.settle()
@@ -138,7 +144,7 @@ def counted(channel: ChannelLog) -> Bare:
 async def test_the_rings_of_all_channels_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """When they are full a channel remembers little more than its newest message; nobody misses one."""
     monkeypatch.setattr("edge.channel_log.MAX_ALL_RINGS_BYTES", 20_000)
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         for number in range(20):
             name = f"room{number}"
             client = await edge.held(f"/sub?id={name}")
@@ -154,7 +160,7 @@ async def test_the_rings_of_all_channels_are_bounded_together(monkeypatch: pytes
 
 async def test_a_channel_that_goes_gives_its_share_back() -> None:
     """After the linger, and after a reset, what it held is free for others."""
-    async with small_edge(linger=1.0) as edge:
+    async with edge_without_redis(linger=1.0) as edge:
         client = await edge.held("/sub?id=room")
         edge.publish("room", LARGE, LARGE)
         await client.until(LARGE)

@@ -8,7 +8,7 @@ from common.errors import RequestError
 from common.rpc.client import Replies
 from common.rpc.messages import Reply
 from tests.edge.change_requests import OWN, held, post, sub
-from tests.edge.edge_without_redis import SmallEdge
+from tests.edge.edge_without_redis import EdgeWithoutRedis
 
 
 def refusing(code: int) -> Reply:
@@ -16,7 +16,7 @@ def refusing(code: int) -> Reply:
     return Reply("ffffffff", {}, RequestError("no", code))
 
 
-NOBODY = refusing(404)
+NOT_HERE = refusing(404)
 DONE = Reply("ffffffff", {"channels": ["a"]})
 
 
@@ -27,16 +27,16 @@ DONE = Reply("ffffffff", {"channels": ["a"]})
     ("replies", "status"),
     [
         (Replies([], 0), 404),
-        (Replies([NOBODY], 1), 404),
-        (Replies([NOBODY, DONE], 2), 200),
+        (Replies([NOT_HERE], 1), 404),
+        (Replies([NOT_HERE, DONE], 2), 200),
         (Replies([refusing(503), DONE], 3), 200),
-        (Replies([NOBODY, refusing(503)], 2), 503),
+        (Replies([NOT_HERE, refusing(503)], 2), 503),
         (Replies([refusing(501)], 1), 503),
-        (Replies([NOBODY], 2), 503),
+        (Replies([NOT_HERE], 2), 503),
     ],
 )
 async def test_a_session_of_another_edge_is_asked_for_there(
-    edge: SmallEdge, session: str, asked: str | None, replies: Replies, status: int
+    edge: EdgeWithoutRedis, session: str, asked: str | None, replies: Replies, status: int
 ) -> None:
     """The edge in its name, or all of them; what they reply is the answer."""
     questions: list[Any] = []
@@ -53,7 +53,7 @@ async def test_a_session_of_another_edge_is_asked_for_there(
         assert "retry-after" in answer.headers
 
 
-async def test_a_change_asked_by_another_edge_is_done(edge: SmallEdge) -> None:
+async def test_a_change_asked_by_another_edge_is_done(edge: EdgeWithoutRedis) -> None:
     """The other half of it."""
     _, session = await held(edge, "/sub?id=a", "stream")
     assert await edge.forwarder.on_change({"session": session, "ops": [sub("b")]}) == {"channels": ["a", "b"]}

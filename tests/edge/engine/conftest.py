@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.edge.engine.seats_on_sockets import POLLERS, Room
+from tests.edge.engine.seats_on_sockets import POLLERS, SeatsOnSockets
 
 
 @pytest.fixture(params=POLLERS)
-def room(request: pytest.FixtureRequest) -> Iterator[Room]:
+def sockets(request: pytest.FixtureRequest) -> Iterator[SeatsOnSockets]:
     """Yield seats on each kind of poller."""
-    it = Room(request.param())
+    it = SeatsOnSockets(request.param())
     yield it
     it.close()

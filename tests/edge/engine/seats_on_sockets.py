@@ -15,7 +15,7 @@ FRAMING = framing_for("stream", Variant(chunked=False))
 POLLERS = [make_poller, SelectorPoller]
 
 
-class Room:
+class SeatsOnSockets:
     """Seats with their poller, and the other ends of their connections."""
 
     def __init__(self, poller: Poller) -> None:

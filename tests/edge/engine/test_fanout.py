@@ -5,11 +5,10 @@ import os
 
 import pytest
 
-from edge.channels.hub import Hub
-from tests.edge.edge_without_redis import SmallEdge, small_edge
+from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import head
 from tests.edge.usual_log import GENESIS
-from tests.edge.websocket_client import speaker
+from tests.edge.websocket_client import welcomed_websocket
 
 POLL = "/poll?id=room&since=0"
 MUCH = b"m" * 3_000_000  # more than any socket buffer takes
@@ -32,7 +31,7 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 @pytest.mark.parametrize("transport", ["stream", "sse"])
 async def test_what_one_read_from_redis_brings_is_one_write(transport: str, writes: list[bytes]) -> None:
     """Twenty messages reach a subscriber in one write, all of them and in order."""
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         await edge.held(f"/{transport}?id=room", transport=transport)
         writes.clear()
         edge.publish("room", *[b"<%d>" % number for number in range(20)])
@@ -42,7 +41,7 @@ async def test_what_one_read_from_redis_brings_is_one_write(transport: str, writ
         )
 
 
-async def test_messages_of_one_read_come_in_one_piece(edge: SmallEdge) -> None:
+async def test_messages_of_one_read_come_in_one_piece(edge: EdgeWithoutRedis) -> None:
     """What Redis brings together is one chunk on the wire."""
     client = await edge.held("/sub?id=room")
     edge.publish("room", b"a", b"b")
@@ -53,10 +52,10 @@ async def test_messages_of_one_read_come_in_one_piece(edge: SmallEdge) -> None:
 @pytest.mark.parametrize("transport", ["stream", "sse"])
 async def test_several_channels_of_one_subscriber_share_a_write(transport: str, writes: list[bytes]) -> None:
     """A subscriber of two channels gets the messages of both in one write, in the order in which they came."""
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         await edge.held(f"/{transport}?id=a&id=b", transport=transport)
         writes.clear()
-        hold(edge.hub, edge, "b", b"from b")
+        edge.begin_read("b", b"from b")
         edge.publish("a", b"from a")
         (one,) = writes
         assert one.index(b"from b") < one.index(b"from a")
@@ -64,9 +63,9 @@ async def test_several_channels_of_one_subscriber_share_a_write(transport: str, 
 
 async def test_a_poller_of_several_channels_gets_all_in_one_answer() -> None:
     """What both channels brought in one read from Redis is one batch."""
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         client = await edge.held("/poll?id=a&id=b", transport="poll")
-        hold(edge.hub, edge, "a", b"from a")
+        edge.begin_read("a", b"from a")
         edge.publish("b", b"from b")
         assert [message["content"] for message in (await client.answer()).json["messages"]] == ["from a", "from b"]
 
@@ -78,7 +77,7 @@ async def test_subscribers_of_several_channels_are_written_to_in_slices_too(
     """However many channels each of a crowd has, a bystander's message overtakes the rest of the broadcast."""
     monkeypatch.setattr("edge.engine.fanout.TURN_BUDGET", 0)
     monkeypatch.setattr("edge.engine.fanout.SEATS_PER_STEP", 1)
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         query = f"/{transport}?id=crowd&id=other"
         crowd = [await edge.held(query, transport=transport) for _ in range(20)]
         bystander = await edge.held("/sub?id=quiet&id=other")
@@ -95,7 +94,7 @@ async def test_what_came_before_the_welcome_does_not_come_again(monkeypatch: pyt
     """Who waits for its second channel has had the first one's message; a running broadcast owes it nothing more."""
     monkeypatch.setattr("edge.engine.fanout.TURN_BUDGET", 0)
     monkeypatch.setattr("edge.engine.fanout.SEATS_PER_STEP", 1)
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         await edge.held("/sub?id=a")
         edge.pubsub.acknowledging = False
         client = await edge.connect()
@@ -114,7 +113,7 @@ async def test_what_came_before_the_welcome_does_not_come_again(monkeypatch: pyt
 
 async def test_a_poller_gets_all_that_waits_in_one_answer() -> None:
     """Many waiting messages come in one batch, with the position after the last."""
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         client = await edge.connect()
         await client.send(head(POLL))
         await edge.until(lambda: edge.counters.held("poll"))
@@ -128,7 +127,7 @@ async def test_a_large_broadcast_lets_others_through(monkeypatch: pytest.MonkeyP
     """While a broadcast is cut into slices, a message of another channel overtakes the rest of it."""
     monkeypatch.setattr("edge.engine.fanout.TURN_BUDGET", 0)
     monkeypatch.setattr("edge.engine.fanout.SEATS_PER_STEP", 1)
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         crowd = [await edge.held("/sub?id=crowd") for _ in range(30)]
         bystander = await edge.held("/sub?id=quiet")
         edge.publish("crowd", b"to all")
@@ -142,7 +141,7 @@ async def test_a_large_broadcast_lets_others_through(monkeypatch: pytest.MonkeyP
 
 async def test_messages_may_be_collected_for_a_while(writes: list[bytes]) -> None:
     """With COMET_FLUSH_MS what comes within that time goes out in one write."""
-    async with small_edge(flush_after=0.005) as edge:
+    async with edge_without_redis(flush_after=0.005) as edge:
         client = await edge.held("/sub?id=room")
         writes.clear()
         edge.publish("room", b"first")
@@ -154,7 +153,7 @@ async def test_messages_may_be_collected_for_a_while(writes: list[bytes]) -> Non
 
 async def test_a_framing_that_fails_leaves_nobody_with_a_hole(monkeypatch: pytest.MonkeyPatch) -> None:
     """Who could not be written to is closed, and comes back with its position; others and later messages go on."""
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         client, other = await edge.held("/sub?id=room"), await edge.held("/sub?id=other")
         with monkeypatch.context() as broken:
             broken.setattr("edge.framing.stream.StreamFraming.encode", lambda *_: 1 / 0)
@@ -171,7 +170,7 @@ async def test_a_framing_that_fails_leaves_nobody_with_a_hole(monkeypatch: pytes
 
 async def test_by_default_a_slow_reader_is_disconnected() -> None:
     """Over its limit a stream ends; it comes back with its position."""
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         await edge.held("/sub?id=room")
         (seat,) = edge.seats
         edge.seats.write(seat, MUCH * 3)
@@ -182,7 +181,7 @@ async def test_by_default_a_slow_reader_is_disconnected() -> None:
 
 async def test_with_the_policy_latest_it_is_taken_to_the_newest_message() -> None:
     """It gets what was begun, a reset with the position before the newest message, and that message."""
-    async with small_edge(policy="latest") as edge:
+    async with edge_without_redis(policy="latest") as edge:
         client = await edge.held("/sub?id=room")
         (seat,) = edge.seats
         edge.seats.write(seat, MUCH + b"\n")
@@ -197,13 +196,13 @@ async def test_with_the_policy_latest_it_is_taken_to_the_newest_message() -> Non
 
 async def test_a_slow_reader_of_several_channels_is_reset_on_each() -> None:
     """With the policy `latest` nothing is left out in silence: every channel that lost something says so."""
-    async with small_edge(policy="latest") as edge:
-        one = await speaker(edge, "a", "b")
+    async with edge_without_redis(policy="latest") as edge:
+        one = await welcomed_websocket(edge, "a", "b")
         while not edge.counters.skipped_total:
             edge.publish("b", *[b"m" * 900] * 20)
             edge.publish("a", *[b"m" * 900] * 20)
             await edge.turns(2)
-        tops = {name: f"{len(kept)}-{GENESIS + len(kept)}" for name, kept in edge.log.messages.items()}
+        tops = {name: f"{len(kept)}-{GENESIS + len(kept)}" for name, kept in edge.logs.messages.items()}
         last: dict[str, int] = {"a": 0, "b": 0}
         reset: set[str] = set()
         for _ in range(100_000):
@@ -217,10 +216,3 @@ async def test_a_slow_reader_of_several_channels_is_reset_on_each() -> None:
             if item["type"] == "data" and len(reset) == 2 and item["seq"] == tops[name]:
                 break
         assert reset == {"a", "b"}
-
-
-def hold(hub: Hub, edge: SmallEdge, name: str, payload: bytes) -> None:
-    """Let a message arrive without the end of the read that brought it."""
-    end, hub.on_read_end = hub.on_read_end, lambda: None  # type: ignore[method-assign]
-    edge.publish(name, payload)
-    hub.on_read_end = end  # type: ignore[method-assign]

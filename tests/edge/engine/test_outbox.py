@@ -14,17 +14,17 @@ from edge.engine.seats import Seats
 from edge.framing.http import Variant
 from edge.framing.transports import framing_for
 from edge.state import Seat
-from tests.edge.edge_without_redis import Clock, small_edge
-from tests.edge.websocket_client import speaker
+from tests.edge.edge_without_redis import FakeClock, edge_without_redis
+from tests.edge.websocket_client import welcomed_websocket
 
 MUCH = b"m" * 3_000_000  # more than any socket buffer takes
 
 
-class Room:
+class SlowReaders:
     """Seats with a clock and small limits, and clients that do not read."""
 
     def __init__(self, limits: Limits) -> None:
-        self.clock, self.counters, self.poller = Clock(), Counters(), make_poller()
+        self.clock, self.counters, self.poller = FakeClock(), Counters(), make_poller()
         self.seats = Seats(self.poller, self.counters, self.clock, limits)
         self.clients: list[socket.socket] = []
 
@@ -49,73 +49,73 @@ class Room:
 
 
 @pytest.fixture
-def room() -> Iterator[Room]:
-    """Yield a room with limits of ten seconds and eight million bytes in all."""
-    room = Room(Limits(seat_bytes=8_000_000, seat_seconds=10, total_bytes=8_000_000))
-    yield room
-    room.close()
+def readers() -> Iterator[SlowReaders]:
+    """Yield readers with limits of ten seconds and eight million bytes in all."""
+    readers = SlowReaders(Limits(seat_bytes=8_000_000, seat_seconds=10, total_bytes=8_000_000))
+    yield readers
+    readers.close()
 
 
-def test_who_is_behind_for_too_long_is_removed(room: Room) -> None:
+def test_who_is_behind_for_too_long_is_removed(readers: SlowReaders) -> None:
     """Ten seconds after it fell behind a seat goes; who fell behind later stays."""
-    first = room.stuck(10)
-    room.clock.now += 6
-    second = room.stuck(10)
-    room.clock.now += 5
-    assert not room.seats.cut_stuck()
+    first = readers.stuck(10)
+    readers.clock.now += 6
+    second = readers.stuck(10)
+    readers.clock.now += 5
+    assert not readers.seats.cut_stuck()
     assert (first.fd, second.fd >= 0) == (-1, True)
 
 
-def test_the_sum_is_bounded(room: Room) -> None:
+def test_the_sum_is_bounded(readers: SlowReaders) -> None:
     """When all together hold too much, those that wait longest go first."""
-    seats = [room.stuck(1_500_000) for _ in range(4)]
+    seats = [readers.stuck(1_500_000) for _ in range(4)]
     assert (seats[0].fd, seats[-1].fd >= 0) == (-1, True)
-    assert room.seats.parked_bytes <= 8_000_000
-    assert room.seats.parked_bytes == sum(len(seat.send_buffer or b"") for seat in seats)
+    assert readers.seats.parked_bytes <= 8_000_000
+    assert readers.seats.parked_bytes == sum(len(seat.send_buffer or b"") for seat in seats)
 
 
-def test_what_is_gone_is_not_counted(room: Room) -> None:
+def test_what_is_gone_is_not_counted(readers: SlowReaders) -> None:
     """Removing a seat gives its parked bytes back."""
-    seat = room.stuck(1000)
-    assert room.seats.parked_bytes > 0
-    room.seats.abort(seat, CloseReason.CLIENT)
-    assert room.seats.parked_bytes == 0
+    seat = readers.stuck(1000)
+    assert readers.seats.parked_bytes > 0
+    readers.seats.abort(seat, CloseReason.CLIENT)
+    assert readers.seats.parked_bytes == 0
 
 
 @pytest.fixture
-def wide_room() -> Iterator[Room]:
-    """Yield a room with limits of ten seconds, eight million bytes for each and forty million in all."""
-    room = Room(Limits(seat_bytes=8_000_000, seat_seconds=10, total_bytes=40_000_000))
-    yield room
-    room.close()
+def many_readers() -> Iterator[SlowReaders]:
+    """Yield readers with limits of ten seconds, eight million bytes for each and forty million in all."""
+    readers = SlowReaders(Limits(seat_bytes=8_000_000, seat_seconds=10, total_bytes=40_000_000))
+    yield readers
+    readers.close()
 
 
-def test_who_was_cut_is_counted_by_the_limit(wide_room: Room) -> None:
+def test_who_was_cut_is_counted_by_the_limit(many_readers: SlowReaders) -> None:
     """Operators see which of the three limits their readers cross."""
-    seats = [wide_room.stuck(10) for _ in range(4)]
+    seats = [many_readers.stuck(10) for _ in range(4)]
     for seat in seats:
         seat.framing = framing_for("stream", Variant())
-    wide_room.seats.write(seats[0], b"p" * 9_000_000)
-    wide_room.seats.write(seats[0], b"one too many")
-    assert wide_room.counters.cut_total == {"bytes": 1, "seconds": 0, "total": 0}
-    wide_room.seats.write(seats[1], b"p" * 40_000_000)
-    assert wide_room.counters.cut_total == {"bytes": 1, "seconds": 0, "total": 1}
-    wide_room.clock.now += 20
-    assert not wide_room.seats.cut_stuck()
-    assert wide_room.counters.cut_total == {"bytes": 1, "seconds": 2, "total": 1}
+    many_readers.seats.write(seats[0], b"p" * 9_000_000)
+    many_readers.seats.write(seats[0], b"one too many")
+    assert many_readers.counters.cut_total == {"bytes": 1, "seconds": 0, "total": 0}
+    many_readers.seats.write(seats[1], b"p" * 40_000_000)
+    assert many_readers.counters.cut_total == {"bytes": 1, "seconds": 0, "total": 1}
+    many_readers.clock.now += 20
+    assert not many_readers.seats.cut_stuck()
+    assert many_readers.counters.cut_total == {"bytes": 1, "seconds": 2, "total": 1}
 
 
-def test_many_stuck_readers_are_cut_a_few_at_a_time(wide_room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_stuck_readers_are_cut_a_few_at_a_time(many_readers: SlowReaders, monkeypatch: pytest.MonkeyPatch) -> None:
     """Closing a connection with unsent bytes takes the kernel some time: others have their turn in between."""
     monkeypatch.setattr("edge.engine.outbox.CUTS_PER_TURN", 2)
     monkeypatch.setattr("edge.engine.seats.CUTS_PER_TURN", 2)
     for _ in range(3):
-        wide_room.stuck(10)
-    wide_room.clock.now += 20
-    assert wide_room.seats.cut_stuck()
-    assert len(wide_room.seats) == 1
-    assert not wide_room.seats.cut_stuck()
-    assert len(wide_room.seats) == 0
+        many_readers.stuck(10)
+    many_readers.clock.now += 20
+    assert many_readers.seats.cut_stuck()
+    assert len(many_readers.seats) == 1
+    assert not many_readers.seats.cut_stuck()
+    assert len(many_readers.seats) == 0
 
 
 # Giving memory back.
@@ -123,8 +123,8 @@ def test_many_stuck_readers_are_cut_a_few_at_a_time(wide_room: Room, monkeypatch
 
 async def test_a_slow_reader_is_told_1013_between_two_frames() -> None:
     """What was begun ends whole, what was parked is forgotten, and the close frame comes right behind."""
-    async with small_edge() as edge:
-        one = await speaker(edge, "room")
+    async with edge_without_redis() as edge:
+        one = await welcomed_websocket(edge, "room")
         (seat,) = edge.seats
         while seat.framing is not None:
             edge.publish("room", *[b"m" * 900] * 40)

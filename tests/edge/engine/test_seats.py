@@ -11,7 +11,7 @@ from edge.engine.poller import READ, WRITE
 from edge.framing.http import Variant
 from edge.framing.transports import framing_for
 from edge.state import Channel, Phase, Seat
-from tests.edge.engine.seats_on_sockets import Room, received, said
+from tests.edge.engine.seats_on_sockets import SeatsOnSockets, received, said
 
 MAX_PARKED = Limits().seat_bytes
 MUCH = b"".join(b"%07d\n" % number for number in range(500_000))  # more than any socket buffer takes
@@ -28,252 +28,254 @@ def hung_up(client: socket.socket) -> bool:
 # The order of a removal.
 
 
-def test_a_seat_is_taken_out_of_everything_before_it_is_closed(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_seat_is_taken_out_of_everything_before_it_is_closed(
+    sockets: SeatsOnSockets, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """S2: when the descriptor is given back, no channel, no table and no poller knows it any more."""
-    seat, client = room.connect()
+    seat, client = sockets.connect()
     fd, channel, close = seat.fd, Channel("room"), os.close
     channel.add(seat)
-    room.seats.on_detach = channel.discard
+    sockets.seats.on_detach = channel.discard
     known: list[str] = []
 
     def note(closed: int) -> None:
         known.extend(["channel"] * bool(channel.seats))
-        known.extend(["table"] * (room.seats.get(fd) is not None))
-        known.extend(["poller"] * (fd in dict(room.poller.poll(0, 256))))
+        known.extend(["table"] * (sockets.seats.get(fd) is not None))
+        known.extend(["poller"] * (fd in dict(sockets.poller.poll(0, 256))))
         known.append(f"closed {closed == fd} while fd is {seat.fd}")
         close(closed)
 
     client.send(b"x")  # a poller that still knows the descriptor would report this
-    assert fd in dict(room.poller.poll(0, 256))
+    assert fd in dict(sockets.poller.poll(0, 256))
     monkeypatch.setattr(os, "close", note)
-    room.seats.abort(seat, CloseReason.CLIENT)
+    sockets.seats.abort(seat, CloseReason.CLIENT)
     monkeypatch.undo()
     assert known == ["closed True while fd is -1"]
 
 
-def test_the_number_is_not_free_while_a_seat_leaves(room: Room) -> None:
+def test_the_number_is_not_free_while_a_seat_leaves(sockets: SeatsOnSockets) -> None:
     """S2: whoever connects while a seat is being taken out gets another number."""
-    seat, _ = room.connect()
+    seat, _ = sockets.connect()
     fd = seat.fd
     newcomers: list[Seat] = []
-    room.seats.on_detach = lambda seat: newcomers.append(room.connect()[0])
-    room.seats.abort(seat, CloseReason.CLIENT)
-    room.seats.on_detach = lambda seat: None
+    sockets.seats.on_detach = lambda seat: newcomers.append(sockets.connect()[0])
+    sockets.seats.abort(seat, CloseReason.CLIENT)
+    sockets.seats.on_detach = lambda seat: None
     assert newcomers[0].fd != fd
-    assert list(room.seats) == newcomers
+    assert list(sockets.seats) == newcomers
 
 
-def test_a_removed_seat_stays_dead(room: Room) -> None:
+def test_a_removed_seat_stays_dead(sockets: SeatsOnSockets) -> None:
     """S3: the next connection with the same number is another seat; the old one reaches nobody."""
-    old, old_client = room.connect()
+    old, old_client = sockets.connect()
     fd = old.fd
-    room.seats.abort(old, CloseReason.CLIENT)
-    new, new_client = room.connect()
+    sockets.seats.abort(old, CloseReason.CLIENT)
+    new, new_client = sockets.connect()
     assert new.fd == fd
     assert new is not old
-    room.seats.write(old, b"for the old one")
-    room.seats.abort(old, CloseReason.CLIENT)
-    room.seats.broadcast([old], said(b"for the old one"), 1, 1)
+    sockets.seats.write(old, b"for the old one")
+    sockets.seats.abort(old, CloseReason.CLIENT)
+    sockets.seats.broadcast([old], said(b"for the old one"), 1, 1)
     assert received(new_client) == b""
     assert hung_up(old_client)
-    assert room.seats.get(fd) is new
+    assert sockets.seats.get(fd) is new
 
 
-def test_a_removal_is_counted_once_with_its_reason(room: Room) -> None:
+def test_a_removal_is_counted_once_with_its_reason(sockets: SeatsOnSockets) -> None:
     """Removing is idempotent; the first reason is the one that counts."""
-    seat, _ = room.connect()
-    room.seats.abort(seat, CloseReason.CLIENT)
-    room.seats.abort(seat, CloseReason.SLOW)
-    assert room.counters.closed_total == {("stream", "client"): 1}
-    assert room.counters.held("stream") == 0
-    assert len(room.seats) == 0
+    seat, _ = sockets.connect()
+    sockets.seats.abort(seat, CloseReason.CLIENT)
+    sockets.seats.abort(seat, CloseReason.SLOW)
+    assert sockets.counters.closed_total == {("stream", "client"): 1}
+    assert sockets.counters.held("stream") == 0
+    assert len(sockets.seats) == 0
 
 
-def test_a_client_that_went_is_removed_by_the_next_write(room: Room) -> None:
+def test_a_client_that_went_is_removed_by_the_next_write(sockets: SeatsOnSockets) -> None:
     """A broken connection found by a broadcast costs nobody else the message."""
-    (before, before_client), (gone, gone_client), (after, after_client) = (room.connect() for _ in range(3))
+    (before, before_client), (gone, gone_client), (after, after_client) = (sockets.connect() for _ in range(3))
     gone_client.close()
-    assert room.seats.broadcast([before, gone, after], said(b"hi"), 1, 1) == []
+    assert sockets.seats.broadcast([before, gone, after], said(b"hi"), 1, 1) == []
     assert (received(before_client), received(after_client)) == (b"hi", b"hi")
     assert gone.fd == -1
-    assert room.counters.delivered_total["stream"] == 2
+    assert sockets.counters.delivered_total["stream"] == 2
 
 
-def test_a_client_that_went_is_removed_by_a_single_write(room: Room) -> None:
+def test_a_client_that_went_is_removed_by_a_single_write(sockets: SeatsOnSockets) -> None:
     """The same for bytes that are meant for one."""
-    seat, client = room.connect()
+    seat, client = sockets.connect()
     client.close()
-    room.seats.write(seat, b"hi")
+    sockets.seats.write(seat, b"hi")
     assert seat.fd == -1
 
 
 # Broadcasts.
 
 
-def test_those_off_the_fast_path_are_returned_untouched(room: Room) -> None:
+def test_those_off_the_fast_path_are_returned_untouched(sockets: SeatsOnSockets) -> None:
     """A seat that needs its own bytes is left to the caller."""
-    (fast_path, direct_client), (other, other_client) = room.connect(), room.connect(shares_bytes=False)
-    assert room.seats.broadcast([fast_path, other], said(b"hi"), 1, 1) == [other]
+    (fast_path, direct_client), (other, other_client) = sockets.connect(), sockets.connect(shares_bytes=False)
+    assert sockets.seats.broadcast([fast_path, other], said(b"hi"), 1, 1) == [other]
     assert (received(direct_client), received(other_client)) == (b"hi", b"")
 
 
-def test_each_seat_gets_the_bytes_of_its_framing(room: Room) -> None:
+def test_each_seat_gets_the_bytes_of_its_framing(sockets: SeatsOnSockets) -> None:
     """Framings may alternate; deliveries are counted for each."""
     framings = [framing_for(name, Variant()) for name in ("sse", "stream", "stream", "sse")]
-    pairs = [room.connect() for _ in framings]
+    pairs = [sockets.connect() for _ in framings]
     for (seat, _), framing in zip(pairs, framings, strict=True):
         seat.framing = framing
-    room.seats.broadcast([seat for seat, _ in pairs], lambda framing: framing.transport.encode(), 3, 1)
+    sockets.seats.broadcast([seat for seat, _ in pairs], lambda framing: framing.transport.encode(), 3, 1)
     assert [received(client) for _, client in pairs] == [b"sse", b"stream", b"stream", b"sse"]
-    assert room.counters.delivered_total == {"sse": 6, "stream": 6}
+    assert sockets.counters.delivered_total == {"sse": 6, "stream": 6}
 
 
 # Parking.
 
 
-def test_a_full_socket_parks_and_goes_on_in_order(room: Room) -> None:
+def test_a_full_socket_parks_and_goes_on_in_order(sockets: SeatsOnSockets) -> None:
     """S4: what the kernel does not take waits in the outbox, later bytes behind it, until all has gone."""
-    seat, client = room.connect()
-    assert room.seats.broadcast([seat], said(MUCH), 1, 1) == []
+    seat, client = sockets.connect()
+    assert sockets.seats.broadcast([seat], said(MUCH), 1, 1) == []
     assert seat.send_buffer is not None
     assert not seat.fast_path
-    assert room.seats.broadcast([seat], said(b"never"), 1, 1) == [seat]
+    assert sockets.seats.broadcast([seat], said(b"never"), 1, 1) == [seat]
     due = MUCH[: len(MUCH) - len(seat.send_buffer) + MAX_PARKED // 2]
     del seat.send_buffer[MAX_PARKED // 2 :]  # so that more may queue behind it
-    room.seats.write(seat, b"[second]")
-    room.seats.write(seat, b"[third]")
+    sockets.seats.write(seat, b"[second]")
+    sockets.seats.write(seat, b"[third]")
     taken = b""
     while seat.send_buffer is not None:
         data = received(client)
         assert data, "nothing came though something is parked"
         taken += data
-        assert room.events(seat) & WRITE
-        room.seats.flush(seat)
+        assert sockets.events(seat) & WRITE
+        sockets.seats.flush(seat)
     taken += received(client)
     assert taken == due + b"[second][third]"
     assert seat.fast_path
-    assert not room.events(seat) & WRITE
+    assert not sockets.events(seat) & WRITE
 
 
-def test_a_parked_seat_keeps_nobody_waiting(room: Room) -> None:
+def test_a_parked_seat_keeps_nobody_waiting(sockets: SeatsOnSockets) -> None:
     """S4: everybody else gets the message at once."""
-    (slow, _), (quick, quick_client) = room.connect(), room.connect()
-    room.seats.write(slow, MUCH)
-    assert room.seats.broadcast([slow, quick], said(b"hi"), 1, 1) == [slow]
+    (slow, _), (quick, quick_client) = sockets.connect(), sockets.connect()
+    sockets.seats.write(slow, MUCH)
+    assert sockets.seats.broadcast([slow, quick], said(b"hi"), 1, 1) == [slow]
     assert received(quick_client) == b"hi"
 
 
-def test_a_flush_into_a_full_socket_changes_nothing(room: Room) -> None:
+def test_a_flush_into_a_full_socket_changes_nothing(sockets: SeatsOnSockets) -> None:
     """A flush that the kernel takes nothing of leaves everything as it was."""
-    seat, _ = room.connect()
-    room.seats.write(seat, MUCH)
-    room.seats.flush(seat)
+    seat, _ = sockets.connect()
+    sockets.seats.write(seat, MUCH)
+    sockets.seats.flush(seat)
     parked = bytes(seat.send_buffer or b"")
-    room.seats.flush(seat)
+    sockets.seats.flush(seat)
     assert parked
     assert bytes(seat.send_buffer or b"") == parked
 
 
-def test_a_flush_of_nothing_does_nothing(room: Room) -> None:
+def test_a_flush_of_nothing_does_nothing(sockets: SeatsOnSockets) -> None:
     """The poller may report a seat that was flushed meanwhile."""
-    seat, client = room.connect()
-    room.seats.flush(seat)
+    seat, client = sockets.connect()
+    sockets.seats.flush(seat)
     assert received(client) == b""
 
 
-def test_a_seat_over_the_limit_is_removed_as_slow(room: Room) -> None:
+def test_a_seat_over_the_limit_is_removed_as_slow(sockets: SeatsOnSockets) -> None:
     """S5: what is parked is bounded; the seat that has more parked than allowed goes when more arrives."""
-    seat, _ = room.connect()
-    room.seats.write(seat, MUCH)
+    seat, _ = sockets.connect()
+    sockets.seats.write(seat, MUCH)
     assert seat.fd >= 0
-    room.seats.write(seat, b"one more")
+    sockets.seats.write(seat, b"one more")
     assert seat.fd == -1
-    assert room.counters.closed_total["stream", "slow"] == 1
+    assert sockets.counters.closed_total["stream", "slow"] == 1
 
 
-def test_a_seat_under_the_limit_stays(room: Room) -> None:
+def test_a_seat_under_the_limit_stays(sockets: SeatsOnSockets) -> None:
     """S5: up to the limit everything is kept."""
-    seat, _ = room.connect()
-    room.seats.write(seat, MUCH)
+    seat, _ = sockets.connect()
+    sockets.seats.write(seat, MUCH)
     assert seat.send_buffer is not None
     del seat.send_buffer[MAX_PARKED:]
-    room.seats.write(seat, b"one more")
+    sockets.seats.write(seat, b"one more")
     assert seat.send_buffer.endswith(b"one more")
 
 
-def test_a_seat_that_does_not_share_does_not_come_onto_the_fast_path(room: Room) -> None:
+def test_a_seat_that_does_not_share_does_not_come_onto_the_fast_path(sockets: SeatsOnSockets) -> None:
     """After its outbox has gone, a seat is as it was before."""
-    seat, client = room.connect(shares_bytes=False)
-    room.seats.write(seat, MUCH)
+    seat, client = sockets.connect(shares_bytes=False)
+    sockets.seats.write(seat, MUCH)
     while seat.send_buffer is not None:
         assert received(client)
-        room.seats.flush(seat)
+        sockets.seats.flush(seat)
     assert not seat.fast_path
 
 
-def test_a_client_that_goes_while_bytes_are_parked_is_removed(room: Room) -> None:
+def test_a_client_that_goes_while_bytes_are_parked_is_removed(sockets: SeatsOnSockets) -> None:
     """A flush into a broken connection ends the seat."""
-    seat, client = room.connect()
-    room.seats.write(seat, MUCH)
+    seat, client = sockets.connect()
+    sockets.seats.write(seat, MUCH)
     client.close()
-    room.seats.flush(seat)
+    sockets.seats.flush(seat)
     assert seat.fd == -1
 
 
 # The end of a connection.
 
 
-def test_a_goodbye_comes_whole_and_last(room: Room) -> None:
+def test_a_goodbye_comes_whole_and_last(sockets: SeatsOnSockets) -> None:
     """The client reads everything, then the end; our descriptor stays until the client has gone, too."""
-    seat, client = room.connect()
-    room.seats.write(seat, b"first")
-    room.seats.close(seat, b"bye", CloseReason.DRAIN)
+    seat, client = sockets.connect()
+    sockets.seats.write(seat, b"first")
+    sockets.seats.close(seat, b"bye", CloseReason.DRAIN)
     assert received(client) == b"firstbye"
     assert hung_up(client)
     assert seat.fd >= 0
     assert seat.phase is Phase.ENDING
-    assert room.counters.closed_total == {("stream", "drain"): 1}
+    assert sockets.counters.closed_total == {("stream", "drain"): 1}
 
 
-def test_a_goodbye_waits_behind_what_is_parked(room: Room) -> None:
+def test_a_goodbye_waits_behind_what_is_parked(sockets: SeatsOnSockets) -> None:
     """The end is sent when the outbox has gone, and not before."""
-    seat, client = room.connect()
-    room.seats.write(seat, MUCH)
+    seat, client = sockets.connect()
+    sockets.seats.write(seat, MUCH)
     assert seat.send_buffer is not None
     del seat.send_buffer[MAX_PARKED:]
-    room.seats.close(seat, b"bye", CloseReason.DRAIN)
+    sockets.seats.close(seat, b"bye", CloseReason.DRAIN)
     taken = b""
     while seat.send_buffer is not None:
         taken += received(client)
         assert not hung_up(client)
-        room.seats.flush(seat)
+        sockets.seats.flush(seat)
     taken += received(client)
     assert taken.endswith(b"\nbye")
     assert hung_up(client)
 
 
-def test_a_freed_seat_keeps_its_connection(room: Room) -> None:
+def test_a_freed_seat_keeps_its_connection(sockets: SeatsOnSockets) -> None:
     """After an answer the connection is free for another request."""
-    seat, client = room.connect()
-    room.seats.detach(seat, CloseReason.ANSWERED)
-    assert (seat.framing, room.counters.held("stream")) == (None, 0)
-    room.seats.write(seat, b"next answer")
+    seat, client = sockets.connect()
+    sockets.seats.detach(seat, CloseReason.ANSWERED)
+    assert (seat.framing, sockets.counters.held("stream")) == (None, 0)
+    sockets.seats.write(seat, b"next answer")
     assert received(client) == b"next answer"
 
 
 # What the poller tells.
 
 
-def test_a_seat_that_is_not_read_is_not_reported(room: Room) -> None:
+def test_a_seat_that_is_not_read_is_not_reported(sockets: SeatsOnSockets) -> None:
     """Bytes that wait stay unreported until they are wanted; bytes parked are flushed all the same."""
-    seat, client = room.connect()
+    seat, client = sockets.connect()
     client.send(b"hello")
-    assert room.events(seat) & READ
-    room.seats.pause_reading(seat)
-    assert not room.events(seat) & READ
-    room.seats.write(seat, MUCH)
-    room.seats.pause_reading(seat)
+    assert sockets.events(seat) & READ
+    sockets.seats.pause_reading(seat)
+    assert not sockets.events(seat) & READ
+    sockets.seats.write(seat, MUCH)
+    sockets.seats.pause_reading(seat)
     received(client)
-    assert room.events(seat) & WRITE
-    room.seats.resume_reading(seat)
-    assert room.events(seat) & READ
+    assert sockets.events(seat) & WRITE
+    sockets.seats.resume_reading(seat)
+    assert sockets.events(seat) & READ

@@ -23,7 +23,7 @@ STEPS = 10_000
 WEBSOCKET = framing_for("ws", Variant())
 
 
-class Walker:
+class WalkingClient:
     """One client of the walk: what it said and read, and what it should have read."""
 
     def __init__(self, name: int, sock: socket.socket, seat: Seat, *, slow: bool) -> None:
@@ -48,11 +48,14 @@ class Walker:
         return self.due[:whole] + self.too_slow
 
 
-class Desk:
-    """Stands where the front desk stands: what a seat says must be what its own client said."""
+class OwnerCheckingHandler:
+    """Stands in for `RequestHandler`: what a seat says must be what its own client said."""
 
     def __init__(self) -> None:
         self.owners: dict[Seat, int] = {}
+
+    def on_connection(self, seat: Seat) -> None:
+        """No client connects in a walk: `open` makes its seat."""
 
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """Take the bytes of a seat."""
@@ -63,7 +66,7 @@ class Walk:
     """Random steps over seats, channels, clients, and strangers who get the descriptor numbers in between."""
 
     CHANNELS = 4
-    MOST_CLIENTS = 24
+    MAX_CLIENTS = 24
 
     def __init__(self, seed: int, poller: Poller, make_seats: Callable[..., Seats]) -> None:
         self.random = random.Random(seed)
@@ -71,10 +74,10 @@ class Walk:
         self.poller = poller
         self.seats = make_seats(poller, self.counters, limits=Limits(20_000))
         self.seats.on_detach = self._on_leave
-        self.desk = Desk()
-        self.listener = Listener(poller, self.seats, self.desk, max_connections=1000)  # type: ignore[arg-type]
+        self.handler = OwnerCheckingHandler()
+        self.listener = Listener(poller, self.seats, self.handler, max_connections=1000)
         self.channels = [Channel(str(number)) for number in range(self.CHANNELS)]
-        self.clients: list[Walker] = []
+        self.clients: list[WalkingClient] = []
         self.strangers: list[tuple[socket.socket, socket.socket]] = []
         self.names = count(1)
         self.numbers = count(1)
@@ -107,7 +110,7 @@ class Walk:
 
     def open(self) -> None:
         """Somebody connects."""
-        if len(self.seats) >= self.MOST_CLIENTS:
+        if len(self.seats) >= self.MAX_CLIENTS:
             return
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -119,8 +122,8 @@ class Walk:
         seat = self.seats.add(fd)
         seat.framing = self.random.choice([FRAMING, WEBSOCKET])
         seat.shares_bytes = seat.fast_path = self.random.random() < 0.8
-        client = Walker(next(self.names), theirs, seat, slow=self.random.random() < 0.25)
-        self.desk.owners[seat] = client.name
+        client = WalkingClient(next(self.names), theirs, seat, slow=self.random.random() < 0.25)
+        self.handler.owners[seat] = client.name
         self.clients.append(client)
 
     def client_closes(self) -> None:
@@ -245,7 +248,7 @@ class Walk:
                 sock.close()
         self.poller.close()
 
-    def _some_client(self) -> Walker | None:
+    def _some_client(self) -> WalkingClient | None:
         present = [client for client in self.clients if not client.closed and client.seat.fd >= 0]
         return self.random.choice(present) if present else None
 

@@ -22,7 +22,7 @@ class Thing:
         self.called: list[float] = []
 
 
-class Turned:
+class TurnedWheel:
     """A wheel and the time it was turned to."""
 
     def __init__(self, now: float = 100.0) -> None:
@@ -52,7 +52,7 @@ def turn(wheel: Wheel[Thing], now: float) -> int:
 @pytest.mark.parametrize("deadline", [100.0, 100.1, 100.25, 100.26, 101.0, 107.9, 175.0, 99.0, 0.0])
 def test_a_thing_is_called_once_after_its_deadline(deadline: float) -> None:
     """It is called when the deadline has passed, at most a quarter second late; one in the past at once."""
-    turned, thing = Turned(), Thing()
+    turned, thing = TurnedWheel(), Thing()
     turned.wheel.schedule(thing, deadline)
     assert thing.called == []
     turned.to(200.0)
@@ -62,7 +62,7 @@ def test_a_thing_is_called_once_after_its_deadline(deadline: float) -> None:
 
 def test_a_moved_deadline_is_called_late_and_once() -> None:
     """Moving a deadline away leaves only the later one."""
-    turned, thing = Turned(), Thing()
+    turned, thing = TurnedWheel(), Thing()
     turned.wheel.schedule(thing, 101.0)
     turned.to(100.5)
     turned.wheel.schedule(thing, 105.0)
@@ -72,7 +72,7 @@ def test_a_moved_deadline_is_called_late_and_once() -> None:
 
 def test_a_deadline_moved_nearer_is_called_early_and_once() -> None:
     """The entry that the later deadline left behind is skipped."""
-    turned, thing = Turned(), Thing()
+    turned, thing = TurnedWheel(), Thing()
     turned.wheel.schedule(thing, 110.0)
     turned.wheel.schedule(thing, 101.0)
     turned.to(120.0)
@@ -81,7 +81,7 @@ def test_a_deadline_moved_nearer_is_called_early_and_once() -> None:
 
 def test_a_thing_that_was_called_can_be_scheduled_again() -> None:
     """An entry left behind by an earlier deadline does not call it a second time."""
-    turned, thing = Turned(), Thing()
+    turned, thing = TurnedWheel(), Thing()
     turned.wheel.schedule(thing, 110.0)
     turned.wheel.schedule(thing, 101.0)
     turned.to(102.0)
@@ -92,7 +92,7 @@ def test_a_thing_that_was_called_can_be_scheduled_again() -> None:
 
 def test_back_and_forth_is_called_once_at_the_last_deadline() -> None:
     """Only the deadline that was set last counts."""
-    turned, thing = Turned(), Thing()
+    turned, thing = TurnedWheel(), Thing()
     for deadline in (110.0, 101.0, 108.0, 103.0, 106.0):
         turned.wheel.schedule(thing, deadline)
     turned.to(120.0)
@@ -101,7 +101,7 @@ def test_back_and_forth_is_called_once_at_the_last_deadline() -> None:
 
 def test_a_cancelled_thing_says_so_itself() -> None:
     """The wheel calls it all the same; its own state makes that harmless."""
-    turned, thing = Turned(), Thing()
+    turned, thing = TurnedWheel(), Thing()
     turned.wheel.schedule(thing, 101.0)
     thing.cancelled = True
     turned.to(110.0)
@@ -110,7 +110,7 @@ def test_a_cancelled_thing_says_so_itself() -> None:
 
 def test_a_late_turn_calls_everything_that_is_due() -> None:
     """A loop that was held up for seconds misses nobody, and calls nobody too early."""
-    turned, things = Turned(), [Thing() for _ in range(3)]
+    turned, things = TurnedWheel(), [Thing() for _ in range(3)]
     for thing, deadline in zip(things, (101.0, 103.0, 150.0), strict=True):
         turned.wheel.schedule(thing, deadline)
     turned.now = 120.0
@@ -136,7 +136,7 @@ def test_a_thing_may_schedule_itself_when_it_is_called() -> None:
 
 def test_a_clock_that_stands_still_calls_nobody() -> None:
     """The same time twice, or an earlier one, turns nothing."""
-    turned, thing = Turned(), Thing()
+    turned, thing = TurnedWheel(), Thing()
     turned.wheel.schedule(thing, 100.0)
     turn(turned.wheel, 100.0)
     turn(turned.wheel, 99.0)
@@ -145,7 +145,7 @@ def test_a_clock_that_stands_still_calls_nobody() -> None:
 
 def test_the_same_deadline_again_costs_nothing() -> None:
     """A client that sends its request byte by byte does not fill the wheel with entries."""
-    turned, thing = Turned(), Thing()
+    turned, thing = TurnedWheel(), Thing()
     for _ in range(1000):
         turned.wheel.schedule(thing, 110.1)
     assert sum(map(len, turned.wheel._slots.values())) == 1
@@ -163,7 +163,7 @@ def test_many_things_are_called_a_few_at_a_time() -> None:
 
 def test_what_is_scheduled_between_two_steps_is_called_once() -> None:
     """A thing whose turn has not come yet may get another deadline meanwhile."""
-    turned, things = Turned(), [Thing() for _ in range(THINGS_PER_TURN + 1)]
+    turned, things = TurnedWheel(), [Thing() for _ in range(THINGS_PER_TURN + 1)]
     for thing in things:
         turned.wheel.schedule(thing, 101.0)
     turned.now = 102.0
@@ -190,7 +190,7 @@ def test_the_wheel_does_what_a_plain_list_does(steps: list[tuple[str, int, int]]
 
     Times are in tenths of a second, so that they fall on ticks and beside them.
     """
-    turned = Turned()
+    turned = TurnedWheel()
     things = [Thing() for _ in range(5)]
     due: dict[Thing, float] = {}
     for verb, which, tenths in steps:

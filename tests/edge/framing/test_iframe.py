@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge.framing.http import Variant
 from edge.framing.items import Item, ItemKind
 from edge.framing.transports import framing_for
-from tests.edge.edge_without_redis import SmallEdge, small_edge
+from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.framing.reading import read_chunks, read_response
 from tests.edge.http_client import head
 
@@ -123,7 +123,7 @@ def test_it_is_refused_with_a_call() -> None:
         ("/sub?id=room&transport=iframe", b"comet"),
     ],
 )
-async def test_a_frame_gets_scripts(edge: SmallEdge, target: str, function: bytes) -> None:
+async def test_a_frame_gets_scripts(edge: EdgeWithoutRedis, target: str, function: bytes) -> None:
     """The welcome and each message call the page's function; the page never ends; heartbeats are empty lines."""
     client = await edge.connect()
     await client.send(head(target))
@@ -138,7 +138,7 @@ async def test_a_frame_gets_scripts(edge: SmallEdge, target: str, function: byte
     assert await client.until(b"\n\r\n") == b"1\r\n\n\r\n"
 
 
-async def test_a_callback_that_is_none_is_refused(edge: SmallEdge) -> None:
+async def test_a_callback_that_is_none_is_refused(edge: EdgeWithoutRedis) -> None:
     """Nothing of the client's choice gets into the script but a function's name."""
     client = await edge.connect()
     answer = await client.ask(head("/iframe?id=room&callback=alert(1)"))
@@ -147,7 +147,7 @@ async def test_a_callback_that_is_none_is_refused(edge: SmallEdge) -> None:
 
 async def test_only_allowed_pages_may_show_it() -> None:
     """A frame's request has no Origin: the browser itself must refuse to show it elsewhere."""
-    async with small_edge(allowed_origins=("https://a.example", "https://b.example")) as edge:
+    async with edge_without_redis(allowed_origins=("https://a.example", "https://b.example")) as edge:
         client = await edge.connect()
         await client.send(head("/iframe?id=room"))
         answer = await client.until(b"\r\n\r\n")

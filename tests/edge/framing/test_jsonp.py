@@ -8,7 +8,7 @@ from hypothesis import given
 from edge.framing.http import Variant
 from edge.framing.items import Item, ItemKind
 from edge.framing.transports import framing_for
-from tests.edge.edge_without_redis import SmallEdge
+from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.framing.data_items import ITEMS, objects
 from tests.edge.framing.reading import read_response
 
@@ -46,7 +46,7 @@ def test_jsonp_is_a_script_and_nothing_else() -> None:
     assert headers["cache-control"] == "no-store"
 
 
-async def test_a_jsonp_poll_calls_the_page(edge: SmallEdge) -> None:
+async def test_a_jsonp_poll_calls_the_page(edge: EdgeWithoutRedis) -> None:
     """A script tag's request is answered with a call."""
     client = await edge.held("/sub?id=room&callback=f", transport="jsonp")
     edge.publish("room", b"hi")

@@ -5,7 +5,7 @@ import pytest
 from edge.framing.http import Variant
 from edge.framing.items import Item, ItemKind
 from edge.framing.transports import framing_for
-from tests.edge.edge_without_redis import SmallEdge
+from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.framing.reading import read_chunks, read_response, read_sse
 from tests.edge.http_client import head
 
@@ -58,7 +58,7 @@ def test_a_heartbeat_says_nothing(transport: str, beat: bytes) -> None:
 
 
 @pytest.mark.parametrize("path", ["/sub", "/sse"])
-async def test_http_1_0_is_streamed_without_chunks(edge: SmallEdge, path: str) -> None:
+async def test_http_1_0_is_streamed_without_chunks(edge: EdgeWithoutRedis, path: str) -> None:
     """The bytes come as they are, and the end of the connection is the end of the answer."""
     client = await edge.connect()
     await client.send(head(f"{path}?id=room", version="1.0"))

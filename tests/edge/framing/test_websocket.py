@@ -4,16 +4,16 @@ import pytest
 from websockets.frames import Opcode
 
 from edge.framing.transports import TRANSPORTS
-from tests.edge.edge_without_redis import SmallEdge
-from tests.edge.websocket_client import frame, shake, speaker
+from tests.edge.edge_without_redis import EdgeWithoutRedis
+from tests.edge.websocket_client import frame, open_websocket, welcomed_websocket
 
 
-async def test_messages_of_one_read_come_in_one_write(edge: SmallEdge) -> None:
+async def test_messages_of_one_read_come_in_one_write(edge: EdgeWithoutRedis) -> None:
     """Each has a frame, and all frames come in one piece, those of several channels, too."""
-    one = await speaker(edge, "a", "b")
+    one = await welcomed_websocket(edge, "a", "b")
     for name in ("a", "b"):
         for payload in (b"1", b"2"):
-            frame_bytes = edge.log.append(name, payload)
+            frame_bytes = edge.logs.append(name, payload)
             edge.hub.on_message(edge.names.channel(name), b"\x01C1 %d %d %d\n%b" % (*frame_bytes[1:4], payload))
     edge.hub.on_read_end()
     one.client.received += await one.client.more()
@@ -26,10 +26,10 @@ async def test_messages_of_one_read_come_in_one_write(edge: SmallEdge) -> None:
     ]
 
 
-async def test_two_websockets_share_their_bytes(edge: SmallEdge) -> None:
+async def test_two_websockets_share_their_bytes(edge: EdgeWithoutRedis) -> None:
     """All WebSockets have one framing, whatever their requests were, and are on the fast path."""
-    await speaker(edge, "room")
-    await shake(edge, "/sub?id=room&envelope=1")
+    await welcomed_websocket(edge, "room")
+    await open_websocket(edge, "/sub?id=room&envelope=1")
     await edge.until(lambda: edge.counters.held("ws") == 2)
     first, second = edge.seats
     assert first.framing is second.framing
@@ -38,16 +38,16 @@ async def test_two_websockets_share_their_bytes(edge: SmallEdge) -> None:
 
 
 @pytest.mark.parametrize("size", [125, 126, 900])
-async def test_a_message_of_any_size_is_framed(edge: SmallEdge, size: int) -> None:
+async def test_a_message_of_any_size_is_framed(edge: EdgeWithoutRedis, size: int) -> None:
     """The three forms of a length."""
-    one = await speaker(edge, "room")
+    one = await welcomed_websocket(edge, "room")
     edge.publish("room", b"x" * size)
     assert (await one.next_object())["content"] == "x" * size
 
 
-async def test_a_quiet_websocket_is_pinged(edge: SmallEdge) -> None:
+async def test_a_quiet_websocket_is_pinged(edge: EdgeWithoutRedis) -> None:
     """A heartbeat is an empty ping; the pong that answers it is ignored."""
-    one = await speaker(edge, "room")
+    one = await welcomed_websocket(edge, "room")
     edge.pass_time(20.5)
     ping = await one.next_frame()
     assert (ping.opcode, ping.data) == (Opcode.PING, b"")
@@ -56,9 +56,9 @@ async def test_a_quiet_websocket_is_pinged(edge: SmallEdge) -> None:
     assert (await one.next_object())["content"] == "hi"
 
 
-async def test_everybody_is_told_to_connect_again_when_the_edge_goes(edge: SmallEdge) -> None:
+async def test_everybody_is_told_to_connect_again_when_the_edge_goes(edge: EdgeWithoutRedis) -> None:
     """1012, behind what was on its way."""
-    one = await speaker(edge, "room")
+    one = await welcomed_websocket(edge, "room")
     edge.publish("room", b"last")
     edge.lifecycle.evict_all()
     assert (await one.next_object())["content"] == "last"

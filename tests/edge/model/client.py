@@ -9,10 +9,10 @@ from edge.framing.base import Framing
 from edge.framing.http import Variant
 from edge.framing.items import Item
 from edge.state import Seat
-from tests.edge.model.redis import Redis
+from tests.edge.model.redis import ModelRedis
 
 
-class PlainFraming(Framing):
+class FramingOfObjects(Framing):
     """Hands items on as they are, so that a client sees objects and not bytes."""
 
     content_type = ""
@@ -27,19 +27,19 @@ class PlainFraming(Framing):
         return pickle.dumps((list(items), cursor))
 
 
-STREAM = PlainFraming("stream", cursor_in_bytes=False)
-EVENTS = PlainFraming("sse", cursor_in_bytes=True)
-POLL = PlainFraming("poll", cursor_in_bytes=True)
+STREAM = FramingOfObjects("stream", cursor_in_bytes=False)
+EVENTS = FramingOfObjects("sse", cursor_in_bytes=True)
+POLL = FramingOfObjects("poll", cursor_in_bytes=True)
 
 
-class Client:
+class ModelClient:
     """A subscriber that checks: each message follows the one before, or a reset stands between (I4, I6).
 
     Its channels may change while it is seated: then a message comes only between a welcome and the acknowledgement of
     the `unsub`. If it is an event source, each event's id must say where it stands on all of its channels.
     """
 
-    def __init__(self, redis: Redis, channels: tuple[str, ...], framing: "PlainFraming") -> None:
+    def __init__(self, redis: ModelRedis, channels: tuple[str, ...], framing: "FramingOfObjects") -> None:
         self.redis = redis
         self.channels = channels  # those it has, or asks for when it comes
         self.framing = framing

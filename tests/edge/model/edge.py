@@ -19,17 +19,16 @@ from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Seat
 from edge.subscribers.lifecycle import positions_at
 from edge.subscribers.pending import PendingSubscribe
-from edge.wiring import Options, Outside
-from edge.wiring import wire as wire_edge
-from tests.edge.model.client import POLL, Client
-from tests.edge.model.redis import NAMES, Redis, Wire
+from edge.wiring import Options, Outside, wire
+from tests.edge.model.client import POLL, ModelClient
+from tests.edge.model.redis import NAMES, ModelConnection, ModelRedis
 
 
-class RecordingSeats:
+class SeatsWithoutSockets:
     """Stands in for `Seats`: everything written goes to the seat's client."""
 
     def __init__(self) -> None:
-        self.clients: dict[Seat, Client] = {}
+        self.clients: dict[Seat, ModelClient] = {}
         self.on_detach: Callable[[Seat], None]
 
     def broadcast(
@@ -56,23 +55,23 @@ class RecordingSeats:
         seat.detach()
 
 
-class StrictLog:
+class RaisingLogger:
     """Lets nothing be swallowed: what the edge would log and survive ends the test."""
 
     def exception(self, *args: object, **context: object) -> None:
         raise  # noqa: PLE0704  # called while an exception is handled
 
 
-class Edge:
+class ModelEdge:
     """A hub with everything around it that a test can steer."""
 
-    def __init__(self, redis: Redis, *, adopts: bool = False, sleep: Any = None) -> None:
+    def __init__(self, redis: ModelRedis, *, adopts: bool = False, sleep: Any = None) -> None:
         self.redis = redis
         self.now = 0.0
-        self.wire: Wire | None = None
+        self.connection: ModelConnection | None = None
         self.requests: list[SyncRequest] = []  # asked, not executed
         self.replies: list[tuple[SyncRequest, SyncResult]] = []  # executed, not answered
-        self.seats = RecordingSeats()
+        self.seats = SeatsWithoutSockets()
         self.counters = Counters()
         self.later: list[Callable[[], None]] = []  # what the fan-out left for another turn
         outside = Outside(
@@ -95,9 +94,9 @@ class Edge:
             max_connections=1000,
             max_message_bytes=1000,
         )
-        parts = wire_edge("edge", self.seats, self.counters, outside, options)  # type: ignore[arg-type]
+        parts = wire("edge", self.seats, self.counters, outside, options)  # type: ignore[arg-type]
         self.hub, self.fanout, self.adopter, self.changes = parts.hub, parts.fanout, parts.adopter, parts.changes
-        self.fanout._log = StrictLog()  # type: ignore[assignment]
+        self.fanout._log = RaisingLogger()  # type: ignore[assignment]
         self.fanout.on_answered = lambda seat: None
 
     def clock(self) -> float:
@@ -106,12 +105,12 @@ class Edge:
     # What the hub uses: the bus, and the synchronizer.
 
     def subscribe(self, name: bytes, attempt: int) -> None:
-        if self.wire is not None:
-            self.wire.subscribe(NAMES.name_of(name), attempt)
+        if self.connection is not None:
+            self.connection.subscribe(NAMES.name_of(name), attempt)
 
     def unsubscribe(self, name: bytes) -> None:
-        if self.wire is not None:
-            self.wire.unsubscribe(NAMES.name_of(name))
+        if self.connection is not None:
+            self.connection.unsubscribe(NAMES.name_of(name))
 
     def ask(self, request: SyncRequest) -> None:
         self.requests.append(request)
@@ -152,22 +151,22 @@ class Edge:
     # What the test does to it.
 
     def connect(self) -> None:
-        if self.wire is None:
-            self.wire = Wire(self.redis)
+        if self.connection is None:
+            self.connection = ModelConnection(self.redis)
             self.hub.on_up()
 
     def disconnect(self) -> None:
         """Lose the connection and everything on it; reads that Redis executed may still be answered."""
-        if self.wire is not None:
-            self.wire.cut()
-            self.wire = None
+        if self.connection is not None:
+            self.connection.cut()
+            self.connection = None
             self.hub.on_down()
 
     def deliver(self, most: int, *, lose: bool = False, repeat: bool = False) -> None:
         """Read some frames from the connection in one go."""
-        for _ in range(min(most, len(self.wire.queue) if self.wire else 0)):
-            assert self.wire is not None
-            kind, name, value = self.wire.queue.popleft()
+        for _ in range(min(most, len(self.connection.queue) if self.connection else 0)):
+            assert self.connection is not None
+            kind, name, value = self.connection.queue.popleft()
             if kind == "ack":
                 self.hub.on_subscribed(NAMES.channel(name), value)
             elif not (lose and _is_message(value)):
@@ -201,7 +200,7 @@ class Edge:
             self.execute_reads()
             self.answer_reads()
 
-    def attach(self, client: Client) -> None:
+    def attach(self, client: ModelClient) -> None:
         """Let a client subscribe here, from where it stands."""
         client.asked.clear()
         request = SubscribeRequest("", client.channels, since=self._since(client), has_channel_names=client.named)
@@ -214,12 +213,12 @@ class Edge:
         else:
             self.hub.attach(PendingSubscribe(seat, request, client.framing, self.on_ready))
 
-    def _since(self, client: Client) -> tuple[Position, ...] | None:
+    def _since(self, client: ModelClient) -> tuple[Position, ...] | None:
         if len(client.at) == len(client.channels):
             return tuple(client.at[name] for name in client.channels)
         return None
 
-    def change(self, client: Client, op: str, name: str, *, from_where_it_left: bool) -> None:
+    def change(self, client: ModelClient, op: str, name: str, *, from_where_it_left: bool) -> None:
         """Let a seated client change its channels."""
         seat = client.seat
         if seat is None or seat.framing is None:
@@ -236,13 +235,13 @@ class Edge:
         self.now += 4
         self.changes.wheel.advance(self.now)
 
-    def time_out(self, client: Client) -> None:
+    def time_out(self, client: ModelClient) -> None:
         """Answer a waiting poll with nothing."""
         seat = client.seat
         if seat is not None and seat.framing is POLL and not self.fanout.is_busy(seat):
             self.fanout.deliver(seat, [])
 
-    def detach(self, client: Client) -> None:
+    def detach(self, client: ModelClient) -> None:
         if client.seat is not None:
             self.seats.detach(client.seat, CloseReason.CLIENT)
             del self.seats.clients[client.seat]

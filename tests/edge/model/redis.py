@@ -18,7 +18,7 @@ NAMES = RedisNames("comet:")
 RECENT_JOINS, RECENT_EPOCHS = 32, 256
 
 
-class Log:
+class ModelLog:
     """What Redis keeps of one channel; nothing at first, and again after a wipe."""
 
     def __init__(self) -> None:
@@ -31,13 +31,13 @@ class Log:
         self.joined_at: dict[int, int] = {}
 
 
-class Redis:
+class ModelRedis:
     """The log of each channel, and who is subscribed. Does what the Lua scripts do; a test compares the two."""
 
     def __init__(self, history: int = 20) -> None:
-        self.logs: dict[str, Log] = {}
+        self.logs: dict[str, ModelLog] = {}
         self.ever: dict[tuple[str, Position], int] = {}  # every message that ever was -> its predecessor's tag
-        self.subscribers: dict[str, list[Wire]] = {}
+        self.subscribers: dict[str, list[ModelConnection]] = {}
         self.history = history
         self.microseconds = 1_800_000_000_000_000
         self.newest_epochs: dict[str, int] = {}  # that were ever begun
@@ -46,9 +46,9 @@ class Redis:
     def pass_time(self, seconds: float) -> None:
         self.microseconds += round(seconds * 1e6)
 
-    def log(self, name: str) -> Log:
+    def log(self, name: str) -> ModelLog:
         """Return a channel's log, with its genesis if it is new."""
-        log = self.logs.setdefault(name, Log())
+        log = self.logs.setdefault(name, ModelLog())
         if log.top is None:
             log.top, log.entries = Position(0, self._tag_after(None)), []
         return log
@@ -59,8 +59,8 @@ class Redis:
         return top
 
     def send(self, name: str, payload: bytes) -> None:
-        for wire in self.subscribers.get(name, []):
-            wire.queue.append(("message", name, payload))
+        for connection in self.subscribers.get(name, []):
+            connection.queue.append(("message", name, payload))
 
     def publish(self, name: str, payload: bytes) -> Position:
         """Do what publish.lua does."""
@@ -70,7 +70,7 @@ class Redis:
     def sync(self, wanted: SyncQuery) -> SyncResult:
         """Do what sync.lua does for one channel."""
         self._tick()
-        log = self.logs.setdefault(wanted.channel, Log())
+        log = self.logs.setdefault(wanted.channel, ModelLog())
         epoch = self._join(wanted.channel, log, wanted.known) if wanted.known is not None else 0
         top = self.top(wanted.channel)
         entries = [] if wanted.offset is None else [each for each in log.entries if each.offset > wanted.offset]
@@ -79,7 +79,7 @@ class Redis:
     def adopt(self, name: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
         """Do what adopt.lua does."""
         self._tick()
-        log = self.logs.setdefault(name, Log())
+        log = self.logs.setdefault(name, ModelLog())
         for done, (epoch, number, payload) in enumerate(messages):
             if self._must_wait(log, first_epoch):
                 return Adopted(done, AdoptionState.WAIT)
@@ -104,7 +104,7 @@ class Redis:
         return max(self.microseconds, (newest or 0) + 1)
 
     def _append(self, name: str, payload: bytes) -> Position:
-        log = self.logs.setdefault(name, Log())
+        log = self.logs.setdefault(name, ModelLog())
         tag = self._tag_after(log.top.tag if log.top else None)
         offset, prev = log.top or Position(0, tag - 1)
         if log.top is None:
@@ -116,7 +116,7 @@ class Redis:
         self.send(name, encode_frame(message))
         return log.top
 
-    def _join(self, name: str, log: Log, known: int) -> int:
+    def _join(self, name: str, log: ModelLog, known: int) -> int:
         joined = self.microseconds // 1000
         if log.epoch is None or log.epoch < known:
             log.epoch = log.unknown = self._unused_after(known)
@@ -141,12 +141,12 @@ class Redis:
         milliseconds, rest = divmod(self.microseconds, 1000)
         return milliseconds if milliseconds > epoch else epoch + 1000 + rest
 
-    def _must_wait(self, log: Log, first_epoch: int) -> bool:
+    def _must_wait(self, log: ModelLog, first_epoch: int) -> bool:
         between = first_epoch - 1 - log.sealed
         joined = log.joined_at.get(first_epoch) if between > 0 else None
         return joined is not None and 0 <= self.microseconds // 1000 - joined < 400 + 100 * min(between, 10)
 
-    def _stored_before(self, log: Log, epoch: int, number: int) -> int | None:
+    def _stored_before(self, log: ModelLog, epoch: int, number: int) -> int | None:
         assert log.epoch is not None
         if epoch in log.stored:
             return log.stored[epoch]
@@ -159,18 +159,18 @@ class Redis:
         self.logs.clear()
         self.pass_time(0.1)
 
-    def snapshot(self) -> dict[str, Log]:
+    def snapshot(self) -> dict[str, ModelLog]:
         return deepcopy(self.logs)
 
-    def restore(self, snapshot: dict[str, Log]) -> None:
+    def restore(self, snapshot: dict[str, ModelLog]) -> None:
         """Go back to an older state, as a failover to a lagging replica does."""
         self.logs = deepcopy(snapshot)
 
 
-class Wire:
+class ModelConnection:
     """An edge's subscribe connection: what Redis sent and the edge has not read yet."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: ModelRedis) -> None:
         self.redis = redis
         self.queue: deque[tuple[Any, ...]] = deque()
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from common.errors import RequestError
 from edge.protocol.origins import Origins
-from tests.edge.edge_without_redis import small_edge
+from tests.edge.edge_without_redis import edge_without_redis
 from tests.edge.http_client import head
 
 HOME, EVIL, EDGE = "https://app.example", "https://evil.example", "edge.example"
@@ -106,7 +106,7 @@ def test_no_referer_but_that_of_an_allowed_page_is_admitted(site: str, referer: 
 
 async def test_a_second_origin_is_no_way_around_the_list() -> None:
     """With two that differ nobody is let in, whichever stands first; the same twice is one."""
-    async with small_edge(allowed_origins=("https://a.example",)) as edge:
+    async with edge_without_redis(allowed_origins=("https://a.example",)) as edge:
         good, bad = "Origin: https://a.example", "Origin: https://b.example"
         asked = [(good, bad), (bad, good), (good, good)]
         replies = [await (await edge.connect()).ask(head(POLL + "&timeout=0", *lines)) for lines in asked]
@@ -117,7 +117,7 @@ async def test_a_second_origin_is_no_way_around_the_list() -> None:
 @pytest.mark.parametrize("method", ["GET", "OPTIONS"])
 async def test_a_foreign_origin_is_refused(method: str) -> None:
     """With an allow-list a page from elsewhere gets a 403 that it may not even read."""
-    async with small_edge(allowed_origins=("https://a.example",)) as edge:
+    async with edge_without_redis(allowed_origins=("https://a.example",)) as edge:
         client = await edge.connect()
         answer = await client.ask(head(POLL, "Origin: https://b.example", method=method))
         assert answer.status == 403
@@ -128,7 +128,7 @@ async def test_a_foreign_origin_is_refused(method: str) -> None:
 @pytest.mark.parametrize("target", [POLL + "&timeout=0", "/nowhere"])
 async def test_a_known_origin_is_named(target: str) -> None:
     """An allowed page is named in the answer, errors included, and caches are told that it matters."""
-    async with small_edge(allowed_origins=("https://a.example", "https://c.example")) as edge:
+    async with edge_without_redis(allowed_origins=("https://a.example", "https://c.example")) as edge:
         client = await edge.connect()
         answer = await client.ask(head(target, "Origin: https://c.example"))
         assert answer.headers["access-control-allow-origin"] == "https://c.example"
@@ -137,7 +137,7 @@ async def test_a_known_origin_is_named(target: str) -> None:
 
 async def test_a_client_without_an_origin_is_no_browser() -> None:
     """An allow-list is for pages; curl sends no origin and is let in."""
-    async with small_edge(allowed_origins=("https://a.example",)) as edge:
+    async with edge_without_redis(allowed_origins=("https://a.example",)) as edge:
         client = await edge.connect()
         answer = await client.ask(head(POLL + "&timeout=0"))
         assert answer.status == 200
@@ -146,7 +146,7 @@ async def test_a_client_without_an_origin_is_no_browser() -> None:
 
 async def test_a_script_of_a_foreign_page_is_refused_on_the_wire() -> None:
     """It gets a 403, which no script tag runs, and the connection is good for the next request."""
-    async with small_edge(allowed_origins=(HOME,)) as edge:
+    async with edge_without_redis(allowed_origins=(HOME,)) as edge:
         client = await edge.connect()
         target = "/jsonp?id=room&callback=f&timeout=0"
         refused = await client.ask(head(target, "Sec-Fetch-Site: cross-site", f"Referer: {EVIL}/"))

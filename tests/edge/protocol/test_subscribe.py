@@ -11,8 +11,6 @@ from common.position import Position
 from edge.protocol.subscribe import MAX_CHANNELS, SubscribeRequest, parse_subscribe
 from tests.edge.http_client import get
 
-ROOM = ("room",)
-
 
 def asked(path: str, query: str = "", **headers: str) -> SubscribeRequest:
     """Return what a GET asks for."""

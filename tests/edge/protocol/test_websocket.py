@@ -10,10 +10,10 @@ from websockets.protocol import SERVER, Protocol
 from websockets.streams import StreamReader
 
 from edge.protocol.websocket import FRAMES_PER_TURN, MAX_MESSAGE_BYTES, parse_frames
-from tests.edge.edge_without_redis import SmallEdge, small_edge
+from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import head
 from tests.edge.usual_log import GENESIS
-from tests.edge.websocket_client import ACCEPT, HANDSHAKE, closing, frame, shake, text
+from tests.edge.websocket_client import ACCEPT, HANDSHAKE, closing, frame, open_websocket, text
 
 TEXT = st.text(max_size=40)
 Said = list[tuple[Opcode, bytes]]
@@ -182,9 +182,9 @@ def test_the_library_reads_what_is_kept(size: int) -> None:
 
 
 @pytest.mark.parametrize("target", ["/ws?id=room", "/sub?id=room", "/sub?id=room&transport=ws"])
-async def test_a_handshake_is_answered_and_then_the_welcome_comes(edge: SmallEdge, target: str) -> None:
+async def test_a_handshake_is_answered_and_then_the_welcome_comes(edge: EdgeWithoutRedis, target: str) -> None:
     """101 with the accept key of the RFC's own example, and the stream's objects in text frames."""
-    one = await shake(edge, target)
+    one = await open_websocket(edge, target)
     assert await one.next_object() == {
         "type": "welcome",
         "id": "room",
@@ -210,7 +210,9 @@ async def test_a_handshake_is_answered_and_then_the_welcome_comes(edge: SmallEdg
         ((UPGRADE, WEBSOCKET, VERSION, "Sec-WebSocket-Key: \xe4\xe4"), 400, "Sec-WebSocket-Key"),
     ],
 )
-async def test_a_bad_handshake_is_refused(edge: SmallEdge, headers: tuple[str, ...], status: int, word: str) -> None:
+async def test_a_bad_handshake_is_refused(
+    edge: EdgeWithoutRedis, headers: tuple[str, ...], status: int, word: str
+) -> None:
     """The answer is plain HTTP with a sentence, and the connection is good for another request."""
     client = await edge.connect()
     answer = await client.ask(head("/ws?id=room", *headers))
@@ -221,7 +223,7 @@ async def test_a_bad_handshake_is_refused(edge: SmallEdge, headers: tuple[str, .
     assert ACCEPT.encode() in await client.until(b"\r\n\r\n")
 
 
-async def test_a_handshakes_headers_may_be_on_several_lines(edge: SmallEdge) -> None:
+async def test_a_handshakes_headers_may_be_on_several_lines(edge: EdgeWithoutRedis) -> None:
     """Connection and Upgrade are lists, as a proxy may have added to them."""
     client = await edge.connect()
     await client.send(
@@ -231,7 +233,7 @@ async def test_a_handshakes_headers_may_be_on_several_lines(edge: SmallEdge) -> 
 
 
 @pytest.mark.parametrize("line", ["Sec-WebSocket-Version: 8", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="])
-async def test_a_handshake_has_one_version_and_one_key(edge: SmallEdge, line: str) -> None:
+async def test_a_handshake_has_one_version_and_one_key(edge: EdgeWithoutRedis, line: str) -> None:
     """RFC 6455 section 11.3: of two that differ none is right."""
     client = await edge.connect()
     answer = await client.ask(head("/ws?id=room", *HANDSHAKE, line))
@@ -239,7 +241,7 @@ async def test_a_handshake_has_one_version_and_one_key(edge: SmallEdge, line: st
     assert answer.json["content"].lower().startswith(line.partition(":")[0].lower())
 
 
-async def test_a_handshake_needs_http_1_1(edge: SmallEdge) -> None:
+async def test_a_handshake_needs_http_1_1(edge: EdgeWithoutRedis) -> None:
     """RFC 6455 section 4.2.1 wants at least HTTP/1.1."""
     client = await edge.connect()
     assert (await client.ask(head("/ws?id=room", *HANDSHAKE, version="1.0"))).status == 400
@@ -247,7 +249,7 @@ async def test_a_handshake_needs_http_1_1(edge: SmallEdge) -> None:
 
 async def test_a_handshake_of_a_foreign_page_is_refused() -> None:
     """A browser sends the page's origin with it."""
-    async with small_edge(allowed_origins=("https://a.example",)) as edge:
+    async with edge_without_redis(allowed_origins=("https://a.example",)) as edge:
         client = await edge.connect()
         answer = await client.ask(head("/ws?id=room", *HANDSHAKE, "Origin: https://b.example"))
         assert answer.status == 403

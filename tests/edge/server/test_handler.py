@@ -9,7 +9,7 @@ import pytest
 
 from edge.protocol.http import Request, parse_request
 from edge.server import handler as handler_module
-from tests.edge.edge_without_redis import SmallEdge
+from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.framing.reading import read_line
 from tests.edge.http_client import head
 
@@ -19,7 +19,7 @@ POLL = "/poll?id=room"
 # Requests that are answered at once.
 
 
-async def test_a_connection_is_good_for_more_after_errors(edge: SmallEdge) -> None:
+async def test_a_connection_is_good_for_more_after_errors(edge: EdgeWithoutRedis) -> None:
     """A request that was read well and asks for something wrong leaves the connection to the next one."""
     client = await edge.connect()
     statuses = [
@@ -35,14 +35,14 @@ async def test_a_connection_is_good_for_more_after_errors(edge: SmallEdge) -> No
     assert edge.counters.refused_total == {503: 0, 404: 1, 400: 2, 405: 1}
 
 
-async def test_a_wrong_method_is_told_the_right_one(edge: SmallEdge) -> None:
+async def test_a_wrong_method_is_told_the_right_one(edge: EdgeWithoutRedis) -> None:
     """405 names what is allowed."""
     client = await edge.connect()
     answer = await client.ask(head("/sub?id=room", method="DELETE"))
     assert (answer.status, answer.headers["allow"], answer.json["code"]) == (405, "get, options", 405)
 
 
-async def test_an_error_to_head_has_no_body(edge: SmallEdge) -> None:
+async def test_an_error_to_head_has_no_body(edge: EdgeWithoutRedis) -> None:
     """HEAD is answered with a head alone, and the next answer begins right behind it."""
     client = await edge.connect()
     await client.send(head("/sub?id=room", method="HEAD") + head("/nowhere"))
@@ -66,7 +66,7 @@ async def test_an_error_to_head_has_no_body(edge: SmallEdge) -> None:
     ],
 )
 async def test_a_last_answer_says_so_and_ends_the_connection(
-    edge: SmallEdge, request_bytes: bytes, status: int
+    edge: EdgeWithoutRedis, request_bytes: bytes, status: int
 ) -> None:
     """Who asked for it, who speaks HTTP/1.0 and who cannot be understood gets one answer, and the end."""
     client = await edge.connect()
@@ -76,7 +76,7 @@ async def test_a_last_answer_says_so_and_ends_the_connection(
     assert await client.rest() == b""
 
 
-async def test_a_request_may_come_in_pieces(edge: SmallEdge) -> None:
+async def test_a_request_may_come_in_pieces(edge: EdgeWithoutRedis) -> None:
     """It is served when its last byte is there, and empty lines before it do no harm."""
     client = await edge.connect()
     for byte in b"\r\n\r\n" + head(POLL + "&timeout=0"):
@@ -94,7 +94,7 @@ SPOKEN = [
 
 
 @pytest.mark.parametrize("seed", range(8))
-async def test_requests_may_be_cut_anywhere(edge: SmallEdge, seed: int) -> None:
+async def test_requests_may_be_cut_anywhere(edge: EdgeWithoutRedis, seed: int) -> None:
     """Several requests, with headers on several lines, give the same answers however the network cuts them."""
     chance, client = random.Random(seed), await edge.connect()
     data = b"".join(SPOKEN)
@@ -106,7 +106,7 @@ async def test_requests_may_be_cut_anywhere(edge: SmallEdge, seed: int) -> None:
     assert await client.rest() == b""
 
 
-async def test_a_preflight_is_answered(edge: SmallEdge) -> None:
+async def test_a_preflight_is_answered(edge: EdgeWithoutRedis) -> None:
     """A browser that asks first learns what it may send."""
     client = await edge.connect()
     answer = await client.ask(head("/sub?id=room", "Origin: https://a.example", method="OPTIONS"))
@@ -119,7 +119,7 @@ async def test_a_preflight_is_answered(edge: SmallEdge) -> None:
 # Requests that are sent ahead.
 
 
-async def test_pipelined_polls_are_answered_in_order(edge: SmallEdge) -> None:
+async def test_pipelined_polls_are_answered_in_order(edge: EdgeWithoutRedis) -> None:
     """Requests sent ahead wait their turn, however they are packed."""
     client = await edge.connect()
     ahead = head("/poll?id=a") + head("/nowhere") + head("/poll?id=b") + head(POLL + "&timeout=0")
@@ -137,7 +137,7 @@ async def test_pipelined_polls_are_answered_in_order(edge: SmallEdge) -> None:
 
 
 @pytest.mark.parametrize("second", ["/poll?id=b", "/stream?id=b"])
-async def test_a_request_that_is_completed_while_the_poll_is_answered(edge: SmallEdge, second: str) -> None:
+async def test_a_request_that_is_completed_while_the_poll_is_answered(edge: EdgeWithoutRedis, second: str) -> None:
     """Its rest may be read in the very turn of the answer: it is served once, and the connection goes on."""
     client = await edge.held("/poll?id=a", transport="poll")
     ahead = head(second)
@@ -156,7 +156,7 @@ async def test_a_request_that_is_completed_while_the_poll_is_answered(edge: Smal
         assert (await client.ask(head("/nowhere"))).status == 404
 
 
-async def test_a_flood_behind_a_poll_is_not_read(edge: SmallEdge) -> None:
+async def test_a_flood_behind_a_poll_is_not_read(edge: EdgeWithoutRedis) -> None:
     """I10: what a client sends ahead stays with the kernel once one piece of it was read."""
     client = await edge.held(POLL, transport="poll")
     await client.send(b"x" * 100_000)
@@ -165,7 +165,9 @@ async def test_a_flood_behind_a_poll_is_not_read(edge: SmallEdge) -> None:
     assert 0 < len(seat.recv_buffer) <= 8192
 
 
-async def test_requests_sent_ahead_are_served_one_a_turn(edge: SmallEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_requests_sent_ahead_are_served_one_a_turn(
+    edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whoever sends thousands at once waits for them, and nobody waits for it; not all of them are even read."""
     served: list[int] = []
     count = 0
@@ -192,7 +194,7 @@ async def test_requests_sent_ahead_are_served_one_a_turn(edge: SmallEdge, monkey
 
 
 @pytest.mark.parametrize("transport", ["stream", "sse"])
-async def test_a_second_request_ends_a_stream(edge: SmallEdge, transport: str) -> None:
+async def test_a_second_request_ends_a_stream(edge: EdgeWithoutRedis, transport: str) -> None:
     """A stream never ends by itself, so nothing can follow: it says why, and ends properly."""
     client = await edge.held(f"/{transport}?id=room", transport=transport)
     await client.send(head(POLL))
@@ -203,7 +205,7 @@ async def test_a_second_request_ends_a_stream(edge: SmallEdge, transport: str) -
     assert edge.hub.channels["room"].seats == ()
 
 
-async def test_a_second_request_in_the_same_packet_ends_a_stream_too(edge: SmallEdge) -> None:
+async def test_a_second_request_in_the_same_packet_ends_a_stream_too(edge: EdgeWithoutRedis) -> None:
     """It does not matter how the network packs the bytes."""
     client = await edge.connect()
     await client.send(head("/sub?id=room") + head(POLL))
@@ -212,7 +214,7 @@ async def test_a_second_request_in_the_same_packet_ends_a_stream_too(edge: Small
     assert b'"code":400' in await client.rest()
 
 
-async def test_a_second_request_before_the_welcome_is_refused(edge: SmallEdge) -> None:
+async def test_a_second_request_before_the_welcome_is_refused(edge: EdgeWithoutRedis) -> None:
     """Who does not wait for a stream's first byte does not get the stream."""
     edge.pubsub.acknowledging = False
     client = await edge.connect()
@@ -228,7 +230,7 @@ async def test_a_second_request_before_the_welcome_is_refused(edge: SmallEdge) -
 # Deadlines.
 
 
-async def test_a_half_sent_head_is_answered_at_its_deadline(edge: SmallEdge) -> None:
+async def test_a_half_sent_head_is_answered_at_its_deadline(edge: EdgeWithoutRedis) -> None:
     """After ten seconds the client hears 408, and the connection ends; sending slowly wins no time."""
     client = await edge.connect()
     await client.send(b"GET /sub?id=room HTTP/1.1\r\n")
@@ -243,7 +245,7 @@ async def test_a_half_sent_head_is_answered_at_its_deadline(edge: SmallEdge) -> 
     assert await client.rest() == b""
 
 
-async def test_a_silent_connection_is_closed(edge: SmallEdge) -> None:
+async def test_a_silent_connection_is_closed(edge: EdgeWithoutRedis) -> None:
     """Who connects and says nothing is not worth an answer."""
     client = await edge.connect()
     edge.pass_time(9.75)
@@ -253,7 +255,7 @@ async def test_a_silent_connection_is_closed(edge: SmallEdge) -> None:
     assert len(edge.seats) == 0
 
 
-async def test_a_head_after_an_answer_has_a_deadline_of_its_own(edge: SmallEdge) -> None:
+async def test_a_head_after_an_answer_has_a_deadline_of_its_own(edge: EdgeWithoutRedis) -> None:
     """On a kept connection the ten seconds begin with the first byte."""
     client = await edge.connect()
     await client.ask(head("/nowhere"))
@@ -266,7 +268,7 @@ async def test_a_head_after_an_answer_has_a_deadline_of_its_own(edge: SmallEdge)
     assert (await client.answer()).status == 408
 
 
-async def test_an_idle_connection_is_closed(edge: SmallEdge) -> None:
+async def test_an_idle_connection_is_closed(edge: EdgeWithoutRedis) -> None:
     """Between two requests a connection may rest for 75 seconds."""
     client = await edge.connect()
     await client.ask(head(POLL + "&timeout=0"))
@@ -276,7 +278,7 @@ async def test_an_idle_connection_is_closed(edge: SmallEdge) -> None:
     assert await client.rest() == b""
 
 
-async def test_a_peer_that_does_not_say_goodbye_is_let_go(edge: SmallEdge) -> None:
+async def test_a_peer_that_does_not_say_goodbye_is_let_go(edge: EdgeWithoutRedis) -> None:
     """After our end of a connection the other one is awaited for two seconds."""
     client = await edge.connect()
     await client.send(b"\x16\x03\x01")
@@ -298,7 +300,7 @@ def failing_on_bad_paths(data: bytes) -> Request:
     return request
 
 
-async def test_a_bug_costs_one_connection(edge: SmallEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bug_costs_one_connection(edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception in the front ends the connection it happened on and is logged; everybody else goes on."""
     log = Mock()
     monkeypatch.setattr(edge.lifecycle, "_log", log)
@@ -312,7 +314,7 @@ async def test_a_bug_costs_one_connection(edge: SmallEdge, monkeypatch: pytest.M
 
 
 async def test_a_bug_in_a_pipelined_request_costs_one_connection(
-    edge: SmallEdge, monkeypatch: pytest.MonkeyPatch
+    edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same holds for a request that waited behind another."""
     monkeypatch.setattr(handler_module, "parse_request", failing_on_bad_paths)
@@ -323,7 +325,7 @@ async def test_a_bug_in_a_pipelined_request_costs_one_connection(
     assert await client.rest() == b""
 
 
-async def test_a_poller_torn_off_with_a_request_ahead_disturbs_nobody(edge: SmallEdge) -> None:
+async def test_a_poller_torn_off_with_a_request_ahead_disturbs_nobody(edge: EdgeWithoutRedis) -> None:
     """A client that sent its next poll early and tore the connection down does not break the fan-out for others."""
     client, other = await edge.held(POLL, transport="poll"), await edge.held(POLL, transport="poll")
     await client.send(head(POLL))
@@ -333,7 +335,7 @@ async def test_a_poller_torn_off_with_a_request_ahead_disturbs_nobody(edge: Smal
     assert (await other.answer()).contents == ["hi"]
 
 
-async def test_a_poller_torn_off_with_a_request_ahead_stops_no_clock(edge: SmallEdge) -> None:
+async def test_a_poller_torn_off_with_a_request_ahead_stops_no_clock(edge: EdgeWithoutRedis) -> None:
     """The same when its time is over: everybody else's deadlines are kept."""
     client, other = await edge.held(POLL, transport="poll"), await edge.held(POLL, transport="poll")
     await client.send(head(POLL))
@@ -343,7 +345,7 @@ async def test_a_poller_torn_off_with_a_request_ahead_stops_no_clock(edge: Small
     assert (await other.answer()).contents == []
 
 
-async def test_a_client_torn_off_with_a_request_ahead_is_no_bug(edge: SmallEdge) -> None:
+async def test_a_client_torn_off_with_a_request_ahead_is_no_bug(edge: EdgeWithoutRedis) -> None:
     """Two bad requests and a reset are a client's business: its seat is removed, and that is all."""
     client = await edge.connect()
     (seat,) = edge.seats

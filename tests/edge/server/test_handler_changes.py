@@ -5,7 +5,7 @@ import pytest
 from edge.cluster.forwarding import NOT_HELD
 from edge.protocol.http import MAX_BODY_BYTES
 from tests.edge.change_requests import held, post, posted, sub, unsub
-from tests.edge.edge_without_redis import SmallEdge, small_edge
+from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import head
 
 
@@ -23,7 +23,7 @@ from tests.edge.http_client import head
         (b"[" + b"{}," * 256 + b"{}]", "256"),
     ],
 )
-async def test_a_bad_change_is_refused_as_a_whole(edge: SmallEdge, body: bytes, word: str) -> None:
+async def test_a_bad_change_is_refused_as_a_whole(edge: EdgeWithoutRedis, body: bytes, word: str) -> None:
     """400 with a sentence; nothing is done, and the connection is good for another request."""
     _, session = await held(edge, "/sub?id=a", "stream")
     client = await edge.connect()
@@ -33,7 +33,7 @@ async def test_a_bad_change_is_refused_as_a_whole(edge: SmallEdge, body: bytes, 
 
 
 @pytest.mark.parametrize("session", ["edge.AAAA", "ffffffff.AAAA", "a-session-nobody-holds", "x", "%00", "a/b"])
-async def test_a_session_that_is_not_held_is_404(edge: SmallEdge, session: str) -> None:
+async def test_a_session_that_is_not_held_is_404(edge: EdgeWithoutRedis, session: str) -> None:
     """Ours, another edge's, or a client's own."""
     answer = await post(edge, session, sub("b"))
     assert (answer.status, answer.json["content"]) == (404, NOT_HELD)
@@ -48,14 +48,14 @@ async def test_a_session_that_is_not_held_is_404(edge: SmallEdge, session: str) 
         (head("/sub/x", "Content-Length: 1", method="PUT") + b"x", 413),
     ],
 )
-async def test_a_body_needs_a_length_that_is_allowed(edge: SmallEdge, data: bytes, status: int) -> None:
+async def test_a_body_needs_a_length_that_is_allowed(edge: EdgeWithoutRedis, data: bytes, status: int) -> None:
     """What cannot be read to its end ends the connection."""
     client = await edge.connect()
     answer = await client.ask(data)
     assert (answer.status, answer.headers["connection"]) == (status, "close")
 
 
-async def test_a_body_may_come_in_pieces(edge: SmallEdge) -> None:
+async def test_a_body_may_come_in_pieces(edge: EdgeWithoutRedis) -> None:
     """A client that waits for leave to send it gets that; the deadline holds for all of it."""
     _, session = await held(edge, "/sub?id=a", "stream")
     client = await edge.connect()
@@ -73,7 +73,7 @@ async def test_a_body_may_come_in_pieces(edge: SmallEdge) -> None:
     assert (await client.answer()).status == 408
 
 
-async def test_what_follows_a_change_waits_for_its_answer(edge: SmallEdge) -> None:
+async def test_what_follows_a_change_waits_for_its_answer(edge: EdgeWithoutRedis) -> None:
     """Requests sent ahead are answered in order."""
     _, session = await held(edge, "/sub?id=a", "stream")
     client = await edge.connect()
@@ -84,7 +84,7 @@ async def test_what_follows_a_change_waits_for_its_answer(edge: SmallEdge) -> No
 
 async def test_a_page_may_change_channels_only_from_an_allowed_origin() -> None:
     """CORS as for subscribing."""
-    async with small_edge(allowed_origins=("https://a.example",)) as edge:
+    async with edge_without_redis(allowed_origins=("https://a.example",)) as edge:
         client = await edge.connect()
         foreign = await client.ask(posted("x", sub("b"), "Origin: https://b.example"))
         ours = await client.ask(posted("x", sub("b"), "Origin: https://a.example"))

@@ -3,7 +3,7 @@
 import pytest
 
 from edge.server import handler as handler_module
-from tests.edge.edge_without_redis import SmallEdge, small_edge
+from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import head
 from tests.edge.websocket_client import HANDSHAKE
 
@@ -12,7 +12,7 @@ POLL = "/poll?id=room"
 
 async def test_a_full_edge_sends_newcomers_away() -> None:
     """One too many gets a 503 that says when to try again, and the end; who is seated stays."""
-    async with small_edge(max_connections=1) as edge:
+    async with edge_without_redis(max_connections=1) as edge:
         seated, newcomer = await edge.held("/sub?id=room"), await edge.connect()
         await newcomer.send(head("/sub?id=room"))
         answer = await newcomer.answer()
@@ -25,7 +25,7 @@ async def test_a_full_edge_sends_newcomers_away() -> None:
 
 async def test_a_full_edge_lets_an_event_source_come_back() -> None:
     """A native EventSource gives up for ever after any status but 200: it is told when to try again, and the end."""
-    async with small_edge(max_connections=1) as edge:
+    async with edge_without_redis(max_connections=1) as edge:
         await edge.held("/sub?id=room")
         newcomer = await edge.connect()
         await newcomer.send(head("/sse?id=room"))
@@ -37,7 +37,7 @@ async def test_a_full_edge_lets_an_event_source_come_back() -> None:
 
 async def test_at_a_full_edge_the_first_that_came_have_the_room() -> None:
     """Strangers that came later take nobody's place: a poller's next poll is served, the stranger's is not."""
-    async with small_edge(max_connections=1) as edge:
+    async with edge_without_redis(max_connections=1) as edge:
         poller = await edge.connect()
         assert (await poller.ask(head("/poll?id=room&timeout=0"))).status == 200
         stranger = await edge.connect()
@@ -49,7 +49,7 @@ async def test_at_a_full_edge_the_first_that_came_have_the_room() -> None:
 
 async def test_who_is_one_too_many_and_says_nothing_goes_soon() -> None:
     """Two seconds are enough for a request; the room in front of a full edge is small."""
-    async with small_edge(max_connections=0) as edge:
+    async with edge_without_redis(max_connections=0) as edge:
         silent = await edge.connect()
         edge.pass_time(handler_module.SURPLUS_TIMEOUT + 0.5)
         assert await silent.rest() == b""
@@ -57,7 +57,7 @@ async def test_who_is_one_too_many_and_says_nothing_goes_soon() -> None:
 
 async def test_newcomers_are_told_different_times() -> None:
     """Clients that were sent away together do not come back together."""
-    async with small_edge(max_connections=0) as edge:
+    async with edge_without_redis(max_connections=0) as edge:
         newcomers = [await edge.connect() for _ in range(20)]
         for newcomer in newcomers:
             await newcomer.send(head("/sse?id=room"))
@@ -69,7 +69,7 @@ async def test_newcomers_are_told_different_times() -> None:
 
 async def test_a_full_edge_has_room_again() -> None:
     """When somebody has left, the next one is let in."""
-    async with small_edge(max_connections=1) as edge:
+    async with edge_without_redis(max_connections=1) as edge:
         first = await edge.held("/sub?id=room")
         first.close()
         await edge.until(lambda: len(edge.seats) == 0)
@@ -80,7 +80,7 @@ async def test_a_full_edge_has_room_again() -> None:
 
 
 @pytest.mark.parametrize("target", ["/sub?id=room", POLL, "/jsonp?id=room&callback=f"])
-async def test_without_redis_a_subscriber_is_sent_away(edge: SmallEdge, target: str) -> None:
+async def test_without_redis_a_subscriber_is_sent_away(edge: EdgeWithoutRedis, target: str) -> None:
     """After three seconds it gets a 503 that says when to try again."""
     edge.pubsub.acknowledging = False
     client = await edge.connect()
@@ -95,7 +95,7 @@ async def test_without_redis_a_subscriber_is_sent_away(edge: SmallEdge, target: 
     assert not edge.hub.channels["room"].is_occupied
 
 
-async def test_without_redis_a_poll_leaves_its_connection_usable(edge: SmallEdge) -> None:
+async def test_without_redis_a_poll_leaves_its_connection_usable(edge: EdgeWithoutRedis) -> None:
     """The next request on it may find Redis back."""
     edge.pubsub.acknowledging = False
     client = await edge.connect()
@@ -107,7 +107,7 @@ async def test_without_redis_a_poll_leaves_its_connection_usable(edge: SmallEdge
     assert (await client.ask(head(POLL + "&timeout=0"))).status == 200
 
 
-async def test_without_redis_an_event_source_is_told_to_come_back(edge: SmallEdge) -> None:
+async def test_without_redis_an_event_source_is_told_to_come_back(edge: EdgeWithoutRedis) -> None:
     """It gets a 200 with a retry that ends at once: after any other status it would give up for ever."""
     edge.pubsub.acknowledging = False
     client = await edge.connect()
@@ -121,17 +121,17 @@ async def test_without_redis_an_event_source_is_told_to_come_back(edge: SmallEdg
     assert answer.endswith(b"\r\n0\r\n\r\n")
 
 
-async def test_a_log_that_cannot_be_read_sends_subscribers_away_too(edge: SmallEdge) -> None:
+async def test_a_log_that_cannot_be_read_sends_subscribers_away_too(edge: EdgeWithoutRedis) -> None:
     """An acknowledged subscription is not enough for a welcome."""
-    edge.log.failing = True
+    edge.logs.failing = True
     client = await edge.connect()
     await client.send(head("/sub?id=room"))
-    await edge.until(lambda: edge.log.reads)
+    await edge.until(lambda: edge.logs.reads)
     edge.pass_time(3.5)
     assert (await client.answer()).status == 503
 
 
-async def test_without_redis_a_handshake_is_refused_in_plain_http(edge: SmallEdge) -> None:
+async def test_without_redis_a_handshake_is_refused_in_plain_http(edge: EdgeWithoutRedis) -> None:
     """503 with Retry-After, and the end."""
     edge.pubsub.acknowledging = False
     client = await edge.connect()
@@ -143,7 +143,7 @@ async def test_without_redis_a_handshake_is_refused_in_plain_http(edge: SmallEdg
     assert 1 <= int(answer.headers["retry-after"]) <= 5
 
 
-async def test_without_redis_a_frame_is_told_so(edge: SmallEdge) -> None:
+async def test_without_redis_a_frame_is_told_so(edge: EdgeWithoutRedis) -> None:
     """The error is a call, too."""
     edge.pubsub.acknowledging = False
     client = await edge.connect()

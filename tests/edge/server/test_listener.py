@@ -10,19 +10,19 @@ import pytest
 from common.errors import SettingsError
 from edge.server import handler as handler_module
 from edge.server import listener as listener_module
-from tests.edge.edge_without_redis import SmallEdge, small_edge
+from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import PATIENCE, head
 
 POLL = "/poll?id=room"
 
 
-async def test_a_taken_port_is_named_with_its_setting(edge: SmallEdge) -> None:
+async def test_a_taken_port_is_named_with_its_setting(edge: EdgeWithoutRedis) -> None:
     """Who starts a second edge on the same port learns which variable to change."""
     with pytest.raises(SettingsError, match=f"COMET_EDGE_PORT={edge.listener.port}"):
-        SmallEdge().listener.open("127.0.0.1", edge.listener.port)
+        EdgeWithoutRedis().listener.open("127.0.0.1", edge.listener.port)
 
 
-async def test_connections_get_the_listeners_options(edge: SmallEdge) -> None:
+async def test_connections_get_the_listeners_options(edge: EdgeWithoutRedis) -> None:
     """No delay, and keep-alive: set once on the listener, handed down by the kernel."""
     await edge.connect()
     (seat,) = edge.seats
@@ -32,7 +32,7 @@ async def test_connections_get_the_listeners_options(edge: SmallEdge) -> None:
     assert not os.get_blocking(seat.fd)
 
 
-async def test_a_closed_listener_keeps_its_connections(edge: SmallEdge) -> None:
+async def test_a_closed_listener_keeps_its_connections(edge: EdgeWithoutRedis) -> None:
     """Nobody new comes in; who is seated goes on. Closing twice does no harm."""
     client = await edge.held("/sub?id=room")
     edge.listener.close()
@@ -43,7 +43,7 @@ async def test_a_closed_listener_keeps_its_connections(edge: SmallEdge) -> None:
     assert b'"hi"' in await client.until(b"\n\r\n")
 
 
-async def test_many_come_at_once(edge: SmallEdge) -> None:
+async def test_many_come_at_once(edge: EdgeWithoutRedis) -> None:
     """More than one turn accepts and one batch serves: all of them are welcomed."""
     count = listener_module.ACCEPTS_PER_TURN * 3
     clients = [await edge.connect() for _ in range(count)]
@@ -54,7 +54,7 @@ async def test_many_come_at_once(edge: SmallEdge) -> None:
     assert len(edge.hub.channels["room"].seats) == count
 
 
-async def test_a_batch_is_bounded(edge: SmallEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_batch_is_bounded(edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """One turn serves so many sockets and no more; the rest is not forgotten."""
     monkeypatch.setattr(listener_module, "SOCKETS_PER_TURN", 2)
     clients = [await edge.connect() for _ in range(5)]
@@ -70,7 +70,7 @@ async def test_at_a_more_than_full_edge_newcomers_wait_and_are_answered(monkeypa
     """Beyond a margin they stay in the kernel's queue until those in it are gone; an EventSource never sees a 503."""
     monkeypatch.setattr(listener_module, "MARGIN", 2)
     monkeypatch.setattr(listener_module, "MARGIN_PAUSE", 0)
-    async with small_edge(max_connections=0) as edge:
+    async with edge_without_redis(max_connections=0) as edge:
         for _ in range(2):
             await edge.connect()
         with socket.create_connection(("127.0.0.1", edge.listener.port)) as newcomer:
@@ -83,7 +83,9 @@ async def test_at_a_more_than_full_edge_newcomers_wait_and_are_answered(monkeypa
             assert newcomer.recv(65536).startswith(b"HTTP/1.1 200")
 
 
-async def test_a_connection_that_cannot_be_watched_is_let_go(edge: SmallEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_connection_that_cannot_be_watched_is_let_go(
+    edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Out of epoll watches the edge pauses as it does out of descriptors, and leaks none."""
     log, real = Mock(), edge.poller
     monkeypatch.setattr(listener_module, "FULL_PAUSE", 0)
@@ -98,7 +100,7 @@ async def test_a_connection_that_cannot_be_watched_is_let_go(edge: SmallEdge, mo
 
 
 @pytest.mark.parametrize("reading", [True, False])
-async def test_a_client_that_hangs_up_leaves_its_channel(edge: SmallEdge, reading: bool) -> None:
+async def test_a_client_that_hangs_up_leaves_its_channel(edge: EdgeWithoutRedis, reading: bool) -> None:
     """A closed connection is noticed at once, also while nothing is read from it."""
     if not reading and "Selector" in type(edge.poller).__name__:
         pytest.skip("without epoll a hang-up is noticed when the poll is answered")
@@ -113,7 +115,7 @@ async def test_a_client_that_hangs_up_leaves_its_channel(edge: SmallEdge, readin
 
 @pytest.mark.parametrize("error", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
 async def test_out_of_descriptors_accepting_pauses(
-    edge: SmallEdge, error: int, monkeypatch: pytest.MonkeyPatch
+    edge: EdgeWithoutRedis, error: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loop does not spin on a connection it cannot take; after a pause it goes on."""
     log, real = Mock(), edge.listener._socket
@@ -129,7 +131,7 @@ async def test_out_of_descriptors_accepting_pauses(
 
 
 async def test_a_client_that_went_before_it_was_accepted_is_no_error(
-    edge: SmallEdge, monkeypatch: pytest.MonkeyPatch
+    edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that is gone already costs nothing and is not worth a line in the log."""
     log, real = Mock(), edge.listener._socket

@@ -7,11 +7,11 @@ import pytest
 
 from edge.protocol.operations import Op, Operation
 from tests.edge.change_requests import OWN, held, post, posted, sub, unsub
-from tests.edge.edge_without_redis import SmallEdge
+from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.framing.reading import Event, read_chunks, read_sse
-from tests.edge.http_client import Client, head
+from tests.edge.http_client import HttpClient, head
 from tests.edge.usual_log import GENESIS
-from tests.edge.websocket_client import speaker
+from tests.edge.websocket_client import welcomed_websocket
 
 NOWHERE = f"0-{GENESIS}"
 
@@ -19,7 +19,7 @@ NOWHERE = f"0-{GENESIS}"
 # Held connections.
 
 
-async def lines(client: Client, count: int) -> list[Any]:
+async def lines(client: HttpClient, count: int) -> list[Any]:
     """Return the next objects of a stream."""
     got: list[Any] = []
     while len(got) < count:
@@ -28,7 +28,7 @@ async def lines(client: Client, count: int) -> list[Any]:
     return got
 
 
-async def test_a_streams_channels_change(edge: SmallEdge) -> None:
+async def test_a_streams_channels_change(edge: EdgeWithoutRedis) -> None:
     """The answer lists the channels it has then; their welcomes and messages go down the stream."""
     client, session = await held(edge, "/sub?id=a", "stream")
     assert session.startswith("edge.")
@@ -49,15 +49,15 @@ async def test_a_streams_channels_change(edge: SmallEdge) -> None:
     assert (await lines(client, 1))[0]["content"] == "hi"
 
 
-async def test_a_websockets_channels_change(edge: SmallEdge) -> None:
+async def test_a_websockets_channels_change(edge: EdgeWithoutRedis) -> None:
     """The same operations by the other way."""
-    one = await speaker(edge, "a")
+    one = await welcomed_websocket(edge, "a")
     answer = await post(edge, one.session, sub("b"))
     assert answer.json == {"type": "ack", "channels": ["a", "b"]}
     assert (await one.next_object())["id"] == "b"
 
 
-async def test_an_event_source_that_changed_names_its_channels(edge: SmallEdge) -> None:
+async def test_an_event_source_that_changed_names_its_channels(edge: EdgeWithoutRedis) -> None:
     """From the change on its ids name the channels, and its data is the object; with that id it comes back to all."""
     client, session = await held(edge, "/sse?id=a%3D1", "sse")
     edge.publish("a=1", b"raw")
@@ -80,7 +80,7 @@ async def test_an_event_source_that_changed_names_its_channels(edge: SmallEdge) 
 
 
 async def test_a_change_in_the_middle_of_a_broadcast_has_the_right_position(
-    edge: SmallEdge, monkeypatch: pytest.MonkeyPatch
+    edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A seat that a job has not reached yet is given what it is owed, and then stands behind it, and no further."""
     for name in "baa":
@@ -109,7 +109,7 @@ async def test_a_change_in_the_middle_of_a_broadcast_has_the_right_position(
     assert [event.name for event in events] == ["", "welcome", "", ""]
 
 
-async def test_a_change_waits_for_a_channel_that_is_not_ready(edge: SmallEdge) -> None:
+async def test_a_change_waits_for_a_channel_that_is_not_ready(edge: EdgeWithoutRedis) -> None:
     """The answer comes when the channel is there; or after three seconds, without it."""
     _, session = await held(edge, "/sub?id=a", "stream")
     edge.pubsub.acknowledging = False
@@ -123,7 +123,7 @@ async def test_a_change_waits_for_a_channel_that_is_not_ready(edge: SmallEdge) -
     assert (await poster.answer()).json == {"type": "ack", "channels": ["a", "b"]}
 
 
-async def test_who_goes_in_the_middle_of_a_change_is_not_held(edge: SmallEdge) -> None:
+async def test_who_goes_in_the_middle_of_a_change_is_not_held(edge: EdgeWithoutRedis) -> None:
     """404, as if it had gone before."""
     client, session = await held(edge, "/sub?id=a", "stream")
     edge.pubsub.acknowledging = False
@@ -137,9 +137,9 @@ async def test_who_goes_in_the_middle_of_a_change_is_not_held(edge: SmallEdge) -
 # Polls.
 
 
-async def test_a_held_poll_is_answered_by_its_change(edge: SmallEdge) -> None:
+async def test_a_held_poll_is_answered_by_its_change(edge: EdgeWithoutRedis) -> None:
     """Acknowledgements first, then what was missed; the position names the channels and leads on."""
-    edge.log.append("b", b"old")
+    edge.logs.append("b", b"old")
     client = await edge.held(f"/poll?id=a&session={OWN}", transport="poll")
     operations = [sub("b", since="0", ref=1), unsub("x"), sub("a"), {"op": "ping"}]
     answer = await post(edge, OWN, operations)
@@ -162,7 +162,7 @@ async def test_a_held_poll_is_answered_by_its_change(edge: SmallEdge) -> None:
     assert edge.counters.held("poll") == 0
 
 
-async def test_a_changed_poll_that_finds_no_redis_is_sent_away(edge: SmallEdge) -> None:
+async def test_a_changed_poll_that_finds_no_redis_is_sent_away(edge: EdgeWithoutRedis) -> None:
     """It is asked again in its place, and fares like any poll: 503; who changed it hears 404."""
     client = await edge.held(f"/poll?id=a&session={OWN}", transport="poll")
     edge.pubsub.acknowledging = False
@@ -175,7 +175,7 @@ async def test_a_changed_poll_that_finds_no_redis_is_sent_away(edge: SmallEdge) 
     assert (edge.sessions.find(OWN), edge.changes._on_done) == (None, {})
 
 
-async def test_a_poll_that_is_answered_meanwhile_is_not_held(edge: SmallEdge) -> None:
+async def test_a_poll_that_is_answered_meanwhile_is_not_held(edge: EdgeWithoutRedis) -> None:
     """A message may come first."""
     await edge.held(f"/poll?id=a&session={OWN}", transport="poll")
     edge.publish("a", b"hi")

@@ -7,11 +7,11 @@ from edge.engine.outbox import Limits
 from edge.engine.wheel import THINGS_PER_TURN
 from edge.framing.http import Variant
 from edge.framing.transports import TRANSPORTS, framing_for
-from tests.edge.edge_without_redis import SmallEdge, small_edge
+from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.framing.reading import read_line
 from tests.edge.http_client import head
 from tests.edge.usual_log import GENESIS
-from tests.edge.websocket_client import HANDSHAKE, shake, speaker
+from tests.edge.websocket_client import HANDSHAKE, open_websocket, welcomed_websocket
 
 POLL = "/poll?id=room"
 
@@ -19,7 +19,7 @@ POLL = "/poll?id=room"
 # A subscriber comes.
 
 
-async def test_a_stream_gets_a_welcome_and_then_messages(edge: SmallEdge) -> None:
+async def test_a_stream_gets_a_welcome_and_then_messages(edge: EdgeWithoutRedis) -> None:
     """The head, the welcome with the position, and each message as one line."""
     client = await edge.connect()
     await client.send(head("/sub?id=room"))
@@ -30,7 +30,7 @@ async def test_a_stream_gets_a_welcome_and_then_messages(edge: SmallEdge) -> Non
     assert read_line(await client.until(b"\n\r\n")) == {"type": "data", "id": "room", "content": "hi", "seq": "1-101"}
 
 
-async def test_an_event_source_gets_events(edge: SmallEdge) -> None:
+async def test_an_event_source_gets_events(edge: EdgeWithoutRedis) -> None:
     """The retry, the welcome event, and each message as data with its position."""
     client = await edge.connect()
     await client.send(head("/sub?id=room", "Accept: text/event-stream"))
@@ -40,7 +40,7 @@ async def test_an_event_source_gets_events(edge: SmallEdge) -> None:
     assert await client.until(b"\n\n\r\n") == b"1b\r\nid: 1-101\ndata: a\ndata: b\n\n\r\n"
 
 
-async def test_several_channels_share_a_connection(edge: SmallEdge) -> None:
+async def test_several_channels_share_a_connection(edge: EdgeWithoutRedis) -> None:
     """Each is welcomed; an event's id is the list of positions in the order asked."""
     client = await edge.held("/sse?id=b&id=a", transport="sse")
     edge.publish("a", b"hi")
@@ -48,9 +48,9 @@ async def test_several_channels_share_a_connection(edge: SmallEdge) -> None:
     assert f"id: 0-{GENESIS},1-101\n".encode() in data
 
 
-async def test_no_channel_is_a_websocket_too(edge: SmallEdge) -> None:
+async def test_no_channel_is_a_websocket_too(edge: EdgeWithoutRedis) -> None:
     """It is welcomed, lives, and gets heartbeats."""
-    one = await shake(edge, "/ws")
+    one = await open_websocket(edge, "/ws")
     assert await one.next_object() == {"type": "welcome", "content": "hello world!"}
     edge.pass_time(20.5)
     assert (await one.next_frame()).opcode is Opcode.PING
@@ -61,7 +61,7 @@ async def test_no_channel_is_a_websocket_too(edge: SmallEdge) -> None:
 # Polls.
 
 
-async def test_a_poll_waits_for_the_next_message(edge: SmallEdge) -> None:
+async def test_a_poll_waits_for_the_next_message(edge: EdgeWithoutRedis) -> None:
     """It is answered by a message, with the position to go on from, and its connection takes the next poll."""
     client = await edge.held(POLL, transport="poll")
     edge.publish("room", b"hi")
@@ -76,14 +76,14 @@ async def test_a_poll_waits_for_the_next_message(edge: SmallEdge) -> None:
     assert edge.counters.replays_total["hit"] == 1
 
 
-async def test_a_poll_with_timeout_zero_is_answered_at_once(edge: SmallEdge) -> None:
+async def test_a_poll_with_timeout_zero_is_answered_at_once(edge: EdgeWithoutRedis) -> None:
     """It only asks where the channel stands."""
     client = await edge.connect()
     answer = await client.ask(head(POLL + "&timeout=0"))
     assert answer.json == {"seq": f"0-{GENESIS}", "messages": []}
 
 
-async def test_a_poll_without_news_is_answered_when_its_time_is_over(edge: SmallEdge) -> None:
+async def test_a_poll_without_news_is_answered_when_its_time_is_over(edge: EdgeWithoutRedis) -> None:
     """After its own timeout, or the edge's, it gets an empty batch with the position to go on from."""
     own = await edge.held(POLL + "&timeout=7", transport="poll")
     usual = await edge.held(POLL, transport="poll")
@@ -96,7 +96,7 @@ async def test_a_poll_without_news_is_answered_when_its_time_is_over(edge: Small
     assert (await usual.answer()).json == {"seq": f"0-{GENESIS}", "messages": []}
 
 
-async def test_a_poller_between_two_polls_is_connected(edge: SmallEdge) -> None:
+async def test_a_poller_between_two_polls_is_connected(edge: EdgeWithoutRedis) -> None:
     """Whoever was answered counts until the linger is over, and only once when it comes back."""
     client = await edge.held(POLL, transport="poll")
     edge.publish("room", b"hi")
@@ -112,7 +112,7 @@ async def test_a_poller_between_two_polls_is_connected(edge: SmallEdge) -> None:
 
 
 @pytest.mark.parametrize(("transport", "beat"), [("stream", b"1\r\n\n\r\n"), ("sse", b"3\r\n:\n\n\r\n")])
-async def test_a_quiet_connection_gets_heartbeats(edge: SmallEdge, transport: str, beat: bytes) -> None:
+async def test_a_quiet_connection_gets_heartbeats(edge: EdgeWithoutRedis, transport: str, beat: bytes) -> None:
     """The first comes within the period, jittered; then one a period."""
     client = await edge.held(f"/{transport}?id=room", transport=transport)
     edge.pass_time(9.75)
@@ -124,7 +124,7 @@ async def test_a_quiet_connection_gets_heartbeats(edge: SmallEdge, transport: st
     assert await client.until(beat) == beat
 
 
-async def test_a_heartbeat_may_be_an_event(edge: SmallEdge) -> None:
+async def test_a_heartbeat_may_be_an_event(edge: EdgeWithoutRedis) -> None:
     """Who asks gets an event without a position, and beside it everybody else what they always get."""
     named = [await edge.held(f"/sse?id=room&heartbeat=event&n={number}", transport="sse") for number in range(2)]
     plain = await edge.held("/sse?id=room&heartbeat=comment", transport="sse")
@@ -136,14 +136,14 @@ async def test_a_heartbeat_may_be_an_event(edge: SmallEdge) -> None:
     assert len({seat.framing for seat in edge.seats}) == 3
 
 
-async def test_a_named_heartbeat_is_nothing_to_other_transports(edge: SmallEdge) -> None:
+async def test_a_named_heartbeat_is_nothing_to_other_transports(edge: EdgeWithoutRedis) -> None:
     """They share their framing with those who did not ask for one."""
     for query in ("", "&heartbeat=event"):
         await edge.held(f"/stream?id=room{query}")
     assert len({seat.framing for seat in edge.seats}) == 1
 
 
-async def test_data_is_a_heartbeat(edge: SmallEdge) -> None:
+async def test_data_is_a_heartbeat(edge: EdgeWithoutRedis) -> None:
     """While messages go out there is no other sign of life; a period after the last one there is."""
     client = await edge.held("/sub?id=room")
     for _ in range(8):
@@ -161,7 +161,7 @@ async def test_data_is_a_heartbeat(edge: SmallEdge) -> None:
 @pytest.mark.parametrize("transport", ["stream", "sse", "ws"])
 async def test_heartbeats_that_are_due_together_are_sent_in_steps(transport: str) -> None:
     """After a message all subscribers are due at the same time: what else there is has its turn in between."""
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         headers = HANDSHAKE if transport == "ws" else ()
         count = 2 * THINGS_PER_TURN + 1
         for _ in range(count):
@@ -177,7 +177,7 @@ async def test_heartbeats_that_are_due_together_are_sent_in_steps(transport: str
         assert steps >= 3
 
 
-async def test_a_slow_client_gets_no_heartbeats(edge: SmallEdge) -> None:
+async def test_a_slow_client_gets_no_heartbeats(edge: EdgeWithoutRedis) -> None:
     """What waits in its outbox would only grow."""
     await edge.held("/sub?id=room")
     (seat,) = edge.seats
@@ -194,7 +194,7 @@ async def test_a_slow_client_gets_no_heartbeats(edge: SmallEdge) -> None:
 
 async def test_a_stream_ends_when_it_is_old_enough() -> None:
     """With a greatest age of 100 seconds a stream lives 80 to 120 of them, heartbeats in between."""
-    async with small_edge(max_age=100.0) as edge:
+    async with edge_without_redis(max_age=100.0) as edge:
         client = await edge.held("/sub?id=room")
         edge.pass_time(79.0)
         await edge.turns()
@@ -206,7 +206,7 @@ async def test_a_stream_ends_when_it_is_old_enough() -> None:
 
 async def test_connections_that_came_together_do_not_end_together() -> None:
     """Their greatest ages differ by up to a fifth of it, either way."""
-    async with small_edge(max_age=100.0) as edge:
+    async with edge_without_redis(max_age=100.0) as edge:
         for _ in range(60):
             await edge.held("/sub?id=room")
         ages = [seat.expires - edge.clock.now for seat in edge.seats]
@@ -216,7 +216,7 @@ async def test_connections_that_came_together_do_not_end_together() -> None:
 
 async def test_an_old_pollers_next_answer_is_its_connections_last() -> None:
     """A long-poll connection is closed where it costs nothing: after an answer that says so."""
-    async with small_edge(max_age=10.0) as edge:
+    async with edge_without_redis(max_age=10.0) as edge:
         client = await edge.connect()
         await client.send(head("/poll?id=room&timeout=0"))
         assert "connection" not in (await client.answer()).headers
@@ -227,8 +227,8 @@ async def test_an_old_pollers_next_answer_is_its_connections_last() -> None:
 
 async def test_an_old_websocket_is_told_to_connect_again() -> None:
     """COMET_MAX_CONNECTION_AGE ends it with 1012, too."""
-    async with small_edge(max_age=100.0) as edge:
-        one = await speaker(edge, "room")
+    async with edge_without_redis(max_age=100.0) as edge:
+        one = await welcomed_websocket(edge, "room")
         edge.pass_time(121.0)
         while (got := await one.next_frame()).opcode is Opcode.PING:
             pass
@@ -239,7 +239,7 @@ async def test_an_old_websocket_is_told_to_connect_again() -> None:
 # The end.
 
 
-async def test_everybody_is_told_when_the_edge_goes(edge: SmallEdge) -> None:
+async def test_everybody_is_told_when_the_edge_goes(edge: EdgeWithoutRedis) -> None:
     """Streams hear it, pollers get an empty batch, event sources when to come back, and idle connections are closed."""
     stream = await edge.held("/sub?id=room")
     sse = await edge.held("/sse?id=room", transport="sse")
@@ -253,7 +253,7 @@ async def test_everybody_is_told_when_the_edge_goes(edge: SmallEdge) -> None:
     assert sum(map(edge.counters.held, TRANSPORTS)) == 0
 
 
-async def test_a_subscriber_that_waits_is_answered_when_the_edge_goes(edge: SmallEdge) -> None:
+async def test_a_subscriber_that_waits_is_answered_when_the_edge_goes(edge: EdgeWithoutRedis) -> None:
     """Who has not been welcomed yet hears something all the same, and no event source a 5xx."""
     edge.pubsub.acknowledging = False
     clients = [await edge.connect() for _ in range(2)]

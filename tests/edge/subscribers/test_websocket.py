@@ -9,14 +9,12 @@ from websockets.frames import Opcode
 
 from edge.protocol.websocket import MAX_MESSAGE_BYTES
 from edge.server.listener import MORE_BYTES, READ_BYTES
-from tests.edge.edge_without_redis import SmallEdge, small_edge
+from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import head
-from tests.edge.websocket_client import HANDSHAKE, Speaker, closing, frame, mutated, speaker, text
-
-UPGRADE, WEBSOCKET, VERSION, KEY = HANDSHAKE
+from tests.edge.websocket_client import HANDSHAKE, WebSocketClient, closing, frame, mutated, text, welcomed_websocket
 
 
-async def test_frames_sent_ahead_are_heard_after_the_welcome(edge: SmallEdge) -> None:
+async def test_frames_sent_ahead_are_heard_after_the_welcome(edge: EdgeWithoutRedis) -> None:
     """Who does not wait for the answer to its handshake loses nothing."""
     edge.pubsub.acknowledging = False
     client = await edge.connect()
@@ -26,16 +24,16 @@ async def test_frames_sent_ahead_are_heard_after_the_welcome(edge: SmallEdge) ->
     await edge.turns()
     edge.hub.on_subscribed(*edge.pubsub.asked[0])
     await client.until(b"\r\n\r\n")
-    one = Speaker(client)
+    one = WebSocketClient(client)
     assert [each["type"] for each in await one.objects(3)] == ["welcome", "pong", "pong"]
-    await one.say({"op": "ping", "ref": 3})
+    await one.send({"op": "ping", "ref": 3})
     assert await one.next_object() == {"type": "pong", "ref": 3}
 
 
-async def test_a_websocket_at_rest_keeps_nothing(edge: SmallEdge) -> None:
+async def test_a_websocket_at_rest_keeps_nothing(edge: EdgeWithoutRedis) -> None:
     """After all it said, nothing is left of it but its seat."""
-    one = await speaker(edge, "room")
-    await one.say({"op": "ping"}, {"op": "ping"})
+    one = await welcomed_websocket(edge, "room")
+    await one.send({"op": "ping"}, {"op": "ping"})
     await one.objects(2)
     (seat,) = edge.seats
     assert (seat.recv_buffer, seat.send_buffer, seat.pending, seat.positions) == (b"", None, None, None)
@@ -44,9 +42,9 @@ async def test_a_websocket_at_rest_keeps_nothing(edge: SmallEdge) -> None:
 # Frames come in.
 
 
-async def test_a_message_may_come_in_fragments_with_pings_between(edge: SmallEdge) -> None:
+async def test_a_message_may_come_in_fragments_with_pings_between(edge: EdgeWithoutRedis) -> None:
     """RFC 6455 section 5.4, and byte by byte at that."""
-    one = await speaker(edge, "room")
+    one = await welcomed_websocket(edge, "room")
     data = (
         frame(Opcode.TEXT, b'{"op":', fin=False)
         + frame(Opcode.PING, b"between")
@@ -117,9 +115,9 @@ FAULTS = {
 
 
 @pytest.mark.parametrize(("data", "code"), FAULTS.values(), ids=FAULTS.keys())
-async def test_a_fault_closes_with_its_code(edge: SmallEdge, data: bytes, code: int) -> None:
+async def test_a_fault_closes_with_its_code(edge: EdgeWithoutRedis, data: bytes, code: int) -> None:
     """RFC 6455 section 7.4.1; the seat leaves its channel, and what was said before the fault is answered."""
-    one = await speaker(edge, "room")
+    one = await welcomed_websocket(edge, "room")
     await one.client.send(text({"op": "ping"}) + data)
     assert await one.next_object() == {"type": "pong"}
     assert await one.close_code() == code
@@ -128,9 +126,9 @@ async def test_a_fault_closes_with_its_code(edge: SmallEdge, data: bytes, code: 
 
 
 @pytest.mark.parametrize("message", ["", "7", "{", "[]", "null", '{"op":"shout"}', '{"op":"sub","id":"a b"}', "\0"])
-async def test_a_wrong_message_leaves_the_connection_alone(edge: SmallEdge, message: str) -> None:
+async def test_a_wrong_message_leaves_the_connection_alone(edge: EdgeWithoutRedis, message: str) -> None:
     """What is no operation, or one on a channel that cannot be, is an error object; the next one is done."""
-    one = await speaker(edge, "room")
+    one = await welcomed_websocket(edge, "room")
     await one.client.send(frame(Opcode.TEXT, message.encode()) + text({"op": "ping", "ref": "next"}))
     while (got := await one.next_object())["type"] != "pong":
         assert (got["type"], got["code"]) == ("error", 400)
@@ -139,9 +137,9 @@ async def test_a_wrong_message_leaves_the_connection_alone(edge: SmallEdge, mess
     assert (await one.next_object())["content"] == "hi"
 
 
-async def test_a_character_may_be_cut_by_fragments(edge: SmallEdge) -> None:
+async def test_a_character_may_be_cut_by_fragments(edge: EdgeWithoutRedis) -> None:
     """Only a whole message must be UTF-8 (RFC 6455 section 5.6)."""
-    one, character = await speaker(edge), "🦊".encode()
+    one, character = await welcomed_websocket(edge), "🦊".encode()
     begin, end = b'{"op":"ping","ref":"' + character[:1], character[3:] + b'"}'
     await one.client.send(
         frame(Opcode.TEXT, begin, fin=False) + frame(Opcode.CONT, character[1:3], fin=False) + frame(Opcode.CONT, end)
@@ -150,43 +148,43 @@ async def test_a_character_may_be_cut_by_fragments(edge: SmallEdge) -> None:
 
 
 @pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 1014, 3000, 4999, None])
-async def test_a_close_is_answered_with_the_same_code(edge: SmallEdge, code: int | None) -> None:
+async def test_a_close_is_answered_with_the_same_code(edge: EdgeWithoutRedis, code: int | None) -> None:
     """And then with the end; what follows a close frame is not heard."""
-    one = await speaker(edge, "room")
+    one = await welcomed_websocket(edge, "room")
     await one.client.send(closing(code, "bye" if code else "") + text({"op": "ping"}))
     assert await one.close_code() == (code or 0)
     assert edge.counters.closed_total["ws", "client"] == 1
 
 
-async def test_the_largest_message_is_heard(edge: SmallEdge) -> None:
+async def test_the_largest_message_is_heard(edge: EdgeWithoutRedis) -> None:
     """16 KiB are allowed."""
-    one = await speaker(edge, "room")
+    one = await welcomed_websocket(edge, "room")
     empty = '{"op":"ping","x":""}'
-    await one.say(empty.replace('""', '"' + "x" * (MAX_MESSAGE_BYTES - len(empty)) + '"'))
+    await one.send(empty.replace('""', '"' + "x" * (MAX_MESSAGE_BYTES - len(empty)) + '"'))
     assert await one.next_object() == {"type": "pong"}
 
 
 # Floods.
 
 
-async def test_a_flood_is_heard_in_turns(edge: SmallEdge, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_flood_is_heard_in_turns(edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """I10: what came at once is answered over many turns, in order, and is bounded; others are served between."""
     monkeypatch.setattr("edge.subscribers.websocket.TURN_BUDGET", -1.0)
-    flood, other = await speaker(edge, "room"), await speaker(edge, "room")
+    flood, other = await welcomed_websocket(edge, "room"), await welcomed_websocket(edge, "room")
     monkeypatch.setattr("edge.subscribers.websocket.TURN_BUDGET", 0.0)
-    await flood.say(*({"op": "ping", "ref": number} for number in range(2000)))
+    await flood.send(*({"op": "ping", "ref": number} for number in range(2000)))
     await edge.turns(3)
     seat = next(iter(edge.seats))
     assert 0 < len(seat.recv_buffer) <= 8192 + MAX_MESSAGE_BYTES
-    await other.say({"op": "ping"})
+    await other.send({"op": "ping"})
     assert await other.next_object() == {"type": "pong"}
     assert [each["ref"] for each in await flood.objects(2000)] == list(range(2000))
     assert seat.recv_buffer == b""
 
 
-async def test_a_flood_is_not_read_on_while_its_sender_reads_nothing(edge: SmallEdge) -> None:
+async def test_a_flood_is_not_read_on_while_its_sender_reads_nothing(edge: EdgeWithoutRedis) -> None:
     """What waits for a client that does not read does not make the edge read more from it."""
-    one = await speaker(edge, "room")
+    one = await welcomed_websocket(edge, "room")
     (seat,) = edge.seats
     flood = asyncio.create_task(one.client.send(text({"op": "none"}) * 50_000))
     await edge.until(lambda: seat.send_buffer is not None)
@@ -196,17 +194,17 @@ async def test_a_flood_is_not_read_on_while_its_sender_reads_nothing(edge: Small
     flood.cancel()
 
 
-async def test_a_flood_of_pings_is_ponged_in_order(edge: SmallEdge) -> None:
+async def test_a_flood_of_pings_is_ponged_in_order(edge: EdgeWithoutRedis) -> None:
     """Every ping has its pong."""
-    one = await speaker(edge, "room")
+    one = await welcomed_websocket(edge, "room")
     await one.client.send(b"".join(frame(Opcode.PING, b"%d" % number) for number in range(500)))
     pongs = [await one.next_frame() for _ in range(500)]
     assert [bytes(pong.data) for pong in pongs] == [b"%d" % number for number in range(500)]
 
 
-async def test_who_only_sends_and_never_reads_is_cut(edge: SmallEdge) -> None:
+async def test_who_only_sends_and_never_reads_is_cut(edge: EdgeWithoutRedis) -> None:
     """S5: its pongs wait in its outbox until that has too much; it does not grow for ever."""
-    one = await speaker(edge, "room")
+    one = await welcomed_websocket(edge, "room")
     (seat,) = edge.seats
     pings = frame(Opcode.PING, b"x" * 125) * 500
     for _ in range(300):
@@ -227,17 +225,17 @@ async def test_who_only_sends_and_never_reads_is_cut(edge: SmallEdge) -> None:
 async def test_whatever_comes_is_answered_or_closed_and_never_a_bug(seed: int) -> None:
     """2,500 random strings and broken frames each: no exception reaches the front's last resort."""
     chance, log = random.Random(seed), Mock()
-    async with small_edge(max_connections=3000) as edge:
+    async with edge_without_redis(max_connections=3000) as edge:
         edge.lifecycle._log = log
-        await speaker(edge, "room")
+        await welcomed_websocket(edge, "room")
         for number in range(2500):
             *_, seat = edge.seats
             edge.handler.on_bytes(seat, chance.randbytes(chance.randint(1, 60)) if number % 2 else mutated(chance))
             await edge.turns(2)
             if seat.framing is None or number % 20 == 0:
-                await speaker(edge, "room")
+                await welcomed_websocket(edge, "room")
         assert log.exception.call_args_list == []
         assert edge.counters.closed_total["ws", "error"] > 100
-        last = await speaker(edge, "room")
+        last = await welcomed_websocket(edge, "room")
         edge.publish("room", b"still here")
         assert (await last.next_object())["content"] == "still here"
