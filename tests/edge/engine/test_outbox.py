@@ -8,7 +8,7 @@ import pytest
 from websockets.frames import Opcode
 
 from edge.counters import CloseReason, Counters
-from edge.engine.outbox import MUCH_PARKED, Limits, MemoryTrimmer
+from edge.engine.outbox import MUCH_PARKED, Limits, MemoryTrimmer, Outbox
 from edge.engine.poller import make_poller
 from edge.engine.seats import Seats
 from edge.framing.http import Variant
@@ -46,6 +46,103 @@ class SlowReaders:
         for client in self.clients:
             client.close()
         self.poller.close()
+
+
+# The account, without a socket.
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Return the clock of the outbox."""
+    return FakeClock()
+
+
+@pytest.fixture
+def outbox(clock: FakeClock) -> Outbox:
+    """Return an outbox with limits of 10 bytes and 10 seconds for each seat, and of 40 bytes in all."""
+    return Outbox(Limits(seat_bytes=10, seat_seconds=10, total_bytes=40), clock)
+
+
+def test_parked_bytes_wait_in_order_and_are_counted(outbox: Outbox) -> None:
+    """What the kernel takes leaves the account; a seat of which all was taken is parked no more."""
+    seat = Seat(7)
+    outbox.park(seat, b"abc")
+    outbox.append(seat, b"defgh")
+    assert (seat.send_buffer, outbox.parked_bytes) == (b"abcdefgh", 8)
+    assert not outbox.take(seat, 5)
+    assert (seat.send_buffer, outbox.parked_bytes) == (b"fgh", 3)
+    assert outbox.take(seat, 3)
+    assert (seat.send_buffer, outbox.parked_bytes) == (None, 0)
+
+
+def test_two_seats_have_one_account(outbox: Outbox) -> None:
+    """Forgetting one of them takes its bytes out; forgetting it again changes nothing."""
+    first, second = Seat(7), Seat(8)
+    outbox.park(first, b"abc")
+    outbox.park(second, b"de")
+    outbox.forget(first)
+    outbox.forget(first)
+    assert (outbox.parked_bytes, first.send_buffer, second.send_buffer) == (2, None, b"de")
+
+
+@pytest.mark.parametrize(
+    ("taken", "left"),
+    [
+        (0, b"begun|new"),  # a write that the kernel took a part of is never broken off
+        (4, b"n|new"),
+        (6, b"new"),  # the next one was not begun, and goes
+        (8, b"cond|new"),
+    ],
+)
+def test_what_replaces_parked_bytes_follows_the_write_that_was_begun(outbox: Outbox, taken: int, left: bytes) -> None:
+    """S5: of all that is parked only a write that the kernel has taken a part of is kept."""
+    seat = Seat(7)
+    outbox.park(seat, b"begun|")
+    outbox.append(seat, b"second|")
+    outbox.take(seat, taken)
+    outbox.replace(seat, b"new")
+    assert (seat.send_buffer, outbox.parked_bytes) == (left, len(left))
+
+
+def test_a_seat_is_choked_by_more_than_its_bytes(outbox: Outbox) -> None:
+    """At its limit it is not; one that has nothing parked never is."""
+    seat = Seat(7)
+    assert not outbox.is_choked(seat)
+    outbox.park(seat, b"x" * 10)
+    assert not outbox.is_choked(seat)
+    outbox.append(seat, b"x")
+    assert outbox.is_choked(seat)
+
+
+def test_over_the_total_the_seat_that_waits_longest_is_named(outbox: Outbox) -> None:
+    """A buffer takes a quarter more memory than it holds bytes: 33 of them are more than 40."""
+    first, second = Seat(7), Seat(8)
+    outbox.park(first, b"x" * 16)
+    outbox.park(second, b"x" * 16)
+    assert outbox.longest() is None
+    outbox.append(second, b"x")
+    assert outbox.longest() is first
+    outbox.forget(first)
+    assert outbox.longest() is None
+
+
+def test_seats_that_are_behind_for_too_long_are_named(outbox: Outbox, clock: FakeClock) -> None:
+    """By the time since which they are behind without a pause, however much was taken meanwhile."""
+    first, second = Seat(7), Seat(8)
+    outbox.park(first, b"abc")
+    clock.now += 6
+    outbox.park(second, b"abc")
+    outbox.take(first, 2)
+    assert outbox.stuck() == []
+    clock.now += 4
+    assert outbox.stuck() == [first]
+    outbox.take(first, 1)
+    outbox.park(first, b"abc")
+    clock.now += 6
+    assert outbox.stuck() == [second]
+
+
+# Seats with limits, on sockets.
 
 
 @pytest.fixture

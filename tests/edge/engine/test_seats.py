@@ -11,7 +11,7 @@ from edge.engine.poller import READ, WRITE
 from edge.framing.http import Variant
 from edge.framing.transports import framing_for
 from edge.state import Channel, Phase, Seat
-from tests.edge.engine.seats_on_sockets import SeatsOnSockets, received, said
+from tests.edge.seats_on_sockets import SeatsOnSockets, received, said
 
 MAX_PARKED = Limits().seat_bytes
 MUCH = b"".join(b"%07d\n" % number for number in range(500_000))  # more than any socket buffer takes

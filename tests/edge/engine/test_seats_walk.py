@@ -17,7 +17,7 @@ from edge.framing.http import Variant
 from edge.framing.transports import framing_for
 from edge.server.listener import Listener
 from edge.state import Channel, Phase, Seat
-from tests.edge.engine.seats_on_sockets import FRAMING, POLLERS, received, said
+from tests.edge.seats_on_sockets import FRAMING, POLLERS, received, said
 
 STEPS = 10_000
 WEBSOCKET = framing_for("ws", Variant())
