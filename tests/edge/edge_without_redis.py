@@ -205,7 +205,7 @@ async def _ask_no_edge(edge: str | None, op: str, fields: Mapping[str, object], 
 
 @asynccontextmanager
 async def edge_without_redis(**options: Any) -> AsyncIterator[EdgeWithoutRedis]:
-    """Run a small edge on a free port."""
+    """Run an edge without Redis on a free port."""
     edge = EdgeWithoutRedis(**options)
     edge.listener.open("127.0.0.1", 0)
     try:

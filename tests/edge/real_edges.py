@@ -72,18 +72,18 @@ async def publish_plainly(edge: Edge, channel: str, payload: bytes) -> None:
 @asynccontextmanager
 async def subscribers() -> AsyncIterator[Callable[..., Awaitable[Subscriber]]]:
     """Yield a function that subscribes at an edge, and waits for the welcomes of a stream; all go at the end."""
-    everybody: list[Subscriber] = []
+    opened: list[Subscriber] = []
 
     async def one(edge: Edge, query: str, welcomes: int = 1, headers: str = "") -> Subscriber:
         reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
         writer.write(f"GET /sub?{query} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
-        everybody.append(Subscriber(reader, writer))
+        opened.append(Subscriber(reader, writer))
         for _ in range(welcomes):
-            assert (await everybody[-1].object())["type"] == "welcome"
-        return everybody[-1]
+            assert (await opened[-1].object())["type"] == "welcome"
+        return opened[-1]
 
     yield one
-    for subscriber in everybody:
+    for subscriber in opened:
         subscriber.close()
 
 

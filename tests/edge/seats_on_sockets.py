@@ -55,7 +55,7 @@ def said(data: bytes) -> Callable[[Framing], bytes]:
 
 
 def received(client: socket.socket, limit: int = 1 << 30) -> bytes:
-    """Return what has arrived at a client, at most so much of it."""
+    """Return what has arrived at a client, at most `limit` bytes of it."""
     taken = b""
     while len(taken) < limit:
         try:

@@ -100,7 +100,7 @@ def test_the_tail_is_what_the_ring_proves(since: Position, tail: list[Message] |
 
 
 def test_without_a_ring_only_the_newest_position_has_a_tail() -> None:
-    """Whoever stands where the channel stands has missed nothing."""
+    """A client that stands where the channel stands has missed nothing."""
     assert channel_at(5).tail(at(5)) == []
     assert channel_at(5).tail(at(4)) is None
 

@@ -40,7 +40,7 @@ class Draining(NamedTuple):
 
 @asynccontextmanager
 async def draining_edge(seconds: float, notice: float) -> AsyncIterator[Draining]:
-    """Return a small edge with its drain."""
+    """Yield an edge without Redis, and its drain."""
     async with edge_without_redis() as edge:
         asked: list[bool] = []
         drain = Drain(seconds, notice, edge.listener, edge.handler, edge.lifecycle, lambda: asked.append(True))
@@ -114,8 +114,8 @@ async def test_every_transport_has_its_own_goodbye() -> None:
         assert one.edge.counters.closed_total == {("stream", "drain"): 1, ("sse", "drain"): 1, ("poll", "drain"): 1}
 
 
-async def test_who_asks_late_on_a_connection_of_old_is_sent_on_without_an_error() -> None:
-    """When nobody is seated any more a poll is answered at once, and an EventSource told when to come back."""
+async def test_a_late_request_on_an_old_connection_is_sent_on_without_an_error() -> None:
+    """When no subscriber is seated any more a poll is answered at once, and an EventSource told when to come back."""
     async with draining_edge(60, 0) as one:
         clients = [await one.edge.connect() for _ in range(9)]  # idle ones go last
         async with one.running(leaving=True):
@@ -132,7 +132,7 @@ async def test_who_asks_late_on_a_connection_of_old_is_sent_on_without_an_error(
 
 
 async def test_a_late_poll_gets_what_it_missed() -> None:
-    """An answer at once is not an empty one for whom something is waiting."""
+    """An answer at once is not an empty one where something is waiting."""
     async with draining_edge(60, 0) as one:
         other = await one.edge.held("/sub?id=room")
         poll = await one.edge.connect()
@@ -143,7 +143,7 @@ async def test_a_late_poll_gets_what_it_missed() -> None:
             assert [item["content"] for item in answer.json["messages"]] == ["missed"]
 
 
-async def test_who_is_in_the_middle_of_a_request_may_finish_it() -> None:
+async def test_a_client_in_the_middle_of_a_request_may_finish_it() -> None:
     """Half a request is no reason to be sent away before the time is up."""
     async with draining_edge(0.4, 0.2) as one:
         client = await one.edge.connect()
@@ -156,7 +156,7 @@ async def test_who_is_in_the_middle_of_a_request_may_finish_it() -> None:
 
 
 async def test_connections_the_kernel_took_are_served() -> None:
-    """Who connected before the edge stopped listening is not reset, even if nobody has accepted it yet."""
+    """A client that connected before the edge stopped listening is not reset, even if it was not accepted yet."""
     async with edge_without_redis() as edge:
         _, writer = await asyncio.open_connection("127.0.0.1", edge.listener.port)
         edge.listener.close()
@@ -164,7 +164,7 @@ async def test_connections_the_kernel_took_are_served() -> None:
         writer.close()
 
 
-async def test_the_time_is_kept_even_if_somebody_cannot_go() -> None:
+async def test_the_time_is_kept_even_if_a_subscriber_cannot_go() -> None:
     """A subscriber whose channel never gets ready does not hold up the end of the drain."""
     async with draining_edge(0.2, 0.1) as one:
         one.edge.pubsub.acknowledging = False
@@ -237,7 +237,7 @@ class FakeLifecycle:
 
 
 async def test_the_pace_is_kept() -> None:
-    """At 200 a second nobody goes sooner than that allows: the edges they go to have time."""
+    """At 200 a second no client goes sooner than that allows: the edges they go to have time."""
     lifecycle, began = FakeLifecycle(60), asyncio.get_running_loop().time()
     await evict_at_pace(lifecycle, 10, lambda over: 200.0, CloseReason.SHED)
     assert lifecycle.subscribers == 10
@@ -247,7 +247,7 @@ async def test_the_pace_is_kept() -> None:
         assert gone <= 1 + 200 * (when - began)
 
 
-async def test_between_two_requests_nobody_is_sent_away() -> None:
+async def test_between_two_requests_a_client_is_not_evicted() -> None:
     """A request may be on its way, and would get no answer."""
     async with edge_without_redis() as edge:
         idle = await edge.connect()

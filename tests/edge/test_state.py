@@ -47,7 +47,7 @@ def test_a_seat_goes_through_its_phases() -> None:
         (Seat(7), False),
     ],
 )
-def test_who_is_on_the_fast_path(seat: Seat, is_fast: bool) -> None:
+def test_which_seats_are_on_the_fast_path(seat: Seat, is_fast: bool) -> None:
     """P2: held on one channel, by a response that goes on, with the shared bytes."""
     seat.refresh_fast_path()
     assert seat.fast_path is is_fast

@@ -98,7 +98,7 @@ async def test_the_first_message_that_follows_may_be_a_plain_one(room: RoomOnTwo
 
 
 async def test_streams_are_reset_and_go_on(room: RoomOnTwoEdges) -> None:
-    """Who is connected is told of the wipe once, and has every message that follows, once and in order."""
+    """A connected client is told of the wipe once, and gets every message that follows, once and in order."""
     async with subscribers() as subscribe:
         streams = [await subscribe(edge, "id=room") for edge in room.edges]
         await room.publish_plainly("one")

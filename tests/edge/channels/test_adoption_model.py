@@ -23,7 +23,7 @@ class AdoptingCluster:
     """Some edges that subscribe to one channel, and a publisher that only knows PUBLISH.
 
     `owed` is what the edges handed in: the log must come to hold it. What was published before the last wipe may be in
-    the log or not: whoever needed it was reset.
+    the log or not: the clients that needed it were reset.
     """
 
     def __init__(self, chance: random.Random, edges: int) -> None:
@@ -66,7 +66,7 @@ class AdoptingCluster:
         self.published += 1
 
     def wipe(self) -> None:
-        """Lose the log, which must have been in order up to here, while everybody stays connected."""
+        """Lose the log, which must have been in order up to here, while all edges stay connected."""
         self.check_log()
         self.wiped_at = self.published
         self.redis.wipe()
@@ -75,7 +75,7 @@ class AdoptingCluster:
         self.kept = self.redis.snapshot()
 
     def roll_back(self) -> None:
-        """Restart with an older state, or get it while everybody stays connected."""
+        """Restart with an older state, or get it while all edges stay connected."""
         self.check_log()
         self.wiped_at = self.published
         if self.chance.random() < 0.7:
@@ -127,7 +127,7 @@ class AdoptingCluster:
             edge.now += seconds
 
     async def settle(self) -> None:
-        """Deliver everything to the edges that are connected, until whoever has to insist has done so."""
+        """Deliver everything to the edges that are connected, until no message waits to be handed in again."""
         for _ in range(2000):
             if not self.is_busy():
                 break
@@ -165,14 +165,14 @@ class AdoptingCluster:
 
         What an edge had in its hands when it lost its connection may be late, and what waited for it; after a wipe what
         was published before; and what is handed in by an edge that lags behind by more than others wait. If the clock
-        was turned back in the wipe nobody knows for how long to wait.
+        was turned back in the wipe, it cannot be known for how long to wait.
         """
         assert len(self.log) == len(set(self.log))
         since_wipe = [number for number in self.log if number >= self.wiped_at]
         assert since_wipe == sorted(since_wipe) or self.dropped or self.turned_back or len(self.edges) > FEW
 
     def check_clients(self) -> None:
-        """Whoever is connected stands at the top of the log, through a chain or a reset."""
+        """Every connected client stands at the top of the log, through a chain or a reset."""
         for client in self.clients:
             if client.edge is not None and client.edge.connection is not None:
                 assert client.is_whole
@@ -218,7 +218,7 @@ async def test_without_losses_the_log_is_the_sequence_that_joined_edges_saw(seed
 
 @pytest.mark.parametrize("seed", range(150))
 async def test_with_disconnects_nothing_handed_in_is_lost_doubled_or_swapped(seed: int) -> None:
-    """Edges also drop and come back: after those that wait have insisted, the log holds all they owe, in order.
+    """Edges also drop and come back: after every message was handed in again, the log holds all they owe, in order.
 
     Only where an edge lost its connection with messages in its hands may these, and what waited for them, come late.
     """
@@ -247,7 +247,7 @@ async def test_after_a_wipe_everything_that_is_published_is_stored(seed: int, dr
 async def test_after_a_roll_back_everything_that_is_published_is_stored(seed: int, drops: float) -> None:
     """Redis goes back to an older state again and again: no epoch that was used after that state is used twice.
 
-    Unless the first to join has not heard of it: one that is new, or was far behind.
+    Unless the first edge to join does not know of it: one that is new, or was far behind.
     """
     cluster = await tell_story(seed, drops=drops, rolls_back=0.02)
 

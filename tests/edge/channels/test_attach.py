@@ -36,7 +36,7 @@ async def test_an_unproven_position_is_told_as_a_reset(edge: EdgeWithoutRedis) -
 
 
 async def test_a_client_from_a_quicker_edge_is_not_reset(edge: EdgeWithoutRedis) -> None:
-    """I7: a position that this edge has not reached yet is good; the edge catches up, and nobody misses anything."""
+    """I7: a position that this edge has not reached yet is good; the edge catches up, and no client misses anything."""
     stream = await edge.held("/sub?id=room")
     for number in range(1, 9):
         edge.logs.append("room", b"%d" % number)  # stored, but not yet on this edge's connection
@@ -47,7 +47,7 @@ async def test_a_client_from_a_quicker_edge_is_not_reset(edge: EdgeWithoutRedis)
 
 
 async def test_all_that_is_kept_can_be_asked_for(edge: EdgeWithoutRedis) -> None:
-    """`since=0` on a channel nobody here listened to brings the log."""
+    """`since=0` on a channel that has no subscriber here brings the log."""
     for payload in (b"a", b"b"):
         edge.logs.append("room", payload)
     client = await edge.connect()
@@ -55,8 +55,8 @@ async def test_all_that_is_kept_can_be_asked_for(edge: EdgeWithoutRedis) -> None
     assert (answer.contents, answer.json["seq"]) == (["a", "b"], "2-102")
 
 
-async def test_a_wiped_log_keeps_nobody_waiting(edge: EdgeWithoutRedis) -> None:
-    """When the log was lost under a quiet channel, who asks for all that is kept gets an answer, not endless reads."""
+async def test_a_wiped_log_keeps_no_subscriber_waiting(edge: EdgeWithoutRedis) -> None:
+    """The log was lost under a quiet channel: a client that asks for all of it gets an answer, not endless reads."""
     edge.logs.append("room", b"a")
     await edge.held("/sub?id=room")
     edge.logs.messages.clear()
@@ -101,7 +101,7 @@ async def edges(valkey_url: str, prefix: str, clock: WallClock) -> AsyncIterator
 
 @pytest.fixture
 async def publish(valkey_url: str, prefix: str) -> AsyncIterator[Callable[..., Any]]:
-    """Yield a function that publishes a message which expires so many seconds after NOW, or never."""
+    """Yield a function that publishes a message which expires some seconds after NOW, or never."""
     async with connect(valkey_url) as redis:
         scripts = Scripts(redis, RedisNames(prefix), load_settings())
 
@@ -125,7 +125,7 @@ async def polled(edge: Edge, query: str) -> tuple[str, list[str]]:
 async def test_what_has_expired_is_replayed_neither_from_the_ring_nor_from_the_log(
     edges: list[Edge], publish: Callable[..., Any], clock: WallClock
 ) -> None:
-    """Live subscribers have it; who comes back later is given the others, and stands where everybody stands."""
+    """Live subscribers have it; a client that comes back later is given the others, and stands where all stand."""
     async with subscribers() as subscribe:
         with_ring, without = edges
         live = await subscribe(with_ring, "id=room")
@@ -156,7 +156,7 @@ async def test_a_message_lives_to_the_millisecond(
 async def test_everything_that_has_expired_is_nothing_new(
     edges: list[Edge], publish: Callable[..., Any], clock: WallClock
 ) -> None:
-    """Nothing is replayed and nobody is reset: the position shows that the client has it all."""
+    """Nothing is replayed and no client is reset: the position shows that the client has it all."""
     start = await publish("one")
     last = [await publish(f"short {number}", 1) for number in range(5)][-1]
     clock.now = NOW + 2
@@ -165,7 +165,7 @@ async def test_everything_that_has_expired_is_nothing_new(
 
 
 @pytest.mark.parametrize(("ahead", "contents"), [(HOUR, ["forever"]), (-HOUR, ["a minute", "forever"])])
-async def test_an_edge_with_a_wrong_clock_resets_nobody(
+async def test_an_edge_with_a_wrong_clock_resets_no_client(
     edges: list[Edge], publish: Callable[..., Any], clock: WallClock, ahead: float, contents: list[str]
 ) -> None:
     """An hour ahead it gives less, an hour behind it gives more; live messages and positions are as ever."""

@@ -15,7 +15,7 @@ from common.settings import load_settings
 from edge.app import Edge
 from tests.edge.real_edges import running, subscribers
 
-LOST = script_text("publish").replace("call('PUBLISH', channel, frame)", "0")  # stored, and heard by nobody
+LOST = script_text("publish").replace("call('PUBLISH', channel, frame)", "0")  # stored, and received by no edge
 
 
 @pytest.fixture
@@ -66,8 +66,8 @@ async def test_live_messages_do_not_hide_that_a_stored_one_was_lost(edge: Edge, 
         assert content == "lost"
 
 
-async def test_a_quiet_channel_is_kept_for_as_long_as_somebody_listens(edge: Edge, redis: Redis, prefix: str) -> None:
-    """Its position would be gone after a day without a message, and everybody reset although nothing is lost."""
+async def test_a_quiet_channel_is_kept_as_long_as_it_has_subscribers(edge: Edge, redis: Redis, prefix: str) -> None:
+    """Its position would be gone after a day without a message, and every client reset although nothing is lost."""
     top = RedisNames(prefix).top("room")
     async with subscribers() as subscribe:
         reader = await subscribe(edge, "id=room")

@@ -25,7 +25,7 @@ async def test_the_welcome_waits_for_redis(edge: EdgeWithoutRedis) -> None:
     await client.until(b'"hi"')
 
 
-async def test_an_acknowledgement_of_another_attempt_welcomes_nobody(edge: EdgeWithoutRedis) -> None:
+async def test_an_acknowledgement_of_another_attempt_welcomes_no_subscriber(edge: EdgeWithoutRedis) -> None:
     """I8: only the attempt that counts opens the channel."""
     edge.pubsub.acknowledging = False
     client = await edge.connect()
@@ -56,8 +56,8 @@ async def test_a_channel_is_given_up_after_its_linger(edge: EdgeWithoutRedis) ->
     assert edge.pubsub.given_up == [b"t:room"]
 
 
-async def test_a_channel_is_not_given_up_while_somebody_is_being_brought_up_to_date(edge: EdgeWithoutRedis) -> None:
-    """Who comes at the end of a linger and needs the log is not let into a channel that is gone by then."""
+async def test_a_channel_is_not_given_up_while_a_subscriber_is_brought_up_to_date(edge: EdgeWithoutRedis) -> None:
+    """A client that comes at the end of a linger and needs the log is not let into a channel that is gone by then."""
     edge.logs.append("room", b"old")
     client = await edge.held("/sub?id=room")
     client.close()
@@ -75,7 +75,7 @@ async def test_a_channel_is_not_given_up_while_somebody_is_being_brought_up_to_d
     await client.until(b'"new"')
 
 
-async def test_who_goes_while_it_waits_is_forgotten(edge: EdgeWithoutRedis) -> None:
+async def test_a_client_that_goes_while_it_waits_is_forgotten(edge: EdgeWithoutRedis) -> None:
     """A client that leaves before the welcome leaves nothing behind."""
     edge.pubsub.acknowledging = False
     client = await edge.connect()
@@ -89,14 +89,14 @@ async def test_who_goes_while_it_waits_is_forgotten(edge: EdgeWithoutRedis) -> N
     assert edge.counters.opened_total["stream"] == 0
 
 
-def test_who_waited_is_let_in_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After an outage a crowd waits for one channel: others have their turn while it enters, and nobody gets a hole."""
+def test_subscribers_that_waited_are_let_in_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an outage many wait for one channel: others have their turn while these enter, and none gets a hole."""
     monkeypatch.setattr("edge.channels.hub.ENTRIES_PER_TURN", 2)
     redis = ModelRedis(history=10_000)
     edge = ModelEdge(redis)
     edge.connect()
-    crowd = [ModelClient(redis, (NAME,), STREAM) for _ in range(7)]
-    for client in crowd:
+    waiting = [ModelClient(redis, (NAME,), STREAM) for _ in range(7)]
+    for client in waiting:
         edge.attach(client)
     edge.deliver(10)
     edge.execute_reads()
@@ -108,6 +108,6 @@ def test_who_waited_is_let_in_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -
     redis.publish(NAME, b"second")
     for _ in range(6):
         edge.settle()
-    assert [client.got[NAME] for client in crowd[:2]] == [["first", "second"]] * 2
-    assert all(client.got[NAME] in (["first", "second"], ["second"], []) for client in crowd)
-    assert all(client.at[NAME] == redis.top(NAME) for client in crowd)
+    assert [client.got[NAME] for client in waiting[:2]] == [["first", "second"]] * 2
+    assert all(client.got[NAME] in (["first", "second"], ["second"], []) for client in waiting)
+    assert all(client.at[NAME] == redis.top(NAME) for client in waiting)

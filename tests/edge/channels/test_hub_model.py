@@ -107,7 +107,7 @@ class ModelCluster:
             for index in range(len(self.clients)):
                 self.poll_again(index)
 
-    def check_nobody_is_behind(self) -> None:
+    def check_no_client_is_behind(self) -> None:
         """Every connected client stands at the top of the log: it was given all, or told of a reset (I5)."""
         for client in self.clients:
             if client.edge is not None:
@@ -127,7 +127,7 @@ class ModelCluster:
 
 
 class HubMachine(RuleBasedStateMachine):
-    """Hypothesis looks for the shortest story in which somebody is left with a hole."""
+    """Hypothesis looks for the shortest story in which a client is left with a hole."""
 
     @initialize()
     def begin(self) -> None:
@@ -230,7 +230,7 @@ class HubMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "cluster"):
             self.cluster.settle()
-            self.cluster.check_nobody_is_behind()
+            self.cluster.check_no_client_is_behind()
             self.cluster.check_subscriptions()
 
 
@@ -280,17 +280,17 @@ def test_long_random_stories_leave_no_silent_hole(seed: int) -> None:
     for _ in range(400):
         step(cluster, chance, disasters=True)
     cluster.settle()
-    cluster.check_nobody_is_behind()
+    cluster.check_no_client_is_behind()
     cluster.check_subscriptions()
 
 
 @pytest.mark.parametrize("seed", range(120))
-def test_nobody_is_reset_while_the_log_is_whole(seed: int) -> None:
-    """Lost, late and repeated frames, reconnects and changes of edge: as long as the log holds all, nobody notices."""
+def test_no_client_is_reset_while_the_log_is_whole(seed: int) -> None:
+    """Lost, late and repeated frames, reconnects, changes of edge: as long as the log holds all, no client notices."""
     chance, cluster = random.Random(seed), ModelCluster(history=10_000)
     for _ in range(400):
         step(cluster, chance, disasters=False)
     cluster.settle()
-    cluster.check_nobody_is_behind()
+    cluster.check_no_client_is_behind()
 
     assert [client.resets for client in cluster.clients] == [0] * len(cluster.clients)

@@ -134,7 +134,7 @@ async def test_a_batch_that_failed_is_read_before_those_that_came_later(
 
 
 async def test_a_request_of_an_answer_is_read_too(script: PausedSyncScript, answered: list[str]) -> None:
-    """Whoever is answered may ask again at once."""
+    """What gets an answer may ask again at once."""
     log_reader = LogReader(script.sync)
     log_reader.ask(SyncRequest(SyncQuery("a"), lambda synced: log_reader.ask(sync_request("again", answered))))
     await script.called(1)
@@ -159,7 +159,7 @@ async def test_a_failed_read_is_repeated(script: PausedSyncScript, answered: lis
 
 
 async def test_what_is_forgotten_is_not_read(script: PausedSyncScript, answered: list[str]) -> None:
-    """After the connection was lost nobody asks for what was queued on it; later requests are served as ever."""
+    """What was queued on a lost connection is asked for no more; later requests are served as ever."""
     log_reader = LogReader(script.sync)
     log_reader.ask(sync_request("old", answered))
     log_reader.forget()
@@ -221,7 +221,7 @@ async def test_a_request_that_cannot_be_answered_harms_no_other(script: PausedSy
     assert answered == ["b at 5-105", "at last"]
 
 
-async def test_a_broken_channel_that_nobody_waits_for_is_given_up(
+async def test_a_broken_channel_that_nothing_waits_for_is_given_up(
     script: PausedSyncScript, answered: list[str]
 ) -> None:
     """Once its channel or its subscribers are gone, no read is repeated for them."""

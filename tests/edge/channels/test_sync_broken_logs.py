@@ -1,4 +1,4 @@
-"""What somebody else wrote into a channel's keys, on a real Valkey: that channel alone suffers, and not for long."""
+"""What others wrote into a channel's keys, on a real Valkey: that channel alone suffers, and not for long."""
 
 from collections.abc import AsyncIterator
 from urllib.parse import quote
@@ -51,10 +51,10 @@ async def publish(redis: Redis, name: bytes, *arguments: str | bytes) -> str:
     [("expires", "1795540228796.5"), ("expires", "tomorrow"), ("expires", ""), ("event", b"caf\xe9")],
     ids=["a fraction", "a word", "nothing", "an event that is not UTF-8"],
 )
-async def test_an_odd_option_keeps_nobody_out(
+async def test_an_odd_option_keeps_no_subscriber_out(
     edge: Edge, redis: Redis, names: RedisNames, options: tuple[str | bytes, ...]
 ) -> None:
-    """Who reads such a message from the log gets it like any other, and so does who comes later."""
+    """A subscriber that reads such a message from the log gets it like any other, and so does one that comes later."""
     name = names.channel("stuck")
     async with subscribers() as subscribe:
         await publish(redis, name, "one")
@@ -68,7 +68,7 @@ async def test_an_odd_option_keeps_nobody_out(
 
 @pytest.mark.parametrize("fields", [{"p": "1"}, {"d": "x"}, {"?": "x"}, {"p": "x", "d": "x"}], ids=str)
 async def test_a_broken_entry_is_a_reset(edge: Edge, redis: Redis, names: RedisNames, fields: dict[str, str]) -> None:
-    """Who would need an entry that was written by hand is reset, and then goes on; nobody waits."""
+    """A client that would need an entry that was written by hand is reset, and then goes on; none waits."""
     async with subscribers() as subscribe:
         await publish(redis, names.channel("stuck"), "one")
         top = await publish(redis, names.channel("stuck"), "two")
@@ -85,7 +85,7 @@ async def test_a_broken_entry_is_a_reset(edge: Edge, redis: Redis, names: RedisN
 async def test_a_broken_key_is_its_channels_own_trouble(
     edge: Edge, redis: Redis, names: RedisNames, damage: tuple[str, ...]
 ) -> None:
-    """Its subscribers get 503, everybody else gets in at once; when the key is gone, its own get in, too."""
+    """Its subscribers get 503, all others get in at once; when the key is gone, its own get in, too."""
     command, *values = damage
     await redis.execute_command(command, names.top("broken"), *values)
     async with subscribers() as subscribe:
@@ -104,7 +104,7 @@ async def test_a_broken_key_is_its_channels_own_trouble(
 
 
 async def test_a_log_that_is_no_stream_is_a_reset(edge: Edge, redis: Redis, names: RedisNames) -> None:
-    """Nothing in it can be proved; whoever wants what is new is welcome."""
+    """Nothing in it can be proved; a client that wants only what is new is welcome."""
     top = await publish(redis, names.channel("room"), "one")
     await redis.delete(names.log("room"))
     await redis.set(names.log("room"), "x")
@@ -115,7 +115,7 @@ async def test_a_log_that_is_no_stream_is_a_reset(edge: Edge, redis: Redis, name
 
 
 async def test_a_channel_that_redis_forbids_is_its_own_trouble(valkey_url: str, prefix: str, redis: Redis) -> None:
-    """Where Redis lets the edges touch some channels only, whoever asks for another keeps nobody else out."""
+    """Where Redis lets the edges touch some channels only, a client that asks for another keeps no other client out."""
     keys = [f"~{prefix}room*", f"~{{{prefix}room*"]
     await redis.execute_command("ACL", "SETUSER", prefix, "on", ">pw", "+@all", "allchannels", *keys)
     url = valkey_url.replace("redis://", f"redis://{quote(prefix)}:pw@")

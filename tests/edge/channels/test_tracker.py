@@ -142,7 +142,7 @@ def counted(channel: ChannelLog) -> Bare:
 
 
 async def test_the_rings_of_all_channels_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """When they are full a channel remembers little more than its newest message; nobody misses one."""
+    """When they are full a channel remembers little more than its newest message; no client misses one."""
     monkeypatch.setattr("edge.channel_log.MAX_ALL_RINGS_BYTES", 20_000)
     async with edge_without_redis() as edge:
         for number in range(20):

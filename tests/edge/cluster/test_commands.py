@@ -13,7 +13,7 @@ from tests.edge.real_edges import WEBSOCKET, publish_plainly, sums, until
 
 
 async def test_close_ends_a_channels_connections_on_every_edge(edges: list[Edge], subscribe: Any) -> None:
-    """Streams and SSE are told and ended, polls answered; other channels stay, and who comes back is let in."""
+    """Streams and SSE are told and ended, polls answered; other channels stay; clients that come back are let in."""
     a, b = edges
     stream = await subscribe(a, "id=room")
     several = await subscribe(a, "id=lobby&id=room", 2)
@@ -41,7 +41,7 @@ async def test_close_ends_a_channels_connections_on_every_edge(edges: list[Edge]
 
 
 async def test_what_was_published_before_a_close_arrives_before_it(edges: list[Edge], subscribe: Any) -> None:
-    """A last message and a close right after it: everybody gets both, in order."""
+    """A last message and a close right after it: every subscriber gets both, in order."""
     a, b = edges
     stream = await subscribe(a, "id=room")
     poll = await subscribe(a, "id=room&transport=poll", 0)

@@ -41,8 +41,8 @@ async def test_a_session_of_another_edge_is_asked_for_there(
     """The edge in its name, or all of them; what they reply is the answer."""
     questions: list[Any] = []
 
-    async def ask(who: str | None, op: str, fields: Any, patience: float) -> Replies:
-        questions.append((who, op, fields))
+    async def ask(edge_id: str | None, op: str, fields: Any, patience: float) -> Replies:
+        questions.append((edge_id, op, fields))
         return replies
 
     edge.forwarder._ask = ask

@@ -59,7 +59,7 @@ async def test_every_edge_tells_how_many_listen_to_a_channel(edges: list[Edge], 
     assert (sums(asked.replies, "subscribers"), asked.reached, asked.silent) == ({a.id: 1, b.id: 2}, 2, 0)
     asked = await a.peers.ask(b.id, "info", {"id": "lobby"})
     assert (sums(asked.replies, "subscribers"), asked.reached) == ({b.id: 1}, 1)
-    asked = await a.peers.ask(None, "info", {"id": "nobody is here".replace(" ", "-")})
+    asked = await a.peers.ask(None, "info", {"id": "an-empty-room"})
     assert sums(asked.replies, "subscribers") == {a.id: 0, b.id: 0}
 
 
@@ -106,7 +106,7 @@ async def test_without_redis_it_is_said_once_and_goes_on(own_valkey: ValkeyServe
             assert len([line for line in log if "announce" in line["event"]]) == 1
 
 
-async def test_a_failure_that_nobody_expected_does_not_silence_an_edge(
+async def test_an_unexpected_failure_does_not_silence_an_edge(
     valkey_url: str, prefix: str, registry: EdgeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is logged, and the next announcement is made; else the edge would be missing on dashboards until its end."""

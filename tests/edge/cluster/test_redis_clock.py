@@ -12,7 +12,7 @@ AHEAD = 1_795_377_080.0  # seconds that Redis' clock is ahead of ours, which is 
 
 
 class FakeRedisTime:
-    """Tells its time; each answer takes so many seconds, there and back in equal parts unless `skew` says otherwise."""
+    """Tells its time; each answer takes `way` seconds, there and back in equal parts unless `skew` says otherwise."""
 
     def __init__(self, clock: FakeClock) -> None:
         self.clock, self.ahead, self.way, self.skew = clock, AHEAD, 0.0, 0.0
@@ -45,12 +45,12 @@ def clock(redis: FakeRedisTime) -> RedisClock:
 
 
 def aged(clock: RedisClock, redis: FakeRedisTime, seconds: float) -> float | None:
-    """Return the age of a message that was published so many seconds ago."""
+    """Return the age of a message that was published some seconds ago."""
     return clock.age(redis.tag() - round(seconds * 1_000_000), redis.clock.now)
 
 
 async def test_nothing_is_said_before_the_first_look(clock: RedisClock, redis: FakeRedisTime) -> None:
-    """A latency that nobody can know is not counted."""
+    """A latency that cannot be known is not counted."""
     assert aged(clock, redis, 1.0) is None
 
 
@@ -73,7 +73,7 @@ async def test_the_shortest_way_counts(clock: RedisClock, redis: FakeRedisTime) 
 
 
 async def test_another_clock_is_noticed_at_the_next_look(clock: RedisClock, redis: FakeRedisTime) -> None:
-    """After a failover to a server an hour behind, or after somebody set the clock, what was known is forgotten."""
+    """After a failover to a server an hour behind, or after its clock was set, what was known is forgotten."""
     await clock.look()
     redis.ahead -= 3600
     redis.way = 0.01

@@ -17,14 +17,14 @@ from tests.edge.real_edges import DEADLINE, publish_plainly, running, sums, unti
 
 
 @pytest.mark.parametrize("edge_id", ["0000", "", "no id", "*", "x" * 65, "é"])
-async def test_nobody_is_known_at_once(edges: list[Edge], edge_id: str) -> None:
-    """Where no edge has that id nobody waits, and nothing goes out that is no id."""
+async def test_an_edge_that_does_not_exist_is_not_waited_for(edges: list[Edge], edge_id: str) -> None:
+    """Where no edge has that id nothing is waited for, and nothing goes out that is no id."""
     async with asyncio.timeout(REPLY_TIMEOUT):
         assert await edges[0].peers.ask(edge_id, "info") == ([], 0)
 
 
 async def test_what_is_wrong_is_replied(edges: list[Edge]) -> None:
-    """A bad field and an unknown operation come back as errors with their sentence; nobody is waited for."""
+    """A bad field and an unknown operation come back as errors with their sentence; nothing is waited for."""
     a, b = edges
     async with asyncio.timeout(REPLY_TIMEOUT):
         (bad,) = (await a.peers.ask(b.id, "info", {"id": "no good"})).replies
@@ -67,7 +67,7 @@ async def test_an_app_may_register_an_operation(edges: list[Edge], monkeypatch: 
 async def test_bad_frames_are_counted_and_have_no_effect(
     edges: list[Edge], subscribe: Any, valkey_url: str, prefix: str
 ) -> None:
-    """Whatever somebody publishes on the control channels, the subscribers do not notice."""
+    """Whatever is published on the edges' own channels, the subscribers do not notice."""
     a = edges[0]
     subscriber = await subscribe(a, "id=room")
     names = RedisNames(prefix)
@@ -97,7 +97,7 @@ async def nowhere(messages: object) -> None:
     """Stand in for a Redis that takes answers and loses them."""
 
 
-async def test_after_a_reconnect_control_works_and_nobody_lost_a_message(
+async def test_after_a_reconnect_requests_are_answered_and_no_message_is_lost(
     own_valkey: ValkeyServer, prefix: str, subscribe: Any
 ) -> None:
     """Kill the subscribe connections: questions are unavailable at worst, and then answered again (I8, I9)."""

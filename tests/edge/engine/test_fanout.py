@@ -1,4 +1,4 @@
-"""Fan-out: one write per subscriber and turn, in slices, so that nobody else waits; slow readers have a policy."""
+"""Fan-out: one write per subscriber and turn, in slices, so that no other client waits; slow readers have a policy."""
 
 import json
 import os
@@ -91,7 +91,7 @@ async def test_subscribers_of_several_channels_are_written_to_in_slices_too(
 
 
 async def test_what_came_before_the_welcome_does_not_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits for its second channel has had the first one's message; a running broadcast owes it nothing more."""
+    """A client that waits for its second channel has the first one's message; a broadcast owes it nothing more."""
     monkeypatch.setattr("edge.engine.fanout.TURN_BUDGET", 0)
     monkeypatch.setattr("edge.engine.fanout.SEATS_PER_STEP", 1)
     async with edge_without_redis() as edge:
@@ -151,8 +151,8 @@ async def test_messages_may_be_collected_for_a_while(writes: list[bytes]) -> Non
         assert len(writes) == 1
 
 
-async def test_a_framing_that_fails_leaves_nobody_with_a_hole(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who could not be written to is closed, and comes back with its position; others and later messages go on."""
+async def test_a_framing_that_fails_leaves_no_client_with_a_hole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A seat that could not be written to is closed, and its client comes back with its position; others go on."""
     async with edge_without_redis() as edge:
         client, other = await edge.held("/sub?id=room"), await edge.held("/sub?id=other")
         with monkeypatch.context() as broken:

@@ -29,7 +29,7 @@ class SlowReaders:
         self.clients: list[socket.socket] = []
 
     def stuck(self, parked: int) -> Seat:
-        """Return a seat for which so many bytes are parked."""
+        """Return a seat for which some bytes are parked."""
         ours, client = socket.socketpair()
         ours.setblocking(False)
         self.clients.append(client)
@@ -153,8 +153,8 @@ def readers() -> Iterator[SlowReaders]:
     readers.close()
 
 
-def test_who_is_behind_for_too_long_is_removed(readers: SlowReaders) -> None:
-    """Ten seconds after it fell behind a seat goes; who fell behind later stays."""
+def test_a_seat_that_is_behind_for_too_long_is_removed(readers: SlowReaders) -> None:
+    """Ten seconds after it fell behind a seat goes; one that fell behind later stays."""
     first = readers.stuck(10)
     readers.clock.now += 6
     second = readers.stuck(10)
@@ -187,7 +187,7 @@ def many_readers() -> Iterator[SlowReaders]:
     readers.close()
 
 
-def test_who_was_cut_is_counted_by_the_limit(many_readers: SlowReaders) -> None:
+def test_a_seat_that_is_cut_is_counted_by_the_limit(many_readers: SlowReaders) -> None:
     """Operators see which of the three limits their readers cross."""
     seats = [many_readers.stuck(10) for _ in range(4)]
     for seat in seats:

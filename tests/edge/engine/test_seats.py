@@ -1,4 +1,4 @@
-"""Seats on real sockets: who gets which bytes, whatever comes, goes and stalls."""
+"""Seats on real sockets: each client gets its own bytes, whatever comes, goes and stalls."""
 
 import os
 import socket
@@ -54,7 +54,7 @@ def test_a_seat_is_taken_out_of_everything_before_it_is_closed(
 
 
 def test_the_number_is_not_free_while_a_seat_leaves(sockets: SeatsOnSockets) -> None:
-    """S2: whoever connects while a seat is being taken out gets another number."""
+    """S2: a client that connects while a seat is being taken out gets another number."""
     seat, _ = sockets.connect()
     fd = seat.fd
     newcomers: list[Seat] = []
@@ -66,7 +66,7 @@ def test_the_number_is_not_free_while_a_seat_leaves(sockets: SeatsOnSockets) -> 
 
 
 def test_a_removed_seat_stays_dead(sockets: SeatsOnSockets) -> None:
-    """S3: the next connection with the same number is another seat; the old one reaches nobody."""
+    """S3: the next connection with the same number is another seat; the old one reaches no client."""
     old, old_client = sockets.connect()
     fd = old.fd
     sockets.seats.abort(old, CloseReason.CLIENT)
@@ -92,7 +92,7 @@ def test_a_removal_is_counted_once_with_its_reason(sockets: SeatsOnSockets) -> N
 
 
 def test_a_client_that_went_is_removed_by_the_next_write(sockets: SeatsOnSockets) -> None:
-    """A broken connection found by a broadcast costs nobody else the message."""
+    """A broken connection found by a broadcast costs no other client the message."""
     (before, before_client), (gone, gone_client), (after, after_client) = (sockets.connect() for _ in range(3))
     gone_client.close()
     assert sockets.seats.broadcast([before, gone, after], said(b"hi"), 1, 1) == []
@@ -157,8 +157,8 @@ def test_a_full_socket_parks_and_goes_on_in_order(sockets: SeatsOnSockets) -> No
     assert not sockets.events(seat) & WRITE
 
 
-def test_a_parked_seat_keeps_nobody_waiting(sockets: SeatsOnSockets) -> None:
-    """S4: everybody else gets the message at once."""
+def test_a_parked_seat_keeps_no_other_waiting(sockets: SeatsOnSockets) -> None:
+    """S4: all others get the message at once."""
     (slow, _), (quick, quick_client) = sockets.connect(), sockets.connect()
     sockets.seats.write(slow, MUCH)
     assert sockets.seats.broadcast([slow, quick], said(b"hi"), 1, 1) == [slow]

@@ -1,4 +1,4 @@
-"""Seats: thousands of random steps, and nobody ever reads a byte that is not for them."""
+"""Seats: thousands of random steps, and no client ever reads a byte that is not its own."""
 
 import os
 import random
@@ -63,7 +63,7 @@ class OwnerCheckingHandler:
 
 
 class Walk:
-    """Random steps over seats, channels, clients, and strangers who get the descriptor numbers in between."""
+    """Random steps over seats, channels, clients, and strangers that get the descriptor numbers in between."""
 
     CHANNELS = 4
     MAX_CLIENTS = 24
@@ -91,16 +91,16 @@ class Walk:
             *[self.join] * 4,
             self.leave,
             *[self.broadcast] * 8,
-            *[self.somebody_reads] * 5,
-            *[self.slow_one_reads],
-            *[self.somebody_speaks] * 2,
+            *[self.a_client_reads] * 5,
+            *[self.a_slow_client_reads],
+            *[self.a_client_sends] * 2,
             *[self.poll] * 4,
             self.stranger_comes,
             self.stranger_goes,
         ]
 
     def run(self, steps: int) -> None:
-        """Take so many steps, looking at the invariants after each, then let everybody read to the end."""
+        """Take some steps, looking at the invariants after each, then let every client read to the end."""
         for _ in range(steps):
             self.random.choice(self.deeds)()
             self.check()
@@ -109,7 +109,7 @@ class Walk:
     # What can happen.
 
     def open(self) -> None:
-        """Somebody connects."""
+        """A client connects."""
         if len(self.seats) >= self.MAX_CLIENTS:
             return
         ours, theirs = socket.socketpair()
@@ -168,17 +168,17 @@ class Walk:
         for seat in self.seats.broadcast(channel.seats, said(data), 1, 1):
             self.seats.write(seat, data)
 
-    def somebody_reads(self) -> None:
+    def a_client_reads(self) -> None:
         """A client reads a little or much."""
         if (client := self._some_client()) and not client.slow:
             client.read(self.random.choice([1, 100, 100_000]))
 
-    def slow_one_reads(self) -> None:
+    def a_slow_client_reads(self) -> None:
         """One that did not read for long reads."""
         if client := self._some_client():
             client.read(self.random.choice([3000, 100_000]))
 
-    def somebody_speaks(self) -> None:
+    def a_client_sends(self) -> None:
         """A client says its own name."""
         if client := self._some_client():
             with suppress(OSError):  # its connection has ended, or is full
@@ -197,7 +197,7 @@ class Walk:
             self.strangers.append(pair)
 
     def stranger_goes(self) -> None:
-        """A stranger's connection is closed; nobody of us ever wrote to it."""
+        """A stranger's connection is closed; no seat ever wrote to it."""
         if self.strangers:
             pair = self.random.choice(self.strangers)
             assert [received(sock) for sock in pair] == [b"", b""], "a stranger got bytes"
@@ -221,7 +221,7 @@ class Walk:
                 assert not (seat.fast_path and seat.send_buffer is not None), "a parked seat is on the fast path"
 
     def finish(self) -> None:
-        """Everybody reads on to the end: who was not removed has all it should have, nobody has more."""
+        """Every client reads on to the end: one that was not removed has all it should have, none has more."""
         for _ in range(10_000):
             before = sum(len(client.got) for client in self.clients)
             for client in self.clients:
@@ -253,7 +253,7 @@ class Walk:
         return self.random.choice(present) if present else None
 
     def _on_leave(self, seat: Seat) -> None:
-        """Let somebody come in the middle of a removal: the number must not be free yet."""
+        """Let a client come in the middle of a removal: the number must not be free yet."""
         self.random.choice([self.open, self.stranger_comes, self.stranger_goes])()
         self._leave_all(seat)
 
@@ -265,14 +265,14 @@ class Walk:
 
 @pytest.mark.parametrize("make", POLLERS)
 @pytest.mark.parametrize("seed", range(5))
-def test_nobody_ever_gets_what_is_not_theirs(seed: int, make: Callable[[], Poller]) -> None:
+def test_no_client_ever_gets_what_is_not_its_own(seed: int, make: Callable[[], Poller]) -> None:
     """Every client reads exactly what its channels got while it was in them, in order; 50,000 steps on each poller."""
     walk = Walk(seed, make(), Seats)
     try:
         walk.run(STEPS)
         assert walk.reused > 50, "the walk did not reuse descriptors"
         assert walk.parked > 50, "the walk did not fill sockets"
-        assert walk.counters.closed_total["stream", "slow"] > 0, "the walk removed nobody as slow"
+        assert walk.counters.closed_total["stream", "slow"] > 0, "the walk removed no client as slow"
         assert any(client.got.endswith(client.too_slow) for client in walk.clients if client.too_slow), "nor told"
     finally:
         walk.close()
@@ -289,14 +289,14 @@ class ForgetfulSeats(Seats):
 
 
 class HastySeats(Seats):
-    """Closes a connection first and takes its seat out later, as soon as somebody else has come."""
+    """Closes a connection first and takes its seat out later, as soon as another client has come."""
 
     def __init__(self, poller: Poller, counters: Counters, *, limits: Limits) -> None:
         super().__init__(poller, counters, limits=limits)
         self._late: list[Seat] = []
 
     def add(self, fd: int) -> Seat:
-        """Seat a newcomer, then take out who was closed."""
+        """Seat a newcomer, then take out the seats that were closed."""
         seat = super().add(fd)
         for gone in self._late:
             self.on_detach(gone)
@@ -327,7 +327,7 @@ def test_the_walk_finds_careless_seats(careless: type[Seats], monkeypatch: pytes
     """The walk is able to fail: seats that close too early or write out of order do not survive it."""
     walk = Walk(1, make_poller(), careless)
     monkeypatch.setattr(walk, "check", lambda: None)  # what is read must be enough to tell
-    walk.deeds.remove(walk.we_end)  # it would notice a closed number before anybody is harmed
+    walk.deeds.remove(walk.we_end)  # it would notice a closed number before a client is harmed
     try:
         with pytest.raises(AssertionError, match="got"):
             walk.run(STEPS)

@@ -109,7 +109,7 @@ def test_a_cancelled_thing_says_so_itself() -> None:
 
 
 def test_a_late_turn_calls_everything_that_is_due() -> None:
-    """A loop that was held up for seconds misses nobody, and calls nobody too early."""
+    """A loop that was held up for seconds misses nothing, and calls nothing too early."""
     turned, things = TurnedWheel(), [Thing() for _ in range(3)]
     for thing, deadline in zip(things, (101.0, 103.0, 150.0), strict=True):
         turned.wheel.schedule(thing, deadline)
@@ -134,7 +134,7 @@ def test_a_thing_may_schedule_itself_when_it_is_called() -> None:
     assert called == [101.0, 102.0, 103.0, 104.0, 105.0, 106.0, 107.0, 108.0, 109.0]
 
 
-def test_a_clock_that_stands_still_calls_nobody() -> None:
+def test_a_clock_that_stands_still_calls_nothing() -> None:
     """The same time twice, or an earlier one, turns nothing."""
     turned, thing = TurnedWheel(), Thing()
     turned.wheel.schedule(thing, 100.0)

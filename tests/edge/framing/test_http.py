@@ -42,8 +42,10 @@ def test_a_chunk_is_its_size_and_its_bytes(data: bytes, encoded: bytes) -> None:
         (Variant(closing=True), {"access-control-allow-origin": "*", "connection": "close"}),
     ],
 )
-def test_a_head_says_who_may_read_and_what_comes_of_the_connection(variant: Variant, expected: dict[str, str]) -> None:
-    """CORS names all, one (which caches must know) or nobody; only a closing answer has Connection: close."""
+def test_a_head_says_which_pages_may_read_it_and_what_becomes_of_the_connection(
+    variant: Variant, expected: dict[str, str]
+) -> None:
+    """CORS names all, one (which caches must know) or none; only a closing answer has Connection: close."""
     assert read_response(response_head(200, (), variant)).headers == expected
 
 

@@ -96,7 +96,7 @@ def test_the_pages_that_may_show_it_are_named() -> None:
 
 @pytest.mark.parametrize("data", [FRAMING.farewell(""), FRAMING.encode([Item(ItemKind.CLOSE)], "")])
 def test_it_says_goodbye_with_a_call(data: bytes) -> None:
-    """The page hears a close object."""
+    """The page gets a close object."""
     (script,) = page(read_chunks(data)[0]).scripts
     assert '"type":"close"' in script
 

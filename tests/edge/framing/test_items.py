@@ -43,8 +43,8 @@ from tests.edge.usual_log import stored
         (Item(ItemKind.DATA, "ü", "\n\u2028\0"), '{"type":"data","id":"ü","content":"\\n\u2028\\u0000"}'.encode()),
     ],
 )
-def test_an_item_is_the_seeds_object(item: Item, text: bytes) -> None:
-    """The field names are the seed's, in this order; a field without a value is left out."""
+def test_an_item_is_one_json_object(item: Item, text: bytes) -> None:
+    """The fields have the names of the wire, in this order; one without a value is left out."""
     assert json_object(item) == text
 
 

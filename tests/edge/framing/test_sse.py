@@ -56,7 +56,7 @@ def test_a_name_cannot_forge_a_field(name: str) -> None:
     assert sse_event("hi", name=name, event_id=name) == b"id: news\nevent: news\ndata: hi\n\n"
 
 
-def test_a_named_heartbeat_reads_back() -> None:
+def test_a_heartbeat_as_an_event_reads_back() -> None:
     """It is an event for a page, and moves no position: it has no id."""
     framing = framing_for("sse", RAW._replace(heartbeat_as_event=True))
     assert read_sse(framing.heartbeat.decode()) == [Event("", "heartbeat", "")]

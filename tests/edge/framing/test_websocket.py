@@ -56,7 +56,7 @@ async def test_a_quiet_websocket_is_pinged(edge: EdgeWithoutRedis) -> None:
     assert (await one.next_object())["content"] == "hi"
 
 
-async def test_everybody_is_told_to_connect_again_when_the_edge_goes(edge: EdgeWithoutRedis) -> None:
+async def test_a_websocket_is_told_to_connect_again_when_the_edge_goes(edge: EdgeWithoutRedis) -> None:
     """1012, behind what was on its way."""
     one = await welcomed_websocket(edge, "room")
     edge.publish("room", b"last")

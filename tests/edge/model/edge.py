@@ -102,7 +102,7 @@ class ModelEdge:
     def clock(self) -> float:
         return self.now
 
-    # What the hub uses: the bus, and the synchronizer.
+    # What the hub uses: its subscriptions, and the log reader.
 
     def subscribe(self, name: bytes, attempt: int) -> None:
         if self.connection is not None:
@@ -231,7 +231,7 @@ class ModelEdge:
         self.changes.change(seat, [Operation(Op(op), name, (since, 0))], lambda channels: None)
 
     def pass_time(self) -> None:
-        """Let who waits for a channel give up."""
+        """Let subscribers that wait for a channel give up."""
         self.now += 4
         self.changes.wheel.advance(self.now)
 

@@ -32,7 +32,7 @@ class ModelLog:
 
 
 class ModelRedis:
-    """The log of each channel, and who is subscribed. Does what the Lua scripts do; a test compares the two."""
+    """The log of each channel, and its subscribers. Does what the Lua scripts do; a test compares the two."""
 
     def __init__(self, history: int = 20) -> None:
         self.logs: dict[str, ModelLog] = {}

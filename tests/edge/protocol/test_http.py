@@ -124,7 +124,7 @@ def test_a_header_on_several_lines_is_one_list(lines: tuple[str, ...], name: str
 
 @pytest.mark.parametrize("name", sorted(SINGLE))
 def test_two_values_where_one_is_meant_are_refused(name: str) -> None:
-    """Nobody guesses which of two origins, tokens or keys is the right one; the answer names the header."""
+    """It cannot be guessed which of two origins, tokens or keys is the right one; the answer names the header."""
     error = refusal_of(head("/sub?id=1", f"{name}: one", "X: y", f"{name.upper()}: other"))
     assert error.status == 400
     assert error.sentence.lower().startswith(f"{name}: ")
@@ -221,7 +221,7 @@ def test_an_empty_body_is_no_body() -> None:
     ],
 )
 def test_a_hopeless_beginning_is_refused_at_once(beginning: bytes, status: int) -> None:
-    """Nobody waits for the end of a head that cannot become a good one."""
+    """The end of a head that cannot become a good one is not waited for."""
     with pytest.raises(RequestError) as caught:
         check_unfinished(beginning)
     assert caught.value.status == status

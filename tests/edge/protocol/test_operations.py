@@ -106,7 +106,7 @@ def test_anything_is_json_or_refused(data: bytes) -> None:
     assert 0 < len(values) <= MAX_OPERATIONS
 
 
-def test_an_array_holds_so_many_and_no_more() -> None:
+def test_an_array_holds_a_bounded_number_of_operations() -> None:
     """One object is an array of one; none and too many are refused."""
     assert load_operations('{"op":"ping"}') == [{"op": "ping"}]
     assert len(load_operations(json.dumps([{}] * MAX_OPERATIONS))) == MAX_OPERATIONS

@@ -70,7 +70,7 @@ def test_foreign_pages_may_not_embed(transport: str, site: str, referer: str) ->
 
 
 @pytest.mark.parametrize("referer", ["", "nonsense", "https://", "://", "/page"])
-def test_who_tells_nothing_gets_a_frame_and_no_script(referer: str) -> None:
+def test_a_page_that_tells_nothing_gets_a_frame_and_no_script(referer: str) -> None:
     """A browser itself keeps a frame from foreign pages, but it runs every script."""
     GUARDED.admit_page("iframe", headers(referer=referer))
     with pytest.raises(RequestError, match="Referer"):
@@ -89,7 +89,7 @@ def test_an_origin_that_was_admitted_needs_no_referer() -> None:
 
 
 @given(st.sampled_from(["jsonp", "iframe", "sse"]), st.text(), st.text())
-def test_without_a_list_everybody_is_admitted(transport: str, site: str, referer: str) -> None:
+def test_without_a_list_every_page_is_admitted(transport: str, site: str, referer: str) -> None:
     """Nothing that is sent matters then."""
     Origins(()).admit_page(transport, headers(site, referer))
 
@@ -105,7 +105,7 @@ def test_no_referer_but_that_of_an_allowed_page_is_admitted(site: str, referer: 
 
 
 async def test_a_second_origin_is_no_way_around_the_list() -> None:
-    """With two that differ nobody is let in, whichever stands first; the same twice is one."""
+    """With two that differ a page is not let in, whichever stands first; the same twice is one."""
     async with edge_without_redis(allowed_origins=("https://a.example",)) as edge:
         good, bad = "Origin: https://a.example", "Origin: https://b.example"
         asked = [(good, bad), (bad, good), (good, good)]

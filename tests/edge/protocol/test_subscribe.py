@@ -44,7 +44,7 @@ def asked(path: str, query: str = "", **headers: str) -> SubscribeRequest:
     ],
 )
 def test_the_transport_is_negotiated(path: str, query: str, accept: str, transport: str) -> None:
-    """The path decides, then the name, then a callback, then Accept; without any of them it is the seed's stream."""
+    """The path decides, then the name, then a callback, then Accept; without any of them it is the stream."""
     assert asked(path, query, accept=accept).transport == transport
 
 
@@ -135,7 +135,7 @@ def test_an_envelope_can_be_asked_for(query: str, envelope: bool) -> None:
     ("query", "named"), [("", False), ("&heartbeat=", False), ("&heartbeat=comment", False), ("&heartbeat=event", True)]
 )
 def test_heartbeats_may_be_events(query: str, named: bool) -> None:
-    """`heartbeat=event` asks for what a page can hear."""
+    """`heartbeat=event` asks for what a page can receive."""
     assert asked("/sse", "id=room" + query).heartbeat_as_event is named
 
 

@@ -20,8 +20,8 @@ Said = list[tuple[Opcode, bytes]]
 UPGRADE, WEBSOCKET, VERSION, KEY = HANDSHAKE
 
 
-def listen(pieces: Sequence[bytes]) -> tuple[Said, int, bytes]:
-    """Hear what comes in pieces, to its end; return what was said, the close code of a fault, and the rest."""
+def read_all(pieces: Sequence[bytes]) -> tuple[Said, int, bytes]:
+    """Read what comes in pieces, to its end; return what was said, the close code of a fault, and the rest."""
     said: Said = []
     rest = b""
     for piece in pieces:
@@ -103,26 +103,26 @@ def conversations(draw: st.DrawFn) -> tuple[Said, bytes]:
 
 
 @given(conversations(), st.data())
-def test_what_is_said_is_heard_however_it_is_cut(spoken: tuple[Said, bytes], data: st.DataObject) -> None:
+def test_what_is_sent_is_read_however_it_is_cut(spoken: tuple[Said, bytes], data: st.DataObject) -> None:
     """Messages whole, pings in order, whatever pieces the network makes of it; nothing is left over."""
     said, raw = spoken
     cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)), max_size=6)))
     pieces = [raw[start:end] for start, end in zip([0, *cuts], [*cuts, len(raw)], strict=True)]
-    assert listen(pieces) == (said, 0, b"")
-    assert listen([raw[at : at + 1] for at in range(len(raw))]) == (said, 0, b"")
+    assert read_all(pieces) == (said, 0, b"")
+    assert read_all([raw[at : at + 1] for at in range(len(raw))]) == (said, 0, b"")
 
 
 @given(conversations(), st.lists(st.tuples(st.integers(0, 10_000), st.integers(0, 255)), max_size=3))
 @example(([], frame(Opcode.TEXT, b"\xff")), [])
 @example(([], b"\x89\xfe\x00\x7e" + b"\0" * 130), [])
 @example(([], b"\x81\xff" + b"\0" * 6 + b"\x40\x01" + b"\0" * 4 + b"x" * 16385), [])
-def test_the_library_hears_the_same(spoken: tuple[Said, bytes], changes: list[tuple[int, int]]) -> None:
+def test_the_library_reads_the_same(spoken: tuple[Said, bytes], changes: list[tuple[int, int]]) -> None:
     """Frames with a few bytes changed: we say what websockets' own server says, or close as it does."""
     raw = bytearray(spoken[1])
     for at, byte in changes:
         if raw:
             raw[at % len(raw)] = byte
-    said, code, _ = listen([bytes(raw)])
+    said, code, _ = read_all([bytes(raw)])
     theirs, their_code = Judge().judge(bytes(raw))
     assert said[:-1] == theirs[: len(said) - 1] if said else True
     if code in {1003, 1007} or (said and said[-1][0] is Opcode.CLOSE):
@@ -132,9 +132,9 @@ def test_the_library_hears_the_same(spoken: tuple[Said, bytes], changes: list[tu
 
 
 @given(st.binary(max_size=200))
-def test_anything_at_all_is_heard_or_refused(data: bytes) -> None:
+def test_anything_at_all_is_read_or_refused(data: bytes) -> None:
     """No bytes raise anything, and what is left over is bounded."""
-    _, code, rest = listen([data])
+    _, code, rest = read_all([data])
     assert code in {0, 1002, 1003, 1007, 1009}
     assert len(rest) <= len(data) + 8
 
@@ -151,14 +151,14 @@ def test_what_is_kept_of_a_message_is_bounded() -> None:
     assert received.fault.code == 1009
 
 
-def test_a_call_takes_no_longer_than_so_many_frames() -> None:
-    """A flood of small frames is heard a few at a time."""
+def test_a_call_reads_a_bounded_number_of_frames() -> None:
+    """A flood of small frames is read a few at a time."""
     received = parse_frames(frame(Opcode.PONG) * 100)
     assert received.more
     assert len(received.rest) == (100 - FRAMES_PER_TURN) * 6
 
 
-def test_one_message_is_heard_at_a_time() -> None:
+def test_one_message_is_read_at_a_time() -> None:
     """What follows it stays, a close frame ends everything."""
     received = parse_frames(text({"a": 1}) + text({"b": 2}))
     assert (received.text, received.more) == ('{"a": 1}', True)

@@ -68,7 +68,7 @@ async def test_an_error_to_head_has_no_body(edge: EdgeWithoutRedis) -> None:
 async def test_a_last_answer_says_so_and_ends_the_connection(
     edge: EdgeWithoutRedis, request_bytes: bytes, status: int
 ) -> None:
-    """Who asked for it, who speaks HTTP/1.0 and who cannot be understood gets one answer, and the end."""
+    """A client that asked for it, speaks HTTP/1.0 or cannot be understood gets one answer, and the end."""
     client = await edge.connect()
     answer = await client.ask(request_bytes)
     assert answer.status == status
@@ -168,7 +168,7 @@ async def test_a_flood_behind_a_poll_is_not_read(edge: EdgeWithoutRedis) -> None
 async def test_requests_sent_ahead_are_served_one_a_turn(
     edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever sends thousands at once waits for them, and nobody waits for it; not all of them are even read."""
+    """A client that sends thousands at once waits for them, and no other waits for it; not all are even read."""
     served: list[int] = []
     count = 0
     parse = handler_module.parse_request
@@ -215,7 +215,7 @@ async def test_a_second_request_in_the_same_packet_ends_a_stream_too(edge: EdgeW
 
 
 async def test_a_second_request_before_the_welcome_is_refused(edge: EdgeWithoutRedis) -> None:
-    """Who does not wait for a stream's first byte does not get the stream."""
+    """A client that does not wait for a stream's first byte does not get the stream."""
     edge.pubsub.acknowledging = False
     client = await edge.connect()
     await client.send(head("/sub?id=room"))
@@ -231,7 +231,7 @@ async def test_a_second_request_before_the_welcome_is_refused(edge: EdgeWithoutR
 
 
 async def test_a_half_sent_head_is_answered_at_its_deadline(edge: EdgeWithoutRedis) -> None:
-    """After ten seconds the client hears 408, and the connection ends; sending slowly wins no time."""
+    """After ten seconds the client is told 408, and the connection ends; sending slowly wins no time."""
     client = await edge.connect()
     await client.send(b"GET /sub?id=room HTTP/1.1\r\n")
     await edge.until(lambda: any(seat.recv_buffer for seat in edge.seats))
@@ -246,7 +246,7 @@ async def test_a_half_sent_head_is_answered_at_its_deadline(edge: EdgeWithoutRed
 
 
 async def test_a_silent_connection_is_closed(edge: EdgeWithoutRedis) -> None:
-    """Who connects and says nothing is not worth an answer."""
+    """A client that connects and sends nothing is not worth an answer."""
     client = await edge.connect()
     edge.pass_time(9.75)
     assert len(edge.seats) == 1
@@ -289,7 +289,7 @@ async def test_a_peer_that_does_not_say_goodbye_is_let_go(edge: EdgeWithoutRedis
     assert len(edge.seats) == 0
 
 
-# One client's trouble is nobody else's.
+# One client's trouble concerns no other.
 
 
 def failing_on_bad_paths(data: bytes) -> Request:
@@ -301,7 +301,7 @@ def failing_on_bad_paths(data: bytes) -> Request:
 
 
 async def test_a_bug_costs_one_connection(edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An exception in the front ends the connection it happened on and is logged; everybody else goes on."""
+    """An exception in the handler ends the connection it happened on and is logged; all others go on."""
     log = Mock()
     monkeypatch.setattr(edge.lifecycle, "_log", log)
     monkeypatch.setattr(handler_module, "parse_request", failing_on_bad_paths)
@@ -325,7 +325,7 @@ async def test_a_bug_in_a_pipelined_request_costs_one_connection(
     assert await client.rest() == b""
 
 
-async def test_a_poller_torn_off_with_a_request_ahead_disturbs_nobody(edge: EdgeWithoutRedis) -> None:
+async def test_a_poller_torn_off_with_a_request_ahead_disturbs_no_other(edge: EdgeWithoutRedis) -> None:
     """A client that sent its next poll early and tore the connection down does not break the fan-out for others."""
     client, other = await edge.held(POLL, transport="poll"), await edge.held(POLL, transport="poll")
     await client.send(head(POLL))
@@ -336,7 +336,7 @@ async def test_a_poller_torn_off_with_a_request_ahead_disturbs_nobody(edge: Edge
 
 
 async def test_a_poller_torn_off_with_a_request_ahead_stops_no_clock(edge: EdgeWithoutRedis) -> None:
-    """The same when its time is over: everybody else's deadlines are kept."""
+    """The same when its time is over: the deadlines of all others are kept."""
     client, other = await edge.held(POLL, transport="poll"), await edge.held(POLL, transport="poll")
     await client.send(head(POLL))
     await edge.until(lambda: any(seat.recv_buffer for seat in edge.seats))

@@ -32,7 +32,7 @@ async def test_a_bad_change_is_refused_as_a_whole(edge: EdgeWithoutRedis, body: 
     assert (await client.ask(posted(session, sub("b")))).json["channels"] == ["a", "b"]
 
 
-@pytest.mark.parametrize("session", ["edge.AAAA", "ffffffff.AAAA", "a-session-nobody-holds", "x", "%00", "a/b"])
+@pytest.mark.parametrize("session", ["edge.AAAA", "ffffffff.AAAA", "a-session-that-is-not-held", "x", "%00", "a/b"])
 async def test_a_session_that_is_not_held_is_404(edge: EdgeWithoutRedis, session: str) -> None:
     """Ours, another edge's, or a client's own."""
     answer = await post(edge, session, sub("b"))

@@ -11,7 +11,7 @@ POLL = "/poll?id=room"
 
 
 async def test_a_full_edge_sends_newcomers_away() -> None:
-    """One too many gets a 503 that says when to try again, and the end; who is seated stays."""
+    """One too many gets a 503 that says when to try again, and the end; a client that is seated stays."""
     async with edge_without_redis(max_connections=1) as edge:
         seated, newcomer = await edge.held("/sub?id=room"), await edge.connect()
         await newcomer.send(head("/sub?id=room"))
@@ -36,7 +36,7 @@ async def test_a_full_edge_lets_an_event_source_come_back() -> None:
 
 
 async def test_at_a_full_edge_the_first_that_came_have_the_room() -> None:
-    """Strangers that came later take nobody's place: a poller's next poll is served, the stranger's is not."""
+    """Clients that came later take no other's place: a poller's next poll is served, the stranger's is not."""
     async with edge_without_redis(max_connections=1) as edge:
         poller = await edge.connect()
         assert (await poller.ask(head("/poll?id=room&timeout=0"))).status == 200
@@ -47,7 +47,7 @@ async def test_at_a_full_edge_the_first_that_came_have_the_room() -> None:
         assert await stranger.rest() == b""
 
 
-async def test_who_is_one_too_many_and_says_nothing_goes_soon() -> None:
+async def test_one_client_too_many_that_sends_nothing_goes_soon() -> None:
     """Two seconds are enough for a request; the room in front of a full edge is small."""
     async with edge_without_redis(max_connections=0) as edge:
         silent = await edge.connect()
@@ -68,7 +68,7 @@ async def test_newcomers_are_told_different_times() -> None:
 
 
 async def test_a_full_edge_has_room_again() -> None:
-    """When somebody has left, the next one is let in."""
+    """When a client has left, the next one is let in."""
     async with edge_without_redis(max_connections=1) as edge:
         first = await edge.held("/sub?id=room")
         first.close()

@@ -17,7 +17,7 @@ POLL = "/poll?id=room"
 
 
 async def test_a_taken_port_is_named_with_its_setting(edge: EdgeWithoutRedis) -> None:
-    """Who starts a second edge on the same port learns which variable to change."""
+    """An operator that starts a second edge on the same port learns which variable to change."""
     with pytest.raises(SettingsError, match=f"COMET_EDGE_PORT={edge.listener.port}"):
         EdgeWithoutRedis().listener.open("127.0.0.1", edge.listener.port)
 
@@ -33,7 +33,7 @@ async def test_connections_get_the_listeners_options(edge: EdgeWithoutRedis) -> 
 
 
 async def test_a_closed_listener_keeps_its_connections(edge: EdgeWithoutRedis) -> None:
-    """Nobody new comes in; who is seated goes on. Closing twice does no harm."""
+    """No new client comes in; one that is seated goes on. Closing twice does no harm."""
     client = await edge.held("/sub?id=room")
     edge.listener.close()
     edge.listener.close()
@@ -55,7 +55,7 @@ async def test_many_come_at_once(edge: EdgeWithoutRedis) -> None:
 
 
 async def test_a_batch_is_bounded(edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One turn serves so many sockets and no more; the rest is not forgotten."""
+    """One turn serves SOCKETS_PER_TURN sockets at most; the rest is not forgotten."""
     monkeypatch.setattr(listener_module, "SOCKETS_PER_TURN", 2)
     clients = [await edge.connect() for _ in range(5)]
     for client in clients:

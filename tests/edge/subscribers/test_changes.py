@@ -164,8 +164,8 @@ async def test_a_channel_may_be_given_up_before_it_is_ready(edge: EdgeWithoutRed
     assert await one.next_object() == {"type": "pong"}
 
 
-async def test_who_goes_while_a_channel_gets_ready_is_forgotten(edge: EdgeWithoutRedis) -> None:
-    """C4: nobody enters a channel after its end."""
+async def test_a_client_that_goes_while_a_channel_gets_ready_is_forgotten(edge: EdgeWithoutRedis) -> None:
+    """C4: no seat enters a channel after its end."""
     one = await welcomed_websocket(edge, "a")
     edge.pubsub.acknowledging = False
     await one.send(SUB_B)
@@ -178,7 +178,7 @@ async def test_who_goes_while_a_channel_gets_ready_is_forgotten(edge: EdgeWithou
     assert edge.changes._joins == {}
 
 
-async def test_a_connection_holds_so_many_channels_and_no_more(edge: EdgeWithoutRedis) -> None:
+async def test_a_connection_holds_a_bounded_number_of_channels(edge: EdgeWithoutRedis) -> None:
     """The 129th is refused, those on the way count; after giving one up there is room again."""
     one = await welcomed_websocket(edge, "first")
     await one.send([{"op": "sub", "id": f"c{number}"} for number in range(MAX_CHANNELS)])
@@ -225,7 +225,7 @@ async def test_nothing_comes_after_an_unsub_in_the_middle_of_a_broadcast(
     assert got == [OWED, {"type": "unsub", "id": "a"}]
 
 
-async def test_who_comes_back_in_the_middle_of_a_broadcast_gets_nothing_twice(
+async def test_a_seat_that_comes_back_in_the_middle_of_a_broadcast_gets_nothing_twice(
     edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """C2: it left after the first message and is welcomed after the second, which it did not ask for."""
@@ -233,7 +233,7 @@ async def test_who_comes_back_in_the_middle_of_a_broadcast_gets_nothing_twice(
     assert got == [OWED, {"type": "unsub", "id": "a"}, welcome("a", "2-102"), LATER]
 
 
-async def test_who_comes_back_from_its_position_in_a_broadcast_gets_everything_once(
+async def test_a_seat_that_comes_back_from_its_position_in_a_broadcast_gets_everything_once(
     edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same with the position it has."""

@@ -44,7 +44,7 @@ async def test_a_streams_channels_change(edge: EdgeWithoutRedis) -> None:
         "session": session,
     }
     assert (done, pong) == ({"type": "unsub", "id": "a"}, {"type": "pong"})
-    edge.publish("a", b"nobody is there")
+    edge.publish("a", b"no subscriber is there")
     edge.publish("b", b"hi")
     assert (await lines(client, 1))[0]["content"] == "hi"
 
@@ -123,7 +123,7 @@ async def test_a_change_waits_for_a_channel_that_is_not_ready(edge: EdgeWithoutR
     assert (await poster.answer()).json == {"type": "ack", "channels": ["a", "b"]}
 
 
-async def test_who_goes_in_the_middle_of_a_change_is_not_held(edge: EdgeWithoutRedis) -> None:
+async def test_a_client_that_goes_in_the_middle_of_a_change_is_not_held(edge: EdgeWithoutRedis) -> None:
     """404, as if it had gone before."""
     client, session = await held(edge, "/sub?id=a", "stream")
     edge.pubsub.acknowledging = False
@@ -163,7 +163,7 @@ async def test_a_held_poll_is_answered_by_its_change(edge: EdgeWithoutRedis) -> 
 
 
 async def test_a_changed_poll_that_finds_no_redis_is_sent_away(edge: EdgeWithoutRedis) -> None:
-    """It is asked again in its place, and fares like any poll: 503; who changed it hears 404."""
+    """It is asked again in its place, and fares like any poll: 503; the client that changed it gets 404."""
     client = await edge.held(f"/poll?id=a&session={OWN}", transport="poll")
     edge.pubsub.acknowledging = False
     poster = await edge.connect()

@@ -97,7 +97,7 @@ async def test_a_poll_without_news_is_answered_when_its_time_is_over(edge: EdgeW
 
 
 async def test_a_poller_between_two_polls_is_connected(edge: EdgeWithoutRedis) -> None:
-    """Whoever was answered counts until the linger is over, and only once when it comes back."""
+    """A client that was answered counts until the linger is over, and only once when it comes back."""
     client = await edge.held(POLL, transport="poll")
     edge.publish("room", b"hi")
     answer = await client.answer()
@@ -125,7 +125,7 @@ async def test_a_quiet_connection_gets_heartbeats(edge: EdgeWithoutRedis, transp
 
 
 async def test_a_heartbeat_may_be_an_event(edge: EdgeWithoutRedis) -> None:
-    """Who asks gets an event without a position, and beside it everybody else what they always get."""
+    """A client that asks gets an event without a position, and all others beside it what they always get."""
     named = [await edge.held(f"/sse?id=room&heartbeat=event&n={number}", transport="sse") for number in range(2)]
     plain = await edge.held("/sse?id=room&heartbeat=comment", transport="sse")
     several = await edge.held("/sse?id=room&id=hall&heartbeat=event", transport="sse")
@@ -136,8 +136,8 @@ async def test_a_heartbeat_may_be_an_event(edge: EdgeWithoutRedis) -> None:
     assert len({seat.framing for seat in edge.seats}) == 3
 
 
-async def test_a_named_heartbeat_is_nothing_to_other_transports(edge: EdgeWithoutRedis) -> None:
-    """They share their framing with those who did not ask for one."""
+async def test_a_heartbeat_as_an_event_is_nothing_to_other_transports(edge: EdgeWithoutRedis) -> None:
+    """They share their framing with connections that did not ask for one."""
     for query in ("", "&heartbeat=event"):
         await edge.held(f"/stream?id=room{query}")
     assert len({seat.framing for seat in edge.seats}) == 1
@@ -239,8 +239,8 @@ async def test_an_old_websocket_is_told_to_connect_again() -> None:
 # The end.
 
 
-async def test_everybody_is_told_when_the_edge_goes(edge: EdgeWithoutRedis) -> None:
-    """Streams hear it, pollers get an empty batch, event sources when to come back, and idle connections are closed."""
+async def test_every_client_is_told_when_the_edge_goes(edge: EdgeWithoutRedis) -> None:
+    """Streams get a close object, pollers an empty batch, event sources a retry, and idle connections are closed."""
     stream = await edge.held("/sub?id=room")
     sse = await edge.held("/sse?id=room", transport="sse")
     poll = await edge.held(POLL, transport="poll")
@@ -254,7 +254,7 @@ async def test_everybody_is_told_when_the_edge_goes(edge: EdgeWithoutRedis) -> N
 
 
 async def test_a_subscriber_that_waits_is_answered_when_the_edge_goes(edge: EdgeWithoutRedis) -> None:
-    """Who has not been welcomed yet hears something all the same, and no event source a 5xx."""
+    """A client that has not been welcomed yet is told all the same, and no event source gets a 5xx."""
     edge.pubsub.acknowledging = False
     clients = [await edge.connect() for _ in range(2)]
     for client, path in zip(clients, ("/poll", "/sse"), strict=True):

@@ -31,7 +31,7 @@ class FakeSeats:
         return self.seats.get(fd)
 
     def seat(self, fd: int, generation: int, framing: Framing | None = None) -> Seat:
-        """Seat somebody."""
+        """Return a new seat in the table."""
         seat = self.seats[fd] = Seat(fd)
         self.generations[fd] = generation
         seat.framing = framing or framing_for("stream", Variant())
@@ -66,7 +66,7 @@ def test_a_session_leads_to_its_seat(sessions: Sessions, seats: FakeSeats) -> No
 
 
 def test_the_next_connection_has_another_session(sessions: Sessions, seats: FakeSeats) -> None:
-    """The same descriptor in its next generation is somebody else: the old session leads nowhere."""
+    """The same descriptor in its next generation is another client's: the old session leads nowhere."""
     old = sessions.of(seats.seat(5, 1))
     seats.seat(5, 2)
     assert sessions.find(old) is None
@@ -91,7 +91,7 @@ def test_another_edge_or_another_start_has_other_sessions(sessions: Sessions, se
         "0a1b2c3d.!",
         "0a1b2c3d.ü",
         "x.\ud800",
-        "nobody",
+        "unknown",
     ],
 )
 def test_what_is_no_session_leads_nowhere(sessions: Sessions, seats: FakeSeats, session: str) -> None:

@@ -14,8 +14,8 @@ from tests.edge.http_client import head
 from tests.edge.websocket_client import HANDSHAKE, WebSocketClient, closing, frame, mutated, text, welcomed_websocket
 
 
-async def test_frames_sent_ahead_are_heard_after_the_welcome(edge: EdgeWithoutRedis) -> None:
-    """Who does not wait for the answer to its handshake loses nothing."""
+async def test_frames_sent_ahead_are_read_after_the_welcome(edge: EdgeWithoutRedis) -> None:
+    """A client that does not wait for the answer to its handshake loses nothing."""
     edge.pubsub.acknowledging = False
     client = await edge.connect()
     await client.send(head("/ws?id=room", *HANDSHAKE) + text({"op": "ping", "ref": 1}))
@@ -149,14 +149,14 @@ async def test_a_character_may_be_cut_by_fragments(edge: EdgeWithoutRedis) -> No
 
 @pytest.mark.parametrize("code", [1000, 1001, 1003, 1007, 1011, 1014, 3000, 4999, None])
 async def test_a_close_is_answered_with_the_same_code(edge: EdgeWithoutRedis, code: int | None) -> None:
-    """And then with the end; what follows a close frame is not heard."""
+    """And then with the end; what follows a close frame is not read."""
     one = await welcomed_websocket(edge, "room")
     await one.client.send(closing(code, "bye" if code else "") + text({"op": "ping"}))
     assert await one.close_code() == (code or 0)
     assert edge.counters.closed_total["ws", "client"] == 1
 
 
-async def test_the_largest_message_is_heard(edge: EdgeWithoutRedis) -> None:
+async def test_the_largest_message_is_read(edge: EdgeWithoutRedis) -> None:
     """16 KiB are allowed."""
     one = await welcomed_websocket(edge, "room")
     empty = '{"op":"ping","x":""}'
@@ -167,7 +167,7 @@ async def test_the_largest_message_is_heard(edge: EdgeWithoutRedis) -> None:
 # Floods.
 
 
-async def test_a_flood_is_heard_in_turns(edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_flood_is_read_in_turns(edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """I10: what came at once is answered over many turns, in order, and is bounded; others are served between."""
     monkeypatch.setattr("edge.subscribers.websocket.TURN_BUDGET", -1.0)
     flood, other = await welcomed_websocket(edge, "room"), await welcomed_websocket(edge, "room")
@@ -202,7 +202,7 @@ async def test_a_flood_of_pings_is_ponged_in_order(edge: EdgeWithoutRedis) -> No
     assert [bytes(pong.data) for pong in pongs] == [b"%d" % number for number in range(500)]
 
 
-async def test_who_only_sends_and_never_reads_is_cut(edge: EdgeWithoutRedis) -> None:
+async def test_a_client_that_only_sends_and_never_reads_is_cut(edge: EdgeWithoutRedis) -> None:
     """S5: its pongs wait in its outbox until that has too much; it does not grow for ever."""
     one = await welcomed_websocket(edge, "room")
     (seat,) = edge.seats
@@ -223,7 +223,7 @@ async def test_who_only_sends_and_never_reads_is_cut(edge: EdgeWithoutRedis) -> 
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_whatever_comes_is_answered_or_closed_and_never_a_bug(seed: int) -> None:
-    """2,500 random strings and broken frames each: no exception reaches the front's last resort."""
+    """2,500 random strings and broken frames each: no exception reaches the last resort."""
     chance, log = random.Random(seed), Mock()
     async with edge_without_redis(max_connections=3000) as edge:
         edge.lifecycle._log = log
