@@ -203,7 +203,8 @@ class Edge:
         clock, parts = time.monotonic, self._parts
         wheels = (parts.seat_wheel, self._hub.wheel, parts.changes.wheel)
         trimmer = MemoryTrimmer(lambda: self._seats.parked_bytes, give_back_memory)
-        return [self._seats.cut_stuck, trimmer.tick, *(lambda wheel=wheel: wheel.advance(clock()) for wheel in wheels)]
+        advances = (lambda wheel=wheel: wheel.advance(clock()) for wheel in wheels)
+        return [self._seats.evict_stuck, trimmer.tick, *advances]
 
     async def drain(self) -> None:
         """Evict every subscriber, a few at a time; returns when none is left or the time is up."""

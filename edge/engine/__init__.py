@@ -1,1 +1,1 @@
-"""Descriptors and deadlines: the code that writes to connections and closes them."""
+"""Descriptors and deadlines: the only code that writes to connections and closes them."""

@@ -1,8 +1,8 @@
-"""The outbox: bytes that were given to seats and that the kernel has not taken yet (S4, S5). No I/O.
+"""The outbox: the bytes for each seat that the kernel has not accepted yet (S4, S5 of seats.py). No I/O.
 
-A seat whose write was short is parked: the rest of its bytes waits in `Seat.send_buffer`, and everything later queues
-behind it. What waits is bounded three ways: per seat in bytes, per seat in time, and in total, where the seats that
-wait longest are cut first. This keeps the account; `Seats` writes, and cuts the seats that are named here.
+When the kernel accepts only a part of a write, the rest is parked in `Seat.send_buffer`, and all later bytes are
+appended there. Three limits hold: bytes of one seat, seconds that one seat is behind, and bytes of all seats together.
+The outbox counts and names the seats that are over a limit; `Seats` (edge/engine/seats.py) writes, and evicts them.
 """
 
 from collections import deque
@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from edge.state import Seat
 
-BUFFER_OVERHEAD = 1.25  # bytes of memory for each byte parked: a growing bytearray takes more than it holds
-SWEEP_PERIOD = 0.5  # seconds between two looks at the seats that are stuck, at most
-CUTS_PER_TURN = 64  # closing a connection with unsent bytes takes the kernel some time
-MUCH_PARKED = 4_194_304  # bytes, below which the C library's own ways to give memory back are good enough
+BUFFER_OVERHEAD = 1.25  # bytes of memory for each parked byte: a bytearray that grows is larger than what it holds
+SWEEP_PERIOD = 0.5  # seconds, at most, between two looks at the seats that are behind
+EVICTIONS_PER_TURN = 64  # the kernel needs some time to close a connection with unsent bytes
+TRIM_THRESHOLD = 4_194_304  # bytes; if less was parked, the C library gives enough memory back by itself
 
 
 class Limits(NamedTuple):
@@ -27,17 +27,17 @@ class Limits(NamedTuple):
 
 
 class Parked:
-    """The account of one parked seat."""
+    """What is parked for one seat: the sizes of its writes, and since when."""
 
     __slots__ = ("is_begun", "since", "sizes")
 
     def __init__(self, since: float) -> None:
-        self.since = since  # when it fell behind
-        self.sizes: deque[int] = deque()  # of the writes in its buffer; of the first, what is left
-        self.is_begun = True  # the kernel has taken a part of the first
+        self.since = since  # when it fell behind, in seconds
+        self.sizes: deque[int] = deque()  # of the writes in its buffer; of the first one only what is left
+        self.is_begun = True  # the kernel has accepted a part of the first write
 
-    def take(self, count: int) -> None:
-        """The kernel took `count` bytes more."""
+    def accept(self, count: int) -> None:
+        """The kernel has accepted `count` bytes more."""
         while self.sizes and count >= self.sizes[0]:
             count -= self.sizes.popleft()
             self.is_begun = False
@@ -46,49 +46,49 @@ class Parked:
             self.is_begun = True
 
     def drop(self) -> int:
-        """Forget all writes but one that was begun; return how many bytes are left of that."""
+        """Drop all writes but the one that is begun, and return how many bytes of that are left."""
         kept = self.sizes[0] if self.is_begun and self.sizes else 0
         self.sizes = deque([kept] if kept else ())
         return kept
 
 
 class Outbox:
-    """The parked bytes of all seats of an edge."""
+    """The parked bytes of all seats of an edge; `parked_bytes` is their sum."""
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self.parked_bytes = 0
         self._limits = limits
         self._clock = clock
-        self._parked: dict[Seat, Parked] = {}  # in the order in which they fell behind
+        self._parked: dict[Seat, Parked] = {}  # in the order in which the seats fell behind
 
     def park(self, seat: Seat, rest: bytes) -> None:
-        """Keep the rest of a write that the kernel took in part."""
+        """Park the rest of a write for a seat that has nothing parked."""
         seat.send_buffer = bytearray()
         seat.refresh_fast_path()
         self._parked[seat] = Parked(self._clock())
         self.append(seat, rest)
 
     def append(self, seat: Seat, data: bytes) -> None:
-        """Keep bytes behind those that a parked seat has already."""
+        """Park bytes behind those that are parked for a seat."""
         if seat.send_buffer is not None:
             seat.send_buffer += data
             self._parked[seat].sizes.append(len(data))
             self.parked_bytes += len(data)
 
-    def take(self, seat: Seat, count: int) -> bool:
-        """The kernel took `count` bytes of a parked seat; return whether none is left, so that it is parked no more."""
+    def accept(self, seat: Seat, count: int) -> bool:
+        """The kernel has accepted `count` parked bytes of a seat; return whether none is left."""
         if seat.send_buffer is None:
             return True
         del seat.send_buffer[:count]
         self.parked_bytes -= count
-        self._parked[seat].take(count)
+        self._parked[seat].accept(count)
         if seat.send_buffer:
             return False
         self.forget(seat)
         return True
 
     def replace(self, seat: Seat, data: bytes) -> None:
-        """Forget what is parked for a seat, but for the write that was begun, and park `data` instead."""
+        """Drop what is parked for a seat, except a write that is begun, and park `data` instead."""
         if seat.send_buffer is not None:
             kept = self._parked[seat].drop()
             self.parked_bytes -= len(seat.send_buffer) - kept
@@ -96,7 +96,7 @@ class Outbox:
             self.append(seat, data)
 
     def forget(self, seat: Seat) -> None:
-        """Forget what is parked for a seat, if anything is."""
+        """Drop what is parked for a seat, if anything is."""
         if seat.send_buffer is not None:
             self.parked_bytes -= len(seat.send_buffer)
             seat.send_buffer = None
@@ -104,23 +104,23 @@ class Outbox:
             seat.refresh_fast_path()
 
     def is_choked(self, seat: Seat) -> bool:
-        """Say whether a seat has as much parked as it may."""
+        """Say whether more is parked for a seat than one seat may have."""
         return seat.send_buffer is not None and len(seat.send_buffer) > self._limits.seat_bytes
 
     def longest(self) -> Seat | None:
-        """Return the seat that waits longest, if all seats together have more parked than they may."""
+        """Return the seat that is behind longest, if more is parked for all seats together than they may have."""
         if self.parked_bytes * BUFFER_OVERHEAD <= self._limits.total_bytes:
             return None
         return next(iter(self._parked), None)
 
     def stuck(self) -> list[Seat]:
-        """Return seats that have been behind for too long, at most CUTS_PER_TURN."""
+        """Return the seats that are behind for too long, at most EVICTIONS_PER_TURN of them."""
         before = self._clock() - max(self._limits.seat_seconds - SWEEP_PERIOD, 0)
-        return [seat for seat, parked in islice(self._parked.items(), CUTS_PER_TURN) if parked.since <= before]
+        return [seat for seat, parked in islice(self._parked.items(), EVICTIONS_PER_TURN) if parked.since <= before]
 
 
 class MemoryTrimmer:
-    """Gives memory back when nothing is parked any more, if much was: the C library would keep most of it for good."""
+    """Gives memory back to the system once nothing is parked, if much was: the C library would keep most of it."""
 
     def __init__(self, parked_bytes: Callable[[], int], give_back: Callable[[], None]) -> None:
         self._parked_bytes = parked_bytes
@@ -128,9 +128,9 @@ class MemoryTrimmer:
         self._is_due = False
 
     def tick(self) -> bool:
-        """Look at how much is parked now; return that nothing more is to be done in this turn."""
+        """Look at how much is parked; return False, because there is nothing more to do in this turn."""
         parked = self._parked_bytes()
-        if parked >= MUCH_PARKED:
+        if parked >= TRIM_THRESHOLD:
             self._is_due = True
         elif self._is_due and not parked:
             self._is_due = False

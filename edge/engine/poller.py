@@ -1,15 +1,15 @@
-"""Which sockets are ready: epoll on Linux, the standard library's selectors elsewhere, with one face."""
+"""Which sockets are ready: epoll on Linux, the standard library's selectors elsewhere, behind one interface."""
 
 import select
 import selectors
 from typing import Protocol
 
-# epoll's numbers are used on every platform, so that a literal in a test means the same everywhere.
+# The event masks are those of epoll on every platform.
 READ, WRITE, ERROR, HANGUP, READ_HANGUP = 0x1, 0x4, 0x8, 0x10, 0x2000
 
 
 class Poller(Protocol):
-    """The part of `select.epoll` that we use. `fileno()` is readable when something is ready, so pollers nest."""
+    """The part of `select.epoll` that is used. Its `fileno()` is readable when a socket is ready, so pollers nest."""
 
     def fileno(self) -> int:
         """Return the descriptor by which an outer loop watches this poller."""
@@ -18,20 +18,20 @@ class Poller(Protocol):
         """Begin to watch a descriptor."""
 
     def modify(self, fd: int, eventmask: int) -> None:
-        """Watch a descriptor for something else."""
+        """Change the events for which a descriptor is watched."""
 
     def unregister(self, fd: int) -> None:
         """Stop watching a descriptor."""
 
     def poll(self, timeout: float, maxevents: int) -> list[tuple[int, int]]:
-        """Return at most so many (descriptor, events) pairs that are ready now."""
+        """Wait up to `timeout` seconds; return a pair (descriptor, events) for at most `maxevents` that are ready."""
 
     def close(self) -> None:
-        """Give the poller's own descriptor back."""
+        """Close the poller's own descriptor."""
 
 
 class SelectorPoller:
-    """The same on `selectors.DefaultSelector`, for platforms without epoll (kqueue nests just as well)."""
+    """A `Poller` on `selectors.DefaultSelector`, for platforms without epoll; kqueue's pollers nest, too."""
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -47,7 +47,7 @@ class SelectorPoller:
             self._selector.register(fd, events)
 
     def modify(self, fd: int, eventmask: int) -> None:
-        """Change what is watched; a descriptor watched for nothing is left out."""
+        """Change the events; a descriptor without any is not registered with the selector."""
         self.unregister(fd)
         self.register(fd, eventmask)
 
@@ -57,7 +57,7 @@ class SelectorPoller:
             self._selector.unregister(fd)
 
     def poll(self, timeout: float, maxevents: int) -> list[tuple[int, int]]:
-        """Return what is ready now; what exceeds `maxevents` is found again by the next call."""
+        """Return what is ready; the next call finds what is beyond `maxevents`."""
         ready = self._selector.select(timeout)[:maxevents]
         return [
             (key.fd, (READ if mask & selectors.EVENT_READ else 0) | (WRITE if mask & selectors.EVENT_WRITE else 0))

@@ -1,24 +1,24 @@
-"""Seats: the connections an edge holds, and the only code that writes to them or closes them.
+"""Seats: the connections of an edge, and the only code that writes to them or closes them.
 
 A held connection is a file descriptor, not a coroutine. At rest it is one `Seat` (edge/state.py) with a few slots: no
-parser, no task, no timer, no buffer. Delivering a message to ten thousand subscribers is ten thousand calls of
-`write(fd, shared_bytes)` in a plain loop, and nine tenths of that time are the kernel's TCP.
+parser, no task, no timer, no buffer. To send a message to 10,000 subscribers is to call `write(fd, shared_bytes)`
+10,000 times in a plain loop; nine tenths of that time are spent in the kernel's TCP.
 
-The catastrophic bug of this design is a message to the wrong person: descriptor numbers are reused as soon as they
-are closed, so a stale number somewhere would deliver to whatever connection came next. Hence these invariants, which a
-property-based test hammers:
+The worst bug that this design can have is a message to the wrong client. The kernel reuses a descriptor number as soon
+as it is closed, so a number that is kept somewhere too long would send to the connection that has it next. These
+invariants prevent that, and a property-based test (tests/edge/engine/test_seats.py) checks them:
 
-S1  Nothing keeps a descriptor number but its `Seat` and the table `Seats`. Everything else holds the `Seat`.
-S2  `abort` is the only place that closes. It marks the seat dead (`fd = -1`), has it taken out of every channel,
-    out of the table and out of the poller, and only then closes.
-S3  A `Seat` never comes back to life: the next connection, even with the same number, is a new object.
-S4  Bytes for one seat leave in the order they were given. What the kernel does not take at once is parked in the
-    seat's send buffer, and everything later queues behind it; no other seat waits.
-S5  Parked bytes are bounded three ways (edge/engine/outbox.py): per seat in bytes (one that has too much when more
-    comes is cut, unless the fan-out replaces what is parked), per seat in time (`cut_stuck`), and in total, where
-    those that wait longest go first. A seat that is cut comes back with its position and loses nothing. A WebSocket
-    that has too much is told so in place of what was parked, behind the write that was begun: a close frame never
-    lands inside another frame.
+S1  Only a `Seat` and the table in `Seats` keep a descriptor number. Everything else keeps the `Seat`.
+S2  Only `abort` closes a descriptor. It marks the seat dead (`fd = -1`), has it detached from every channel, removes
+    it from the table and from the poller, and closes the descriptor last.
+S3  A dead `Seat` stays dead: the next connection, even with the same number, is a new object.
+S4  The bytes for a seat leave in the order in which they were written to it. What the kernel does not accept at once is
+    parked in the seat's `send_buffer`, and all later bytes are appended there; no other seat waits.
+S5  Parked bytes have three limits (edge/engine/outbox.py). A seat that has too many when more come is evicted, unless
+    the fan-out replaces what is parked; so is a seat that is behind for too long (`evict_stuck`); and while all seats
+    together have too many, the one that is behind longest. A client that is evicted reconnects with its position and
+    loses nothing. A WebSocket that has too many gets a close frame in place of what was parked, but after the write
+    that was begun: a close frame never stands inside another frame.
 """
 
 import os
@@ -30,13 +30,13 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from edge.counters import CloseReason, Counters
-from edge.engine.outbox import CUTS_PER_TURN, Limits, Outbox
+from edge.engine.outbox import EVICTIONS_PER_TURN, Limits, Outbox
 from edge.engine.poller import READ, READ_HANGUP, WRITE, Poller
 from edge.framing.base import Framing
 from edge.state import ENDING, Seat
 
 WATCHED = READ | READ_HANGUP
-EVERY_JOB = sys.maxsize  # the number of a job that is later than all others
+LAST_JOB = sys.maxsize  # a job number that is greater than all others
 
 
 class Seats:
@@ -49,24 +49,24 @@ class Seats:
         clock: Callable[[], float] = time.monotonic,
         limits: Limits = Limits(),  # noqa: B008  # it cannot be changed
     ) -> None:
-        self.on_detach: Callable[[Seat], None] = lambda seat: None  # upward: a seat leaves its channels
+        self.on_detach: Callable[[Seat], None] = lambda seat: None  # upward: detach the seat from its channels
         self._outbox = Outbox(limits, clock)
         self._poller = poller
         self._counters = counters
-        self._by_fd: dict[int, Seat] = {}  # in the order of their coming
+        self._by_fd: dict[int, Seat] = {}  # the oldest connection first
         self._generations = array("Q")  # how many connections each descriptor number has had
-        self._paused: set[Seat] = set()  # whose bytes stay in the kernel for now
+        self._paused: set[Seat] = set()  # seats that are not read from
 
     def __len__(self) -> int:
         return len(self._by_fd)
 
     def __iter__(self) -> Iterator[Seat]:
-        """Go through all seats, the oldest first; they may come and go meanwhile."""
+        """Iterate over the seats that there are now, the oldest first; seats may be added and aborted meanwhile."""
         return iter(list(self._by_fd.values()))
 
     @property
     def parked_bytes(self) -> int:
-        """How many bytes wait for readers that are behind."""
+        """How many bytes are parked for all seats."""
         return self._outbox.parked_bytes
 
     def is_among_newest(self, seat: Seat, count: int) -> bool:
@@ -74,17 +74,17 @@ class Seats:
         return count > 0 and seat in islice(reversed(self._by_fd.values()), count)
 
     def get(self, fd: int) -> Seat | None:
-        """Return the seat of a descriptor that the poller reported."""
+        """Return the seat of a descriptor, if it has one."""
         return self._by_fd.get(fd)
 
     def generation(self, fd: int) -> int:
-        """Return how many connections a descriptor number has had: number and generation are never used again."""
+        """Return how many connections a descriptor number has had; number and generation together are unique."""
         return self._generations[fd]
 
-    # Connections come and go.
+    # Connections begin and end.
 
     def add(self, fd: int) -> Seat:
-        """Seat a newly accepted, non-blocking descriptor; raises OSError, and closes it, if it cannot be watched."""
+        """Make a seat for a new, non-blocking descriptor; if it cannot be watched, close it and raise `OSError`."""
         try:
             self._poller.register(fd, WATCHED)
         except OSError:
@@ -97,7 +97,7 @@ class Seats:
         return seat
 
     def abort(self, seat: Seat, reason: CloseReason) -> None:
-        """Take a seat out of everything and close it; the order is the point (S2). Idempotent."""
+        """Detach a seat and close its connection at once, in the order of S2; a dead seat stays as it is."""
         if seat.fd < 0:
             return
         fd = seat.die()
@@ -109,10 +109,10 @@ class Seats:
         os.close(fd)
 
     def close(self, seat: Seat, data: bytes, reason: CloseReason) -> None:
-        """Send `data`, then this end of the connection; the peer's end is awaited by the caller's clock.
+        """Detach a seat, send `data`, and close this side of its connection; the caller aborts it after a while.
 
-        Closing at once would throw away bytes that the peer has not read yet, whenever it has sent any that were not
-        read here (RFC 9112 section 9.6).
+        To close both sides at once would discard bytes that the peer has not read yet, if it has sent any that were
+        not read here (RFC 9112 section 9.6).
         """
         self.detach(seat, reason)
         seat.end()
@@ -121,25 +121,26 @@ class Seats:
             _shut_down(seat.fd)
 
     def detach(self, seat: Seat, reason: CloseReason) -> None:
-        """Take a seat out of its channels; its connection stays, for another request or for its end."""
+        """Detach a seat from its channels; its connection stays open, for another request or until it is closed."""
         self.on_detach(seat)
         if seat.framing is not None:
             self._counters.closed(seat.framing.transport, reason)
         seat.detach()
 
-    # Bytes go out.
+    # Bytes are sent.
 
     def broadcast(
         self,
         seats: Iterable[Seat],
         encode: Callable[[Framing], bytes],
         messages: int = 0,
-        job_number: int = EVERY_JOB,
+        job_number: int = LAST_JOB,
     ) -> list[Seat]:
-        """Write the same bytes to many seats; return those that are not on the fast path, untouched.
+        """Write the same bytes to all seats on the fast path; return the other seats, to which nothing is written.
 
-        `encode` is called for each change of framing along the way and should remember its answers; `messages` is how
-        many its bytes hold. A seat that was attached after the job `job_number` began is not one that the job means.
+        `encode` is called whenever the framing changes from one seat to the next, and should cache; `messages` is the
+        number of messages in its bytes. The job `job_number` does not mean the seats that were attached after it began:
+        they are returned, too.
         """
         write = os.write
         framing, data, size, sent_to = None, b"", 0, 0
@@ -172,7 +173,7 @@ class Seats:
         return aside
 
     def write(self, seat: Seat, data: bytes) -> None:
-        """Give bytes to one seat; they leave at once, or in order behind what is parked."""
+        """Write bytes to one seat; they leave at once, or after what is parked (S4)."""
         if seat.fd < 0 or not data:
             return
         if seat.send_buffer is not None:
@@ -189,7 +190,7 @@ class Seats:
             self._park(seat, data[taken:])
 
     def flush(self, seat: Seat) -> None:
-        """Hand the kernel what it takes now of a seat's parked bytes."""
+        """Write a seat's parked bytes, as many as the kernel accepts now."""
         if seat.send_buffer is None:
             return
         try:
@@ -199,7 +200,7 @@ class Seats:
         except OSError:
             self.abort(seat, CloseReason.CLIENT)
             return
-        if self._outbox.take(seat, taken):
+        if self._outbox.accept(seat, taken):
             self._update_poller(seat)
             if seat.phase is ENDING:
                 _shut_down(seat.fd)
@@ -207,39 +208,39 @@ class Seats:
     # Readers that are behind (S5).
 
     def is_choked(self, seat: Seat) -> bool:
-        """Say whether a seat has as much parked as it may."""
+        """Say whether more is parked for a seat than one seat may have."""
         return self._outbox.is_choked(seat)
 
     def replace_parked(self, seat: Seat, data: bytes) -> None:
-        """Forget what is parked for a seat, but for the write that was begun, and park `data` instead."""
+        """Drop what is parked for a seat, except a write that is begun, and park `data` instead."""
         self._outbox.replace(seat, data)
-        self._cut_longest()
+        self._evict_longest()
 
-    def cut_stuck(self) -> bool:
-        """Cut some of the seats that have been behind for too long, and return whether there may be more."""
+    def evict_stuck(self) -> bool:
+        """Evict some of the seats that are behind for too long, and return whether there may be more."""
         stuck = self._outbox.stuck()
         for seat in stuck:
-            self._count_cut(seat, "seconds")
+            self._count_evicted(seat, "seconds")
             self.abort(seat, CloseReason.SLOW)
-        return len(stuck) == CUTS_PER_TURN
+        return len(stuck) == EVICTIONS_PER_TURN
 
     def _park(self, seat: Seat, rest: bytes) -> None:
         self._outbox.park(seat, rest)
         self._update_poller(seat)
-        self._cut_longest()
+        self._evict_longest()
 
     def _queue(self, seat: Seat, data: bytes) -> None:
-        """Park bytes behind others; a seat that has too many of them is cut."""
+        """Park bytes behind others; a seat that has too many of them is evicted."""
         if self._outbox.is_choked(seat):
-            self._cut(seat)
+            self._evict_choked(seat)
         else:
             self._outbox.append(seat, data)
-            self._cut_longest()
+            self._evict_longest()
 
-    def _cut(self, seat: Seat) -> None:
-        """Let go of a seat that has too much parked; a transport that can say why says so to one that reads on soon."""
+    def _evict_choked(self, seat: Seat) -> None:
+        """Evict a seat that has too much parked; if its transport can send the reason, it is closed with that."""
         last_words = seat.framing.too_slow if seat.framing is not None else b""
-        self._count_cut(seat, "bytes")
+        self._count_evicted(seat, "bytes")
         if not last_words:
             self.abort(seat, CloseReason.SLOW)
             return
@@ -247,43 +248,43 @@ class Seats:
         seat.end()
         self.replace_parked(seat, last_words)
 
-    def _cut_longest(self) -> None:
-        """Cut the seats that wait longest while all seats together have too much parked."""
+    def _evict_longest(self) -> None:
+        """Evict the seat that is behind longest, as long as all seats together have too much parked."""
         while (seat := self._outbox.longest()) is not None:
-            self._count_cut(seat, "total")
+            self._count_evicted(seat, "total")
             self.abort(seat, CloseReason.SLOW)
 
-    def _count_cut(self, seat: Seat, limit: str) -> None:
-        """Count a slow reader that is cut, once, by the limit that it crossed."""
+    def _count_evicted(self, seat: Seat, limit: str) -> None:
+        """Count an eviction by the limit that was crossed; a seat that is not held, or no longer, is not counted."""
         if seat.framing is not None:
             self._counters.cut_total[limit] += 1
 
-    # Bytes come in.
+    # Bytes are received.
 
     def pause_reading(self, seat: Seat) -> None:
-        """Leave a client's bytes in the kernel; its hang-up is noticed all the same."""
+        """Read nothing from a client; its bytes stay in the kernel, and its hang-up is still noticed."""
         if seat not in self._paused:
             self._paused.add(seat)
             self._update_poller(seat)
 
     def resume_reading(self, seat: Seat) -> None:
-        """Read a client's bytes again."""
+        """Read from a client again."""
         if seat in self._paused:
             self._paused.remove(seat)
             self._update_poller(seat)
 
     def _update_poller(self, seat: Seat) -> None:
-        """Have the poller watch a seat for what is wanted of it now."""
+        """Have the poller watch a seat for the events that are wanted now."""
         reading = READ_HANGUP if seat in self._paused else WATCHED
         self._poller.modify(seat.fd, reading | (WRITE if seat.send_buffer is not None else 0))
 
 
 def _shut_down(fd: int) -> None:
-    """Close this direction of a connection whose descriptor is kept."""
+    """Close this side of a connection; its descriptor stays open."""
     sock = socket.socket(fileno=fd)
     try:
         sock.shutdown(socket.SHUT_WR)
     except OSError:
-        pass  # the peer was quicker; the poller reports it
+        pass  # the peer has closed it already; the poller reports that
     finally:
         sock.detach()

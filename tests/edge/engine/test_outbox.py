@@ -8,7 +8,7 @@ import pytest
 from websockets.frames import Opcode
 
 from edge.counters import CloseReason, Counters
-from edge.engine.outbox import MUCH_PARKED, Limits, MemoryTrimmer, Outbox
+from edge.engine.outbox import TRIM_THRESHOLD, Limits, MemoryTrimmer, Outbox
 from edge.engine.poller import make_poller
 from edge.engine.seats import Seats
 from edge.framing.http import Variant
@@ -159,7 +159,7 @@ def test_a_seat_that_is_behind_for_too_long_is_removed(readers: SlowReaders) -> 
     readers.clock.now += 6
     second = readers.stuck(10)
     readers.clock.now += 5
-    assert not readers.seats.cut_stuck()
+    assert not readers.seats.evict_stuck()
     assert (first.fd, second.fd >= 0) == (-1, True)
 
 
@@ -198,20 +198,20 @@ def test_a_seat_that_is_cut_is_counted_by_the_limit(many_readers: SlowReaders) -
     many_readers.seats.write(seats[1], b"p" * 40_000_000)
     assert many_readers.counters.cut_total == {"bytes": 1, "seconds": 0, "total": 1}
     many_readers.clock.now += 20
-    assert not many_readers.seats.cut_stuck()
+    assert not many_readers.seats.evict_stuck()
     assert many_readers.counters.cut_total == {"bytes": 1, "seconds": 2, "total": 1}
 
 
 def test_many_stuck_readers_are_cut_a_few_at_a_time(many_readers: SlowReaders, monkeypatch: pytest.MonkeyPatch) -> None:
     """Closing a connection with unsent bytes takes the kernel some time: others have their turn in between."""
-    monkeypatch.setattr("edge.engine.outbox.CUTS_PER_TURN", 2)
-    monkeypatch.setattr("edge.engine.seats.CUTS_PER_TURN", 2)
+    monkeypatch.setattr("edge.engine.outbox.EVICTIONS_PER_TURN", 2)
+    monkeypatch.setattr("edge.engine.seats.EVICTIONS_PER_TURN", 2)
     for _ in range(3):
         many_readers.stuck(10)
     many_readers.clock.now += 20
-    assert many_readers.seats.cut_stuck()
+    assert many_readers.seats.evict_stuck()
     assert len(many_readers.seats) == 1
-    assert not many_readers.seats.cut_stuck()
+    assert not many_readers.seats.evict_stuck()
     assert len(many_readers.seats) == 0
 
 
@@ -238,11 +238,11 @@ async def test_a_slow_reader_is_told_1013_between_two_frames() -> None:
     ("parked", "times"),
     [
         ([0, 0], 0),
-        ([MUCH_PARKED - 1, 0], 0),
-        ([MUCH_PARKED, 1], 0),
-        ([MUCH_PARKED, 0, 0], 1),
-        ([MUCH_PARKED, MUCH_PARKED - 1, 0], 1),
-        ([MUCH_PARKED, 0, 5, 0, MUCH_PARKED, 0], 2),
+        ([TRIM_THRESHOLD - 1, 0], 0),
+        ([TRIM_THRESHOLD, 1], 0),
+        ([TRIM_THRESHOLD, 0, 0], 1),
+        ([TRIM_THRESHOLD, TRIM_THRESHOLD - 1, 0], 1),
+        ([TRIM_THRESHOLD, 0, 5, 0, TRIM_THRESHOLD, 0], 2),
     ],
 )
 def test_memory_is_given_back_once_when_the_last_of_much_is_gone(parked: list[int], times: int) -> None:
