@@ -1,8 +1,10 @@
-"""A place in a channel's log, and the newest messages before it, which prove how others get there. Pure.
+"""A position in a channel's log, and the newest messages up to it: what they prove needs no read of the log. Pure.
 
-K1  `last` moves only along a proven link: to a message that names the predecessor's tag, or to the top of the log
-    after a reset (I3).
-K2  The ring holds consecutive stored messages up to `last`; so it proves a position that lies within it.
+Each stored message carries its own tag and that of its predecessor. A message chains if it is the next one after the
+last: its offset is one greater, and it names the last one's tag.
+
+K1  `last` moves only along a proven link: to a message that chains, or, with a reset, to the top of the log (I3).
+K2  The ring holds consecutive stored messages up to `last`. So it proves every position that lies within it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,18 +15,18 @@ from common.message import Join, Message
 from common.position import START, Position
 from common.scripts.results import SyncResult
 
-EMPTY: tuple[()] = ()  # what a channel at rest has instead of a list of its own
+EMPTY: tuple[()] = ()  # in place of a list: most channels hold nothing most of the time
 
-MAX_RING_MESSAGES = 64  # what a poller may have missed between two polls without a read from Redis
+MAX_RING_MESSAGES = 64  # what a poller may miss between two polls without a read from Redis; cut at twice as many
 MAX_RING_BYTES = 262_144
-MESSAGE_OVERHEAD = 200  # bytes that a message takes besides its payload
+MESSAGE_OVERHEAD = 200  # bytes of memory that a message uses besides its payload
 
 
 class Gap(Enum):
-    """Why a position cannot be brought up to date."""
+    """Why the messages from a position up to the channel's own position are not known."""
 
-    UNPROVEN = "the log does not lead from there to here"
-    BEHIND = "the channel does not stand where the log does; it must be brought up to its log before anything joins"
+    UNPROVEN = "the log does not lead from one to the other"
+    BEHIND = "the channel is not at the top of its log; it must be repaired before a subscriber enters"
 
 
 class Chain:
@@ -33,15 +35,15 @@ class Chain:
     __slots__ = ("last", "moved", "ring", "ring_bytes", "start")
 
     def __init__(self) -> None:
-        # Up to here everything was handed on; None until the first sync, and for good without history.
+        # All messages up to this position are delivered; None until the first sync, and always without history.
         self.last: Position | None = None
-        self.moved = False  # since the auditor last looked: then it need not be compared with its log
-        self.start = 0  # the offset at which this edge came in: no subscriber got that message or an older one
+        self.moved = False  # since the auditor's last look; the audit skips a channel that has moved
+        self.start = 0  # the offset at which this edge began: no subscriber here gets that message or an older one
         self.ring: list[Message] | tuple[()] = EMPTY
         self.ring_bytes = 0
 
     def chains(self, message: Message) -> bool:
-        """Say whether a stored message is the very next one."""
+        """Say whether a stored message is the next one after `last`."""
         last = self.last
         return last is not None and message.prev == last.tag and message.offset == last.offset + 1
 
@@ -52,7 +54,7 @@ class Chain:
         return self.ring[message.offset - self.ring[0].offset].tag == message.tag
 
     def advance(self, message: Message, room: int = MAX_RING_BYTES) -> None:
-        """Step to the very next stored message and remember it, as far as `room` bytes go."""
+        """Move to the next stored message, which chains, and keep it in the ring; the ring has `room` bytes."""
         self.last, self.moved = Position(message.offset, message.tag), True
         if not isinstance(self.ring, list):
             self.ring = []
@@ -62,12 +64,12 @@ class Chain:
             self._shorten_ring(self.ring, room)
 
     def restart(self, top: Position) -> None:
-        """Go on from another place in the log; what was known before no longer leads there."""
+        """Go on from another position in the log, to which no known message leads."""
         self.last, self.start = top, top.offset
         self.ring, self.ring_bytes = EMPTY, 0
 
     def tail(self, since: Position) -> Sequence[Message] | None:
-        """Return the messages after `since`, if the ring proves that none is missing; else None (K2)."""
+        """Return the messages after `since` if the ring proves that none is missing (K2), else None."""
         if since == self.last:
             return []
         if not self.ring:
@@ -79,7 +81,7 @@ class Chain:
         return self.ring[index:] if since.tag in (before, 0) else None
 
     def position_before(self, seq: str) -> str:
-        """Return the position before a message that the ring may hold; `seq` itself if the ring does not."""
+        """Return the position before the message at `seq`; if the ring does not hold that message, `seq` itself."""
         for message in reversed(self.ring):
             if str(message.position) == seq:
                 return str(Position(message.offset - 1, message.prev))
@@ -87,11 +89,11 @@ class Chain:
 
     @property
     def cursor(self) -> str:
-        """What a subscriber sends back to go on from here; `0-0` where no positions are kept."""
+        """What a subscriber sends back to go on from here; `0-0` if there is no position."""
         return str(self.last or START)
 
     def _shorten_ring(self, ring: list[Message], room: int) -> None:
-        """Forget the oldest messages, many at once; the newest stays even if it is large."""
+        """Drop the oldest messages, many at a time because that is cheaper; the newest stays even if it is large."""
         keep = ring[-MAX_RING_MESSAGES:]
         size = sum(map(size_of, keep))
         while size > room // 2 and len(keep) > 1:
@@ -102,8 +104,8 @@ class Chain:
 def proven(since: Position, top: Position, messages: Sequence[Message]) -> bool:
     """Say whether `messages` are all that the log holds after `since`, up to and including `top`.
 
-    That is so if each names its predecessor's tag, the first one that of `since`. A `since` with the tag 0 names no
-    message and is followed by whatever is kept.
+    They are if each one names its predecessor's tag, and the first one that of `since`. A `since` with tag 0 names no
+    message: after it comes whatever the log still holds.
     """
     if not messages:
         return since == top or since.tag == 0
@@ -114,10 +116,10 @@ def proven(since: Position, top: Position, messages: Sequence[Message]) -> bool:
 
 
 def catch_up(since: Position, result: SyncResult, chain: Chain) -> Sequence[Message] | Gap:
-    """Return the messages from `since` up to where a live channel stands, from a read of its log and from the ring.
+    """Return the messages after `since` up to `last` of a live channel, from a read of its log and from its ring.
 
-    The log may have been read before or after messages that came by pub/sub: what it has more is left to pub/sub,
-    what it has less is taken from the ring.
+    Messages may have arrived by pub/sub between the read and now, or be in the log and not have arrived yet. The ring
+    adds the former; the latter are left out, because pub/sub will deliver them.
     """
     if not proven(since, result.top, result.messages):
         return Gap.UNPROVEN
@@ -139,5 +141,5 @@ def _linked(messages: Iterable[Message]) -> bool:
 
 
 def size_of(message: Message | Join) -> int:
-    """Return about how many bytes of memory a message takes."""
+    """Return about how many bytes of memory a message uses."""
     return MESSAGE_OVERHEAD + len(message.payload) if isinstance(message, Message) else MESSAGE_OVERHEAD

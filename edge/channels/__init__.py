@@ -1,1 +1,1 @@
-"""A channel on this edge, from SUBSCRIBE to the end of its linger."""
+"""The channels of this edge, each from its SUBSCRIBE to the end of its linger."""

@@ -1,8 +1,8 @@
-"""Attaching: a subscriber is brought up to date with each of its channels, and is ready when it is in all of them.
+"""Attaching: a subscriber enters each of its channels, with the messages that it missed there.
 
-Where a subscriber goes on from a position, the channel's ring usually proves what it missed, without any wait: that
-is a poller coming back. Else the log is read, once for all that stand at the same position. What cannot be proved is
-told as a reset.
+If it goes on from a position, the channel's ring usually proves what it missed; for a poller it nearly always does. If
+not, the log is read (edge/channels/sync.py), once for all subscribers at the same position. If the log proves nothing
+either, the subscriber gets a reset.
 """
 
 import time
@@ -21,17 +21,17 @@ from edge.state import Channel, Entry
 
 
 class Reader(Protocol):
-    """The part of the log reader that attaching and tracking use."""
+    """The part of `LogReader` that attaching and tracking use."""
 
     def ask(self, request: SyncRequest) -> None:
         """Queue a read."""
 
     def forget(self) -> None:
-        """Drop what is not answered yet."""
+        """Drop the reads that are not answered."""
 
 
 class Attacher:
-    """Lets subscribers into channels; `repair` brings a channel up to its log."""
+    """Lets subscribers enter channels; `repair` compares a channel with its log."""
 
     def __init__(
         self, reader: Reader, repair: Callable[[Channel], None], counters: Counters, *, keeps_history: bool
@@ -43,21 +43,21 @@ class Attacher:
         self._reads: dict[tuple[str, Position], list[Entry]] = {}
 
     def enter(self, entry: Entry) -> None:
-        """Let a subscriber into a channel, as soon as that is open and the subscriber can be brought up to date."""
+        """Let a subscriber enter a channel as soon as that is open and the messages that it missed are known."""
         channel = entry.channel
-        if not channel.is_open:
+        if not channel.is_open():
             channel.let_wait(entry)
             return
         since, last = entry.since, channel.last
         if since is None and entry.history and last is not None:
             since = unproven(max(last.offset - entry.history, 0))
         if since is None or since == last:
-            self._join(entry, last, EMPTY)
+            self._put_in(entry, last, EMPTY)
         elif not self._keeps_history:
-            self._join(entry, last, EMPTY if since == START else None)
+            self._put_in(entry, last, EMPTY if since == START else None)
         elif (tail := channel.tail(since)) is not None:
             self._counters.replays_total["hit"] += 1
-            self._join(entry, _first_position(since, tail, channel), tail)
+            self._put_in(entry, _first_position(since, tail, channel), tail)
         else:
             self._read(entry, since)
 
@@ -66,7 +66,7 @@ class Attacher:
         return any(name == reading for reading, _ in self._reads)
 
     def requeue_readers(self) -> None:
-        """Let those whose read is under way wait for the next connection: its result may never come."""
+        """Let the subscribers that wait for a read wait for the next connection: the result may never come."""
         for entries in self._reads.values():
             for entry in entries:
                 if entry.pending.is_alive:
@@ -74,7 +74,7 @@ class Attacher:
         self._reads.clear()
 
     def _read(self, entry: Entry, since: Position) -> None:
-        """Have the log read after a position, once for all that stand there."""
+        """Have the log read after a position, once for all subscribers that go on from there."""
         key = (entry.channel.name, since)
         entries = self._reads.setdefault(key, [])
         entries.append(entry)
@@ -83,7 +83,7 @@ class Attacher:
             self._reader.ask(SyncRequest(query, partial(self._on_read, key), partial(self._is_awaited, key)))
 
     def _is_awaited(self, key: tuple[str, Position]) -> bool:
-        """Say whether a subscriber still waits for a read; if not, it is forgotten."""
+        """Say whether a subscriber still waits for a read; if none does, forget it."""
         if any(entry.pending.is_alive for entry in self._reads.get(key, ())):
             return True
         self._reads.pop(key, None)
@@ -93,30 +93,31 @@ class Attacher:
         for entry in self._reads.pop(key, ()):
             if not entry.pending.is_alive:
                 continue
-            if entry.channel.is_open:
+            if entry.channel.is_open():
                 self._bring_up(entry, key[1], result)
             else:
                 entry.channel.let_wait(entry)
 
     def _bring_up(self, entry: Entry, since: Position, result: SyncResult) -> None:
-        """Let a subscriber in with what the log holds after its position."""
+        """Let a subscriber enter with the messages that the log holds after its position."""
         channel = entry.channel
         missed = catch_up(since, result, channel)
         if missed is Gap.BEHIND:
             channel.let_wait(entry)
             self._repair(channel)
         elif isinstance(missed, Gap):
-            self._join(entry, channel.last, None)
+            self._put_in(entry, channel.last, None)
         else:
             self._counters.replays_total["read"] += 1
-            self._join(entry, _first_position(since, missed, channel), missed)
+            self._put_in(entry, _first_position(since, missed, channel), missed)
 
-    def _join(self, entry: Entry, at: Position | None, missed: Sequence[Message] | None) -> None:
-        """Let a subscriber join at a position, with the messages it missed; None: they cannot be known, a reset."""
+    def _put_in(self, entry: Entry, at: Position | None, missed: Sequence[Message] | None) -> None:
+        """Put a subscriber into a channel at a position, with the messages that it missed; None stands for a reset."""
         channel, pending = entry.channel, entry.pending
         channel.add(pending.seat)
-        if channel.job is not None:
-            channel.job.pass_by(pending.seat)
+        job = channel.job
+        if job is not None and job.owes(pending.seat):
+            job.done_for.add(pending.seat)  # it began before the subscriber entered
         entry.at = at
         if missed is None:
             self._counters.replays_total["reset"] += 1
@@ -127,7 +128,7 @@ class Attacher:
 
 
 def _first_position(since: Position, missed: Sequence[Message], channel: Channel) -> Position | None:
-    """Return the position from which a subscriber goes on; where it named no message, the one before the first."""
+    """Return the position from which a subscriber goes on: `since`, or the one before the first missed message."""
     if since.tag:
         return since
     return Position(missed[0].offset - 1, missed[0].prev) if missed else channel.last

@@ -1,8 +1,9 @@
-"""The audit: quiet channels are compared with their logs, for the last message of a burst may be lost unseen.
+"""The audit: quiet channels are compared with their logs, because the last message of a burst may be lost unseen.
 
-A message that pub/sub loses shows as a hole when the next one comes. If none comes, only this finds it. Quiet is a
-channel without stored messages: live ones show no hole. A difference must hold twice, half a second apart: the first
-look may catch a message between the log and our connection.
+A message that pub/sub loses leaves a hole that the next message shows. If there is no next one, only the audit finds
+the hole. A channel is quiet if no stored message arrived for half a period; live messages do not count, because they
+show no hole. A difference counts if it is there twice, half a second apart: at the first look a message may be stored
+and still be on its way here.
 """
 
 import asyncio
@@ -14,13 +15,13 @@ from redis import RedisError
 from common.scripts.results import SyncOutcome, SyncQuery, SyncResult
 from edge.state import Channel
 
-CHANNELS_PER_LOOK = 250  # channels in one look: about a millisecond of Redis' time
-SECOND_LOOK_DELAY = 0.5
-JITTER = 0.2
+MAX_CHANNELS_PER_CALL = 250  # about a millisecond of Redis' time
+SECOND_LOOK_DELAY = 0.5  # seconds
+JITTER = 0.2  # of the period, up or down
 
 
 class Auditor:
-    """Looks at every quiet channel about once per period."""
+    """Compares every quiet channel with its log about once per `period`, which is in seconds."""
 
     def __init__(
         self,
@@ -35,7 +36,7 @@ class Auditor:
         self._period = period
 
     async def run(self) -> None:
-        """Audit for ever; edges drift apart, so that they do not ask together."""
+        """Audit until cancelled; the period is jittered, so that edges do not read together."""
         while True:
             for channel in self._channels.values():
                 channel.moved = False
@@ -43,11 +44,11 @@ class Auditor:
             await self.audit()
 
     async def audit(self) -> None:
-        """Look at every channel that was quiet for half a period, spread over the other half."""
+        """Compare the channels that were quiet for half a period, spread over the other half."""
         quiet = [channel for channel in self._channels.values() if not channel.moved]
-        pause = self._period / 2 / (len(quiet) / CHANNELS_PER_LOOK + 1)
-        for start in range(0, len(quiet), CHANNELS_PER_LOOK):
-            suspects = await self._differing(quiet[start : start + CHANNELS_PER_LOOK])
+        pause = self._period / 2 / (len(quiet) / MAX_CHANNELS_PER_CALL + 1)
+        for start in range(0, len(quiet), MAX_CHANNELS_PER_CALL):
+            suspects = await self._differing(quiet[start : start + MAX_CHANNELS_PER_CALL])
             if suspects:
                 await asyncio.sleep(SECOND_LOOK_DELAY)
                 for channel in await self._differing(suspects):
@@ -55,7 +56,7 @@ class Auditor:
             await asyncio.sleep(pause)
 
     async def _differing(self, channels: list[Channel]) -> list[Channel]:
-        """Return those of the channels that stand elsewhere than their logs, as far as these can be read."""
+        """Return the live channels whose position is not the top of their log, as far as the logs can be read."""
         live = [channel for channel in channels if channel.is_live]
         try:
             readings = await self._sync([SyncQuery(channel.name) for channel in live])

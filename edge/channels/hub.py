@@ -1,14 +1,14 @@
-"""The hub: which channels this edge listens to in Redis, and which subscribers listen to them here.
+"""The hub: which channels this edge is subscribed to in Redis, and which subscribers are attached to them here.
 
-A channel goes ABSENT -> STALE -> SUBSCRIBING -> SYNCING -> LIVE and, when its last subscriber is gone for longer than a
-linger, back to ABSENT; it is STALE again while the Redis connection is down. What becomes of a message is decided by
-edge/channel_log.py. Everything here is plain synchronous code run from the event loop: between two calls the state is
-consistent, and no call waits.
+A channel is created, STALE, when its first subscriber is attached, and removed when it has had none for a linger.
+Between the two it moves as edge/channel_log.py describes. The hub leads subscribers to their channels (attach.py lets
+them enter), hands messages to the tracker (tracker.py carries out what the channel's log decides), and subscribes. It
+is plain synchronous code that the event loop calls: between two calls the state is consistent, and no call waits.
 
-H1  A subscriber enters a channel only when it is LIVE: after the welcome nothing published is missed (I5).
-H2  An acknowledgement counts only for the attempt it was made for (I8).
-H3  No subscriber joins a channel between the receipt of a message and the beginning of its fan-out, so a newcomer
-    never gets a message from before its start.
+H1  A subscriber enters a channel only when it is LIVE: after its welcome it misses nothing that is published (I5).
+H2  An acknowledgement counts only for the attempt that it belongs to (I8).
+H3  No subscriber enters a channel between the receipt of a message and the beginning of its job, so none gets a message
+    from before its start.
 H4  The edge is subscribed to exactly the channels that have a subscriber here or had one less than a linger ago (I9).
 H5  A held subscriber may `join` one more channel under the same rules (H1, H3), or `unsubscribe` from one.
 """
@@ -30,21 +30,21 @@ from edge.engine.wheel import Wheel
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Channel, PendingAttach, Seat
 
-ENTRIES_PER_TURN = 64  # subscribers that waited for a channel, let in before the loop may do something else
+ENTRIES_PER_TURN = 64  # subscribers that wait for one channel and are admitted in one turn of the event loop
 
 
 class Subscriptions(Protocol):
-    """The part of pub/sub that the hub uses."""
+    """The part of pub/sub that the hub uses (common/redis/pubsub.py)."""
 
     def subscribe(self, name: bytes, attempt: int) -> None:
-        """Ask Redis for a channel."""
+        """Send SUBSCRIBE; the acknowledgement comes back with the number of the attempt."""
 
     def unsubscribe(self, name: bytes) -> None:
-        """Give a channel up."""
+        """Send UNSUBSCRIBE."""
 
 
 class Hub:
-    """All channels of an edge; the consumer of its pub/sub connection."""
+    """All channels of an edge; the consumer of its pub/sub connection. `linger` is in seconds."""
 
     def __init__(
         self,
@@ -76,43 +76,44 @@ class Hub:
         self._linger = linger
         self._attempts = count(1)
 
-    # Subscribers come and go.
+    # Subscribers are attached and detached.
 
     def attach_at_once(self, seat: Seat, request: SubscribeRequest) -> Channel | None:
-        """Attach a subscriber of one channel that misses nothing of it, and return the channel; else None."""
+        """Attach a subscriber to its one channel if it has nothing to wait for, and return the channel; else None."""
         if len(request.channels) != 1 or request.history:
             return None
         channel = self.channels.get(request.channels[0])
         since = request.since[0] if request.since is not None else None
-        if channel is None or not channel.is_open_at(since):
+        if channel is None or not channel.is_open(since):
             return None
         seat.attach((channel,), self._fanout.jobs_begun)
         channel.add(seat)
         return channel
 
     def attach(self, pending: PendingAttach) -> None:
-        """Lead a subscriber to its channels; it is ready when it is in all of them."""
+        """Let a subscriber enter its channels; it is ready when it has entered all of them, maybe at once."""
         channels = tuple(map(self.channel, pending.request.channels))
-        pending.seat.attach(channels, self._fanout.jobs_begun, pending)
+        pending.seat.attach(channels, self._fanout.jobs_begun)
+        pending.seat.wait(pending)
         for entry in pending.enter_all(channels):
             self._attacher.enter(entry)
         if not channels:
             pending.ready()
 
     def join(self, pending: PendingAttach, channel: Channel) -> None:
-        """Lead a held subscriber into one more channel, maybe at once (H5)."""
+        """Let a held subscriber enter one more channel, maybe at once (H5)."""
         for entry in pending.enter_all((channel,)):
             self._attacher.enter(entry)
 
     def cancel(self, pending: PendingAttach) -> None:
-        """Forget that a subscriber waits for channels."""
+        """Let a subscriber wait for channels no more."""
         for entry in pending.entries:
             entry.channel.stop_waiting(entry)
             self._linger_if_empty(entry.channel)
         pending.forget_entries()
 
     def channel(self, name: str) -> Channel:
-        """Return a channel, and subscribe to it if this edge does not listen to it yet."""
+        """Return a channel; if this edge does not have it yet, create it and subscribe to it."""
         channel = self.channels.get(name)
         if channel is None:
             channel = self.channels[name] = Channel(name)
@@ -120,13 +121,13 @@ class Hub:
         return channel
 
     def unsubscribe(self, seat: Seat, channel: Channel) -> None:
-        """Take a seat out of one of its channels (H5)."""
+        """Detach a seat from one of its channels (H5)."""
         channel.discard(seat)
         seat.channels = tuple(other for other in seat.channels if other is not channel)
         self._linger_if_empty(channel)
 
     def detach(self, seat: Seat) -> None:
-        """Take a seat out of its channels, and out of the queue of any."""
+        """Detach a seat from its channels, and let it wait for none."""
         pending = seat.pending
         if pending is not None and isinstance(pending, PendingAttach):
             for entry in pending.entries:
@@ -138,7 +139,7 @@ class Hub:
                 self._linger_if_empty(channel)
 
     def repair(self, channel: Channel) -> None:
-        """Compare a live channel with its log and give its subscribers what is missing."""
+        """Compare a live channel with its log, and send its subscribers what they missed."""
         self._tracker.repair(channel)
 
     def _linger_if_empty(self, channel: Channel) -> None:
@@ -152,13 +153,13 @@ class Hub:
             elif not channel.is_occupied and self.channels.get(channel.name) is channel:
                 del self.channels[channel.name]
                 channel.forget_subscription()
-                self._tracker.let_go(channel)
+                self._tracker.release(channel)
                 self._pubsub.unsubscribe(self._names.channel(channel.name))
 
-    # Redis speaks: the hub is the consumer of pub/sub.
+    # Pub/sub calls its consumer.
 
     def on_message(self, name: bytes, payload: bytes) -> None:
-        """Take a message from pub/sub."""
+        """Handle a message from pub/sub; `name` is the Redis name of its channel."""
         channel = self.channels.get(self._names.name_of(name))
         if channel is None:
             return
@@ -172,28 +173,28 @@ class Hub:
         self._tracker.receive(channel, message)
 
     def on_read_end(self) -> None:
-        """Write what this read from Redis brought."""
+        """Write the messages that one read from Redis brought."""
         self._fanout.flush()
 
     def on_subscribed(self, name: bytes, attempt: int) -> None:
-        """Redis acknowledged: from here on every message arrives (H2)."""
+        """Redis acknowledged a SUBSCRIBE: from here on every message arrives (H2)."""
         channel = self.channels.get(self._names.name_of(name))
         if channel is not None and channel.attempt == attempt:
             self._tracker.on_subscribed(channel)
 
     def on_up(self) -> None:
-        """Ask for every channel again, those with subscribers first."""
+        """The connection is up: subscribe to every channel anew, those with subscribers first."""
         for channel in sorted(self.channels.values(), key=lambda channel: not channel.is_occupied):
             self.resubscribe(channel)
 
     def on_down(self) -> None:
-        """Keep the subscribers and wait for the connection; what is under way on the old one counts no more."""
+        """The connection is down: keep the subscribers, and drop what is under way on it."""
         self._tracker.forget_reads()
         self._attacher.requeue_readers()
         for channel in self.channels.values():
             channel.forget_subscription()
 
-    # The tracker and the fan-out speak.
+    # The tracker and the fan-out call back.
 
     def resubscribe(self, channel: Channel) -> None:
         """Subscribe to a channel with a new attempt."""
@@ -201,13 +202,13 @@ class Hub:
         self._pubsub.subscribe(self._names.channel(channel.name), channel.attempt)
 
     def admit(self, channel: Channel) -> None:
-        """Let in the subscribers that waited, some in a turn, if the channel is open (H3)."""
+        """Let the subscribers that wait for a channel enter it if it is open (H3), a few in each turn."""
         waiting = channel.waiting
-        if not waiting or not channel.is_open:
+        if not waiting or not channel.is_open():
             return
         for entry in list(islice(waiting, ENTRIES_PER_TURN)):
             waiting.pop(entry, None)
-            if entry.pending.is_alive:  # letting one in may cost another its connection
+            if entry.pending.is_alive:  # an earlier one of these may have ended this one's connection
                 self._attacher.enter(entry)
         if waiting:
             self._call_soon(self.admit, channel)

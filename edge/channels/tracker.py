@@ -1,7 +1,7 @@
-"""Tracking: what each channel's log decides is carried out.
+"""The channel tracker carries out what each channel's state machine, ChannelLog (edge/channel_log.py), decides.
 
-The decisions are those of `ChannelLog` (edge/channel_log.py); this reads logs, gives items to the fan-out, bare
-messages to the adopter, and tells the hub when a channel is live or must be subscribed anew.
+It reads logs (edge/channels/sync.py), gives items to the fan-out (edge/engine/fanout.py) and bare messages to the
+adopter (edge/channels/adoption.py), and lets the hub admit subscribers or subscribe anew.
 """
 
 import time
@@ -23,17 +23,17 @@ from edge.state import Channel
 
 
 class TrackerHub(Protocol):
-    """What a tracker tells its hub."""
+    """The part of the hub that a tracker calls."""
 
     def admit(self, channel: Channel) -> None:
-        """The channel is live: subscribers that wait may enter."""
+        """Let the subscribers that wait enter a live channel."""
 
     def resubscribe(self, channel: Channel) -> None:
-        """The channel must begin anew, with another subscription."""
+        """Subscribe to a channel anew."""
 
 
 class ChannelTracker:
-    """Moves the channels of an edge along their logs."""
+    """Keeps the channels of an edge in step with their logs."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class ChannelTracker:
         self._adopter = adopter
 
     def on_subscribed(self, channel: Channel) -> None:
-        """Every message of a channel arrives from now on: find out where its log stands."""
+        """SUBSCRIBE is acknowledged, so every message arrives: read where the log stands."""
         query = channel.on_subscribed(self._rules)
         if query is None:
             self._go_live(channel)
@@ -60,21 +60,21 @@ class ChannelTracker:
             self._read(channel, query)
 
     def receive(self, channel: Channel, message: Message | Join) -> None:
-        """Take a message that arrived on a channel."""
+        """Handle a message that arrived on a channel."""
         self._carry_out(channel.receive(message, self._rules), channel, message)
 
     def repair(self, channel: Channel) -> None:
-        """Compare a live channel with its log and give its subscribers what is missing."""
+        """Compare a live channel with its log, and send its subscribers what they missed."""
         if channel.is_live and self._rules.keeps_history:
             self._read(channel, channel.begin_sync())
 
     def forget_reads(self) -> None:
-        """The Redis connection is gone: what is being read counts no more."""
+        """The Redis connection is gone: drop the reads that are not answered."""
         self._reader.forget()
 
-    def let_go(self, channel: Channel) -> None:
-        """A channel leaves this edge."""
-        channel.give_up_ring(self._rules)
+    def release(self, channel: Channel) -> None:
+        """A channel leaves this edge: release what it holds."""
+        channel.release_ring(self._rules)
 
     def _carry_out(self, step: Step, channel: Channel, message: Message | Join) -> None:
         if step is DELIVER and isinstance(message, Message):
@@ -93,7 +93,7 @@ class ChannelTracker:
         self._reader.ask(SyncRequest(query, on_synced, partial(channel.is_syncing, channel.attempt)))
 
     def _on_synced(self, channel: Channel, attempt: int, read_from: Position | None, result: SyncResult) -> None:
-        """Bring a channel up to its log, and its subscribers with it."""
+        """A read of a channel's log is answered: send its subscribers what they missed, or a reset."""
         step, missed = channel.on_synced(attempt, read_from, result, self._rules)
         if step is REPAIR:
             self._read(channel, channel.begin_sync())
@@ -112,7 +112,7 @@ class ChannelTracker:
             self._fanout.add(channel, item)
 
     def _go_live(self, channel: Channel) -> None:
-        """Take what was buffered, write it, and let in the subscribers that waited."""
+        """Make a channel live: handle what it buffered, write that, and admit the subscribers that wait."""
         for message in channel.go_live():
             self._carry_out(channel.receive_buffered(message, self._rules), channel, message)
         if channel.fresh:

@@ -1,22 +1,22 @@
-"""Fan-out: what was taken in one turn goes to each subscriber in one write.
+"""Fan-out: what one read from Redis brings for a channel is sent to each of its subscribers in one write.
 
-All messages that one read from Redis brings for a channel are encoded once per framing and written together. A
-subscriber of several channels gets those of all its channels in one write, too; so does a poller, whose answer then
-holds everything that was waiting.
+The messages are encoded once for each framing. A subscriber of several channels gets the messages of all of them in one
+write, too, and so does a poller: its answer holds everything that is on its way.
 
-Writing to ten thousand subscribers takes a tenth of a second, and nobody else shall wait that long. So the work is cut
-into slices of SLICE seconds: a `Job` is the messages of one channel and the seats that were there when it began, and
-jobs take turns, a few seats at a time. What keeps the order:
+To write to 10,000 subscribers takes a tenth of a second, and no other channel may wait that long. So one turn of the
+event loop writes for TURN_BUDGET seconds (common/tasks.py). A `Job` (edge/state.py) is the messages of one channel and
+the seats that were attached to it when the job began; the jobs proceed alternately, SEATS_PER_STEP seats at a time.
+These rules keep every subscriber's messages in order and complete:
 
-F1  A channel has one job at a time. Messages that come meanwhile are collected and become its next job.
-F2  A job writes to the seats that were there when it began. Nobody joins a channel between the taking of a message
-    and the beginning of its job: newcomers wait for it, and start after it.
-F3  A poll is not answered "nothing new" while its channel has a job or collected messages.
-F4  A seat that left and came back during a job is not the one the job meant: it was attached after the job began.
-F5  Before a seat's channels change it is settled: what runs towards it is written now, and the job, which may still
-    have it on its list, passes it by. So it stands on each channel where that channel's job ends.
-F6  The first job that comes to a seat of several channels takes the messages of its other channels along, and those
-    jobs pass it by. A job owes such a seat its messages if it is younger than the seat and has not settled it.
+F1  A channel has one job at a time. The messages that arrive meanwhile are collected and become its next job.
+F2  A job writes to the seats that were attached when it began. No seat enters a channel between the receipt of a
+    message and the beginning of its job (H3), so a newcomer's first message comes with the next job.
+F3  A poll is not answered "nothing new" while one of its channels has a job or collected messages (`is_busy`).
+F4  A seat that was detached and attached again during a job is not meant by that job: `attached_at_job` shows it.
+F5  Before a seat's channels change, `flush_to` writes what is on its way to the seat, and the jobs note in `done_for`
+    to pass it by. So its position on each channel is the one at which that channel's job ends.
+F6  The first job that comes to a seat of several channels writes the messages of all their jobs, and the other jobs
+    note the seat in `done_for`. A job owes its messages to a seat that was attached before it and is not in `done_for`.
 """
 
 from collections import deque
@@ -33,16 +33,17 @@ from edge.framing.base import Framing
 from edge.framing.items import Item, ItemKind, reset_item, stamp
 from edge.state import Channel, Job, PendingAttach, Seat
 
-SEATS_PER_STEP = 64  # of one job before the next job gets its turn
+SEATS_PER_STEP = 64  # seats of one job before the next job proceeds; a turn has as many steps as its budget allows
 
 Policy = Literal["disconnect", "latest"]
 
 
 class FanOut:
-    """Collects the items of a turn by channel, and writes them.
+    """Collects items by channel, and writes them to the channel's seats.
 
-    `call_later` is the loop's; `sign` puts a poll's session into its answer; `age` tells how many seconds before a
-    moment of `clock` Redis gave a tag, or None.
+    `call_later` is the event loop's. `sign` puts a poll's session into its answer. `age` returns how many seconds
+    before a time of `clock` Redis made a tag, or None if that is not known. `away_seconds` is how long a poller counts
+    as connected after its answer; `flush_after` is how many seconds messages are collected, 0 for one read from Redis.
     """
 
     def __init__(
@@ -67,45 +68,45 @@ class FanOut:
         self._call_later = call_later
         self._sign = sign
         self._age = age
-        self._away_seconds = away_seconds  # that a poller counts as connected after its answer
+        self._away_seconds = away_seconds
         self._flush_after = flush_after
         self._policy = policy
-        self._dirty: list[Channel] = []
-        self._jobs: deque[Job] = deque()
-        self._is_due = False
+        self._dirty: list[Channel] = []  # channels with collected items
+        self._jobs: deque[Job] = deque()  # the one to proceed next comes first
+        self._is_due = False  # a call of `_on_due` is scheduled
         self._log = get_logger()
 
     def add(self, channel: Channel, item: Item) -> None:
-        """Take an item that all subscribers of a channel shall get at the end of this turn."""
+        """Collect an item for all subscribers of a channel; `flush` writes it."""
         if not isinstance(channel.fresh, list):
             channel.fresh = []
             self._dirty.append(channel)
         channel.fresh.append(item)
 
     def flush(self) -> None:
-        """Write everything that was added, as far as one slice goes; the rest follows in the next turns."""
+        """Write what is collected, as far as the budget of one turn allows; the rest follows in the next turns."""
         if self._flush_after and self._dirty:
             self._go_on_after(self._flush_after)
         else:
             self._work()
 
     def finish(self) -> None:
-        """Write everything now, however long it takes: the edge is going away."""
+        """Write everything now, without a budget, because the edge stops."""
         while self._dirty or self._jobs:
             self._begin_jobs()
             while self._jobs:
                 self._step()
 
     def flush_to(self, seat: Seat) -> None:
-        """Write to one seat now what is on its way to it (F5); it may not survive that, as after any write."""
+        """Write to one seat now what is on its way to it (F5); like any write, that may end the seat."""
         for channel in seat.channels:
             job = self._running_job(channel)
-            if job is not None:
-                job.note_if_written(seat)
+            if job is not None and seat not in job.seats[job.next :]:
+                job.done_for.add(seat)  # the job has come to it already
         self._write_joint(seat)
 
     def _running_job(self, channel: Channel) -> Job | None:
-        """Return a channel's job; messages that only wait to be sent become one."""
+        """Return a channel's job; collected messages become one if it has none."""
         if channel.fresh and channel.job is None:
             self._begin(channel)
             self._go_on_after(0)
@@ -140,7 +141,7 @@ class FanOut:
             self._go_on_after(0)
 
     def _begin_jobs(self) -> None:
-        """Begin a job for each channel that has messages and no job yet; a busy one follows when that is done (F1)."""
+        """Begin a job for each channel that has collected messages and no job; other channels follow later (F1)."""
         dirty, self._dirty = self._dirty, []
         for channel in dirty:
             if channel.job is None and channel.fresh:
@@ -156,7 +157,7 @@ class FanOut:
         self.on_begun(channel)
 
     def _step(self) -> Job | None:
-        """Write one job's messages to its next few seats; return the job if it is done."""
+        """Write the first job's messages to its next few seats; return the job if that completes it."""
         job = self._jobs.popleft()
         seats = job.seats if len(job.seats) <= SEATS_PER_STEP else job.seats[job.next : job.next + SEATS_PER_STEP]
         if job.done_for:
@@ -166,8 +167,8 @@ class FanOut:
             for seat in self._seats.broadcast(seats, job.encode, len(job.items), job.number):
                 self._write_aside(job, seat)
         except Exception:
-            self._log.exception("messages could not be written; their subscribers go", channel=job.channel.name)
-            for seat in seats:  # rather than on with a hole: who comes back with its position misses nothing
+            self._log.exception("messages could not be written; subscribers are disconnected", channel=job.channel.name)
+            for seat in seats:  # better than a hole: a client that reconnects with its position misses nothing
                 self._seats.abort(seat, CloseReason.ERROR)
         if job.next < len(job.seats):
             self._jobs.append(job)
@@ -178,7 +179,7 @@ class FanOut:
         return job
 
     def _measure(self, job: Job, now: float) -> None:
-        """Note how long a job took, and how old its first message was when the last subscriber had it."""
+        """Observe how long a job lasted, and how old its first message was when the last subscriber had it."""
         self._counters.fanout.observe(now - job.channel.sent_at)
         first = job.items[0]
         if first.seq and first.kind is ItemKind.DATA:
@@ -187,7 +188,7 @@ class FanOut:
                 self._counters.latency.observe(age)
 
     def _write_aside(self, job: Job, seat: Seat) -> None:
-        """Write to a seat that is not on the fast path, if it is still the one that the job meant (F4)."""
+        """Write to a seat that is not on the fast path, if the job means it (F4)."""
         if seat.attached_at_job >= job.number or job.channel not in seat.channels:
             return
         pending = seat.pending
@@ -200,7 +201,7 @@ class FanOut:
             self._send(seat, seat.framing, job.encode(seat.framing), job.items)
 
     def _write_joint(self, seat: Seat) -> None:
-        """Write to a seat in one go what is on its way to it on all of its channels (F6)."""
+        """Write to a seat what is on its way to it on all of its channels, in one write (F6)."""
         jobs = [channel.job for channel in seat.channels if channel.job is not None and channel.job.owes(seat)]
         jobs.sort(key=attrgetter("number"))
         for job in jobs:
@@ -214,9 +215,9 @@ class FanOut:
             self._send(seat, seat.framing, b"".join([job.encode(seat.framing) for job in jobs]), items)
 
     def deliver(self, seat: Seat, items: list[Item]) -> None:
-        """Write items to one seat, each with the cursor that holds after it."""
+        """Write items to one seat, each with the cursor that is valid after it."""
         framing = seat.framing
-        if framing is not None:  # else it went while the others were written to
+        if framing is not None:  # None: it was aborted while others were written to
             stamped = stamp(items, seat.positions)
             self._send(seat, framing, framing.encode(stamped, seat.cursor), stamped)
 
@@ -230,14 +231,14 @@ class FanOut:
             self._seats.write(seat, data)
 
     def _skip_to_newest(self, seat: Seat, framing: Framing, newest: Item) -> None:
-        """Forget what is parked for a slow reader; it gets a reset of each channel and the newest message."""
+        """Replace what is parked for a slow reader by a reset of each channel and the newest message."""
         self._counters.skipped_total += 1
         resets = [self._reset(seat, channel, newest) for channel in seat.channels]
-        resets.sort(key=lambda reset: reset.channel == newest.channel)  # its own comes right before it
+        resets.sort(key=lambda reset: reset.channel == newest.channel)  # the message's own channel comes last
         self._seats.replace_parked(seat, framing.encode(stamp([*resets, newest], seat.positions), newest.cursor))
 
     def _reset(self, seat: Seat, channel: Channel, newest: Item) -> Item:
-        """Return the reset of one channel of a reader that gets nothing more of what is on its way."""
+        """Return the reset of one channel of a slow reader, and let that channel's job pass it by."""
         if channel.name == newest.channel:
             position = channel.position_before(newest.seq)
         else:
@@ -248,7 +249,7 @@ class FanOut:
         return reset_item(channel.name, position)
 
     def answer(self, seat: Seat, data: bytes) -> None:
-        """Answer a poll: its client is away now, and expected back."""
+        """Answer a poll; its client counts as connected for a while, and is expected back."""
         framing, now = seat.framing, self._clock()
         if framing is not None and framing.variant.session_size:
             data = self._sign(seat, data)

@@ -158,7 +158,7 @@ class RequestHandler:
         """
         framing = seat.framing or (seat.pending.framing if seat.pending is not None else None)
         if framing is not None and (framing.single_response or framing.bidirectional):
-            seat.receive(data)
+            seat.keep(seat.recv_buffer + data)
             self._seats.pause_reading(seat)
         elif seat.framing is not None:
             sentence = "this connection is held by a stream; send another request on a connection of its own"

@@ -233,5 +233,5 @@ def test_the_rings_of_all_channels_share_one_account() -> None:
     one.begin_sync()
     one.on_synced(1, at(6), SyncResult(Position(9, 999), []), rules)
     assert rules.ring_bytes == other.ring_bytes
-    other.give_up_ring(rules)
+    other.release_ring(rules)
     assert rules.ring_bytes == 0

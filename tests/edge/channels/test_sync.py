@@ -8,7 +8,8 @@ from redis import RedisError
 from redis.exceptions import NoPermissionError
 
 from common.scripts.results import SyncOutcome, SyncQuery, SyncResult, Unreadable
-from edge.channels.sync import BATCH, MAX_CALLS, LogReader, SyncRequest
+from edge.channels.sync import MAX_CALLS, LogReader, SyncRequest
+from edge.channels.sync import MAX_CHANNELS_PER_CALL as BATCH
 from tests.edge.http_client import PATIENCE
 from tests.edge.usual_log import at
 
