@@ -1,1 +1,1 @@
-"""Framings: pure code that turns items into the bytes of each transport, one file for each."""
+"""Framings: each turns items into the bytes of one transport; a file for each transport. Pure."""

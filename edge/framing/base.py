@@ -1,4 +1,4 @@
-"""The interface of a framing. Pure."""
+"""The interface of a framing, which turns items (items.py) into the bytes of one transport. Pure."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -8,42 +8,45 @@ from edge.framing.items import Item
 
 
 class Framing:
-    """Turns objects into the bytes of one transport.
+    """Makes the bytes of one transport.
 
-    Instances are shared by all connections that need the same bytes, so that a message is encoded once for all
-    of them; hence they hold nothing of a single connection.
+    All connections that need the same bytes share one instance, so that a message is encoded once for all of them.
+    Therefore an instance knows nothing about a single connection.
     """
 
     transport: ClassVar[str]
-    single_response: ClassVar[bool] = False  # answered once (long-poll, JSONP), or held open
-    bidirectional: ClassVar[bool] = False  # the client may speak, too, while it is held
-    cursor_in_bytes: ClassVar[bool] = False  # the bytes depend on where a subscriber stands on all its channels
+    single_response: ClassVar[bool] = False  # answered once (long-poll, JSONP); else the connection is held open
+    bidirectional: ClassVar[bool] = False  # the client may send, too, while it is held
+    cursor_in_bytes: ClassVar[bool] = False  # the bytes of an item depend on the positions on all channels
     content_type: ClassVar[str]
     heartbeat: bytes = b""
-    end: bytes = b""
-    too_slow: bytes = b""  # what a reader is told that is cut off because it is too slow
+    end: bytes = b""  # ends a held response
+    too_slow: bytes = b""  # the last bytes for a reader that is evicted because it is too slow; none: it gets none
 
     def __init__(self, variant: Variant) -> None:
         self.variant = variant
 
     def head(self, retry_ms: int, ws_accept: str = "") -> bytes:
-        """Return what is sent before the first object; `ws_accept` answers a WebSocket handshake."""
+        """Return what is sent before the first item.
+
+        `retry_ms` is after how many milliseconds a client shall reconnect; `ws_accept` answers a WebSocket handshake.
+        """
         raise NotImplementedError
 
     def encode(self, items: Sequence[Item], cursor: str) -> bytes:
-        """Return the bytes for some objects; `cursor` is the position after the last of them."""
+        """Return the bytes of some items; `cursor` is what a client sends back to go on after the last of them."""
         raise NotImplementedError
 
     def retry(self, retry_ms: int) -> bytes:
-        """Return what tells a client when to come back after the end, if the transport has such a thing."""
+        """Return what makes a client wait before it reconnects, in milliseconds, if the transport can say that."""
         return b""
 
     def farewell(self, cursor: str) -> bytes:
-        """Return what a subscriber is told when the edge goes away."""
+        """Return the last bytes for a subscriber that is evicted; its client goes on from `cursor`."""
         raise NotImplementedError
 
     def refusal(self, status: int, sentence: str, retry_after: float) -> bytes:
-        """Return the whole answer to a subscriber that is rejected, and may come back after `retry_after` seconds."""
+        """Return the whole answer to a subscriber that is rejected and may try again after `retry_after` seconds."""
         extra = retry_headers(retry_after) if retry_after else ()
         variant = self.variant if self.single_response else self.variant._replace(closing=True)
         return error_response(status, sentence, variant, extra)

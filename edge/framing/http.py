@@ -1,4 +1,4 @@
-"""The HTTP around a framing's bytes: heads, complete answers, chunks (RFC 9110, RFC 9112). Pure."""
+"""HTTP responses: heads, complete answers, and the chunks around a framing's bytes (RFC 9110, RFC 9112). Pure."""
 
 from collections.abc import Sequence
 from math import ceil
@@ -38,26 +38,26 @@ NO_STORE = ("Cache-Control: no-store", "X-Content-Type-Options: nosniff")
 
 
 class Variant(NamedTuple):
-    """What makes two connections of one transport need different bytes."""
+    """What makes the bytes of two connections of one transport different."""
 
-    chunked: bool = True  # HTTP/1.1; an HTTP/1.0 client gets the body as it is, until the connection closes
+    chunked: bool = True  # as in HTTP/1.1; an HTTP/1.0 client gets a body that ends with the connection
     closing: bool = False  # the answer is the connection's last
-    origin: str = "*"  # value of Access-Control-Allow-Origin; empty: none is sent
-    callback: str = ""  # JSONP and iframe only
-    envelope: bool = False  # SSE only: data is the JSON object
-    ancestors: str = "*"  # iframe only: the pages that may show it, as the CSP's frame-ancestors
-    session_size: int = 0  # polls only: characters of the session that the answer carries, as `*` for each
-    omit_event_name: bool = False  # SSE only: a message is an event without a name, whatever its publisher called it
-    heartbeat_as_event: bool = False  # SSE only: a heartbeat is an event
+    origin: str = "*"  # value of Access-Control-Allow-Origin; empty: the header is not sent
+    callback: str = ""  # JSONP and iframe only: the function of the page that is called
+    envelope: bool = False  # SSE only: the data of each event is the whole JSON object
+    ancestors: str = "*"  # iframe only: the pages that may show it, the value of frame-ancestors
+    session_size: int = 0  # polls only: characters of the session in the answer; a SESSION_BLANK stands for each
+    omit_event_name: bool = False  # SSE only: messages are events without a name, whatever name the publisher gave
+    heartbeat_as_event: bool = False  # SSE only: heartbeats are events
 
 
 def retry_headers(seconds: float) -> tuple[str, str]:
-    """Return what tells a client when to come back, and lets a script of a foreign origin read it (Fetch, 3.2.5)."""
+    """Return the headers that say when to try again, and let a page of another origin read that (Fetch, 3.2.5)."""
     return f"Retry-After: {ceil(seconds)}", "Access-Control-Expose-Headers: Retry-After"
 
 
 def chunk(data: bytes) -> bytes:
-    """Return data as one chunk (RFC 9112 section 7.1); no data gives no chunk, for an empty one would be the last."""
+    """Return data as one chunk (RFC 9112 section 7.1); no data gives no chunk, because an empty one is the last."""
     return b"%x\r\n%b\r\n" % (len(data), data) if data else b""
 
 
@@ -65,7 +65,7 @@ LAST_CHUNK = b"0\r\n\r\n"
 
 
 def response_head(status: int, headers: Sequence[str], variant: Variant) -> bytes:
-    """Return a status line and headers, with what CORS and the connection's fate ask for."""
+    """Return a status line and headers, with those for CORS and for the end of the connection."""
     lines = [f"HTTP/1.1 {status} {REASONS[status]}", *headers]
     if variant.origin:
         lines.append(f"Access-Control-Allow-Origin: {variant.origin}")
@@ -83,19 +83,19 @@ def full_response(status: int, content_type: str, body: bytes, variant: Variant,
 
 
 def change_response(channels: Sequence[str], variant: Variant) -> bytes:
-    """Return the answer to a change of channels: those that the session has now."""
+    """Return the answer to a change of channels: the names of those that the session has now."""
     body = orjson.dumps({"type": "ack", "channels": channels}, option=orjson.OPT_APPEND_NEWLINE)
     return full_response(200, "application/json", body, variant)
 
 
 def preflight(variant: Variant) -> bytes:
-    """Return the answer to a browser that asks what it may send."""
+    """Return the answer to a browser's CORS preflight."""
     return response_head(204, PREFLIGHT, variant)
 
 
 def error_response(
     status: int, sentence: str, variant: Variant, extra: Sequence[str] = (), *, body: bool = True
 ) -> bytes:
-    """Return an error answer: one line of JSON that says what was wrong; no body when the request was HEAD."""
+    """Return an error response: one line of JSON with the sentence; without the body if the request was a HEAD."""
     text = json_object(error_item(status, sentence)) + b"\n" if body else b""
     return full_response(status, "application/json", text, variant, extra)

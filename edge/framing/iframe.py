@@ -1,4 +1,4 @@
-"""The forever iframe: a page that never ends loading, and calls a function of the page around it for each object."""
+"""The forever iframe: a page that never ends, and calls a function of the page around it for each item. Pure."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,16 @@ from edge.framing.http import Variant, full_response, retry_headers
 from edge.framing.items import Item, as_script, close_item, error_item, json_object
 from edge.framing.streaming import StreamingFraming
 
-# Some browsers show nothing, and run nothing, before they have a kilobyte.
+# Some browsers show and run nothing before they have received a kilobyte.
 _START = b"<!doctype html><title>comet</title>\n<!--%b-->\n" % (b" " * 1024)
-_TAGS = ((b"<", b"\\u003c"), (b">", b"\\u003e"))  # a string with </script> or <!-- in it must not end the script
+_TAGS = ((b"<", b"\\u003c"), (b">", b"\\u003e"))  # `</script>` or `<!--` in a string must not end the script
 
 
 class IframeFraming(StreamingFraming):
-    """One script for each object; page and edge must have one origin, or the browser keeps them apart.
+    """One script for each item; page and edge must have the same origin, or the browser keeps them apart.
 
-    Everything that is not a script of this page is forbidden to it, and who may show it is said by name.
+    The Content-Security-Policy forbids the frame everything except its own scripts, and names the pages that may
+    show it.
     """
 
     transport = "iframe"
@@ -25,8 +26,8 @@ class IframeFraming(StreamingFraming):
         self._policy = f"default-src 'none'; script-src 'unsafe-inline'; frame-ancestors {variant.ancestors}"
         super().__init__(variant)
 
-    def more_headers(self) -> Sequence[str]:
-        """Return the policy."""
+    def extra_headers(self) -> Sequence[str]:
+        """Return the Content-Security-Policy."""
         return (f"Content-Security-Policy: {self._policy}",)
 
     def head(self, retry_ms: int, ws_accept: str = "") -> bytes:
@@ -45,7 +46,7 @@ class IframeFraming(StreamingFraming):
         return self.encode([close_item()], cursor) + self.end
 
     def refusal(self, status: int, sentence: str, retry_after: float) -> bytes:
-        """Return the error as a page that calls the function: a page cannot read the status of a frame."""
+        """Return the error as a page that calls the function, because a page cannot read the status of a frame."""
         body = _START + self.encode_item(error_item(status, sentence))
-        extra = (*retry_headers(retry_after), *self.more_headers())
+        extra = (*retry_headers(retry_after), *self.extra_headers())
         return full_response(status, self.content_type, body, self.variant._replace(closing=True), extra)

@@ -1,4 +1,4 @@
-"""Items: the objects that subscribers are sent, whatever the transport. Pure."""
+"""Items: the objects that are sent to subscribers, whatever the transport. Pure."""
 
 from collections.abc import Iterable
 from enum import StrEnum
@@ -10,29 +10,29 @@ from common.message import Message
 from common.position import Positions
 
 WELCOME = "hello world!"
-SESSION_BLANK = "*"  # stands for each character of a session in shared bytes; it cannot occur in a channel's name
+SESSION_BLANK = "*"  # in shared bytes, in place of each character of a session; no channel's name contains it
 GOING_AWAY = "this edge is going away; connect again"
-# Line separators are legal in JSON strings and were not in JavaScript ones before ES2019.
+# These are legal in JSON strings, but in JavaScript strings only since ES2019.
 _SEPARATORS = (("\u2028".encode(), b"\\u2028"), ("\u2029".encode(), b"\\u2029"))
 
 
 class ItemKind(StrEnum):
-    """What an item tells; the value is the `type` on the wire."""
+    """What an item is; the value is the `type` on the wire."""
 
-    WELCOME = "welcome"  # the subscriber is in a channel, or in none yet
+    WELCOME = "welcome"  # the subscriber has entered a channel, or is held without one; answers a `sub`
     DATA = "data"  # a message
-    RESET = "reset"  # what follows does not continue what came before
+    RESET = "reset"  # messages are missing before what follows
     CLOSE = "close"  # the connection ends
     ERROR = "error"
-    UNSUB = "unsub"  # an operation is done
-    PONG = "pong"  # an operation is done
+    UNSUB = "unsub"  # answers an `unsub`
+    PONG = "pong"  # answers a `ping`
 
 
 class Item(NamedTuple):
-    """One object on a subscriber's wire.
+    """One object that is sent to a subscriber.
 
-    `seq` is the object's own position; `cursor` is what the subscriber sends back to go on after it: the same for
-    one channel, a list for several. Both are empty for a live-only message.
+    `seq` is the item's own position. `cursor` is what the subscriber sends back to go on after it: the same position
+    with one channel, a list of positions with several. Both are empty for a live message.
     """
 
     kind: ItemKind
@@ -42,13 +42,13 @@ class Item(NamedTuple):
     cursor: str = ""
     event: str = ""
     code: int = 0
-    op: str = ""  # of an error: the operation that failed
-    ref: str | int | None = None  # what the client named its operation
+    op: str = ""  # of an error: what the operation that failed was to do
+    ref: str | int | None = None  # of an answer: the client's name for its operation
     session: str = ""
 
 
 def data_item(channel: str, message: Message) -> Item:
-    """Return a message of a channel as its subscribers see it."""
+    """Return the item of a message."""
     seq = f"{message.offset}-{message.tag}" if message.offset else ""
     return Item(ItemKind.DATA, channel, message.payload.decode(errors="replace"), seq, seq, message.event)
 
@@ -56,32 +56,35 @@ def data_item(channel: str, message: Message) -> Item:
 def welcome_item(
     channel: str = "", seq: str = "", cursor: str = "", *, session: str, ref: str | int | None = None
 ) -> Item:
-    """Return what tells a subscriber that it is in a channel (in none yet, if that is empty), and where it begins."""
+    """Return the welcome to a channel, or to none if that is empty; the subscriber goes on from position `seq`."""
     return Item(ItemKind.WELCOME, channel, WELCOME, seq, cursor, ref=ref, session=session)
 
 
 def unexpired_items(channel: str, messages: Iterable[Message], now: float) -> list[Item]:
-    """Return the items of stored messages whose own time to live is not over; `now` is in seconds since 1970."""
+    """Return the items of stored messages whose time to live is not over; `now` is Unix time, in seconds."""
     return [data_item(channel, message) for message in messages if not message.is_expired(now)]
 
 
 def reset_item(channel: str, position: str) -> Item:
-    """Return what tells a subscriber that it goes on from `position`, and that what lies before cannot be proved."""
+    """Return the item for a subscriber that goes on from `position` and has missed messages before that."""
     return Item(ItemKind.RESET, channel, seq=position, cursor=position)
 
 
 def close_item(channel: str = "", content: str = GOING_AWAY) -> Item:
-    """Return what tells a subscriber that its connection ends, and why."""
+    """Return the item for a subscriber whose connection ends, with the reason."""
     return Item(ItemKind.CLOSE, channel, content)
 
 
 def error_item(status: int, sentence: str) -> Item:
-    """Return what tells a client what is wrong, with an HTTP status as its code."""
+    """Return an error with an HTTP status as its code."""
     return Item(ItemKind.ERROR, content=sentence, code=status)
 
 
 def stamp(items: list[Item], positions: Positions | None) -> list[Item]:
-    """Give each item the cursor of a subscriber with several channels, and move its positions along."""
+    """Move a subscriber's positions over some items; return the items, each with the cursor that is valid after it.
+
+    Without positions, those of a subscriber with one channel, the items are returned as they are.
+    """
     if positions is None:
         return items
     stamped = []
@@ -93,7 +96,7 @@ def stamp(items: list[Item], positions: Positions | None) -> list[Item]:
 
 
 def json_object(item: Item) -> bytes:
-    """Return an item as its JSON object; absent fields are left out."""
+    """Return an item as a JSON object; empty fields are left out."""
     fields: dict[str, object] = {"type": item.kind}
     if item.channel:
         fields["id"] = item.channel
@@ -115,7 +118,7 @@ def json_object(item: Item) -> bytes:
 
 
 def as_script(data: bytes) -> bytes:
-    """Return JSON as it may stand in a script: the line separators that JavaScript did not allow are escaped."""
+    """Return JSON for use in a script: the line separators that older JavaScript does not allow are escaped."""
     for separator, escaped in _SEPARATORS:
         data = data.replace(separator, escaped)
     return data

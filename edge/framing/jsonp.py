@@ -1,4 +1,4 @@
-"""JSONP: long-poll across domains, by a script tag. Pure."""
+"""JSONP: long-poll from a page of another origin, by a script tag. Pure."""
 
 from edge.framing.http import full_response
 from edge.framing.items import as_script
@@ -6,10 +6,10 @@ from edge.framing.poll import PollFraming
 
 
 class JsonpFraming(PollFraming):
-    """JSONP: the poll's answer as a call of the page's own function, loaded by a script tag.
+    """The poll's answer as a script that calls a function of the page.
 
-    The comment in front keeps the answer from starting with bytes of the client's choice (Rosetta Flash), and
-    the file name keeps it from being rendered when the URL is opened as a page.
+    The comment in front prevents an answer that begins with bytes of the client's choice (Rosetta Flash). The file name
+    prevents that a browser shows the answer when its URL is opened as a page.
     """
 
     transport = "jsonp"

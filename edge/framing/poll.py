@@ -1,4 +1,4 @@
-"""Long-poll: a connection that is answered once. Pure."""
+"""Long-poll: a request that is answered once, when there is something to send or at its time-out. Pure."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from edge.framing.items import SESSION_BLANK, Item, json_object
 
 
 class PollFraming(Framing):
-    """Long-poll: one JSON object with all that is new and the position to ask from next."""
+    """One JSON object with all new items, and the position from which the client polls next."""
 
     transport = "poll"
     single_response = True
@@ -21,7 +21,7 @@ class PollFraming(Framing):
         self._session = b'"session":"%b",' % (SESSION_BLANK * size).encode() if size else b""
 
     def head(self, retry_ms: int, ws_accept: str = "") -> bytes:
-        """Return nothing: a poll is answered in one piece."""
+        """Return nothing: the whole answer is in `encode`."""
         return b""
 
     def encode(self, items: Sequence[Item], cursor: str) -> bytes:
@@ -30,7 +30,7 @@ class PollFraming(Framing):
         return self._respond(b'{"seq":"%b",%b"messages":[%b]}' % (cursor.encode(), self._session, messages))
 
     def farewell(self, cursor: str) -> bytes:
-        """Return an empty answer: the client goes on, elsewhere, from the same position."""
+        """Return an answer without items: the client goes on from the same position, here or on another edge."""
         return self.encode([], cursor)
 
     def _respond(self, body: bytes) -> bytes:

@@ -11,10 +11,11 @@ _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 
 
 class SseFraming(StreamingFraming):
-    """Server-Sent Events (WHATWG HTML, section 9.2): the position is the event id, the content its data.
+    """One event for each item: the position is its id, and a message's content its data.
 
-    With an envelope (asked for, or because there are several channels) the data is the whole JSON object. Who asks for
-    it reads the event's name there, so the event has none: an EventSource hears only the names that it knows.
+    With an envelope (asked for, or because there are several channels) the data is the whole JSON object. A client that
+    asks for one reads the event's name there, and the event itself has none: an EventSource passes on only the events
+    that its page listens for by name.
     """
 
     transport = "sse"
@@ -29,41 +30,41 @@ class SseFraming(StreamingFraming):
             self.heartbeat = self._wrap(self.named_beat)
 
     def head(self, retry_ms: int, ws_accept: str = "") -> bytes:
-        """Return the response head and the pause after which the browser shall reconnect."""
+        """Return the response head, and after how many milliseconds a browser shall reconnect."""
         return self._head + self.retry(retry_ms)
 
     def retry(self, retry_ms: int) -> bytes:
-        """Return the pause after which the browser shall reconnect."""
+        """Return a `retry:` field, by which a browser waits before it reconnects."""
         return _retry(retry_ms, self.variant.chunked)
 
     def encode_item(self, item: Item) -> bytes:
-        """Return one event; control objects are events of their own name, with the object as data."""
+        """Return one event; an item that is no message has its kind as the name, and the JSON object as data."""
         control = item.kind is not ItemKind.DATA
         name = item.kind.value if control else "" if self.variant.omit_event_name else item.event
         data = json_object(item).decode() if control or self.variant.envelope else item.content or ""
         return sse_event(data, name=name, event_id=item.cursor)
 
     def farewell(self, cursor: str) -> bytes:
-        """Return the end of the response: an EventSource reconnects by itself, after its `retry:`."""
+        """Return the end of the response: an EventSource reconnects by itself, after its `retry:` time."""
         return self.end
 
     def refusal(self, status: int, sentence: str, retry_after: float) -> bytes:
-        """Return a 200 that ends at once: after any other status a native EventSource gives up for ever."""
+        """Return a 200 that ends at once: after any other status a native EventSource never reconnects."""
         comment = "".join(f": {line}\n" for line in _LINE_BREAK.split(sentence))
         return self.head(int(max(retry_after, 1) * 1000)) + self._wrap(comment.encode() + b"\n") + self.end
 
 
 @lru_cache(maxsize=256)
 def _retry(retry_ms: int, chunked: bool) -> bytes:
-    """Return a `retry:`; remembered, because newcomers are told one of a few."""
+    """Return a `retry:` field; cached, because heads have one of a few values."""
     data = b"retry: %d\n\n" % retry_ms
     return chunk(data) if chunked else data
 
 
 def sse_event(data: str, *, name: str = "", event_id: str = "") -> bytes:
-    """Return one event; every CR, LF and CRLF in the data starts a new `data:` line.
+    """Return one event; every CR, LF and CRLF in the data begins a new `data:` line.
 
-    A name or id that holds a line break or NUL would forge fields; the offending part is cut off.
+    A line break or a NUL in a name or an id could forge fields: it is removed, with everything after it.
     """
     lines = []
     if event_id:

@@ -1,11 +1,11 @@
-"""The stream: one JSON object a line, the transport of a plain `curl`. Pure."""
+"""The stream: one JSON object per line, the transport of a plain `curl`. Pure."""
 
 from edge.framing.items import Item, close_item, json_object
 from edge.framing.streaming import StreamingFraming
 
 
 class StreamFraming(StreamingFraming):
-    """One JSON object a line (application/x-ndjson); an empty line is a heartbeat."""
+    """One JSON object per line (application/x-ndjson); an empty line is a heartbeat."""
 
     transport = "stream"
     content_type = "application/x-ndjson"

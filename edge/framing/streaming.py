@@ -1,4 +1,4 @@
-"""What the framings of held HTTP responses have in common: stream, SSE and iframe. Pure."""
+"""What the framings of held HTTP responses share: stream, SSE and iframe. Pure."""
 
 from collections.abc import Sequence
 from typing import ClassVar
@@ -9,21 +9,21 @@ from edge.framing.items import Item
 
 
 class StreamingFraming(Framing):
-    """A response that never ends by itself: chunked, or raw until the close for HTTP/1.0."""
+    """A response without an end: chunked, or for HTTP/1.0 a body that ends with the connection."""
 
-    beat: ClassVar[bytes]
+    beat: ClassVar[bytes]  # the heartbeat, without chunking
 
     def __init__(self, variant: Variant) -> None:
         super().__init__(variant)
         self.heartbeat = self._wrap(self.beat)
         self.end = LAST_CHUNK if variant.chunked else b""
-        headers = [f"Content-Type: {self.content_type}", *NO_STORE, *self.more_headers(), "X-Accel-Buffering: no"]
+        headers = [f"Content-Type: {self.content_type}", *NO_STORE, *self.extra_headers(), "X-Accel-Buffering: no"]
         if variant.chunked:
             headers.append("Transfer-Encoding: chunked")
         self._head = response_head(200, headers, variant)
 
-    def more_headers(self) -> Sequence[str]:
-        """Return what this transport's head has besides."""
+    def extra_headers(self) -> Sequence[str]:
+        """Return the headers that only this transport has."""
         return ()
 
     def head(self, retry_ms: int, ws_accept: str = "") -> bytes:
@@ -35,7 +35,7 @@ class StreamingFraming(Framing):
         return self._wrap(b"".join(map(self.encode_item, items)))
 
     def encode_item(self, item: Item) -> bytes:
-        """Return the bytes of one item, without chunking."""
+        """Return the bytes of one item, before chunking."""
         raise NotImplementedError
 
     def _wrap(self, data: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""All transports by their names, and the framings that connections share. Pure."""
+"""All transports by name, and the framings that connections share. Pure."""
 
 from functools import lru_cache
 
@@ -19,5 +19,5 @@ TRANSPORTS: dict[str, type[Framing]] = {
 
 @lru_cache(maxsize=4096)
 def framing_for(transport: str, variant: Variant) -> Framing:
-    """Return the framing that all connections of this transport and variant share."""
+    """Return the framing that all connections of a transport and a variant share."""
     return TRANSPORTS[transport](variant)

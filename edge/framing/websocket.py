@@ -1,4 +1,4 @@
-"""The WebSocket (RFC 6455): the stream's objects, each in a text frame of its own."""
+"""The WebSocket (RFC 6455): each item is a JSON object in a text frame of its own. Pure."""
 
 from collections.abc import Sequence
 
@@ -9,11 +9,11 @@ from edge.framing.http import Variant, response_head
 from edge.framing.items import GOING_AWAY, Item, json_object
 
 TOO_SLOW = "you read too slowly; connect again and go on from your position"
-MAX_REASON_BYTES = 123  # of a close frame (RFC 6455 section 5.5)
+MAX_REASON_BYTES = 123  # in a close frame (RFC 6455 section 5.5)
 
 
 class WebSocketFraming(Framing):
-    """Frames from the server are not masked, so one is as good for every client; a heartbeat is a ping."""
+    """A server's frames are not masked, so all clients get the same bytes; a heartbeat is a ping."""
 
     transport = "ws"
     bidirectional = True
@@ -36,23 +36,23 @@ class WebSocketFraming(Framing):
         return b"".join([_frame(Opcode.TEXT, json_object(item)) for item in items])
 
     def farewell(self, cursor: str) -> bytes:
-        """Return a close frame that says: connect again."""
+        """Return a close frame with code 1012: connect again."""
         return self._farewell
 
 
 def close_frame(code: int, reason: str = "") -> bytes:
-    """Return a close frame; a reason that is too long is cut off."""
+    """Return a close frame; a reason of more than MAX_REASON_BYTES is shortened."""
     short = reason.encode()[:MAX_REASON_BYTES].decode(errors="ignore")
     return _frame(Opcode.CLOSE, Close(code, short).serialize())
 
 
 def close_reply(payload: bytes) -> bytes:
-    """Return the answer to a client's close frame: the same code (RFC 6455 section 5.5.1)."""
+    """Return the answer to a client's close frame, which has the same code (RFC 6455 section 5.5.1)."""
     return _frame(Opcode.CLOSE, payload[:2])
 
 
 def pong_frame(payload: bytes) -> bytes:
-    """Return the answer to a ping."""
+    """Return the answer to a ping, which has the same payload (RFC 6455 section 5.5.3)."""
     return _frame(Opcode.PONG, payload)
 
 
