@@ -1,1 +1,1 @@
-"""What clients send: bytes in, values out. Pure."""
+"""What clients send: bytes in, values out. Pure. (The other direction is edge/framing/.)"""

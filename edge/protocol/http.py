@@ -1,4 +1,4 @@
-"""From the bytes of a request head to a Request, or to an error that names what is wrong (RFC 9112). Pure."""
+"""HTTP/1.1 requests: the bytes of a head become a `Request`, or an error that says what is wrong (RFC 9112). Pure."""
 
 import re
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ MAX_URL_BYTES = 8192
 MAX_HEADERS = 100
 MAX_BODY_BYTES = 16384
 
-CHANGE_PATH = "/sub/"  # and a session: POST changes its channels
+CHANGE_PATH = "/sub/"  # followed by a session, whose channels a POST changes: the only request with a body
 HEAD_END = b"\r\n\r\n"
-# Headers that hold one value, not a list: of two that differ nobody can say which is meant. (A second Content-Length is
-# refused by the parser itself.)
+# Headers that hold one value, not a list: with two different values it is not clear which one is meant. (httptools
+# refuses a second Content-Length.)
 SINGLE = frozenset(
     {
         "authorization",
@@ -37,8 +37,7 @@ _PLAIN_LINE = re.compile(rb"GET (/[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*) HTTP/1\.1")
 class Request:
     """One parsed request head; header names are lower-case.
 
-    The same bytes give the same object, and others give another: so it is compared by identity, and costs nothing to
-    look up.
+    Equal bytes give the same object as long as it is cached. So it is compared by identity, and is a cheap key itself.
     """
 
     method: str
@@ -47,11 +46,11 @@ class Request:
     headers: dict[str, str]
     http10: bool
     keep_alive: bool
-    length: int = 0  # bytes of the body
+    length: int = 0  # of the body, in bytes
 
 
 class _Collector:
-    """Takes httptools' callbacks for one request head."""
+    """Collects what httptools calls back with for one request head."""
 
     def __init__(self) -> None:
         self.url = b""
@@ -68,7 +67,7 @@ class _Collector:
 
 
 def _joined(key: str, before: str, more: str) -> str:
-    """Return the value of a header that comes once more: lists are joined (RFC 9110 section 5.3)."""
+    """Return the value of a header that occurs again: lists are joined (RFC 9110 section 5.3)."""
     if key == "host":
         raise BadRequestError("a request has one Host header, this one has several")
     if key not in SINGLE:
@@ -79,21 +78,21 @@ def _joined(key: str, before: str, more: str) -> str:
 
 
 def check_unfinished(data: bytes) -> None:
-    """Raise as soon as the beginning of a request head shows that it cannot become a good one."""
+    """Raise `RequestError` (400, 414, 431) if the beginning of a request head shows that it cannot become valid."""
     if len(data) > MAX_URL_BYTES and b"\r\n" not in data[:MAX_URL_BYTES]:
         raise RequestError(f"the URL is longer than {MAX_URL_BYTES} bytes", 414)
     if len(data) > MAX_HEAD_BYTES:
         raise RequestError(f"the request head is longer than {MAX_HEAD_BYTES} bytes", 431)
-    if data and not 65 <= data[0] <= 90:  # A to Z: every method we might be sent
+    if data and not 65 <= data[0] <= 90:  # A to Z: every HTTP method begins so
         raise BadRequestError("this is not an HTTP request; TLS ends at the load balancer, this port speaks HTTP/1.1")
 
 
 @lru_cache(maxsize=256)
 def parse_request(head: bytes) -> Request:
-    """Parse one complete request head (it ends with an empty line).
+    """Parse one complete request head, which ends with an empty line.
 
-    Raises `RequestError`: 400 malformed (RFC 9112), 411 and 413 for the body, 414 and 431 too long, 505 foreign
-    version. Remembered, because those who poll a channel together ask for the same.
+    Raises `RequestError`: 400 if it is malformed (RFC 9112), 411 and 413 for its body, 414 and 431 if it is too long,
+    505 for another version of HTTP. Cached, because the pollers of a channel send equal requests.
     """
     check_unfinished(head)
     line, _, block = head.partition(b"\r\n")
@@ -107,7 +106,7 @@ def parse_request(head: bytes) -> Request:
 
 @lru_cache(maxsize=1024)
 def _plain_headers(block: bytes) -> tuple[dict[str, str], bool]:
-    """Parse the headers of a plain GET; remembered, because a poller sends the same ones with each poll."""
+    """Parse the headers of a plain GET; cached, because a poller sends the same ones with each poll."""
     request = _parse(b"GET / HTTP/1.1\r\n" + block)
     return request.headers, request.keep_alive
 
@@ -118,7 +117,7 @@ def _parse(head: bytes) -> Request:
     try:
         parser.feed_data(head)
     except httptools.HttpParserUpgrade:
-        pass  # a WebSocket handshake: the head is complete all the same
+        pass  # a WebSocket handshake; the head is complete
     except httptools.HttpParserError as error:
         raise error.__context__ if isinstance(error.__context__, RequestError) else _malformed(error) from None
     version = parser.get_http_version()
@@ -133,7 +132,7 @@ def _parse(head: bytes) -> Request:
 
 @lru_cache(maxsize=256)
 def _split_target(target: bytes) -> tuple[str, str]:
-    """Return path and query of a request target, which may also be a whole URL (RFC 9112 section 3.2.2)."""
+    """Return path and query of a request target, which may be a whole URL (RFC 9112 section 3.2.2)."""
     text = target.decode("latin-1")
     if not text.startswith("/") and "://" in text:
         text = "/" + text.partition("://")[2].partition("/")[2]
@@ -146,10 +145,10 @@ def _malformed(error: Exception) -> BadRequestError:
 
 
 def _check_head(collector: _Collector, version: str) -> None:
-    """Refuse what the parser lets pass and we do not."""
+    """Raise for what httptools accepts and this edge does not."""
     headers = collector.headers
     if version not in {"1.0", "1.1"}:
-        raise RequestError(f"HTTP/{version} is not spoken here, HTTP/1.1 is", 505)
+        raise RequestError(f"HTTP/{version} is not supported here; use HTTP/1.1", 505)
     if collector.count > MAX_HEADERS:
         raise RequestError(f"a request has at most {MAX_HEADERS} headers, this one has {collector.count}", 431)
     if len(collector.url) > MAX_URL_BYTES:
@@ -159,14 +158,14 @@ def _check_head(collector: _Collector, version: str) -> None:
 
 
 def _body_length(headers: dict[str, str], *, allowed: bool) -> int:
-    """Return how long a request's body is; only a change of channels may have one."""
+    """Return the length of a request's body in bytes; only a change of channels may have one."""
     length = headers.get("content-length", "0" if not allowed else "")
     if not allowed:
         if "transfer-encoding" in headers or length != "0":
-            raise RequestError("a request here has no body; publish with the publisher's /pub", 413)
+            raise RequestError("this request must not have a body; publish with the publisher's /pub", 413)
         return 0
     if "transfer-encoding" in headers or not length:
-        raise RequestError("a body needs a Content-Length here", 411)
-    if len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:  # httptools let digits pass only
+        raise RequestError("this request needs a body and its Content-Length", 411)
+    if len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:  # httptools accepts digits only
         raise RequestError(f"a body has at most {MAX_BODY_BYTES} bytes", 413)
     return int(length)

@@ -1,6 +1,7 @@
 """Operations: a held subscriber subscribes to one more channel, unsubscribes from one, or pings. Pure.
 
-Operations are JSON: one object, or an array of them, in a WebSocket's text frame or in the body of a POST.
+They are JSON: one object, or an array of objects, in a WebSocket's text frame or in the body of a POST. How they are
+carried out is in edge/subscribers/changes.py.
 """
 
 from collections.abc import Mapping
@@ -15,16 +16,16 @@ from common.position import START, Position, parse_position
 from edge.framing.items import Item, ItemKind
 from edge.protocol.subscribe import MAX_HISTORY, Start
 
-MAX_OPERATIONS = 256  # in one array: a message must not keep the edge busy for long
-MAX_REF_LENGTH = 64
-MAX_SHOWN = 60  # characters of a wrong value that an error repeats
+MAX_OPERATIONS = 256  # in one array, so that one message does not keep the edge busy for long
+MAX_REF_LENGTH = 64  # characters
+MAX_SHOWN = 60  # characters of the client's own values that an error repeats
 EXAMPLE = '{"op":"sub","id":"room"}'
 
 Ref = str | int | None
 
 
 class Op(StrEnum):
-    """What an operation does."""
+    """What an operation does: the value of its `op`."""
 
     SUB = "sub"
     UNSUB = "unsub"
@@ -32,7 +33,7 @@ class Op(StrEnum):
 
 
 class Operation(NamedTuple):
-    """One operation of a subscriber; `ref` comes back in the acknowledgement."""
+    """One operation of a subscriber; its answer repeats the `ref`."""
 
     op: Op
     channel: str = ""
@@ -41,7 +42,7 @@ class Operation(NamedTuple):
 
 
 class BadOperationError(BadRequestError):
-    """An operation that cannot be understood; it knows as much of it as could be read."""
+    """An operation that is malformed, with as many of its values as could be read."""
 
     def __init__(self, sentence: str, op: str = "", channel: str = "", ref: Ref = None) -> None:
         super().__init__(sentence)
@@ -49,7 +50,7 @@ class BadOperationError(BadRequestError):
 
 
 def load_operations(text: str | bytes) -> list[object]:
-    """Return the operations in a JSON text, each still to be read; raises `BadOperationError` if there are none."""
+    """Return the operations in a JSON text as JSON values; raises `BadOperationError` if it has none, or too many."""
     try:
         value: object = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -61,7 +62,7 @@ def load_operations(text: str | bytes) -> list[object]:
 
 
 def parse_operation(value: object) -> Operation:
-    """Read one operation; raises `BadOperationError` with a sentence that names the field."""
+    """Parse one operation; raises `BadOperationError` with a sentence that names the field."""
     if not isinstance(value, dict):
         raise BadOperationError(f"an operation is a JSON object like {EXAMPLE}")
     op, name, ref = value.get("op"), value.get("id"), value.get("ref")
@@ -80,7 +81,7 @@ def parse_operation(value: object) -> Operation:
 
 
 def bad_operation_item(error: BadOperationError) -> Item:
-    """Return the object that tells a subscriber what was wrong with its operation."""
+    """Return the error that a subscriber gets for a malformed operation."""
     return Item(ItemKind.ERROR, error.channel, error.sentence, code=error.status, op=error.op, ref=error.ref)
 
 
@@ -93,7 +94,7 @@ def _subscribe(value: Mapping[str, object], channel: str, ref: Ref) -> Operation
 
 
 def _since(value: Mapping[str, object]) -> Position | None:
-    """Read a position as leniently as from a URL: nothing in it is none, and 0 may be a number."""
+    """Read a position as leniently as in a URL: an empty string is no position, and 0 may be a number."""
     since = value.get("since")
     if since is None or since == "":
         return None

@@ -1,24 +1,24 @@
-"""Origins: the pages that may subscribe. Pure."""
+"""Origins: which web pages may subscribe. Pure."""
 
 from collections.abc import Mapping
 
 from common.errors import RequestError
 
-EMBEDDED = frozenset({"jsonp", "iframe"})  # transports whose requests come from tags: browsers send no Origin with them
-OWN = frozenset({"same-origin", "none"})  # of Sec-Fetch-Site: a page of the edge's own origin, or nobody's page
-UNTOLD = "the page must say where it is from, with a Referer, because COMET_ALLOWED_ORIGINS is set"
+EMBEDDED = frozenset({"jsonp", "iframe"})  # transports that a tag requests: browsers send no Origin for these
+OWN = frozenset({"same-origin", "none"})  # values of Sec-Fetch-Site for a page of this origin, and for no page at all
+NO_REFERER = "the page must send a Referer that says where it is from, because COMET_ALLOWED_ORIGINS is set"
 
 
 class Origins:
-    """The origins of COMET_ALLOWED_ORIGINS; none named means that all are allowed."""
+    """The origins of COMET_ALLOWED_ORIGINS; if there are none, all origins are allowed."""
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
         self._allowed = allowed
 
     def admit(self, origin: str) -> str:
-        """Return what Access-Control-Allow-Origin shall say to an origin; raises `RequestError` 403 for a foreign one.
+        """Return Access-Control-Allow-Origin for a request's origin; raises `RequestError` 403 if it is not allowed.
 
-        Who sends none is no browser, or loads a script, an image or a frame.
+        A client that sends no origin is admitted: it is no browser, or a browser that loads a script, image or frame.
         """
         if not self._allowed:
             return "*"
@@ -27,11 +27,12 @@ class Origins:
         return origin
 
     def admit_page(self, transport: str, headers: Mapping[str, str]) -> None:
-        """Raise `RequestError` 403 for a script tag or a frame, unless its page is of an allowed or our own origin.
+        """Raise `RequestError` 403 for a script tag or a frame whose page is neither of an allowed nor of this origin.
 
-        Where there is an Origin it was admitted already. Sec-Fetch-Site knows our own pages, but old browsers do not
-        send it, and no browser over plain HTTP; all other pages are known by their Referer. Without any of them a frame
-        is let in, for the browser keeps it from foreign pages; a script is not: nobody else would.
+        A request with an Origin is left to `admit`. Sec-Fetch-Site shows pages of this origin, but old browsers do not
+        send it, and no browser does over plain HTTP. Any other page is known by its Referer. Without both headers a
+        frame is admitted, because the browser shows it to allowed pages only (`ancestors`); a script is not, because
+        nothing else protects it.
         """
         if not self._allowed or transport not in EMBEDDED or headers.get("origin"):
             return
@@ -41,25 +42,25 @@ class Origins:
         if page:
             raise _refusal(f"{transport}: a page of {page[:100]}")
         if site or transport == "jsonp":
-            raise RequestError(f"{transport}: {UNTOLD}", 403)
+            raise RequestError(f"{transport}: {NO_REFERER}", 403)
 
     @property
     def ancestors(self) -> str:
-        """The pages that may show a frame, as the CSP's frame-ancestors."""
+        """The pages that may show a frame, as the value of frame-ancestors in a Content-Security-Policy."""
         return " ".join(("'self'", *self._allowed)) if self._allowed else "*"
 
 
 def _origin_of(referer: str) -> str:
-    """Return the origin of a page's URL as browsers write it; empty if it has none."""
+    """Return the origin of a page's URL as browsers write it, or an empty string."""
     scheme, separator, rest = referer.partition("://")
     authority = rest.partition("/")[0]
     return f"{scheme}://{authority}" if separator and authority else ""
 
 
 def _is_own(page: str, host: str) -> bool:
-    """Say whether a page is of the host that was asked; TLS ends elsewhere, so its scheme says nothing."""
+    """Say whether a page is of the requested host; the scheme is not compared, because TLS ends elsewhere."""
     return bool(host) and page.partition("://")[2] == host
 
 
-def _refusal(who: str) -> RequestError:
-    return RequestError(f"{who} may not subscribe here; it is not in COMET_ALLOWED_ORIGINS", 403)
+def _refusal(page: str) -> RequestError:
+    return RequestError(f"{page} may not subscribe here; it is not in COMET_ALLOWED_ORIGINS", 403)

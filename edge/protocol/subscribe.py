@@ -1,4 +1,4 @@
-"""From a GET to what a subscriber asks for and the framing that it gets, or to an error that names the fault. Pure."""
+"""Subscribe requests: what a GET asks for, and the framing that its answer gets; or an error with the reason. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 
 from common.errors import BadRequestError, RequestError
 from common.names import check_channel, missing_channel
-from common.position import Position, parse_named_positions, parse_positions
+from common.position import START, NamedPositions, Position, Positions, parse_named_positions, parse_positions
 from edge.framing.base import Framing
 from edge.framing.http import Variant
 from edge.framing.transports import TRANSPORTS, framing_for
@@ -19,9 +19,9 @@ from edge.protocol.websocket import accept, wants_websocket
 MAX_CHANNELS = 128
 MAX_PARAMETERS = 2 * MAX_CHANNELS
 MAX_HISTORY = 10_000
-MAX_POLL_SECONDS = 300.0  # seconds; no proxy on the way is likely to bear more
+MAX_POLL_SECONDS = 300.0  # few proxies wait longer for an answer
 
-DEFAULT_CALLBACKS = {"jsonp": "", "iframe": "comet"}  # of the transports that call a function of the page
+DEFAULT_CALLBACKS = {"jsonp": "", "iframe": "comet"}  # only these transports call a function of the page
 CHANNEL_PARAMETERS = frozenset({"id", "channel", "cname"})
 SPELLINGS = {
     **dict.fromkeys(("last_event_id", "lastEventId", "lastEventID", "Last-Event-ID"), "since"),
@@ -32,28 +32,33 @@ _SESSION = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
 
 
-#: Where a subscriber begins on one channel: after a position, or with so many of the newest messages.
+#: Where a subscriber begins on one channel: after a position, or without one with this many of the newest messages.
 Start = tuple[Position | None, int]
 
 
 class SubscribeRequest(NamedTuple):
-    """What a subscriber asks for; `since` has one position per channel, None is "from now on"."""
+    """What a subscriber asks for; `since` has one position for each channel, and None stands for "from now on"."""
 
     transport: str
     channels: tuple[str, ...]
     since: tuple[Position | None, ...] | None = None
     callback: str = ""
-    timeout: float | None = None  # seconds, polls only
-    envelope: bool = False
-    history: int = 0  # the newest messages to begin with, if it has no position to go on from
-    has_channel_names: bool = False  # the position names the channels: they have changed since the subscriber began
-    session: str = ""  # polls only: the client's own name for it, by which its channels can be changed
-    heartbeat_as_event: bool = False  # SSE only: a heartbeat is an event, which an EventSource shows to its page
+    timeout: float | None = None  # polls only: seconds
+    envelope: bool = False  # SSE only: the data of each event is the whole JSON object
+    history: int = 0  # without a position it begins with this many of the newest messages
+    has_channel_names: bool = False  # its position names the channels, because they were changed before it reconnected
+    session: str = ""  # polls only: the session that its client made up
+    heartbeat_as_event: bool = False  # SSE only: heartbeats are events, which an EventSource passes to its page
     ws_accept: str = ""  # WebSocket only: the Sec-WebSocket-Accept that answers its handshake
+
+    def positions_at(self, starts: Sequence[Position | None]) -> Positions:
+        """Return the positions of a subscriber that goes on from `starts`, one for each channel of the request."""
+        kind = NamedPositions if self.has_channel_names else Positions
+        return kind(zip(self.channels, (str(start or START) for start in starts), strict=True))
 
 
 class Negotiated(NamedTuple):
-    """What a subscriber asks for, and the framing that it shares with all subscribers that need the same bytes."""
+    """What a subscriber asks for, and its framing, which all subscribers share that need the same bytes."""
 
     asked: SubscribeRequest
     framing: Framing
@@ -61,9 +66,10 @@ class Negotiated(NamedTuple):
 
 @lru_cache(maxsize=256)
 def negotiate(request: Request, origins: Origins, *, closing: bool) -> Negotiated:
-    """Read a GET; with `closing` its answer is the connection's last. Raises `RequestError`.
+    """Read what a GET asks for, and choose its framing; with `closing` its answer is the connection's last.
 
-    Remembered: the pollers of a channel send the same bytes again and again, and those are the same request object.
+    Raises `RequestError`: as `parse_subscribe`, and 403 for a page that may not subscribe. Cached, because the pollers
+    of a channel send equal requests, which are one object (`parse_request`).
     """
     origin = origins.admit(request.headers.get("origin", ""))
     asked = parse_subscribe(request)
@@ -72,7 +78,7 @@ def negotiate(request: Request, origins: Origins, *, closing: bool) -> Negotiate
 
 
 def _variant(request: Request, asked: SubscribeRequest, origins: Origins, origin: str, closing: bool) -> Variant:
-    """Return the variant of a subscriber's bytes; all WebSockets have the same."""
+    """Return the variant of a subscriber's framing; all WebSockets share one."""
     if asked.transport == "ws":
         return Variant()
     return Variant(
@@ -110,9 +116,9 @@ def _accepts_events(headers: dict[str, str]) -> bool:
 
 @lru_cache(maxsize=256)
 def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> SubscribeRequest:
-    """Read a subscriber's request from all that it depends on.
+    """Read a subscriber's request; the arguments are all that it depends on.
 
-    Remembered, because the subscribers of one channel ask alike: all of them at first, pollers for ever.
+    Cached, because the subscribers of one channel begin with equal requests, and pollers repeat theirs.
     """
     forced = path[1:]
     if forced not in TRANSPORTS and forced != "sub":
@@ -139,13 +145,13 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> 
 
 
 def _parse_query(query: str) -> tuple[list[str], dict[str, str]]:
-    """Return the channels as they were asked for, and the other parameters by their first spelling.
+    """Return the channels in the order of the query, and the other parameters by the first of their SPELLINGS.
 
-    A parameter without a value says nothing, in whatever spelling: it takes nothing from one that has a value.
+    A parameter without a value does not replace one that has a value, whatever the spelling of the two.
     """
     fields = query.split("&")
     if len(fields) > MAX_PARAMETERS:
-        raise BadRequestError(f"the query has {len(fields)} parameters, at most {MAX_PARAMETERS} are read")
+        raise BadRequestError(f"the query has {len(fields)} parameters, at most {MAX_PARAMETERS} are allowed")
     channels: list[str] = []
     parameters: dict[str, str] = {}
     for field in fields:
@@ -170,7 +176,7 @@ def _unquote(text: str) -> str:
 
 
 def _since(text: str, asked: Sequence[str], channels: Sequence[str]) -> tuple[Position | None, ...] | None:
-    """Return one position for each channel; a list goes with the channels as asked, or with each of them once."""
+    """Return one position for each channel; a list has one for each name in the query, or for each channel once."""
     if not text:
         return None
     names = asked if text.count(",") + 1 == len(asked) else channels
@@ -189,7 +195,7 @@ def _check(channels: Sequence[str], *, optional: bool) -> None:
 
 
 def _transport(forced: str, parameters: dict[str, str], preferred: str) -> str:
-    """Choose the transport: by path, by name, by a JSONP callback, or by what the headers prefer."""
+    """Return the transport: that of the path, or of the parameters, or the one that the headers prefer."""
     if forced != "sub":
         return forced
     asked = parameters.get("transport", "")
@@ -213,7 +219,7 @@ def _callback(name: str) -> str:
 
 def _session(text: str) -> str:
     if text and not _SESSION.fullmatch(text):
-        raise BadRequestError("session: give 16 to 64 letters, digits, - or _ that nobody can guess")
+        raise BadRequestError("session: give 16 to 64 letters, digits, - or _ that cannot be guessed")
     return text
 
 

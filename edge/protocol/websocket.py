@@ -1,8 +1,8 @@
-"""The WebSocket as the client speaks it: its handshake and its frames (RFC 6455 sections 4.2 and 5). Pure.
+"""What a WebSocket client sends: its handshake and its frames (RFC 6455 sections 4.2 and 5). Pure.
 
-No parser is kept between two calls. All that is remembered of an unfinished message is the rest that the caller
-keeps, and that is again a sequence of frames: the parts of the message so far, folded into one frame, and then the
-bytes that are not a whole frame yet.
+No parser is kept between two calls. The rest that `parse_frames` returns, and that the caller puts before the next
+bytes, is again a sequence of frames: the parts of an unfinished message, folded into one frame, and the bytes of a
+frame that is not complete.
 """
 
 import binascii
@@ -30,14 +30,16 @@ def wants_websocket(headers: Mapping[str, str]) -> bool:
 
 
 def accept(headers: Mapping[str, str]) -> str:
-    """Return the Sec-WebSocket-Accept that answers a handshake; header names are lower-case.
+    """Return the Sec-WebSocket-Accept for a handshake (RFC 6455 section 4.2.2); header names are lower-case.
 
-    Raises `RequestError`: 426 for another version than 13, 400 for anything else that is missing or wrong.
+    Raises `RequestError`: 426 for a version other than 13, 400 for anything else that is missing or wrong.
     """
     if not wants_websocket(headers) or "upgrade" not in _tokens(headers, "connection"):
         raise BadRequestError("a WebSocket begins with the headers 'Connection: Upgrade' and 'Upgrade: websocket'")
     if headers.get("sec-websocket-version") != VERSION:
-        raise RequestError(f"WebSocket version {VERSION} is spoken here; send Sec-WebSocket-Version: {VERSION}", 426)
+        raise RequestError(
+            f"this edge supports WebSocket version {VERSION}; send Sec-WebSocket-Version: {VERSION}", 426
+        )
     key = headers.get("sec-websocket-key", "")
     if not _is_key(key):
         raise BadRequestError(f"Sec-WebSocket-Key: give {KEY_BYTES} random bytes in base64")
@@ -56,21 +58,21 @@ def _is_key(text: str) -> bool:
 
 
 class Fault(NamedTuple):
-    """Why a connection must be closed."""
+    """Why a connection must be closed: a close code (RFC 6455 section 7.4.1) and a sentence."""
 
     code: int
     sentence: str
 
 
 class Received(NamedTuple):
-    """What some bytes hold: up to one message, and the control frames before it."""
+    """What some bytes contain: up to one message, and the control frames before it."""
 
-    pings: list[bytes]
-    text: str | None
+    pings: list[bytes]  # their payloads
+    text: str | None  # the message
     close: bytes | None  # the payload of a close frame
     fault: Fault | None
     rest: bytes
-    more: bool  # there may be another whole frame in the rest
+    more: bool  # the rest may contain another whole frame
 
 
 class _IncompleteError(Exception):
@@ -78,26 +80,26 @@ class _IncompleteError(Exception):
 
 
 class _UnsupportedError(Exception):
-    """A frame of a kind that this edge does not speak."""
+    """A frame of a kind that this edge does not support."""
 
 
 class _FrameParser:
-    """Takes one whole frame after the other until there is a message, a close frame or a fault."""
+    """Parses one whole frame after the other until there is a message, a close frame or a fault."""
 
     def __init__(self, data: bytes) -> None:
         self.pings: list[bytes] = []
         self.text: str | None = None
         self.close: bytes | None = None
         self.parts: list[bytes] | None = None  # of an unfinished message
-        self.at = 0
+        self.at = 0  # index of the next frame
         self._data = data
 
     @property
     def is_done(self) -> bool:
         return self.text is not None or self.close is not None
 
-    def take_frame(self) -> None:
-        """Take the next frame; raises `_IncompleteError` and what the library and the decoder raise."""
+    def parse_frame(self) -> None:
+        """Parse the next frame; raises `_IncompleteError`, and what the library and the decoder raise."""
         frame, self.at = self._parse()
         payload = bytes(frame.data)
         if frame.opcode is Opcode.PING:
@@ -108,9 +110,9 @@ class _FrameParser:
         elif frame.opcode is Opcode.BINARY:
             raise _UnsupportedError
         elif frame.opcode is not Opcode.PONG:
-            self._take_part(frame.opcode, payload, final=frame.fin)
+            self._add_part(frame.opcode, payload, final=frame.fin)
 
-    def _take_part(self, opcode: Opcode, payload: bytes, *, final: bool) -> None:
+    def _add_part(self, opcode: Opcode, payload: bytes, *, final: bool) -> None:
         if (opcode is Opcode.CONT) == (self.parts is None):
             raise ProtocolError("a message began in the middle of another, or went on without having begun")
         self.parts = [*(self.parts or ()), payload]
@@ -126,7 +128,7 @@ class _FrameParser:
             if at > len(self._data):
                 raise _IncompleteError
             return self._data[at - size : at]
-            yield  # it must be a generator; it never waits
+            yield  # the library wants a generator; this one never waits
 
         try:
             next(Frame.parse(read_exact, mask=True, max_size=self._room()))
@@ -139,7 +141,7 @@ class _FrameParser:
         return bool(self._data[self.at : self.at + 1] and self._data[self.at] & _CONTROL_BIT)
 
     def _room(self) -> int:
-        """Return how large the next frame may be."""
+        """Return how many bytes the payload of the next frame may have."""
         if self.is_at_control:
             return MAX_CONTROL_BYTES
         return MAX_MESSAGE_BYTES - sum(map(len, self.parts or ()))
@@ -150,7 +152,7 @@ def parse_frames(data: bytes) -> Received:
     parser, fault, more = _FrameParser(data), None, True
     try:
         for _ in range(FRAMES_PER_TURN):
-            parser.take_frame()
+            parser.parse_frame()
             if parser.is_done:
                 break
     except _IncompleteError:
@@ -162,11 +164,11 @@ def parse_frames(data: bytes) -> Received:
 
 
 def _fault(error: Exception, parser: _FrameParser) -> Fault:
-    """Return the close code for what the library raised (RFC 6455 section 7.4.1)."""
+    """Return the fault for an error of the parser (RFC 6455 section 7.4.1)."""
     if isinstance(error, UnicodeDecodeError):
         return Fault(CloseCode.INVALID_DATA, "text must be UTF-8")
     if isinstance(error, _UnsupportedError):
-        return Fault(CloseCode.UNSUPPORTED_DATA, "binary messages are not spoken here; send JSON in text frames")
+        return Fault(CloseCode.UNSUPPORTED_DATA, "binary messages are not supported; send JSON in text frames")
     if isinstance(error, ProtocolError):
         return Fault(CloseCode.PROTOCOL_ERROR, str(error))
     if parser.is_at_control:
@@ -175,7 +177,7 @@ def _fault(error: Exception, parser: _FrameParser) -> Fault:
 
 
 def _folded(parts: list[bytes] | None) -> bytes:
-    """Return the parts of an unfinished message as one frame that begins it, masked with zeros."""
+    """Return the parts of an unfinished message as one frame with its beginning, masked with zeros."""
     if parts is None:
         return b""
     payload = b"".join(parts)
