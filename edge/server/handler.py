@@ -21,14 +21,13 @@ from edge.protocol.subscribe import negotiate
 from edge.protocol.websocket import VERSION
 from edge.state import ENDING, IDLE, Pending, Seat
 from edge.subscribers.lifecycle import Lifecycle
-from edge.subscribers.pending import ATTACH_TIMEOUT
+from edge.subscribers.pending import ATTACH_TIMEOUT, NO_REDIS
 from edge.subscribers.websocket import WebSocketReader
 
 IDLE_TIMEOUT = 75.0  # seconds a connection may rest between two requests
 RETRY_AFTER = (1.0, 5.0)  # seconds; each client gets its own, so that they do not come back together
 SURPLUS_TIMEOUT = 2.0  # seconds that a connection over the limit may take to send its request
 FULL = "this edge is full; try again, here or on another edge"
-NO_REDIS = "this edge has no connection to Redis; try again, here or on another edge"
 ALLOWED_METHODS = "GET, OPTIONS"
 EXPECTED = {405: (f"Allow: {ALLOWED_METHODS}",), 426: ("Upgrade: websocket", f"Sec-WebSocket-Version: {VERSION}")}
 

@@ -1,1 +1,1 @@
-"""A held subscriber, from its welcome to its close."""
+"""A subscriber, from its request to its close: attached, welcomed, held, and answered, closed or evicted."""

@@ -1,13 +1,16 @@
-"""Channel changes: a held subscriber joins one more channel, or leaves one, and no other subscriber notices.
+"""Channel changes: a held subscriber joins one more channel, or unsubscribes from one; no other subscriber notices.
 
-C1  Every operation is acknowledged once, or refused once: a `sub` by the welcome of its channel, then what was missed.
-C2  What is on its way to a seat is written before its channels change (`FanOut.flush_to`): so it stands on each channel
-    where that channel's job ends, it gets nothing of a channel after the acknowledgement of its `unsub`, and nothing
-    twice when it comes back in the middle of a job.
-C3  A channel that is not ready yet keeps nothing else waiting; after ATTACH_TIMEOUT it is refused.
-C4  A seat that is detached waits for nothing any more: it can enter no channel after its end.
-C5  A poll cannot be told anything but by its answer. So it is asked again in its place, for the changed channels, from
-    where it stands, and answered as soon as all of them are ready, the acknowledgements first.
+An operation comes from the subscriber's own WebSocket (websocket.py), or in a request on another connection, which
+edge/cluster/forwarding.py leads to the edge that holds the session.
+
+C1  Every operation is answered once: with an acknowledgement or with an error. A `sub` is acknowledged by the welcome
+    of its channel; then come the messages that were missed there.
+C2  What is on its way to a seat is written before its channels change (`FanOut.flush_to`, F5). So the seat gets nothing
+    of a channel after the acknowledgement of its `unsub`, and nothing twice if it is back before a job is done.
+C3  While a channel is not ready, nothing else waits for it; after ATTACH_TIMEOUT its `sub` gets an error.
+C4  A seat that is detached waits for nothing: it enters no channel after its end.
+C5  Nothing can be sent to a poll except its answer. So a poll is attached again, to the changed channels, from its
+    positions, and is answered as soon as all of them are ready. The acknowledgements come first in the answer.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,21 +27,19 @@ from edge.framing.transports import framing_for
 from edge.protocol.operations import Op, Operation
 from edge.protocol.subscribe import MAX_CHANNELS, Start, SubscribeRequest
 from edge.state import Channel, Seat
-from edge.subscribers.lifecycle import positions_at
 from edge.subscribers.output import Output
-from edge.subscribers.pending import ATTACH_TIMEOUT, PendingJoin, PendingRepoll
+from edge.subscribers.pending import ATTACH_TIMEOUT, NO_REDIS, PendingJoin, PendingRepoll
 from edge.subscribers.sessions import Sessions
 
-NO_REDIS = "this edge cannot reach Redis now; try again"
-OVERTAKEN = "the channel was given up before it was ready"
-TOO_MANY = f"id: one connection holds at most {MAX_CHANNELS} channels; give one up first"
+UNSUBSCRIBED = "an unsub followed before the channel was ready"
+TOO_MANY = f"id: one connection holds at most {MAX_CHANNELS} channels; unsubscribe from one first"
 
-#: Gets the channels that a seat has after a change, or None if it was detached before that was done.
+#: Gets the names of the channels that a seat has after a change, or None if it was detached first.
 OnDone = Callable[[list[str] | None], None]
 
 
 class ChannelChanges:
-    """Applies operations to held seats; `wheel` keeps the seats' deadlines."""
+    """Applies operations to held seats; `wheel` has the deadlines of joins, `seat_wheel` those of seats."""
 
     def __init__(
         self,
@@ -47,12 +48,12 @@ class ChannelChanges:
         seats: Seats,
         sessions: Sessions,
         output: Output,
-        wheel: Wheel[Seat],
+        seat_wheel: Wheel[Seat],
         counters: Counters,
         clock: Callable[[], float],
     ) -> None:
         self.wheel: Wheel[PendingJoin] = Wheel(clock(), self._on_due)
-        self._seat_wheel = wheel
+        self._seat_wheel = seat_wheel
         self._hub = hub
         self._fanout = fanout
         self._seats = seats
@@ -60,20 +61,20 @@ class ChannelChanges:
         self._output = output
         self._counters = counters
         self._clock = clock
-        self._on_done: dict[Seat, list[OnDone]] = {}  # called when a seat waits for nothing more
-        self._joins: dict[Seat, dict[str, PendingJoin]] = {}
+        self._on_done: dict[Seat, list[OnDone]] = {}  # to be called when a seat waits for no channel
+        self._joins: dict[Seat, dict[str, PendingJoin]] = {}  # by the channels' names
 
     def apply(self, seat: Seat, operation: Operation) -> None:
-        """Do one operation of a held subscriber."""
+        """Carry out one operation of a held subscriber; a `sub` may be acknowledged later."""
         if operation.op is Op.SUB:
             self._subscribe(seat, operation)
         elif operation.op is Op.UNSUB:
             self._unsubscribe(seat, operation)
         else:
-            self._output.tell(seat, Item(ItemKind.PONG, ref=operation.ref))
+            self._output.send(seat, Item(ItemKind.PONG, ref=operation.ref))
 
     def change(self, seat: Seat, operations: Sequence[Operation], on_done: OnDone) -> None:
-        """Do what was asked for a held seat on another connection; `on_done` is called when all of it is done."""
+        """Carry out operations that came on another connection; call `on_done` when all of them are answered."""
         framing = seat.framing
         if framing is None:
             on_done(None)
@@ -88,7 +89,7 @@ class ChannelChanges:
             self._sessions.forget(seat)
         if self._joins:
             for join in self._joins.pop(seat, {}).values():
-                join.is_given_up = True
+                join.is_cancelled = True
                 self._hub.cancel(join)
         if self._on_done:
             for on_done in self._on_done.pop(seat, ()):
@@ -109,15 +110,15 @@ class ChannelChanges:
     # One more channel.
 
     def _subscribe(self, seat: Seat, operation: Operation) -> None:
-        awaited = self._joins.get(seat, {})
+        joins = self._joins.get(seat, {})
         channel = _channel(seat, operation.channel)
-        if operation.channel in awaited:
-            awaited[operation.channel].operations.append(operation)
+        if operation.channel in joins:
+            joins[operation.channel].operations.append(operation)
         elif channel is not None:
             self._flush_to(seat)
             self._welcome_again(seat, channel, operation)
-        elif len(seat.channels) + len(awaited) >= MAX_CHANNELS:
-            self._output.tell(seat, _refusal(operation, 400, TOO_MANY))
+        elif len(seat.channels) + len(joins) >= MAX_CHANNELS:
+            self._output.send(seat, _error(operation, 400, TOO_MANY))
         elif seat.framing is not None:
             self._join(seat, seat.framing, operation)
 
@@ -129,16 +130,16 @@ class ChannelChanges:
         self._hub.join(join, channel)
 
     def _on_joined(self, join: PendingJoin) -> None:
-        """The channel is ready: from here on the seat is in it."""
+        """The seat has entered the channel: acknowledge that."""
         seat, channel, start = join.seat, join.channel, join.entries[0].at
-        seat.channels += (channel,)  # before anything can end the seat: what it is in, it is taken out of (S2)
-        self._stop_awaiting(join)
+        seat.channels += (channel,)  # first of all: a seat that ends is detached from these channels (S2)
+        self._drop(join)
         self._flush_to(seat)
         self._reshape(seat)
         first, *others = join.operations
         if seat.positions is not None:
             seat.positions[channel.name] = str(start) if start is not None else channel.delivered_position
-        self._output.tell(seat, self._welcome(seat, channel.name, str(start or ""), first))
+        self._output.send(seat, self._welcome(seat, channel.name, str(start or ""), first))
         if join.items and seat.framing is not None:
             items = stamp(join.items, seat.positions)
             self._output.write(seat, seat.framing.encode(items, items[-1].cursor))
@@ -148,7 +149,7 @@ class ChannelChanges:
 
     def _welcome_again(self, seat: Seat, channel: Channel, operation: Operation) -> None:
         seq = channel.delivered_position if channel.last is not None else ""
-        self._output.tell(seat, self._welcome(seat, channel.name, seq, operation))
+        self._output.send(seat, self._welcome(seat, channel.name, seq, operation))
 
     def _welcome(self, seat: Seat, name: str, seq: str, operation: Operation) -> Item:
         session = self._sessions.name_of(seat) or self._sessions.of(seat) if seat.fd >= 0 else ""
@@ -159,7 +160,7 @@ class ChannelChanges:
     def _unsubscribe(self, seat: Seat, operation: Operation) -> None:
         join = self._joins.get(seat, {}).get(operation.channel)
         if join is not None:
-            self._give_up(join, 409, OVERTAKEN)
+            self._cancel(join, 409, UNSUBSCRIBED)
         channel = _channel(seat, operation.channel)
         if channel is not None:
             self._flush_to(seat)
@@ -167,7 +168,7 @@ class ChannelChanges:
             self._reshape(seat)
             if seat.positions is not None:
                 seat.positions.pop(channel.name, None)
-        self._output.tell(seat, Item(ItemKind.UNSUB, operation.channel, ref=operation.ref))
+        self._output.send(seat, Item(ItemKind.UNSUB, operation.channel, ref=operation.ref))
 
     def _flush_to(self, seat: Seat) -> None:
         """Write what is on its way to a seat (C2)."""
@@ -176,32 +177,33 @@ class ChannelChanges:
             self._fanout.flush_to(seat)
 
     def _reshape(self, seat: Seat) -> None:
-        """Let the seat's bytes be those that its channels need now."""
+        """Give the seat the framing that its channels need now: with several, each message names its channel."""
         framing = seat.framing
         if framing is not None and framing.cursor_in_bytes and not isinstance(seat.positions, NamedPositions):
             seat.positions = NamedPositions(seat.delivered_positions)
             seat.framing = framing_for(framing.transport, framing.variant._replace(envelope=True))
         seat.refresh_fast_path()
 
-    # What is awaited.
+    # Joins end.
 
     def _on_due(self, joins: Sequence[PendingJoin]) -> None:
         for join in joins:
             if join.is_alive:
-                self._give_up(join, 503, NO_REDIS)
+                self._cancel(join, 503, NO_REDIS)
 
-    def _give_up(self, join: PendingJoin, code: int, sentence: str) -> None:
-        self._stop_awaiting(join)
+    def _cancel(self, join: PendingJoin, code: int, sentence: str) -> None:
+        """End a join before its channel is ready: each `sub` that waits for it gets an error."""
+        self._drop(join)
         self._hub.cancel(join)
         for operation in join.operations:
-            self._output.tell(join.seat, _refusal(operation, code, sentence))
+            self._output.send(join.seat, _error(operation, code, sentence))
         self._check_done(join.seat)
 
-    def _stop_awaiting(self, join: PendingJoin) -> None:
-        join.is_given_up = True
-        awaited = self._joins[join.seat]
-        del awaited[join.channel.name]
-        if not awaited:
+    def _drop(self, join: PendingJoin) -> None:
+        join.is_cancelled = True
+        joins = self._joins[join.seat]
+        del joins[join.channel.name]
+        if not joins:
             del self._joins[join.seat]
 
     def _check_done(self, seat: Seat) -> None:
@@ -214,7 +216,7 @@ class ChannelChanges:
     def _repoll(self, seat: Seat, framing: Framing, operations: Sequence[Operation], on_done: OnDone) -> None:
         self._flush_to(seat)
         if seat.framing is None:
-            on_done(None)  # it was just answered
+            on_done(None)  # the flush has answered it
             return
         wanted: dict[str, Start] = {name: (parse_position(at), 0) for name, at in seat.delivered_positions.items()}
         for operation in operations:
@@ -230,14 +232,14 @@ class ChannelChanges:
         self._hub.attach(PendingRepoll(seat, request, framing, wanted, operations, self._on_repolled))
 
     def _on_repolled(self, repoll: PendingRepoll) -> None:
-        """All channels of a changed poll are ready: answer it."""
+        """The channels of a changed poll are ready: answer it."""
         seat, framing, request = repoll.seat, repoll.framing, repoll.request
-        seat.hold(framing, positions_at(request, repoll.positions))
+        seat.hold(framing, request.positions_at(repoll.positions))
         self._counters.opened(framing.transport)
         self._sessions.name(seat, request.session)
-        channels, waiting = _names(seat), self._on_done.pop(seat)
+        channels, callbacks = _names(seat), self._on_done.pop(seat)
         self._fanout.deliver(seat, [*self._acknowledgements(repoll), *repoll.items])
-        for on_done in waiting:
+        for on_done in callbacks:
             on_done(channels)
 
     def _acknowledgements(self, repoll: PendingRepoll) -> Iterator[Item]:
@@ -251,12 +253,12 @@ class ChannelChanges:
                 start = repoll.positions[names.index(operation.channel)]
                 yield self._welcome(repoll.seat, operation.channel, str(start or ""), operation)
             elif len(names) < MAX_CHANNELS:
-                yield _refusal(operation, 409, OVERTAKEN)
+                yield _error(operation, 409, UNSUBSCRIBED)
             else:
-                yield _refusal(operation, 400, TOO_MANY)
+                yield _error(operation, 400, TOO_MANY)
 
 
-def _refusal(operation: Operation, code: int, sentence: str) -> Item:
+def _error(operation: Operation, code: int, sentence: str) -> Item:
     return Item(ItemKind.ERROR, operation.channel, sentence, code=code, op=operation.op.value, ref=operation.ref)
 
 
@@ -265,5 +267,5 @@ def _names(seat: Seat) -> list[str]:
 
 
 def _channel(seat: Seat, name: str) -> Channel | None:
-    """Return the channel of a name, if the seat is in it."""
+    """Return the channel of this name, if the seat is attached to it."""
     return next((channel for channel in seat.channels if channel.name == name), None)

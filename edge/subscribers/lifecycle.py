@@ -1,4 +1,4 @@
-"""A subscriber's life: it is attached, welcomed, kept alive by heartbeats, and answered or evicted."""
+"""The life of a subscriber: it is attached, welcomed, kept alive by heartbeats, and at last answered or evicted."""
 
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -7,7 +7,7 @@ from itertools import islice
 from operator import attrgetter
 
 from common.logs import get_logger
-from common.position import START, NamedPositions, Position, Positions
+from common.position import Position
 from edge.channels.hub import Hub
 from edge.counters import CloseReason, Counters
 from edge.engine.fanout import FanOut
@@ -21,13 +21,13 @@ from edge.state import HELD, NEVER, WAITING, Seat
 from edge.subscribers.pending import ATTACH_TIMEOUT, PendingSubscribe
 from edge.subscribers.sessions import Sessions
 
-GOODBYE_TIMEOUT = 2.0  # seconds that the peer's end is awaited after ours
-MAX_AGE_JITTER = 0.2
-RETRY_MS = (500, 2500)  # what an EventSource that is evicted waits, each its own time
+CLOSE_TIMEOUT = 2.0  # seconds that the peer has to close its side of a connection after this side is closed
+MAX_AGE_JITTER = 0.2  # of the age, up or down
+RETRY_MS = (500, 2500)  # an EventSource that is evicted waits a random time between these before it reconnects
 
 
 class Lifecycle:
-    """Seats subscribers, keeps them alive, and lets them go."""
+    """Holds subscribers, keeps them alive, and evicts them; times are in seconds, and a `max_age` of 0 is no limit."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Lifecycle:
         poll_timeout: float,
         max_age: float = 0,
     ) -> None:
-        self.on_early_bytes: Callable[[Seat], None] = lambda seat: None  # upward: more bytes came than the request
+        self.on_early_bytes: Callable[[Seat], None] = lambda seat: None  # upward: it sent bytes before it was held
         self._seats = seats
         self._hub = hub
         self._fanout = fanout
@@ -56,10 +56,10 @@ class Lifecycle:
         self._max_age = max_age
         self._log = get_logger()
 
-    # A subscriber comes.
+    # A subscriber is attached.
 
     def attach(self, seat: Seat, request: SubscribeRequest, framing: Framing) -> None:
-        """Lead a subscriber to its channels and hold it when it is in all of them: in the usual case, at once."""
+        """Attach a subscriber to its channels, and hold it once it has entered all of them: usually at once."""
         channel = self._hub.attach_at_once(seat, request)
         if channel is not None:
             self._hold(seat, request, framing, (channel.last,), [])
@@ -79,19 +79,19 @@ class Lifecycle:
         starts: Sequence[Position | None],
         items: list[Item],
     ) -> None:
-        """All channels of a subscriber are ready: give it what it asked for."""
+        """Hold a subscriber that has entered its channels at `starts`; `items` are the messages that it missed."""
         self._counters.opened(framing.transport)
         if self._max_age and seat.expires == NEVER:
             seat.expires = self._clock() + self._max_age * random.uniform(1 - MAX_AGE_JITTER, 1 + MAX_AGE_JITTER)
         spans_channels = len(starts) > 1 or request.has_channel_names
-        seat.hold(framing, positions_at(request, starts) if spans_channels and framing.cursor_in_bytes else None)
+        seat.hold(framing, request.positions_at(starts) if spans_channels and framing.cursor_in_bytes else None)
         if framing.single_response:
             self._hold_poll(seat, request, items)
         else:
             self._hold_open(seat, request, framing, starts, items)
 
     def _hold_poll(self, seat: Seat, request: SubscribeRequest, items: list[Item]) -> None:
-        """Answer a poll now if there is anything to tell; else let it wait."""
+        """Answer a poll at once if there are items, else at its time-out or with the next message."""
         if request.session:
             self._answer_earlier(request.session)
             self._sessions.name(seat, request.session)
@@ -105,7 +105,7 @@ class Lifecycle:
             self._wheel.schedule(seat, self._clock() + timeout)
 
     def _answer_earlier(self, session: str) -> None:
-        """Answer the poll that has a session already: its client has given it up, and a browser may not say so."""
+        """Answer the poll that has this session now: its client has abandoned it, but a browser may not close it."""
         earlier = self._sessions.find(session)
         if earlier is not None and not self._fanout.is_busy(earlier):
             self._fanout.deliver(earlier, [])
@@ -118,8 +118,8 @@ class Lifecycle:
         starts: Sequence[Position | None],
         items: list[Item],
     ) -> None:
-        """Send the head, a welcome for each channel and what was missed, in one write."""
-        spread = random.random()  # of clients that came together: their heartbeats, and when they reconnect
+        """Send the head, a welcome for each channel, and the messages that were missed, in one write."""
+        spread = random.random()  # spreads the heartbeats and the reconnects of clients that subscribe together
         self._wheel.schedule(seat, min(self._clock() + self._heartbeat * (1 + spread) / 2, seat.expires))
         cursor = seat.positions.cursor if seat.positions is not None else None
         shared = welcome(framing, request.channels, cursor, self._sessions.blank, *starts)
@@ -134,7 +134,7 @@ class Lifecycle:
     # Time passes.
 
     def beat(self, seats: Sequence[Seat]) -> list[Seat]:
-        """Send heartbeats to seats that are due and get no data; return those for which it is not that simple."""
+        """Send a heartbeat to the seats on the fast path that need one; return the seats that need something else."""
         now, resting, others = self._clock(), [], []
         for seat in seats:
             if not seat.fast_path or now >= seat.expires:
@@ -145,7 +145,7 @@ class Lifecycle:
         return others
 
     def on_due(self, seat: Seat, framing: Framing) -> None:
-        """A held subscriber's deadline has passed."""
+        """The deadline of a held subscriber has passed: send a heartbeat, answer it, or evict it for its age."""
         now = self._clock()
         if not framing.single_response and now < seat.expires:
             self._beat(seat, framing, now)
@@ -157,48 +157,48 @@ class Lifecycle:
             self.evict(seat, CloseReason.MAX_AGE)
 
     def _beat(self, seat: Seat, framing: Framing, now: float) -> None:
-        """Send a heartbeat, unless data went out meanwhile or still waits to go."""
+        """Send a heartbeat, unless data was sent meanwhile or is parked."""
         last = max((channel.sent_at for channel in seat.channels), default=0.0)
         if self._schedule_beat(seat, last, now) and seat.send_buffer is None:
             self._seats.write(seat, framing.heartbeat)
 
     def _schedule_beat(self, seat: Seat, last: float, now: float) -> bool:
-        """Schedule the next heartbeat of a seat that got data at `last`; return whether one is due now."""
+        """Schedule the next heartbeat of a seat that last got data at `last`; return whether one is due now."""
         is_due = last + self._heartbeat <= now
         self._wheel.schedule(seat, min((now if is_due else last) + self._heartbeat, seat.expires))
         return is_due
 
-    # A subscriber goes.
+    # A connection ends.
 
     def close(self, seat: Seat, data: bytes, reason: CloseReason) -> None:
-        """End a connection with some last bytes, and give the peer a moment to take them."""
+        """Close a connection with some last bytes; if the peer does not close its side in time, it is aborted."""
         self._seats.close(seat, data, reason)
-        self._wheel.schedule(seat, self._clock() + GOODBYE_TIMEOUT)
+        self._wheel.schedule(seat, self._clock() + CLOSE_TIMEOUT)
 
     def fail(self, seat: Seat) -> None:
-        """The last resort, in an `except` block: a bug shows in the log and costs one client its connection."""
+        """Abort a connection and log the exception that is being handled: a bug costs one client its connection."""
         self._log.exception("a connection could not be served; it is closed")
         self._seats.abort(seat, CloseReason.ERROR)
 
     def evict(self, seat: Seat, reason: CloseReason) -> None:
-        """End a connection as politely as its transport allows; its client comes back, here or elsewhere."""
+        """Close a connection with the last words of its transport; its client reconnects, here or elsewhere."""
         self.close(seat, self._sessions.sign(seat, _farewell(seat)), reason)
 
     def evict_all(self) -> None:
-        """The edge is going away."""
+        """Evict every subscriber at once, because the edge stops."""
         self._fanout.finish()
         for seat in self._seats:
             self.evict(seat, CloseReason.DRAIN)
 
     def evict_oldest(self, count: int, reason: CloseReason) -> int:
-        """Evict the `count` oldest subscribers that may go now, and return how many these were."""
-        going = list(islice(filter(self._may_go, self._seats), count))
-        for seat in going:
+        """Evict the `count` oldest subscribers that may be evicted now; return how many they are."""
+        oldest = list(islice(filter(self._may_be_evicted, self._seats), count))
+        for seat in oldest:
             self.evict(seat, reason)
-        return len(going)
+        return len(oldest)
 
     def answer_polls(self, reason: CloseReason) -> Iterator[None]:
-        """Answer every poll that waits, with nothing new, step by step; its client goes on elsewhere from there."""
+        """Answer every held poll with its position and no message, one in each step."""
         for seat in self._seats:
             if seat.framing is not None and seat.framing.single_response and not self._fanout.is_busy(seat):
                 self.evict(seat, reason)
@@ -206,25 +206,19 @@ class Lifecycle:
 
     @property
     def subscribers(self) -> int:
-        """How many subscribers are held or wait to be; connections between two requests are none."""
+        """How many subscribers are held or wait to be; a connection between two requests is none."""
         return sum(WAITING <= seat.phase <= HELD for seat in self._seats)
 
-    def _may_go(self, seat: Seat) -> bool:
-        """Say whether this is a good moment for a seat to go: it is held, and not a poll whose answer is on its way.
+    def _may_be_evicted(self, seat: Seat) -> bool:
+        """Say whether a seat is held, and is not a poll with messages on their way to it.
 
-        A held connection may go while messages are on their way to it: it goes on from the last one it got.
+        Any other held seat may be evicted with messages on their way: its client goes on from the last one it got.
         """
         return seat.framing is not None and not (seat.framing.single_response and self._fanout.is_busy(seat))
 
 
-def positions_at(request: SubscribeRequest, starts: Sequence[Position | None]) -> Positions:
-    """Return where a newly held subscriber stands on its channels."""
-    kind = NamedPositions if request.has_channel_names else Positions
-    return kind(zip(request.channels, (str(start or START) for start in starts), strict=True))
-
-
 def _farewell(seat: Seat) -> bytes:
-    """Return the last bytes of a connection to an edge that is going away."""
+    """Return the last bytes for a seat that is evicted."""
     framing = seat.framing
     if seat.pending is not None:
         return seat.pending.framing.refusal(503, GOING_AWAY, 1)
@@ -239,10 +233,10 @@ def _farewell(seat: Seat) -> bytes:
 def welcome(
     framing: Framing, channels: tuple[str, ...], cursor: str | None, session: str, *starts: Position | None
 ) -> bytes:
-    """Return the welcomes to some channels, with the positions from which the subscriber goes on.
+    """Return the welcomes to some channels, each with the position in `starts` from which the subscriber goes on.
 
-    `cursor` holds for all of them; None is the one channel's own position. `session` is a blank to be filled in, so
-    that subscribers that come together to a channel get the same bytes: they are remembered.
+    `cursor` is that of all channels together; None if there is one channel, whose position it is. `session` is a blank
+    that `Sessions.fill` replaces, so the subscribers that begin at one position of a channel share the cached bytes.
     """
     seqs = [str(start) if start is not None else "" for start in starts]
     items = [

@@ -1,4 +1,4 @@
-"""What a held subscriber is told besides the messages of its channels: acknowledgements, errors, pongs."""
+"""What is sent to a held subscriber besides the messages of its channels: acknowledgements, errors, pongs."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from edge.state import Seat
 
 
 class Output:
-    """Writes to held seats, and can cork one of them: what it is told meanwhile leaves in one write."""
+    """Writes to held seats, and can cork one of them: what is written to that seat meanwhile leaves in one write."""
 
     def __init__(self, seats: Seats) -> None:
         self._seats = seats
@@ -18,7 +18,7 @@ class Output:
 
     @contextmanager
     def cork(self, seat: Seat) -> Iterator[None]:
-        """Keep what a seat is told until the end of the block."""
+        """Keep what is written to a seat until the end of the block, or until `flush`."""
         self._corked = seat
         try:
             yield
@@ -27,7 +27,7 @@ class Output:
             self._corked = None
 
     def flush(self) -> None:
-        """Write what is kept now: something else follows that may not overtake it."""
+        """Write what is kept, before something that is not written here and must not overtake it."""
         seat, kept, self._kept = self._corked, self._kept, []
         if seat is not None and seat.framing is not None:
             self._seats.write(seat, b"".join(kept))
@@ -39,8 +39,8 @@ class Output:
         else:
             self._seats.write(seat, data)
 
-    def tell(self, seat: Seat, *items: Item) -> None:
-        """Tell a held seat something, after which it stands where it stood."""
+    def send(self, seat: Seat, *items: Item) -> None:
+        """Send items to a held seat that leave its position as it is; to any other seat, nothing."""
         if seat.framing is not None:
             cursor = seat.cursor if seat.framing.cursor_in_bytes else ""
             self.write(seat, seat.framing.encode([item._replace(cursor=cursor) for item in items], cursor))

@@ -1,4 +1,4 @@
-"""What a subscriber waits for: its channels, or other channels while it is held."""
+"""The waits of a subscriber: a newcomer for its channels, a poll for other channels, a held one for one more."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -7,11 +7,12 @@ from edge.protocol.operations import Operation
 from edge.protocol.subscribe import Start, SubscribeRequest
 from edge.state import Channel, Entry, PendingAttach, Seat
 
-ATTACH_TIMEOUT = 3.0  # seconds that a subscriber waits for Redis before it is rejected
+ATTACH_TIMEOUT = 3.0  # seconds that each of these waits may last
+NO_REDIS = "this edge has no connection to Redis; try again, here or on another edge"  # if one lasts longer
 
 
 class PendingSubscribe(PendingAttach):
-    """A newcomer that waits for the channels of its request."""
+    """A newcomer on its way into the channels of its request."""
 
     __slots__ = ("_on_ready",)
 
@@ -26,12 +27,12 @@ class PendingSubscribe(PendingAttach):
         self._on_ready = on_ready
 
     def ready(self) -> None:
-        """Tell who waits for it."""
+        """Call back."""
         self._on_ready(self)
 
 
 class PendingRepoll(PendingAttach):
-    """A poll whose channels change while it is held: it asks again, for other channels, from where it stands."""
+    """A held poll whose channels change: it is attached again, to other channels, from its positions (C5)."""
 
     __slots__ = ("_on_ready", "operations", "starts")
 
@@ -45,25 +46,25 @@ class PendingRepoll(PendingAttach):
         on_ready: "Callable[[PendingRepoll], None]",
     ) -> None:
         super().__init__(seat, request, framing)
-        self.starts = starts  # by channel
+        self.starts = starts  # by the channels' names
         self.operations = operations  # to be acknowledged, in this order
         self._on_ready = on_ready
 
     def enter_all(self, channels: Sequence[Channel]) -> Sequence[Entry]:
-        """Return an entry for each channel, from where the poll stands on it or wants to begin."""
+        """Make an entry for each channel, from where the poll goes on or begins there, and return them."""
         self.missing = len(channels)
         self.entries = [Entry(self, channel, *self.starts[channel.name]) for channel in channels]
         return self.entries
 
     def ready(self) -> None:
-        """Answer the poll."""
+        """Call back."""
         self._on_ready(self)
 
 
 class PendingJoin(PendingAttach):
-    """A held subscriber on its way into one more channel; the channels that it has go on meanwhile."""
+    """A held subscriber on its way into one more channel; those that it has deliver meanwhile."""
 
-    __slots__ = ("_on_ready", "channel", "deadline", "is_given_up", "operations", "tick")
+    __slots__ = ("_on_ready", "channel", "deadline", "is_cancelled", "operations", "tick")
 
     def __init__(
         self,
@@ -77,17 +78,17 @@ class PendingJoin(PendingAttach):
         request = SubscribeRequest(framing.transport, (operation.channel,), (since,), history=history)
         super().__init__(seat, request, framing)
         self.channel = channel
-        self.operations = [operation]  # that asked for it: each is acknowledged
-        self.is_given_up = False
+        self.operations = [operation]  # the ones that ask for this channel: each is acknowledged
+        self.is_cancelled = False
         self.deadline = 0.0
-        self.tick = 0
+        self.tick = 0  # the wheel's
         self._on_ready = on_ready
 
     @property
     def is_alive(self) -> bool:
         """Whether the subscriber still waits for the channel."""
-        return not self.is_given_up
+        return not self.is_cancelled
 
     def ready(self) -> None:
-        """Let the subscriber into the channel."""
+        """Call back."""
         self._on_ready(self)

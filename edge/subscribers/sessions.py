@@ -1,9 +1,9 @@
-"""Sessions: how a held connection is named, so that its channels can be changed by a request on another connection.
+"""Sessions: the names of held connections, by which a request on another connection can change their channels.
 
-A held connection's session is derived and not stored: a client that reads it in its welcome proves with it that the
-connection is its own, and it cannot be guessed. It begins with the edge's id and a dot, so that every edge knows which
-one to ask. A poll, which has no welcome, may name a session of its own making; that lasts as long as the poll is held.
-See docs/decisions/0006-sessions.md.
+The session of a held connection is derived from its descriptor and not stored. The client reads it in its welcome, and
+it cannot be guessed: so a request that names it comes from the connection's own client. It begins with the edge's id
+and a dot, so that every edge knows which one to ask. A poll has no welcome, so its client may make up a session, which
+lasts as long as the poll is held. See docs/decisions/0006-sessions.md.
 """
 
 from base64 import urlsafe_b64decode
@@ -16,7 +16,7 @@ from typing import Protocol
 from edge.framing.items import SESSION_BLANK
 from edge.state import Seat
 
-PROOF_BYTES = 15  # with the descriptor's three a multiple of three: base64 needs no padding
+PROOF_BYTES = 15  # with FD_BYTES a multiple of three, so that base64 needs no padding
 FD_BYTES = 3
 _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 
@@ -32,7 +32,7 @@ class SeatTable(Protocol):
 
 
 class Sessions:
-    """The sessions of one edge."""
+    """The sessions of one edge; `blank` stands for any of them in bytes that many connections share."""
 
     def __init__(self, edge_id: str, seats: SeatTable, key: bytes | None = None) -> None:
         self.edge_id = edge_id
@@ -45,15 +45,15 @@ class Sessions:
         self._blank_bytes = self.blank.encode()
 
     def of(self, seat: Seat) -> str:
-        """Return the session of a held connection; it holds as long as that does."""
+        """Return the session of a held connection, which lasts as long as the connection."""
         return self._derive(seat).decode()
 
     def fill(self, seat: Seat, data: bytes) -> bytes:
-        """Return shared bytes with a held connection's session where they are blank."""
+        """Return shared bytes with a held connection's session in place of the blank."""
         return data.replace(self._blank_bytes, self._derive(seat))
 
     def find(self, session: str) -> Seat | None:
-        """Return the seat that holds a session here."""
+        """Return the held seat that has a session on this edge."""
         if "." not in session:
             return self._own.get(session)
         seat = self._seats.get(_descriptor(session.rpartition(".")[2]))
@@ -62,7 +62,7 @@ class Sessions:
         return seat if compare_digest(self._derive(seat), session.encode()) else None
 
     def name(self, seat: Seat, session: str) -> None:
-        """Give a poll a session of its client's making; a seat that had it before loses it."""
+        """Give a poll the session that its client made up; a seat that has it loses it."""
         before = self._own.pop(session, None)
         if before is not None:
             del self.named[before]
@@ -86,7 +86,10 @@ class Sessions:
             del self._own[session]
 
     def _derive(self, seat: Seat) -> bytes:
-        """Prove descriptor and generation; only together they are never used again (S3)."""
+        """Return the edge's id, a dot, and in base64 the descriptor with a proof of it and its generation.
+
+        The kernel reuses descriptors; descriptor and generation together are never used again (S3).
+        """
         fd = seat.fd
         about = fd.to_bytes(FD_BYTES) + self._seats.generation(fd).to_bytes(8)
         proof = self._proof.copy()
@@ -95,7 +98,7 @@ class Sessions:
 
 
 def _descriptor(text: str) -> int:
-    """Return the descriptor in the second part of a session; -1 if there is none."""
+    """Return the descriptor in the part of a session after the dot; -1 if there is none."""
     try:
         return int.from_bytes(urlsafe_b64decode(text)[:FD_BYTES])
     except (Error, ValueError):

@@ -1,7 +1,7 @@
-"""What the clients of held WebSockets send, and what they are answered.
+"""What clients send on held WebSockets: operations in text frames, pings, and the close.
 
-A message and the control frames before it are taken at a time. A client that sent more is not read from until its turn
-comes; those that wait share the budget of one turn, so that a flood costs its sender time and no other client.
+A client is served one message, and the control frames before it, at a time. If it has sent more, it is not read from
+until its next turn. All such clients share the budget of one turn: a flood delays its sender, and no other client.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from edge.subscribers.output import Output
 
 
 class WebSocketReader:
-    """Reads the frames of held WebSockets and carries out their operations."""
+    """Reads the frames of held WebSockets (edge/protocol/websocket.py) and applies their operations (changes.py)."""
 
     def __init__(
         self,
@@ -36,11 +36,11 @@ class WebSocketReader:
         self._output = output
         self._clock = clock
         self._call_soon = call_soon
-        self._behind: dict[Seat, None] = {}  # seats with more than could be read yet, in the order of their turns
+        self._behind: dict[Seat, None] = {}  # seats that may have sent more, in the order of their turns
 
     def on_bytes(self, seat: Seat, data: bytes) -> None:
-        """A client sent something, or is read for the first time."""
-        seat.recv_buffer += data
+        """Bytes arrived on a held WebSocket; none if those that came before its welcome are to be read."""
+        seat.keep(seat.recv_buffer + data)
         if seat not in self._behind and self._read(seat):
             self._seats.pause_reading(seat)
             if not self._behind:
@@ -48,7 +48,7 @@ class WebSocketReader:
             self._behind[seat] = None
 
     def _work(self) -> None:
-        """Read from the clients that have sent more, for one turn."""
+        """Serve the clients that have sent more, as long as the budget of one turn lasts."""
         budget = TurnBudget(self._clock, TURN_BUDGET)
         for seat in list(self._behind):
             self._behind.pop(seat, None)
@@ -68,11 +68,11 @@ class WebSocketReader:
             self._seats.resume_reading(seat)
 
     def _read(self, seat: Seat) -> bool:
-        """Take what a client sent, up to one message; return whether it may have sent more."""
+        """Serve what a client sent, up to one message; return whether it may have sent more."""
         if seat.phase is not HELD:
             return False
         received = parse_frames(seat.recv_buffer)
-        seat.recv_buffer = received.rest
+        seat.keep(received.rest)
         with self._output.cork(seat):
             for payload in received.pings:
                 self._output.write(seat, pong_frame(payload))
@@ -82,17 +82,17 @@ class WebSocketReader:
         return received.more and seat.phase is HELD
 
     def _apply(self, seat: Seat, text: str) -> None:
-        """Do what a message asks for; a fault in one operation is no reason not to do the others."""
+        """Carry out the operations of one message; each one that is wrong gets an error, and the others are done."""
         try:
             values = load_operations(text)
         except BadOperationError as error:
-            self._output.tell(seat, bad_operation_item(error))
+            self._output.send(seat, bad_operation_item(error))
             return
         for value in values:
             try:
                 self._changes.apply(seat, parse_operation(value))
             except BadOperationError as error:
-                self._output.tell(seat, bad_operation_item(error))
+                self._output.send(seat, bad_operation_item(error))
 
     def _close_if_over(self, seat: Seat, received: Received) -> None:
         if seat.phase is not HELD:

@@ -17,7 +17,7 @@ from edge.framing.items import Item, stamp, welcome_item
 from edge.protocol.operations import Op, Operation
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Seat
-from edge.subscribers.lifecycle import positions_at
+
 from edge.subscribers.pending import PendingSubscribe
 from edge.wiring import Options, Outside, wire
 from tests.edge.model.client import POLL, ModelClient
@@ -135,7 +135,7 @@ class ModelEdge:
     ) -> None:
         client = self.seats.clients[seat]
         spans_channels = len(positions) > 1 or request.has_channel_names
-        seat.hold(framing, positions_at(request, positions) if spans_channels and framing.cursor_in_bytes else None)
+        seat.hold(framing, request.positions_at(positions) if spans_channels and framing.cursor_in_bytes else None)
         starts = dict(zip(request.channels, positions, strict=True))
         if client.polls:
             for name, start in starts.items():
