@@ -39,7 +39,7 @@ from edge.engine.seats import Seats
 from edge.engine.wheel import run_ticks
 from edge.framing.transports import TRANSPORTS
 from edge.metrics import Gauges
-from edge.server.listener import MARGIN, RESERVED_FILES, Listener
+from edge.server.listener import MAX_SURPLUS, RESERVED_FILES, Listener
 from edge.wiring import Options, Outside, wire
 
 GOODBYE_TIMEOUT = 1.0  # seconds that the last bytes get at the end
@@ -272,8 +272,8 @@ class Edge:
 
 
 def _max_connections(wanted: int) -> int:
-    """Return how many connections may be held: what is wanted (0: as many as go), if the open-file limit allows it."""
-    possible = max_open_files() - RESERVED_FILES - MARGIN
+    """Return how many connections may be held: as many as `wanted` (0: no limit), and the open files, allow."""
+    possible = max_open_files() - RESERVED_FILES - MAX_SURPLUS
     if wanted > possible:
         get_logger().warning("COMET_MAX_CONNECTIONS is more than the open files allow", wanted=wanted, limit=possible)
     return min(wanted or possible, possible)

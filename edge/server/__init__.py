@@ -1,1 +1,1 @@
-"""The public port: accepts connections, reads requests and answers them."""
+"""The public port: connections are accepted, and their requests are read and answered."""

@@ -1,4 +1,8 @@
-"""The public port's requests: what is right is served, what is wrong is answered, and subscribers are led in."""
+"""The request handler: reads the requests of the public port, attaches subscribers, and answers everything else.
+
+The bytes come from listener.py. edge/protocol/ parses them; edge/subscribers/lifecycle.py attaches and holds
+subscribers; edge/cluster/forwarding.py changes the channels of a session.
+"""
 
 import random
 from collections.abc import Callable, Sequence
@@ -24,16 +28,16 @@ from edge.subscribers.lifecycle import Lifecycle
 from edge.subscribers.pending import ATTACH_TIMEOUT, NO_REDIS
 from edge.subscribers.websocket import WebSocketReader
 
-IDLE_TIMEOUT = 75.0  # seconds a connection may rest between two requests
-RETRY_AFTER = (1.0, 5.0)  # seconds; each client gets its own, so that they do not come back together
-SURPLUS_TIMEOUT = 2.0  # seconds that a connection over the limit may take to send its request
+IDLE_TIMEOUT = 75.0  # seconds between two requests of a connection
+RETRY_AFTER = (1.0, 5.0)  # seconds; each client gets a random time between these, so that they do not return together
+SURPLUS_TIMEOUT = 2.0  # seconds that a connection over the limit has to send its request
 FULL = "this edge is full; try again, here or on another edge"
 ALLOWED_METHODS = "GET, OPTIONS"
 EXPECTED = {405: (f"Allow: {ALLOWED_METHODS}",), 426: ("Upgrade: websocket", f"Sec-WebSocket-Version: {VERSION}")}
 
 
 class RequestHandler:
-    """Answers the public port."""
+    """Handles the bytes and the deadlines of every connection; `header_timeout` is in seconds."""
 
     def __init__(
         self,
@@ -65,30 +69,30 @@ class RequestHandler:
         self._max_connections = max_connections
         self._changes_under_way = Tasks()
 
-    # The edge is going away.
+    # The edge drains and stops.
 
     def close_connections(self) -> None:
-        """Let every answer from now on be its connection's last."""
+        """Make every answer from now on its connection's last."""
         self._closes_connections = True
 
     def reject_subscribers(self) -> None:
-        """Seat no subscriber any more; polls are answered at once."""
+        """Hold no more subscribers: reject streams, and answer polls at once."""
         self._rejects_subscribers = True
 
     async def stop(self) -> None:
-        """Give up the changes of channels that are under way."""
+        """Cancel the changes of channels that are under way."""
         await self._changes_under_way.cancel_all()
 
-    # Bytes come in.
+    # Bytes are received.
 
     def on_connection(self, seat: Seat) -> None:
-        """A connection was accepted: its first request head has a deadline."""
+        """A connection was accepted: set the deadline of its first request."""
         surplus = len(self._seats) > self._max_connections
         timeout = min(self._header_timeout, SURPLUS_TIMEOUT) if surplus else self._header_timeout
         self._wheel.schedule(seat, self._clock() + timeout)
 
     def on_bytes(self, seat: Seat, data: bytes) -> None:
-        """A client sent something."""
+        """Handle bytes from a client; none if those in the seat's `recv_buffer` are to be handled."""
         try:
             if seat.phase is IDLE:
                 self._next_request(seat, seat.recv_buffer + data)
@@ -100,22 +104,22 @@ class RequestHandler:
             self._lifecycle.fail(seat)
 
     def on_answered(self, seat: Seat) -> None:
-        """A poll was answered: the connection is free for its next request, which may be here already."""
+        """A request was answered: wait for the next one, which may have arrived already."""
         if seat.fd < 0:
             return
         self._wheel.schedule(seat, self._clock() + IDLE_TIMEOUT)
         if seat.recv_buffer:
-            self._seats.pause_reading(seat)  # until these bytes are served: one request in a turn
+            self._seats.pause_reading(seat)  # until these bytes are served: one request per turn
             self._call_soon(self._go_on, seat)
 
     def _go_on(self, seat: Seat) -> None:
-        """Serve what came before it could be served, and read on."""
+        """Handle the bytes that arrived too early, and read from the client again."""
         if seat.fd >= 0:
             self._seats.resume_reading(seat)
             self.on_bytes(seat, b"")
 
     def _next_request(self, seat: Seat, data: bytes) -> None:
-        """Serve the first request in what a client has sent, if it is complete; keep the rest."""
+        """Serve the first request in what a client has sent if it is complete, and keep the rest."""
         data = data.lstrip(b"\r\n")  # empty lines before a request are ignored (RFC 9112 section 2.2)
         end = data.find(HEAD_END) + len(HEAD_END)
         try:
@@ -143,17 +147,18 @@ class RequestHandler:
             self._wheel.schedule(seat, min(seat.deadline, self._clock() + self._header_timeout))
 
     def on_early_bytes(self, seat: Seat) -> None:
-        """Bytes came before the subscriber was welcomed: a WebSocket's are read now."""
+        """A subscriber is held that sent bytes before its welcome: handle them if it has a WebSocket, else end it."""
         if seat.framing is not None and seat.framing.bidirectional:
             self._call_soon(self._go_on, seat)
         else:
             self._on_unexpected(seat, b"")
 
     def _on_unexpected(self, seat: Seat, data: bytes) -> None:
-        """Bytes came while an answer is still outstanding.
+        """Handle bytes that arrive before the last request is answered.
 
-        After a poll they are the next request, sent early: they wait, and nothing more is read; so do a WebSocket's
-        before its welcome. A stream's answer never ends, so nothing can follow it: the stream is ended and says why.
+        After a poll they are the next request, and before a WebSocket's welcome they are its first frames: they are
+        kept, and nothing more is read. The answer to a stream never ends, so no request can follow: it is closed with
+        an error.
         """
         framing = seat.framing or (seat.pending.framing if seat.pending is not None else None)
         if framing is not None and (framing.single_response or framing.bidirectional):
@@ -199,7 +204,7 @@ class RequestHandler:
         self._lifecycle.attach(seat, asked, framing)
 
     def _change(self, seat: Seat, request: Request, body: bytes) -> None:
-        """Change the channels of a session, wherever it is held; what comes meanwhile on this connection waits."""
+        """Change the channels of a session, whichever edge holds it; the next request on this connection waits."""
         pending = Pending(seat, framing_for("poll", self._plain(request)))
         values = load_operations(body)
         operations = [parse_operation(value) for value in values]
@@ -223,11 +228,11 @@ class RequestHandler:
                 self._answer(pending.seat, change_response(channels, pending.framing.variant), request.keep_alive)
 
     def _plain(self, request: Request) -> Variant:
-        """Return the variant of a complete answer to a request; raises `RequestError` 403 for a foreign origin."""
+        """Return the variant of a complete answer; raises `RequestError` 403 for an origin that is not allowed."""
         return Variant(closing=not request.keep_alive, origin=self._origins.admit(request.headers.get("origin", "")))
 
     def _refuse(self, seat: Seat, request: Request, error: RequestError) -> None:
-        """Answer a request that was read well and asks for something wrong; the next one may be better."""
+        """Answer a well-formed request that cannot be served; the connection may go on with another one."""
         self._counters.refused_total[error.status] += 1
         extra = EXPECTED.get(error.status, ())
         if isinstance(error, UnavailableError):
@@ -238,7 +243,7 @@ class RequestHandler:
         self._answer(seat, data, request.keep_alive)
 
     def _answer(self, seat: Seat, data: bytes, keep_alive: bool) -> None:
-        """Send a complete answer and go on with the connection, or end it."""
+        """Send a complete answer, and wait for the next request or close the connection."""
         if keep_alive:
             self._seats.write(seat, data)
             self.on_answered(seat)
@@ -246,14 +251,14 @@ class RequestHandler:
             self._lifecycle.close(seat, data, CloseReason.REFUSED)
 
     def _close_with_error(self, seat: Seat, status: int, sentence: str) -> None:
-        """Answer a request that could not be read to its end: nothing after it can be trusted."""
+        """Answer a malformed request and close the connection: where the next request begins is not known."""
         self._counters.refused_total[status] += 1
         self._lifecycle.close(seat, error_response(status, sentence, Variant(closing=True)), CloseReason.REFUSED)
 
     # Time passes.
 
     def on_due(self, seats: Sequence[Seat]) -> None:
-        """The deadlines of some seats have passed; those that only rest get their heartbeats together."""
+        """The deadlines of these seats have passed; those that only need a heartbeat get it together."""
         for seat in self._lifecycle.beat(seats):
             try:
                 if seat.fd >= 0:
@@ -262,7 +267,7 @@ class RequestHandler:
                 self._lifecycle.fail(seat)
 
     def _end_wait(self, seat: Seat) -> None:
-        """Do what the deadline was for, which the seat's phase tells."""
+        """Do what a seat's deadline was for, which follows from its phase."""
         if seat.phase is ENDING:
             self._seats.abort(seat, CloseReason.CLIENT)
         elif seat.pending is not None:
@@ -279,7 +284,7 @@ class RequestHandler:
             self._seats.abort(seat, CloseReason.IDLE)
 
     def _reject(self, seat: Seat, framing: Framing, sentence: str) -> None:
-        """Turn away a subscriber that did nothing wrong; each is told another time to come back."""
+        """Reject a subscriber with a 503 (SSE: an empty 200) and a random time after which to try again."""
         self._counters.refused_total[503] += 1
         data = framing.refusal(503, sentence, random.uniform(*RETRY_AFTER))
         if framing.variant.closing or not framing.single_response:

@@ -1,7 +1,8 @@
-"""The public port's socket: accepts connections, and tells the request handler and the seats what the poller saw.
+"""The listener: accepts connections on the public port, and reads and writes the sockets that the poller reports.
 
-The poller is nested in the asyncio loop: one callback handles a whole batch of ready sockets, and batches are
-bounded so that Redis, timers and the internal port get their turn.
+What it reads goes to the request handler (handler.py). The poller (edge/engine/poller.py) is nested in the asyncio
+loop: one callback handles a whole batch of ready sockets, and a batch is bounded so that Redis, timers and the internal
+port have their turn.
 """
 
 import asyncio
@@ -18,18 +19,18 @@ from edge.engine.poller import ERROR, HANGUP, READ, READ_HANGUP, WRITE, Poller
 from edge.engine.seats import Seats
 from edge.state import Seat
 
-SOCKETS_PER_TURN = 64  # ready sockets handled before the loop may do something else: one or two milliseconds
-ACCEPTS_PER_TURN = 16  # connections: a storm must not hold up deliveries
-READ_BYTES = 992  # most requests; a bytes object of this size comes from the allocator's quick bins
-MORE_BYTES = 7200
-BACKLOG = 4096
-USER_TIMEOUT_MS = 30_000  # a peer that acknowledges nothing for so long is gone
-SEND_BUFFER = 65_536  # bounds what the kernel keeps for one slow client (it doubles the figure)
-RESERVED_FILES = 64  # descriptors that are never given to clients: Redis, the internal port, logs
-MARGIN = 128  # connections over the mark that are still accepted, to be told properly that the edge is full
-FULL_PAUSE = 1.0  # seconds without accepting when there are no descriptors left
-MARGIN_PAUSE = 0.05  # the same when the margin is used up: those in it are on their way out
-EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC}  # the last: epoll's watches
+SOCKETS_PER_TURN = 64  # ready sockets: one or two milliseconds
+ACCEPTS_PER_TURN = 16  # connections: many that come together must not delay deliveries
+READ_BYTES = 992  # enough for most requests; a bytes object of this size fits the quick bins of the C library
+MAX_REST_BYTES = 7200  # of a second read, if the first one was full
+BACKLOG = 4096  # connections that the kernel keeps until they are accepted
+USER_TIMEOUT_MS = 30_000  # a peer that acknowledges no byte for this long is gone
+SEND_BUFFER = 65_536  # bytes that the kernel keeps for one slow client; it doubles the figure
+RESERVED_FILES = 64  # descriptors that clients never get: they are for Redis, the internal port, logs
+MAX_SURPLUS = 128  # connections over the limit that are accepted all the same, to be rejected with a proper answer
+EXHAUSTED_PAUSE = 1.0  # seconds without accepting when descriptors or memory are used up
+SURPLUS_PAUSE = 0.05  # seconds without accepting at MAX_SURPLUS: those connections end soon
+EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC}  # ENOSPC: epoll's watches
 
 
 class Handler(Protocol):
@@ -43,7 +44,7 @@ class Handler(Protocol):
 
 
 class Listener:
-    """Accepts clients for one edge."""
+    """Accepts connections for one edge; `port` is 0 while it does not listen."""
 
     def __init__(self, poller: Poller, seats: Seats, handler: Handler, *, max_connections: int) -> None:
         self.port = 0
@@ -57,10 +58,10 @@ class Listener:
         self._log = get_logger()
 
     def open(self, host: str, port: int) -> None:
-        """Bind, listen and begin to accept; raises SettingsError if the port cannot be had."""
+        """Bind, listen and begin to accept; port 0 is any free one. Raises `SettingsError` if that fails."""
         try:
             listening = _listen(host, port)
-        except (OSError, UnicodeError) as error:  # UnicodeError: the host is no name that could be looked up
+        except (OSError, UnicodeError) as error:  # UnicodeError: the host is not a valid name
             raise cannot_listen("COMET_EDGE_PORT", host, port, error) from None
         self._socket, self._fd = listening, listening.fileno()
         self.port = listening.getsockname()[1]
@@ -68,12 +69,12 @@ class Listener:
         asyncio.get_running_loop().add_reader(self._poller.fileno(), self.on_ready)
 
     def refuse_new(self) -> None:
-        """Take no new connection but those whose handshake has begun: the listener will close soon."""
+        """Refuse connections whose handshake has not begun, because the listener closes soon."""
         if self._socket is not None:
             refuse_new(self._socket)
 
     def close(self) -> None:
-        """Stop listening; the connections stay, and those the kernel has accepted for us already are taken."""
+        """Accept the connections that the kernel has in its queue, and stop listening; connections stay open."""
         if self._socket is not None:
             for _ in range(BACKLOG // ACCEPTS_PER_TURN):
                 self._accept()
@@ -85,7 +86,7 @@ class Listener:
     def on_ready(self) -> None:
         """Handle a batch of ready sockets.
 
-        New connections come last: until then no descriptor number that this batch reports can have been reused.
+        New connections are accepted last: until then no descriptor number in this batch can have been reused.
         """
         accept = False
         for fd, events in self._poller.poll(0, SOCKETS_PER_TURN):
@@ -129,12 +130,12 @@ class Listener:
         if self._socket is None or self._paused:
             return
         for _ in range(ACCEPTS_PER_TURN):
-            if len(self._seats) >= self._max_connections + MARGIN:
-                self._pause(MARGIN_PAUSE)
+            if len(self._seats) >= self._max_connections + MAX_SURPLUS:
+                self._pause(SURPLUS_PAUSE)
                 return
             try:
-                # The C half of socket.accept(): the other half wraps each descriptor in an object that we would
-                # only unwrap, for a tenth of what seating a subscriber costs.
+                # Only the C half of socket.accept(): the other half wraps the descriptor in an object that is of no
+                # use here, for a tenth of what a subscriber costs in all.
                 fd, _ = self._socket._accept()  # type: ignore[attr-defined]
                 os.set_blocking(fd, False)
                 self._handler.on_connection(self._seats.add(fd))
@@ -145,14 +146,14 @@ class Listener:
                 return
 
     def _on_accept_error(self, error: OSError) -> None:
-        """Out of descriptors: pause, or the loop would spin on a connection it cannot take."""
+        """Pause if descriptors or memory are used up: without it the loop fails on the same connection all the time."""
         if error.errno not in EXHAUSTED:
-            return  # the client went away before we came to it
+            return  # the client has closed the connection already
         self._log.error("no more connections can be accepted; pausing", error=error.strerror)
-        self._pause(FULL_PAUSE)
+        self._pause(EXHAUSTED_PAUSE)
 
     def _pause(self, seconds: float) -> None:
-        """Leave who comes next in the kernel's queue for a while."""
+        """Leave new connections in the kernel's queue for a while."""
         self._paused = True
         self._poller.unregister(self._fd)
         asyncio.get_running_loop().call_later(seconds, self._accept_again)
@@ -166,13 +167,13 @@ class Listener:
 def _rest(fd: int) -> bytes:
     """Return what else a client has sent, if anything."""
     try:
-        return os.read(fd, MORE_BYTES)
+        return os.read(fd, MAX_REST_BYTES)
     except BlockingIOError:
         return b""
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; Linux hands its options down to every accepted connection."""
+    """Return a listening socket; accepted connections inherit its options on Linux."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.server.listener import MARGIN, RESERVED_FILES
+from edge.server.listener import MAX_SURPLUS, RESERVED_FILES
 from tests.cluster.clients import Json, StreamClient, get
 from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
@@ -101,7 +101,7 @@ def test_an_edge_holds_as_many_as_the_hard_limit_allows(tmp_path: Path) -> None:
         limit = get(edge.admin_port, "/readyz").json["room"]["limit"]
     finally:
         edge.kill()
-    assert limit == resource.getrlimit(resource.RLIMIT_NOFILE)[1] - RESERVED_FILES - MARGIN
+    assert limit == resource.getrlimit(resource.RLIMIT_NOFILE)[1] - RESERVED_FILES - MAX_SURPLUS
 
 
 def test_a_process_shows_no_password(tmp_path: Path) -> None:

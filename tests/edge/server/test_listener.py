@@ -68,8 +68,8 @@ async def test_a_batch_is_bounded(edge: EdgeWithoutRedis, monkeypatch: pytest.Mo
 
 async def test_at_a_more_than_full_edge_newcomers_wait_and_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Beyond a margin they stay in the kernel's queue until those in it are gone; an EventSource never sees a 503."""
-    monkeypatch.setattr(listener_module, "MARGIN", 2)
-    monkeypatch.setattr(listener_module, "MARGIN_PAUSE", 0)
+    monkeypatch.setattr(listener_module, "MAX_SURPLUS", 2)
+    monkeypatch.setattr(listener_module, "SURPLUS_PAUSE", 0)
     async with edge_without_redis(max_connections=0) as edge:
         for _ in range(2):
             await edge.connect()
@@ -88,7 +88,7 @@ async def test_a_connection_that_cannot_be_watched_is_let_go(
 ) -> None:
     """Out of epoll watches the edge pauses as it does out of descriptors, and leaks none."""
     log, real = Mock(), edge.poller
-    monkeypatch.setattr(listener_module, "FULL_PAUSE", 0)
+    monkeypatch.setattr(listener_module, "EXHAUSTED_PAUSE", 0)
     monkeypatch.setattr(edge.listener, "_log", log)
     full = Mock(register=Mock(side_effect=OSError(errno.ENOSPC, "no space")))
     monkeypatch.setattr(edge.seats, "_poller", full)
@@ -119,7 +119,7 @@ async def test_out_of_descriptors_accepting_pauses(
 ) -> None:
     """The loop does not spin on a connection it cannot take; after a pause it goes on."""
     log, real = Mock(), edge.listener._socket
-    monkeypatch.setattr(listener_module, "FULL_PAUSE", 0)
+    monkeypatch.setattr(listener_module, "EXHAUSTED_PAUSE", 0)
     monkeypatch.setattr(edge.listener, "_log", log)
     monkeypatch.setattr(edge.listener, "_socket", Mock(_accept=Mock(side_effect=OSError(error, "no more"))))
     with socket.create_connection(("127.0.0.1", edge.listener.port)):

@@ -8,7 +8,7 @@ import pytest
 from websockets.frames import Opcode
 
 from edge.protocol.websocket import MAX_MESSAGE_BYTES
-from edge.server.listener import MORE_BYTES, READ_BYTES
+from edge.server.listener import MAX_REST_BYTES, READ_BYTES
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import head
 from tests.edge.websocket_client import HANDSHAKE, WebSocketClient, closing, frame, mutated, text, welcomed_websocket
@@ -190,7 +190,7 @@ async def test_a_flood_is_not_read_on_while_its_sender_reads_nothing(edge: EdgeW
     await edge.until(lambda: seat.send_buffer is not None)
     for _ in range(500):
         await edge.turns(1)
-        assert len(seat.recv_buffer) <= 2 * (READ_BYTES + MORE_BYTES)
+        assert len(seat.recv_buffer) <= 2 * (READ_BYTES + MAX_REST_BYTES)
     flood.cancel()
 
 
