@@ -1,1 +1,1 @@
-"""What this edge says to publishers and other edges over Redis, and what they ask of it."""
+"""What this edge and the publishers and other edges ask each other over Redis (requests and replies: common/rpc/)."""

@@ -1,7 +1,7 @@
-"""What publishers have an edge do: close a channel's connections, broadcast to every channel.
+"""Commands of publishers: close a channel's connections, or broadcast to every channel.
 
-Both may concern every connection of this edge, so they are begun and replied to at once, and carried out a few
-milliseconds at a time: no other channel waits for them.
+A command may concern every connection of this edge. So the reply is sent at once, and the work is done a few
+milliseconds at a time: no other channel waits for it.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,11 +18,11 @@ from edge.state import Channel, Seat
 from edge.subscribers.lifecycle import Lifecycle
 
 CLOSED = "the publisher closed this channel's connections"
-MAX_COMMANDS = 32  # under way; more are refused
+MAX_COMMANDS = 32  # under way at a time; any more are refused
 
 
 class Commands:
-    """Carries out commands; each method replies to one operation."""
+    """Carries out commands; each `on_` method handles one operation and returns the fields of its reply."""
 
     def __init__(self, hub: Hub, fanout: FanOut, lifecycle: Lifecycle, clock: Callable[[], float]) -> None:
         self._hub = hub
@@ -32,7 +32,7 @@ class Commands:
         self._tasks = Tasks(MAX_COMMANDS)
 
     async def on_close(self, fields: dict[str, Any]) -> dict[str, object]:
-        """Begin to end a channel's connections; reply how many there are."""
+        """Begin to close a channel's connections; reply with their number."""
         channel = self._hub.channels.get(channel_name(fields))
         if channel is None:
             return {"closed": 0}
@@ -40,7 +40,7 @@ class Commands:
         return {"closed": len(channel.seats)}
 
     async def on_broadcast(self, fields: dict[str, Any]) -> dict[str, object]:
-        """Begin to send a message, live, to every channel that has subscribers here; reply how many they are."""
+        """Begin to send a message, live, to every channel; reply with the number of their subscribers on this edge."""
         content, event = fields.get("content"), fields.get("event", "")
         if not isinstance(content, str) or not isinstance(event, str):
             raise BadRequestError("content, event: must be strings")
@@ -48,7 +48,7 @@ class Commands:
         return {"subscribers": sum(len(channel.seats) for channel in self._hub.channels.values())}
 
     async def stop(self) -> None:
-        """Leave what is under way as it is."""
+        """Cancel the commands that are under way."""
         await self._tasks.cancel_all()
 
     def _start(self, steps: Iterator[None]) -> None:
@@ -59,14 +59,14 @@ class Commands:
     def _close(self, channel: Channel) -> Iterator[None]:
         item = close_item(channel.name, CLOSED)
         for seat in list(channel.seats):
-            self._fanout.flush_to(seat)  # what was published before comes before
+            self._fanout.flush_to(seat)  # what was published before the command
             if channel in seat.channels:
                 self._close_one(seat, item)
             yield
-        channel.pollers_away = None  # pollers between two polls are not expected back
+        channel.pollers_away = None  # pollers between two polls are no longer expected back
 
     def _close_one(self, seat: Seat, item: Item) -> None:
-        """Tell a subscriber of the end; a poll is answered with that, any other connection ends with it."""
+        """Close a subscriber's connection with a close object; a poll is answered with it instead."""
         framing = seat.framing
         if framing is None:
             return
@@ -84,7 +84,7 @@ class Commands:
 
 
 def channel_name(fields: dict[str, Any]) -> str:
-    """Return the channel that a request names; raises `BadRequestError`."""
+    """Return the channel that a request names; raises `BadRequestError` if it names none or a wrong one."""
     name = fields.get("id")
     if not isinstance(name, str):
         raise BadRequestError("id: must be a string, the name of a channel")

@@ -1,4 +1,8 @@
-"""Session forwarding: a change of channels goes to the edge that holds the session, whichever edge was asked."""
+"""Session forwarding: whichever edge gets a change of channels, the edge that holds the session carries it out.
+
+The session's id in front of the dot names that edge (edge/subscribers/sessions.py); the session of a poll names none,
+so all edges are asked. The change itself is in edge/subscribers/changes.py.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -12,16 +16,16 @@ from edge.subscribers.changes import ChannelChanges
 from edge.subscribers.pending import ATTACH_TIMEOUT
 from edge.subscribers.sessions import Sessions
 
-FORWARD_TIMEOUT = ATTACH_TIMEOUT + 0.5  # seconds another edge has; a channel may need almost all of them to get ready
+FORWARD_TIMEOUT = ATTACH_TIMEOUT + 0.5  # seconds for another edge's reply: it may wait ATTACH_TIMEOUT for a channel
 SILENT = "an edge that may hold this session does not answer now; try again"
 NOT_HELD = "no connection with this session is held; subscribe again"
 
-#: Asks one edge, or all of them if it gets None, as `common.rpc.client.EdgeClient.ask` does.
+#: Asks one edge, or all of them if the edge is None, as `common.rpc.client.EdgeClient.ask` does.
 Ask = Callable[[str | None, str, Mapping[str, object], float], Awaitable[Replies]]
 
 
 class SessionForwarder:
-    """Changes the channels of any session of the deployment."""
+    """Changes the channels of any session of the cluster."""
 
     def __init__(self, sessions: Sessions, changes: ChannelChanges, ask: Ask) -> None:
         self._sessions = sessions
@@ -29,9 +33,10 @@ class SessionForwarder:
         self._ask = ask
 
     async def change(self, session: str, operations: Sequence[Operation], values: Sequence[object]) -> list[str]:
-        """Change a session's channels and return those that it has then; `values` are the operations as they came.
+        """Change a session's channels, and return the names of those that it has afterwards.
 
-        Raises `RequestError`: 404 if no edge holds it, 503 if an edge that may hold it cannot be asked.
+        `values` are the same operations as JSON values. Raises `RequestError`: 404 if no edge holds the session, 503
+        if an edge that may hold it does not answer.
         """
         try:
             return await self._change_here(session, operations)
@@ -42,7 +47,7 @@ class SessionForwarder:
         return _merge(await self._ask(owner, "change", {"session": session, "ops": values}, FORWARD_TIMEOUT))
 
     async def on_change(self, fields: Mapping[str, Any]) -> dict[str, object]:
-        """Reply to another edge's `change`."""
+        """Carry out the `change` of another edge, and return the fields of the reply; raises `RequestError`."""
         session, values = fields.get("session"), fields.get("ops")
         if not isinstance(session, str) or not isinstance(values, list) or len(values) > MAX_OPERATIONS:
             raise RequestError("change: give a session and a list of ops", 400)
@@ -66,7 +71,7 @@ def _resolve(future: asyncio.Future[list[str] | None], channels: list[str] | Non
 
 
 def _merge(asked: Replies) -> list[str]:
-    """Return the channels that the session's edge replied; raises `RequestError` if none did."""
+    """Return the channels in the reply of the edge that holds the session; raises `RequestError` if there is none."""
     for reply in asked.replies:
         if reply.error is None:
             return [str(name) for name in reply.fields.get("channels", ())]

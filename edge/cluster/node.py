@@ -1,4 +1,4 @@
-"""This edge as a node of the cluster: what it tells of itself, and its registration, renewed every two seconds."""
+"""This edge as a node of the cluster: what it reports about itself, and its registration, which it renews."""
 
 import asyncio
 import socket
@@ -21,16 +21,16 @@ from edge.counters import Counters
 from edge.framing.transports import TRANSPORTS
 from edge.state import Channel
 
-PERIOD = 2.0
-MAX_BUSIEST = 10  # channels that are named
-CHANNELS_PER_STEP = 500
-WITHDRAW_TIMEOUT = 1.0
+PERIOD = 2.0  # seconds between two announcements
+MAX_BUSIEST = 10  # channels in an announcement
+CHANNELS_PER_STEP = 500  # channels that are ranked before the budget of the turn is checked
+WITHDRAW_TIMEOUT = 1.0  # seconds
 
 Ranking = list[tuple[int, str]]  # a heap: the least busy first
 
 
 class NodeInfo:
-    """What this edge knows of itself and of its channels; `ports` are those that it listens on."""
+    """What this edge knows about itself and its channels; `ports` returns the ports on which it listens, by name."""
 
     def __init__(
         self,
@@ -50,14 +50,14 @@ class NodeInfo:
         self._started = time.time()
 
     async def on_info(self, fields: dict[str, Any]) -> dict[str, object]:
-        """Reply to `info`: about one channel if there is an `id`, else about the whole edge."""
+        """Return the reply to `info`: about one channel if there is an `id`, else about the whole edge."""
         if "id" not in fields:
             return self.about_edge()
         channel = self._hub.channels.get(channel_name(fields))
         return {"subscribers": channel.subscribers(self._clock()) if channel else 0}
 
     def about_edge(self) -> dict[str, object]:
-        """Return the whole edge as JSON values."""
+        """Return what there is to know about this edge, as JSON values."""
         counters = self._counters
         checks = {check.name: check.ok for check in self._readiness()}
         return {
@@ -97,7 +97,7 @@ class NodeRegistration:
         self._is_refused = False
 
     async def run(self) -> None:
-        """Announce until cancelled; first forget the edges that ended without a word."""
+        """Announce this edge until cancelled; first remove the announcements of edges that died."""
         with suppress(RedisError, OSError):
             await self._registry.read()
         while True:
@@ -105,7 +105,7 @@ class NodeRegistration:
             await asyncio.sleep(PERIOD)
 
     async def withdraw(self) -> None:
-        """Announce that this edge is gone; without Redis the announcement expires."""
+        """Remove this edge's announcement; if Redis cannot be reached, it expires."""
         with suppress(RedisError, OSError):
             async with asyncio.timeout(WITHDRAW_TIMEOUT):
                 await self._registry.withdraw(self._edge_id)
@@ -122,7 +122,7 @@ class NodeRegistration:
             self._is_refused = False
 
     def _rates(self) -> dict[str, float]:
-        """Return messages delivered and subscribers seated per second, since the last announcement."""
+        """Return how many messages were delivered and subscribers held per second, since the last announcement."""
         at, delivered, opened = self._before
         counters = self._counters
         self._before = (self._clock(), counters.delivered_total.total(), counters.opened_total.total())
@@ -133,7 +133,7 @@ class NodeRegistration:
         }
 
     async def _busiest(self) -> list[tuple[str, int]]:
-        """Return the channels with the most subscribers, without holding up the loop where there are very many."""
+        """Return the channels with the most subscribers, as names with numbers, without blocking the event loop."""
         ranking: Ranking = []
         await run_in_turns(self._rank_all(ranking), self._clock)
         return [(name, count) for count, name in sorted(ranking, key=lambda one: (-one[0], one[1]))]
@@ -146,9 +146,9 @@ class NodeRegistration:
 
 
 def rank(channels: Iterable[Channel], ranking: Ranking) -> None:
-    """Enter channels into a ranking of the MAX_BUSIEST busiest.
+    """Add channels to a ranking of the MAX_BUSIEST busiest.
 
-    Most channels are too small and cost one comparison: sorting 50,000 takes four times as long.
+    Most channels are too small for it and cost one comparison; to sort 50,000 channels costs four times as much.
     """
     least = ranking[0][0] if len(ranking) == MAX_BUSIEST else 0
     for channel in channels:

@@ -1,6 +1,6 @@
-"""What this edge is asked over Redis by publishers and other edges, and what it replies.
+"""The RPC server: requests that publishers and other edges send to this edge over Redis, and the replies to them.
 
-Whatever arrives, something is replied if it can be: an edge that stays silent is waited for.
+Every request gets a reply, also one that fails: without it, the process that asks waits until its time-out.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -15,54 +15,54 @@ from common.rpc.messages import Request, decode_request, encode_error, encode_re
 from common.tasks import Tasks, Worker
 from edge.counters import Counters
 
-MAX_REQUESTS = 256  # under way; more are refused
-MAX_DUE = 10_000  # answers that wait for Redis; no asker waits for them as long as more would take
+MAX_REQUESTS = 256  # under way at a time; any more are refused
+MAX_QUEUED = 10_000  # replies and receipts that wait for Redis; any more would come after the time-out of the request
 
-#: Publishes several messages, each with the Redis name it goes to.
+#: Publishes several messages, each a pair of the Redis name to which it goes and its payload.
 PublishAll = Callable[[Sequence[tuple[bytes, bytes]]], Awaitable[object]]
-#: Does what one operation asks for; gets its fields, returns those of the reply, and may raise `RequestError`.
+#: Handles one operation: gets the fields of the request, returns those of the reply, and may raise `RequestError`.
 Handler = Callable[[dict[str, Any]], Awaitable[Mapping[str, object]]]
 
 
 class ReplySender:
-    """Collects the answers of a turn and sends them together."""
+    """Collects the replies and receipts of a turn, and sends them to Redis together."""
 
     def __init__(self, names: RedisNames, publish: PublishAll, counters: Counters) -> None:
         self._names = names
         self._publish = publish
         self._counters = counters
-        self._due: list[tuple[bytes, bytes]] = []
+        self._queued: list[tuple[bytes, bytes]] = []
         self._worker = Worker(self._send)
 
     def add_receipt(self, inbox: str, subscribers: int) -> None:
-        """Answer a message that carried `inbox` (`owner.number`) with the number of its subscribers."""
+        """Send the number of subscribers that got a message to the inbox that the message carried."""
         self.add(inbox, b"%d" % subscribers)
 
-    def add(self, inbox: str, answer: bytes) -> None:
-        """Send an answer to an inbox, `owner.number`; anything else gets none."""
+    def add(self, inbox: str, reply: bytes) -> None:
+        """Send a reply to an inbox, which is written `owner.number`; if it is not, drop the reply."""
         try:
             address = read_address(inbox)
         except FrameError:
             return
-        if len(self._due) >= MAX_DUE:
+        if len(self._queued) >= MAX_QUEUED:
             self._counters.dropped_total["receipt"] += 1
             return
-        self._due.append((self._names.inbox(address.owner), b"%d %b" % (address.number, answer)))
+        self._queued.append((self._names.inbox(address.owner), b"%d %b" % (address.number, reply)))
         self._worker.wake()
 
     async def _send(self) -> None:
-        while self._due:
-            due, self._due = self._due, []
+        while self._queued:
+            queued, self._queued = self._queued, []
             try:
-                await self._publish(due)
+                await self._publish(queued)
             except (RedisError, OSError):
-                self._counters.dropped_total["receipt"] += len(due)  # the asker waits no longer than 250 ms
+                self._counters.dropped_total["receipt"] += len(queued)  # not repeated: they would come too late
             else:
-                self._counters.receipts_total += len(due)
+                self._counters.receipts_total += len(queued)
 
 
 class RpcServer:
-    """Hands each request to the handler of its operation; a request has at most `max_bytes`."""
+    """Passes each request to the handler of its operation; a request has at most `max_bytes` bytes."""
 
     def __init__(
         self,
@@ -81,10 +81,10 @@ class RpcServer:
         self._tasks = Tasks(MAX_REQUESTS)
 
     def on_message(self, payload: bytes) -> None:
-        """Take what arrived on a channel of this edge; what is no request is counted and has no other effect."""
+        """Handle a payload that arrived on one of this edge's own channels; if it is no request, only count it."""
         try:
             if len(payload) > self._max_bytes:
-                raise FrameError(f"a control request has at most {self._max_bytes} bytes")
+                raise FrameError(f"a request has at most {self._max_bytes} bytes")
             request = decode_request(payload)
             handler = self._handler(request.op)
         except FrameError:
@@ -97,11 +97,11 @@ class RpcServer:
             self._tasks.start(self._serve(handler, request))
 
     async def stop(self) -> None:
-        """Give up what is under way."""
+        """Cancel the requests that are under way."""
         await self._tasks.cancel_all()
 
     def _handler(self, op: str) -> Handler:
-        """Return what does an operation; raises `RequestError` if this edge does not know it, or has no room."""
+        """Return the handler of an operation; raises `RequestError`: 501 if it is unknown, 503 if there is no room."""
         if op not in self._handlers:
             raise RequestError(f"op: this edge does not know {op!r}; it may be an older version", 501)
         if self._tasks.is_full:
@@ -114,6 +114,6 @@ class RpcServer:
         except RequestError as error:
             reply = encode_error(self._edge_id, error)
         except Exception:
-            get_logger().exception("a control request failed unexpectedly", op=request.op)
+            get_logger().exception("a request over Redis failed unexpectedly", op=request.op)
             reply = encode_error(self._edge_id, RequestError("the edge failed; its log says why", 500))
         self._replies.add(request.inbox, reply)
