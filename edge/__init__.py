@@ -1,1 +1,1 @@
-"""The edge: holds the subscribers' connections and fans messages out to them."""
+"""The edge: holds the connections of subscribers and sends them the messages of their channels."""

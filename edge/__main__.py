@@ -13,7 +13,7 @@ with lean_import(os.environ, {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.de
 
 
 def main() -> int:
-    """Run an edge until it is told to stop; return the exit code."""
+    """Run an edge until SIGTERM or SIGINT; return the exit code."""
     return run_service("edge", Edge)
 
 

@@ -1,4 +1,8 @@
-"""The edge process: its parts, its internal port, and its life from start to stop."""
+"""The edge process: what it consists of, its internal port, and its life from start to stop.
+
+edge/wiring.py puts together the parts that serve subscribers; this module connects them with Redis, the event loop and
+the clock, and adds what tests of those parts do without.
+"""
 
 import asyncio
 import gc
@@ -42,10 +46,10 @@ from edge.metrics import Gauges
 from edge.server.listener import MAX_SURPLUS, RESERVED_FILES, Listener
 from edge.wiring import Options, Outside, wire
 
-GOODBYE_TIMEOUT = 1.0  # seconds that the last bytes get at the end
-ADOPTION_TIMEOUT = 1.0  # seconds that plain messages get which are on their way into the log
-MAX_RPC_BYTES = 65_536  # of a request, without the message it may carry
-GC_THRESHOLD = 50_000  # a full collection looks at every seat; there are no cycles worth looking for that often
+GOODBYE_TIMEOUT = 1.0  # seconds for the last bytes of the connections when the edge stops
+ADOPTION_TIMEOUT = 1.0  # seconds for the plain messages that are being handed in when the edge stops
+MAX_RPC_BYTES = 65_536  # of a request from another process, without the message that it may carry
+GC_THRESHOLD = 50_000  # objects; a full collection visits every seat, and few circles wait for one
 
 
 class Edge:
@@ -125,7 +129,7 @@ class Edge:
         )
 
     def _serve_cluster(self, names: RedisNames, replies: ReplySender) -> None:
-        """Answer what publishers and other edges ask, and register this edge."""
+        """Make what answers the requests of publishers and other edges, and what registers this edge."""
         clock, parts = time.monotonic, self._parts
         node = NodeInfo(self.id, self._hub, self._counters, clock, self._readiness, self._ports)
         self._registration = NodeRegistration(
@@ -184,7 +188,7 @@ class Edge:
         gc.set_threshold(GC_THRESHOLD)
 
     def _work(self) -> list[Work]:
-        """Return what runs until the edge stops."""
+        """Return the background work that runs until the edge stops."""
         work: list[Work] = [
             partial(self._pubsub.run, self._hub),
             partial(run_ticks, self._ticks()),
@@ -199,7 +203,7 @@ class Edge:
         return work
 
     def _ticks(self) -> list[Callable[[], bool]]:
-        """Return what has to be called again and again for deadlines to be kept."""
+        """Return what `run_ticks` calls all the time so that deadlines are kept."""
         clock, parts = time.monotonic, self._parts
         wheels = (parts.seat_wheel, self._hub.wheel, parts.changes.wheel)
         trimmer = MemoryTrimmer(lambda: self._seats.parked_bytes, give_back_memory)
@@ -207,14 +211,14 @@ class Edge:
         return [self._seats.evict_stuck, trimmer.tick, *advances]
 
     async def drain(self) -> None:
-        """Evict every subscriber, a few at a time; returns when none is left or the time is up."""
+        """Evict every subscriber, a few at a time; return when none is left or the time is up."""
         await self._drain.run()
 
     def _ask_to_drain(self) -> None:
         self.on_drain()
 
     async def stop(self) -> None:
-        """Stop accepting, say goodbye to every client, and let go of everything."""
+        """Stop listening, evict every subscriber at once, end the background work, and close every connection."""
         await self._drain.stop()
         await self._commands.stop()
         await self._rpc_server.stop()
@@ -236,7 +240,7 @@ class Edge:
         await self._admin.stop()
 
     async def _wait_for_goodbyes(self) -> None:
-        """Give the kernel and the clients a moment to take the last bytes."""
+        """Wait until every client has its last bytes and has closed its connection, at most GOODBYE_TIMEOUT."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + GOODBYE_TIMEOUT
         while len(self._seats) and loop.time() < deadline:  # noqa: ASYNC110  # ends at the deadline anyway
@@ -249,7 +253,7 @@ class Edge:
         await pipeline.execute()
 
     def _readiness(self) -> list[Check]:
-        """Ready means that a newcomer would be seated: Redis delivers, the edge does not drain, and there is room."""
+        """Return the checks of /readyz; all pass if a new subscriber can be held."""
         connections, limit = len(self._seats), self._max_connections
         return [
             redis_check(self._pubsub),

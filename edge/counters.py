@@ -1,4 +1,4 @@
-"""What an edge counts: each counter is one field, see `common.metrics.fields`."""
+"""What an edge counts: each counter is one field, which describes its series (common/metrics/fields.py)."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from common.metrics.series import LOOP_LAG, REDIS_PROBE, Histogram, Series
 
 
 class CloseReason(StrEnum):
-    """Why a subscriber is gone: the label `reason` of `comet_connections_closed_total`."""
+    """Why a connection ends or a poll is answered: the label `reason` of `comet_connections_closed_total`."""
 
     ANSWERED = "answered"  # a poll got its answer
-    CHANGED = "changed"  # a poll asks again, for other channels
-    CLIENT = "client"
+    CHANGED = "changed"  # the channels of a poll change: it is attached again
+    CLIENT = "client"  # the client closed it, or it broke
     CLOSED = "closed"  # the publisher closed the channel's connections
-    DRAIN = "drain"
-    ERROR = "error"
-    IDLE = "idle"  # no request came
+    DRAIN = "drain"  # the edge stops
+    ERROR = "error"  # the client broke the protocol, or there is a bug
+    IDLE = "idle"  # no request arrived
     MAX_AGE = "max_age"
-    REFUSED = "refused"
-    SHED = "shed"
-    SLOW = "slow"
-    UNAVAILABLE = "unavailable"
+    REFUSED = "refused"  # its last request got an error
+    SHED = "shed"  # an operator asked for fewer connections
+    SLOW = "slow"  # it reads too slowly
+    UNAVAILABLE = "unavailable"  # it is rejected: the edge is full, drains, or has no Redis
 
 
 ANSWERED = CloseReason.ANSWERED  # a global costs a fifth of an attribute of an Enum, and this is per poll
@@ -36,7 +36,7 @@ class Counters:
         Series(
             "comet_connections_opened_total",
             "counter",
-            "subscribers seated",
+            "subscribers that were held",
             "a jump: clients reconnect together",
             ("transport",),
         ),
@@ -45,7 +45,7 @@ class Counters:
         Series(
             "comet_connections_closed_total",
             "counter",
-            "subscribers gone, see below",
+            "subscribers that are no longer held, see below",
             "`slow`, `error`, `unavailable` rise",
             ("transport", "reason"),
         ),
@@ -72,7 +72,7 @@ class Counters:
         Series(
             "comet_slow_readers_cut_total",
             "counter",
-            "slow readers let go, by what they crossed: `bytes` (`COMET_SLOW_BYTES`), `seconds`, `total`",
+            "slow readers evicted, by the limit that they crossed: `bytes` (`COMET_SLOW_BYTES`), `seconds`, `total`",
             "`total` rises: one edge has too many of them",
             ("limit",),
         ),
@@ -84,16 +84,16 @@ class Counters:
         Series(
             "comet_skipped_total",
             "counter",
-            "slow readers taken forward to the newest message (`COMET_SLOW_POLICY=latest`)",
-            "rises: clients cannot take so much",
+            "times that a slow reader skipped to the newest message (`COMET_SLOW_POLICY=latest`)",
+            "rises: clients read less than is published",
         ),
     )
     dropped_total: Counter[str] = counted(
         Series(
             "comet_messages_dropped_total",
             "counter",
-            "messages from Redis that were not passed on: `too_large` (a plain PUBLISH over the limit), `malformed` "
-            "(looks like our frame and is not), `receipt` (a receipt or reply could not be sent)",
+            "messages from Redis that were not delivered: `too_large` (a plain PUBLISH over the limit), `malformed` "
+            "(begins like a frame of the cluster and is none), `receipt` (a receipt or reply could not be sent)",
             "any `malformed`; `too_large`: tell the publisher",
             ("reason",),
         ),
@@ -106,7 +106,7 @@ class Counters:
             "comet_repairs_total",
             "counter",
             "holes found in a channel: `repaired` from the history, or `reset`",
-            "any `reset` that nobody can explain: Redis lost data",
+            "any `reset` without a known cause: Redis lost data",
             ("result",),
         ),
         "repaired",
@@ -137,7 +137,7 @@ class Counters:
             "comet_not_adopted_total",
             "counter",
             "plain messages that went out without a position: `refused` by Redis, `unreachable`, "
-            "`too_many`, `skipped` (another edge had to send it out so)",
+            "`too_many`, `skipped` (another edge had to send it that way)",
             "any",
             ("reason",),
         ),
@@ -147,9 +147,7 @@ class Counters:
         "skipped",
     )
     receipts_total: int = counted(
-        Series(
-            "comet_receipts_total", "counter", "receipts sent to publishers, and replies to what the edge was asked"
-        ),
+        Series("comet_receipts_total", "counter", "receipts sent to publishers, and replies to requests over Redis"),
     )
     control_total: Counter[str] = counted(
         Series(
@@ -157,7 +155,7 @@ class Counters:
             "counter",
             "requests of publishers and other edges over Redis, by operation (`info`, `close`, `broadcast`, `change`); "
             "`refused`: not known here or too many; `malformed`",
-            "`refused` after an upgrade of all; any `malformed`",
+            "`refused` once all processes are upgraded; any `malformed`",
             ("op",),
         ),
     )
@@ -196,14 +194,14 @@ class Counters:
         return self.opened_total[transport] - gone
 
     def opened(self, transport: str) -> None:
-        """A subscriber is held from now on."""
+        """Count a subscriber that is held from now on."""
         self.opened_total[transport] += 1
 
     def closed(self, transport: str, reason: CloseReason) -> None:
-        """A subscriber left or was answered."""
+        """Count a subscriber that is not held any more."""
         self.closed_total[transport, reason] += 1
 
     def delivered(self, transport: str, messages: int, size: int) -> None:
-        """Subscribers of a transport were written `messages`, in `size` bytes with all that is around them."""
+        """Count what was written to subscribers of a transport: `size` bytes with `messages` messages in them."""
         self.delivered_total[transport] += messages
         self.bytes_total[transport] += size

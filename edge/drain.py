@@ -1,9 +1,9 @@
-"""Drain: an edge that is told to go lets every client know, a few at a time.
+"""Drain: an edge that has to stop evicts its subscribers a few at a time.
 
-Load balancers learn from readiness that an edge goes, and take some seconds to learn it. Until then it accepts and
-serves as ever, only that every answer is its connection's last. Then it stops listening, answers the polls, and ends
-the held connections evenly over the time that is left: the other edges see a stream of newcomers and no herd.
-Shedding is the part of it that an operator can ask for: down to some number of connections, at a set pace.
+Load balancers see by the edge's readiness that it stops, and need some seconds to notice. Until then it accepts and
+serves as before, but every answer is its connection's last. Then it stops listening, answers the polls, and evicts the
+other subscribers evenly over the time that is left, so that they do not reach the other edges all at once. To shed is
+to do only this last part, when an operator asks for it: down to some number of connections, at a set pace.
 """
 
 import asyncio
@@ -23,21 +23,21 @@ from edge.server.handler import RequestHandler
 from edge.server.listener import Listener
 from edge.subscribers.lifecycle import Lifecycle
 
-PER_SECOND = 100  # connections shed in a second, unless asked otherwise
+DEFAULT_PER_SECOND = 100  # connections that are shed in a second if the request does not say
 MAX_PER_SECOND = 10_000
-TICK = 0.05  # seconds between two looks at which connections are to go
+EVICTION_PERIOD = 0.05  # seconds between two evictions of the connections that are due
 
 
 class Phase(IntEnum):
     """How far a drain is."""
 
-    SERVING = 0  # none was asked for
-    NOTICE = 1  # not ready, and serving all the same until load balancers have noticed it
-    EVICTING = 2  # not listening; subscribers are sent elsewhere
+    SERVING = 0  # no drain
+    NOTICE = 1  # not ready, but serving until load balancers have noticed that
+    EVICTING = 2  # not listening; subscribers are evicted
 
 
 class Drain:
-    """Empties one edge in `seconds`; after `notice` of them it stops listening. `ask` does what SIGTERM does."""
+    """Evicts all subscribers in `seconds`; after `notice` of these it stops listening. `ask` does what SIGTERM does."""
 
     def __init__(
         self,
@@ -59,11 +59,11 @@ class Drain:
 
     @property
     def has_begun(self) -> bool:
-        """Whether the edge is on its way out."""
+        """Whether the edge drains."""
         return self.phase is not Phase.SERVING
 
     async def run(self) -> None:
-        """Evict every subscriber; returns when none is left, at the latest when the time is up."""
+        """Evict every subscriber; return when none is left, at the latest after `seconds`."""
         ends_at = asyncio.get_running_loop().time() + self._seconds
         await self._serve_until_noticed()
         self.phase = Phase.EVICTING
@@ -95,10 +95,13 @@ class Drain:
                 await evict_at_pace(self._lifecycle, 0, _evenly_until(ends_at), CloseReason.DRAIN)
         except TimeoutError:
             left = self._lifecycle.subscribers
-            get_logger().warning("the time to drain is up; the rest goes at once", connections=left)
+            get_logger().warning("the time to drain is up; the remaining connections end at once", connections=left)
 
     async def on_request(self, request: web.Request) -> web.Response:
-        """Answer `POST /drain`, which does what SIGTERM does; with `to=N` the edge stays and keeps N connections."""
+        """Answer `POST /drain`, which does what SIGTERM does; with `to=N` it sheds connections down to N instead.
+
+        Raises `BadRequestError` for anything else in the query.
+        """
         if "to" in request.query:
             return await self._shedder.shed_to(request)
         if request.query:
@@ -116,9 +119,9 @@ class Shedder:
         self._task: asyncio.Task[None] | None = None
 
     async def shed_to(self, request: web.Request) -> web.Response:
-        """Begin to shed connections down to `to`; another call changes the goal, `to` above the number stops it."""
+        """Begin to shed connections down to `to`; a later call replaces this one, so one with a large `to` stops it."""
         goal = _number(request, "to", 0, 1_000_000, None)
-        pace = _number(request, "per_second", 1, MAX_PER_SECOND, PER_SECOND)
+        pace = _number(request, "per_second", 1, MAX_PER_SECOND, DEFAULT_PER_SECOND)
         await self.stop()
         self._task = asyncio.create_task(evict_at_pace(self._lifecycle, goal, lambda over: pace, CloseReason.SHED))
         return json_answer({"connections": self._lifecycle.subscribers, "to": goal, "per_second": pace}, 202)
@@ -145,25 +148,25 @@ class Evictable(Protocol):
 async def evict_at_pace(lifecycle: Evictable, goal: int, rate: Callable[[int], float], reason: CloseReason) -> None:
     """Evict the oldest connections until `goal` are left.
 
-    `rate` tells how many shall go in a second, given how many are too many. The first goes at once.
+    `rate` returns how many to evict in a second, from the number that are too many. The first one is evicted at once.
     """
     clock = asyncio.get_running_loop().time
     due, then = 1.0, clock()
     while (over := lifecycle.subscribers - goal) > 0:
         due -= lifecycle.evict_oldest(min(int(due), over), reason)
-        await asyncio.sleep(TICK)
+        await asyncio.sleep(EVICTION_PERIOD)
         then, elapsed = (now := clock()), now - then
         due += rate(over) * elapsed
 
 
 def _evenly_until(ends_at: float) -> Callable[[int], float]:
-    """Return the rate at which connections must go to be gone by then, given how many are left."""
+    """Return the rate for `evict_at_pace` that is even over the time until `ends_at`."""
     clock = asyncio.get_running_loop().time
-    return lambda left: left / max(ends_at - TICK - clock(), TICK)
+    return lambda left: left / max(ends_at - EVICTION_PERIOD - clock(), EVICTION_PERIOD)
 
 
 def _number(request: web.Request, name: str, least: int, most: int, default: int | None) -> int:
-    """Read a whole number from the query; raises BadRequestError if it is missing or out of its range."""
+    """Read a whole number from the query; raises `BadRequestError` if it is missing or out of its range."""
     text = request.query.get(name, "" if default is None else str(default))
     if not (text.isascii() and text.isdigit() and least <= int(text[:9]) <= most):
         raise BadRequestError(f"{name}: give a whole number from {least} to {most}, for example /drain?to=1000")

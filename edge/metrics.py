@@ -1,4 +1,4 @@
-"""What an edge shows to Prometheus besides its counters: each gauge is one field, see `common.metrics.fields`."""
+"""What an edge shows to Prometheus besides its counters: each gauge is one field (common/metrics/fields.py)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from common.metrics.series import DRAINING, REDIS_RECONNECTS, REDIS_UP, Series
 
 @dataclass
 class Gauges:
-    """What is looked up at every scrape."""
+    """The values at the time of a scrape."""
 
     connections: Mapping[str, int] = field(
         metadata=shown_as(

@@ -1,7 +1,7 @@
-"""Wiring: the parts of an edge are put together here and nowhere else, for the process and for the tests.
+"""Wiring: the parts of an edge are put together here and nowhere else, for the process (app.py) and for its tests.
 
-Each part gets what it needs by its constructor, from the engine up to the request handler. What points upward is a
-callback with a default, and is set at the end of `wire`.
+Each part gets what it uses as arguments of its constructor, from the engine up to the request handler. The callbacks
+that point upward have defaults; `wire` sets them at its end.
 """
 
 import asyncio
@@ -32,7 +32,11 @@ from edge.subscribers.websocket import WebSocketReader
 
 @dataclass(frozen=True)
 class Outside:
-    """What the parts of an edge use of the world around them: Redis, the event loop, the clock."""
+    """What the parts of an edge use from outside: Redis, the event loop, the clock; tests replace any of it.
+
+    `ask` sends a request to other edges, and `send_receipt` the number of a message's subscribers to its publisher.
+    `clock` is monotonic, in seconds; `age` returns how many seconds before a time of it Redis made a tag, or None.
+    """
 
     names: RedisNames
     pubsub: Subscriptions
@@ -42,13 +46,13 @@ class Outside:
     clock: Callable[[], float]
     call_soon: Callable[..., object]
     call_later: Callable[[float, Callable[[], None]], object]
-    adopt: Adopt | None = None  # None: plain messages are live only
+    adopt: Adopt | None = None  # None: plain messages are not handed in to the log
     adopt_sleep: Sleep = asyncio.sleep
     age: Callable[[int, float], float | None] = lambda tag, now: None
 
 
 class Options(NamedTuple):
-    """How an edge behaves; times in seconds."""
+    """How an edge behaves; times are in seconds."""
 
     heartbeat: float
     poll_timeout: float
@@ -64,7 +68,7 @@ class Options(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The parts of an edge that something outside calls."""
+    """The parts of an edge that are called from outside."""
 
     hub: Hub
     fanout: FanOut
@@ -78,7 +82,7 @@ class Parts(NamedTuple):
 
 
 def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, options: Options) -> Parts:
-    """Put an edge together around its seats."""
+    """Put the parts of an edge together around its seats."""
     clock = outside.clock
     wheel: Wheel[Seat] = Wheel(clock())
     sessions = Sessions(edge_id, seats)
@@ -137,7 +141,7 @@ def _make_adopter(channels: dict[str, Channel], fanout: FanOut, counters: Counte
         return None
 
     def deliver(name: str, payloads: list[bytes]) -> None:
-        """Hand on live what could not be stored."""
+        """Send messages live that could not be stored."""
         channel = channels.get(name)
         if channel is not None:
             for payload in payloads:
