@@ -3,7 +3,7 @@
 #
 #   docker compose build && deploy/roll-edges.sh
 #
-# Each time a new edge is started first and takes connections, then an old one is told to end: it drains for
+# Each time a new edge is started first and takes connections, then an old one gets SIGTERM: it drains for
 # COMET_DRAIN_SECONDS, and its subscribers go on elsewhere from their positions. COMPOSE names another Compose command.
 set -eu
 cd "$(dirname "$0")/.."
