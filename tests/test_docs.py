@@ -119,7 +119,7 @@ def test_the_metrics_page_lists_exactly_what_is_exposed(section: str, series: Ca
 
 
 def test_every_log_line_of_the_operations_page_is_in_the_code() -> None:
-    """A line that somebody looks up at three in the morning is worded as the process words it."""
+    """A line that an operator looks up at three in the morning is worded as the process words it."""
     files = [path for package in ("common", "edge", "publisher") for path in (ROOT / package).rglob("*.py")]
     code = "".join(path.read_text() for path in files).replace("{kind}", "stored")
     lines = re.findall(r"`([^`]+)`", " ".join(LOG_ROW.findall((DOCS / "operations.md").read_text())))

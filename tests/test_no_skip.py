@@ -34,9 +34,9 @@ def test_what_is_missing_is_a_failure_where_nothing_may_be(monkeypatch: pytest.M
     assert (report.outcome, reason in str(report.longrepr)) == ("failed", True)
 
 
-@pytest.mark.parametrize("reason", ["all held, but this machine is busy", "without epoll nobody can", "reads /proc"])
+@pytest.mark.parametrize("reason", ["all held, but this machine is busy", "without epoll it cannot", "reads /proc"])
 def test_what_no_package_can_cure_is_skipped(monkeypatch: pytest.MonkeyPatch, reason: str) -> None:
-    """A slow machine, or another system, is no fault of whoever set it up."""
+    """A slow machine, or another system, is no fault of its operator."""
     monkeypatch.setenv(NO_SKIP, "1")
     assert not_skipped(skipped(reason)).outcome == "skipped"
 

@@ -123,7 +123,7 @@ class Hub:
     def unsubscribe(self, seat: Seat, channel: Channel) -> None:
         """Detach a seat from one of its channels (H5)."""
         channel.discard(seat)
-        seat.channels = tuple(other for other in seat.channels if other is not channel)
+        seat.leave(channel)
         self._linger_if_empty(channel)
 
     def detach(self, seat: Seat) -> None:

@@ -127,7 +127,7 @@ class Connection:
 
 
 class StreamClient(Connection):
-    """The seed's stream: one JSON object a line. `with` enters when it was welcomed."""
+    """The stream: one JSON object a line. `with` enters when it was welcomed."""
 
     def __init__(self, port: int, *channels: str, path: str = "/sub", **query: str) -> None:
         super().__init__(port)

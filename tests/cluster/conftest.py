@@ -15,7 +15,7 @@ SETTINGS = {"COMET_HEADER_TIMEOUT": "1", "COMET_MAX_MESSAGE_BYTES": "4096"}
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Return a cluster that all tests share; nobody restarts anything in it."""
+    """Return a cluster that all tests share; no test restarts anything in it."""
     with running(Cluster(tmp_path_factory.mktemp("cluster"), **SETTINGS)) as cluster:
         yield cluster
 

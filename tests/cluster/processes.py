@@ -24,7 +24,7 @@ LOG_TAIL = 4000  # characters
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on; all are held until the last is known, so that they differ."""
+    """Return ports on which nothing listens; all are held until the last is known, so that they differ."""
     sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
     ports = [int(held.getsockname()[1]) for held in sockets]
     for held in sockets:
@@ -33,7 +33,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def accepts(port: int) -> bool:
-    """Say whether somebody listens there."""
+    """Say whether a process listens there."""
     try:
         socket.create_connection((HOST, port), 1).close()
     except OSError:
@@ -65,7 +65,7 @@ class Process:
             )
 
     def limit_open_files(self, most: int) -> None:
-        """Let it have so many open files and no more, from its next start on."""
+        """Let it have at most this number of open files, from its next start on."""
         self._command = ["sh", "-c", f'ulimit -n {most} && exec "$0" "$@"', *self._command]
 
     def run_from(self, checkout: Path) -> None:
@@ -198,7 +198,7 @@ class Service(Process):
         self.url = f"http://{HOST}:{self.port}"
 
     def status(self, path: str) -> int:
-        """Return the status of a page on the internal port; 0 while nobody answers there."""
+        """Return the status of a page on the internal port; 0 while nothing answers there."""
         assert self.alive, f"{self.name} has ended:\n{self.log}"
         try:
             return get(self.admin_port, path).status
@@ -283,9 +283,9 @@ class Cluster:
         return self.edges["abc".index(name)]
 
     def publish(self, channel: str, content: str) -> Answer:
-        """Publish the seed's way."""
+        """Publish in the short form."""
         return get(self.publisher.port, "/pub", id=channel, content=content)
 
-    def publish_heard(self, subscriber: Subscriber, channel: str, content: str) -> None:
+    def publish_and_receive(self, subscriber: Subscriber, channel: str, content: str) -> None:
         """Publish until the subscriber got something: a poll does not tell when it is attached."""
         until(lambda: self.publish(channel, content).text == "ok\n" and subscriber.answered)

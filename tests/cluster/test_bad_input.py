@@ -1,4 +1,4 @@
-"""What is wrong is refused with one clear line, and nobody else is disturbed."""
+"""What is wrong is refused with one clear line, and no other client is disturbed."""
 
 import re
 import socket
@@ -93,7 +93,7 @@ def test_head_is_refused_without_a_body(cluster: Cluster) -> None:
 
 @pytest.mark.usefixtures("bystander")
 def test_a_half_sent_request_is_ended(cluster: Cluster) -> None:
-    """Who does not finish a request head within the deadline gets 408, however it drips."""
+    """A client that does not finish a request head within the deadline gets 408, however it drips."""
     began = time.monotonic()
     answer, closed = exchange(cluster.a.port, b"GET /sub?id=1 HTTP/1.1\r\nHost:")
 
@@ -103,7 +103,7 @@ def test_a_half_sent_request_is_ended(cluster: Cluster) -> None:
 
 @pytest.mark.usefixtures("bystander")
 def test_a_silent_connection_is_ended(cluster: Cluster) -> None:
-    """Who connects and says nothing is not kept for ever."""
+    """A client that connects and sends nothing is not kept for ever."""
     with socket.create_connection(("127.0.0.1", cluster.a.port), 5) as raw:
         assert b"".join(iter(lambda: raw.recv(4096), b"")).partition(b"\r\n")[0] in {
             b"",
@@ -164,7 +164,7 @@ def test_the_publisher_refuses_a_message_that_is_too_large(cluster: Cluster, cha
 
 
 def test_a_bare_message_that_is_too_large_is_dropped_and_counted(cluster: Cluster, channel: str) -> None:
-    """A PUBLISH over the limit reaches nobody, is counted, and the next one arrives."""
+    """A PUBLISH over the limit reaches no subscriber, is counted, and the next one arrives."""
     series = 'comet_messages_dropped_total{reason="too_large"}'
     before = cluster.a.metric(series)
     with StreamClient(cluster.a.port, channel) as subscriber:
@@ -175,7 +175,7 @@ def test_a_bare_message_that_is_too_large_is_dropped_and_counted(cluster: Cluste
     assert cluster.a.metric(series) == before + 1
 
 
-def test_a_bare_message_that_is_not_text_harms_nobody(cluster: Cluster, channel: str) -> None:
+def test_a_bare_message_that_is_not_text_harms_no_subscriber(cluster: Cluster, channel: str) -> None:
     """Bytes that are not UTF-8, and a broken frame, leave the channel working."""
     with StreamClient(cluster.a.port, channel) as stream, SseClient(cluster.a.port, channel) as sse:
         cluster.valkey.publish(channel, b"\xff\xfe")

@@ -1,6 +1,6 @@
 """Clients that harm themselves: more than the edge has room for, half-closed, torn off, silent, reading byte by byte.
 
-None of them slows anybody down, makes the edge spin, or costs it a descriptor for longer than it is there.
+None of them slows another client down, makes the edge spin, or costs it a descriptor for longer than it is there.
 """
 
 import socket
@@ -66,7 +66,7 @@ def held(edge: Service) -> float:
 
 
 def test_strangers_take_neither_the_last_descriptors_nor_a_subscribers_place(cluster: Cluster, edge: Service) -> None:
-    """With more connections than files the edge answers its probes, serves who is there, and does not spin."""
+    """With more connections than files the edge answers its probes, serves the clients it has, and does not spin."""
     with StreamClient(edge.port, "room") as stays, ExitStack() as strangers:
         for _ in range(STRANGERS):
             strangers.enter_context(_knocking(edge))
@@ -97,7 +97,7 @@ def _knocking(edge: Service) -> Iterator[socket.socket]:
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-def test_who_half_closes_has_gone(edge: Service, transport: str) -> None:
+def test_a_client_that_half_closes_has_gone(edge: Service, transport: str) -> None:
     """A client that sends its end will not take anything more: its seat is free at once."""
     with asking(edge, transport, "half") as client:
         until(lambda: held(edge) == 1)
@@ -106,7 +106,7 @@ def test_who_half_closes_has_gone(edge: Service, transport: str) -> None:
 
 
 @pytest.mark.parametrize("transport", ["stream", "sse", "ws"])
-def test_a_connection_torn_off_in_the_middle_of_a_write_harms_nobody(
+def test_a_connection_torn_off_in_the_middle_of_a_write_harms_no_other(
     cluster: Cluster, edge: Service, transport: str
 ) -> None:
     """Its parked bytes are forgotten with it; a subscriber of the same channel gets every message."""
@@ -126,8 +126,8 @@ def test_a_connection_torn_off_in_the_middle_of_a_write_harms_nobody(
         assert other.receive() == "after"
 
 
-def test_who_reads_byte_by_byte_is_cut_and_nobody_waits(cluster: Cluster, edge: Service) -> None:
-    """One who takes a few bytes now and then is let go when its time is over; others get everything meanwhile."""
+def test_a_client_that_reads_byte_by_byte_is_cut_and_no_other_waits(cluster: Cluster, edge: Service) -> None:
+    """A client that takes a few bytes now and then is cut when its time is over; others get everything meanwhile."""
     cut = edge.metric('comet_slow_readers_cut_total{limit="seconds"}')
     with asking(edge, "sse", "slow") as client, StreamClient(edge.port, "slow") as other:
         until(lambda: held(edge) == 2)
@@ -147,7 +147,7 @@ def test_who_reads_byte_by_byte_is_cut_and_nobody_waits(cluster: Cluster, edge: 
 
 
 def test_bytes_on_a_held_stream_end_it_and_nothing_else(cluster: Cluster, edge: Service) -> None:
-    """Whoever talks into its stream learns that this cannot be; a neighbour goes on."""
+    """A client that sends into its stream learns that this cannot be; a neighbour goes on."""
     with asking(edge, "stream", "talk") as client, StreamClient(edge.port, "talk") as other:
         until(lambda: held(edge) == 2)
         client.sendall(b"\0" * 100_000)

@@ -32,7 +32,7 @@ TEXT = 'hi "there" \u2028 \N{SNOWMAN}'
 def test_a_message_from_the_publisher_arrives(cluster: Cluster, ask: Ask, edge: str, channel: str) -> None:
     """What goes in at the publisher comes out at whichever edge the subscriber is on."""
     with ask(cluster.edge(edge).port, channel) as subscriber:
-        cluster.publish_heard(subscriber, channel, TEXT)
+        cluster.publish_and_receive(subscriber, channel, TEXT)
         assert subscriber.receive() == TEXT
 
 
@@ -48,7 +48,7 @@ def test_a_plain_publish_arrives_on_both_edges(cluster: Cluster, ask: Ask, chann
 
 
 @either_edge
-def test_the_first_publish_after_the_welcome_is_heard(cluster: Cluster, edge: str, channel: str) -> None:
+def test_the_first_publish_after_the_welcome_is_received(cluster: Cluster, edge: str, channel: str) -> None:
     """After the welcome nothing published is missed, and the publisher says ok."""
     with StreamClient(cluster.edge(edge).port, channel) as subscriber:
         answer = cluster.publish(channel, "at once")
@@ -57,15 +57,15 @@ def test_the_first_publish_after_the_welcome_is_heard(cluster: Cluster, edge: st
         assert subscriber.receive() == "at once"
 
 
-def test_a_plain_publish_right_after_the_welcome_is_heard(cluster: Cluster, channel: str) -> None:
+def test_a_plain_publish_right_after_the_welcome_is_received(cluster: Cluster, channel: str) -> None:
     """A bare PUBLISH, too, is delivered from the welcome on."""
     with StreamClient(cluster.a.port, channel) as subscriber:
         assert cluster.valkey.publish(channel, "bare") == 1
         assert subscriber.receive() == "bare"
 
 
-def test_the_stream_speaks_the_words_of_the_seed(cluster: Cluster, channel: str) -> None:
-    """Welcome and data lines have the seed's fields, and a position; the welcome names the session."""
+def test_the_stream_has_the_fields_of_the_wire(cluster: Cluster, channel: str) -> None:
+    """Welcome and data lines have their type, channel and content, and a position; the welcome names the session."""
     with StreamClient(cluster.a.port, channel) as subscriber:
         welcome = subscriber.welcomes[0]
         cluster.publish(channel, "hi")
@@ -80,7 +80,7 @@ def test_the_stream_speaks_the_words_of_the_seed(cluster: Cluster, channel: str)
     assert bare | {"seq": ""} == {"type": "data", "id": channel, "content": "bare", "seq": ""}
 
 
-def test_nobody_is_there(cluster: Cluster) -> None:
+def test_no_subscriber_is_there(cluster: Cluster) -> None:
     """The publisher answers 404 when no edge holds a subscriber of the channel."""
     answer = cluster.publish("nobody", "hi")
 
@@ -88,7 +88,7 @@ def test_nobody_is_there(cluster: Cluster) -> None:
 
 
 @held_transports
-def test_nobody_is_there_after_the_last_one_left(cluster: Cluster, ask: Ask, channel: str) -> None:
+def test_no_subscriber_is_there_after_the_last_one_left(cluster: Cluster, ask: Ask, channel: str) -> None:
     """A subscriber that closed its connection is not counted any more."""
     with ask(cluster.a.port, channel), ask(cluster.b.port, channel):
         assert cluster.publish(channel, "hi").status == 200
@@ -98,7 +98,7 @@ def test_nobody_is_there_after_the_last_one_left(cluster: Cluster, ask: Ask, cha
 
 @every_transport
 def test_two_on_one_channel_get_everything(cluster: Cluster, ask: Ask, channel: str) -> None:
-    """A second subscriber takes nothing away from the first: this is where the seed breaks."""
+    """A second subscriber takes nothing away from the first."""
     port = cluster.a.port
     with StreamClient(port, channel) as first, ask(port, channel) as second:
         until(lambda: cluster.publish(channel, "both").status == 200 and second.answered)

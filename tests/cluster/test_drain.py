@@ -1,4 +1,4 @@
-"""SIGTERM of real processes: everybody is sent away politely, in time, and nobody misses anything."""
+"""SIGTERM of real processes: every client is evicted politely, in time, and none misses anything."""
 
 import json
 import selectors
@@ -51,8 +51,8 @@ def cluster(draining_cluster: Cluster) -> Iterator[Cluster]:
             service.kill()
 
 
-class Held:
-    """One raw held connection of a crowd: what it asks for, what it got, and when it ended."""
+class HeldConnection:
+    """One raw held connection: what it asks for, what it got, and when it ended."""
 
     def __init__(self, port: int, number: int) -> None:
         kind = KINDS[number % len(KINDS)]
@@ -92,15 +92,15 @@ class Held:
         return told in self.got.rpartition(b"hello world!")[2] and self.got.endswith(b"\r\n0\r\n\r\n")
 
 
-class Crowd(Thread):
+class HeldConnections(Thread):
     """Many held connections, read by one thread until all have ended."""
 
     def __init__(self, port: int, count: int) -> None:
         super().__init__(daemon=True)
-        self.all = [Held(port, number) for number in range(count)]
+        self.all = [HeldConnection(port, number) for number in range(count)]
 
     def run(self) -> None:
-        """Read until nobody is left."""
+        """Read until no client is left."""
         with selectors.DefaultSelector() as selector:
             for one in self.all:
                 selector.register(one.socket, selectors.EVENT_READ, one)
@@ -120,9 +120,9 @@ class Crowd(Thread):
 def test_a_thousand_connections_are_let_go_politely_and_evenly(cluster: Cluster) -> None:
     """Each transport gets its goodbye, polls first, held connections spread over the time; a message still arrives."""
     edge = cluster.a
-    crowd = Crowd(edge.port, 1000)
+    connections = HeldConnections(edge.port, 1000)
     until(lambda: sum(edge.metric(f'comet_connections{{transport="{kind}"}}') for kind in KINDS) == 1000)
-    crowd.start()
+    connections.start()
     begun = time.monotonic()
     edge.signal(signal.SIGTERM)
     until(lambda: edge.status("/readyz") == 503)
@@ -130,21 +130,21 @@ def test_a_thousand_connections_are_let_go_politely_and_evenly(cluster: Cluster)
     with SseClient(edge.port, "late") as late:  # a load balancer that has not noticed yet
         cluster.publish("late", "still served")
         assert late.receive() == "still served"
-    until(lambda: crowd.ends("poll")[0], SECONDS)
+    until(lambda: connections.ends("poll")[0], SECONDS)
     for number in range(5):
         cluster.publish(f"room-{number}", "while draining")
     code, ended = edge.ended(SECONDS + GRACE), time.monotonic()
-    crowd.join(GRACE)
+    connections.join(GRACE)
 
     assert code == 0
     assert ended - begun <= SECONDS + GRACE
-    impolite = [(one.kind, one.error, one.got[-200:]) for one in crowd.all if not one.was_polite]
+    impolite = [(one.kind, one.error, one.got[-200:]) for one in connections.all if not one.was_polite]
     assert impolite == []
-    polls, held = crowd.ends("poll"), crowd.ends("stream", "sse", "ws")
+    polls, held = connections.ends("poll"), connections.ends("stream", "sse", "ws")
     assert polls[0] - begun >= SECONDS / 2
     assert polls[-1] - polls[0] < 1
     assert_spread(held, polls[0], SECONDS / 2 - 1)  # the last second is for requests on their way
-    got_it = [one for one in crowd.all if b"while draining" in one.got]
+    got_it = [one for one in connections.all if b"while draining" in one.got]
     assert len(got_it) > 500  # those that were still there
 
 
@@ -157,8 +157,8 @@ def assert_spread(ends: list[float], begin: float, seconds: float) -> None:
     assert share[5] < len(ends) / 5, share
 
 
-def test_a_message_reaches_everybody_who_is_still_there(cluster: Cluster) -> None:
-    """Publishing goes on while an edge drains: who was not sent away yet gets everything, in order."""
+def test_a_message_reaches_every_client_that_is_still_there(cluster: Cluster) -> None:
+    """Publishing goes on while an edge drains: a client that was not evicted yet gets everything, in order."""
     with StreamClient(cluster.a.port, "room") as stream, SseClient(cluster.a.port, "room") as events:
         cluster.a.signal(signal.SIGTERM)
         until(lambda: not cluster.a.ready)
@@ -187,7 +187,7 @@ def test_a_poller_is_led_away_without_an_error_and_misses_nothing(cluster: Clust
     assert cluster.a.ended(SECONDS + GRACE) == 0
 
 
-def test_it_ends_early_when_nobody_is_left(cluster: Cluster) -> None:
+def test_it_ends_early_when_no_client_is_left(cluster: Cluster) -> None:
     """Nothing is waited for but the time in which load balancers notice."""
     begun = time.monotonic()
     cluster.a.signal(signal.SIGTERM)
@@ -196,7 +196,7 @@ def test_it_ends_early_when_nobody_is_left(cluster: Cluster) -> None:
 
 
 def test_a_second_sigterm_ends_it_at_once(cluster: Cluster) -> None:
-    """Who cannot wait does not have to."""
+    """An operator that cannot wait does not have to."""
     with StreamClient(cluster.a.port, "room"):
         cluster.a.signal(signal.SIGTERM)
         until(lambda: not cluster.a.ready)
@@ -205,7 +205,7 @@ def test_a_second_sigterm_ends_it_at_once(cluster: Cluster) -> None:
 
 
 def test_sigint_says_goodbye_at_once(cluster: Cluster) -> None:
-    """Ctrl-C sends everybody away together, politely all the same."""
+    """Ctrl-C evicts all clients together, politely all the same."""
     with StreamClient(cluster.a.port, "room") as stream:
         cluster.a.signal(signal.SIGINT)
         assert stream.next_object()["type"] == "close"
@@ -213,7 +213,7 @@ def test_sigint_says_goodbye_at_once(cluster: Cluster) -> None:
 
 
 def test_asked_over_http_it_drains_and_ends(cluster: Cluster) -> None:
-    """POST /drain on the internal port is SIGTERM for who cannot send one; the signal may still come."""
+    """POST /drain on the internal port is SIGTERM for an operator that cannot send one; the signal may still come."""
     with Connection(cluster.a.admin_port) as admin:
         answer = admin.post("/drain", "")
     assert (answer.status, answer.json) == (202, {"connections": 0, "draining": True, "seconds": SECONDS})
@@ -226,7 +226,7 @@ def test_a_publisher_serves_on_while_load_balancers_notice(cluster: Cluster) -> 
     """It is not ready at once; until it stops listening every answer is its connection's last."""
     cluster.publisher.signal(signal.SIGTERM)
     until(lambda: cluster.publisher.status("/readyz") == 503)
-    answer = cluster.publish("empty", "nobody is connected")
+    answer = cluster.publish("empty", "no subscriber is connected")
     assert (answer.status, answer.headers["connection"]) == (404, "close")
     assert cluster.publisher.ended(SECONDS) == 0
 
@@ -248,7 +248,7 @@ def test_a_publisher_finishes_what_it_accepted(tmp_path: Path) -> None:
 
 
 def refuses(port: int) -> bool:
-    """Say whether nobody listens on a port."""
+    """Say whether nothing listens on a port."""
     try:
         socket.create_connection((HOST, port), 0.1).close()
     except ConnectionRefusedError:

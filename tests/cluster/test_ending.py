@@ -59,7 +59,7 @@ class Hammer(Thread):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_whoever_reaches_a_publisher_that_ends_is_answered(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_request_that_reaches_a_publisher_that_ends_is_answered(tmp_path: Path, number: signal.Signals) -> None:
     """Each message of a crowd is acknowledged, or its connection was refused before a byte was sent; none waits."""
     with running(Cluster(tmp_path, edges="", COMET_DRAIN_SECONDS="0.5", COMET_HISTORY_SIZE="100000")) as cluster:
         crowd = [Hammer(cluster.publisher.port) for _ in range(CLIENTS)]
@@ -117,7 +117,7 @@ def test_a_publisher_ends_in_time_whatever_hangs(tmp_path: Path) -> None:
 
 
 def test_a_publisher_drains_when_it_is_asked_to_over_http(tmp_path: Path) -> None:
-    """POST /drain on its internal port is SIGTERM for who cannot send one; a parameter is refused."""
+    """POST /drain on its internal port is SIGTERM for an operator that cannot send one; a parameter is refused."""
     with running(Cluster(tmp_path, edges="", COMET_DRAIN_SECONDS=str(SECONDS))) as cluster:
         with Connection(cluster.publisher.admin_port) as admin:
             assert admin.post("/drain?to=0", "").status == 400

@@ -51,8 +51,8 @@ def test_each_check_has_its_name_and_figures(cluster: Cluster) -> None:
     assert list(publisher) == ["ready", "redis", "receipts", "drain"]
 
 
-def test_a_full_edge_is_not_ready_until_somebody_leaves(cluster: Cluster) -> None:
-    """Load balancers shall send newcomers where there is room; whoever is seated stays."""
+def test_a_full_edge_is_not_ready_until_a_client_leaves(cluster: Cluster) -> None:
+    """Load balancers shall send newcomers where there is room; a client that is seated stays."""
     with StreamClient(cluster.a.port, "room") as stays:
         with StreamClient(cluster.a.port, "room"):
             assert failing(cluster.a) == ["room"]
@@ -61,7 +61,7 @@ def test_a_full_edge_is_not_ready_until_somebody_leaves(cluster: Cluster) -> Non
         assert stays.receive() == "hi"
 
 
-def test_without_redis_nobody_is_ready_and_everybody_healthy(cluster: Cluster) -> None:
+def test_without_redis_no_process_is_ready_and_all_are_healthy(cluster: Cluster) -> None:
     """A restart would only send the subscribers away; they come back to life with Redis."""
     cluster.valkey.kill()
     until(lambda: failing(cluster.a) == ["redis"])
@@ -92,7 +92,7 @@ LITTLE = 'ulimit -Sn 300 && exec "$@"'  # as a login shell gives it: a soft limi
 
 
 def test_an_edge_holds_as_many_as_the_hard_limit_allows(tmp_path: Path) -> None:
-    """A soft limit of open files, which nobody has chosen, does not bound it."""
+    """A soft limit of open files, which is not the operator's choice, does not bound it."""
     edge = Service("edge", "edge", "redis://127.0.0.1:1", {}, tmp_path)
     edge._command = ["sh", "-c", LITTLE, "sh", *edge._command]
     edge.start()

@@ -55,13 +55,13 @@ def test_a_poll_is_a_fan_out_too(cluster: Cluster, channel: str) -> None:
     edge = cluster.a
     before = edge.metric("comet_delivery_latency_seconds_count")
     with PollClient(edge.port, channel) as poller:
-        cluster.publish_heard(poller, channel, "hi")
+        cluster.publish_and_receive(poller, channel, "hi")
         assert poller.receive() == "hi"
     assert edge.metric("comet_delivery_latency_seconds_count") >= before + 1
 
 
 def test_a_plain_publish_is_counted_by_each_edge_that_hears_it(cluster: Cluster, channel: str) -> None:
-    """Whoever was first to hand it in: it has a position now."""
+    """Whichever edge was first to hand it in: it has a position now."""
     before = [edge.metric("comet_adopted_total") for edge in (cluster.a, cluster.b)]
     with StreamClient(cluster.a.port, channel) as one, StreamClient(cluster.b.port, channel) as two:
         cluster.valkey.publish(channel, "hi")

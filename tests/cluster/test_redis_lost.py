@@ -1,4 +1,4 @@
-"""Redis goes away and comes back: nobody is thrown out, nobody lies about it, all recover by themselves."""
+"""Redis goes away and comes back: no client is thrown out, no process hides it, all recover by themselves."""
 
 import threading
 import time
@@ -35,8 +35,8 @@ def test_subscribers_survive_a_restart_under_load(fragile_cluster: Cluster, chan
     cluster.wait_ready()
 
 
-def test_everybody_says_so_while_redis_is_away(fragile_cluster: Cluster, channel: str) -> None:
-    """Without Redis the publisher answers 503 within a second, and nobody is ready; then all recover."""
+def test_every_process_says_so_while_redis_is_away(fragile_cluster: Cluster, channel: str) -> None:
+    """Without Redis the publisher answers 503 within a second, and no process is ready; then all recover."""
     cluster = fragile_cluster
     with StreamClient(cluster.a.port, channel) as subscriber:
         cluster.valkey.kill()
@@ -53,7 +53,7 @@ def test_everybody_says_so_while_redis_is_away(fragile_cluster: Cluster, channel
 
         cluster.valkey.start()
         cluster.wait_ready()
-        cluster.publish_heard(subscriber, channel, "again")
+        cluster.publish_and_receive(subscriber, channel, "again")
         assert subscriber.receive() == "again"
 
 
@@ -77,7 +77,7 @@ def test_redis_absent_at_the_start(tmp_path: Path) -> None:
 
 
 def test_a_subscriber_without_redis_is_told_to_come_back(fragile_cluster: Cluster, channel: str) -> None:
-    """Who subscribes while Redis is away is not left hanging for ever: a 503 that says when to try again."""
+    """A client that subscribes while Redis is away is not left hanging: it gets a 503 that says when to try again."""
     cluster = fragile_cluster
     cluster.valkey.kill()
     try:

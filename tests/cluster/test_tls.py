@@ -24,7 +24,7 @@ OPTIONS = {
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    """Return a certificate that nobody has signed; server and clients share it."""
+    """Return a certificate that is not signed; server and clients share it."""
     return self_signed(tmp_path_factory.mktemp("tls"))
 
 
@@ -54,7 +54,7 @@ def test_a_cluster_lives_on_a_redis_behind_tls(tmp_path: Path, certificate: Cert
             assert subscriber.receive() == "hi"
 
 
-def test_a_certificate_that_nobody_trusts_is_told(tmp_path: Path, certificate: Certificate) -> None:
+def test_a_certificate_that_is_not_trusted_is_told(tmp_path: Path, certificate: Certificate) -> None:
     """Without `ssl_ca_certs` the process runs and is not ready; its log says why."""
     with redis_behind_tls(tmp_path, certificate) as (valkey, proxy):
         cluster = Cluster(tmp_path, edges="a", valkey=valkey, edge_redis=f"rediss://127.0.0.1:{proxy.port}")

@@ -31,7 +31,7 @@ def speak(edge: Service, *channels: str, **options: Any) -> ClientConnection:
     return connect(f"ws://{HOST}:{edge.port}/ws?{query}", proxy=None, open_timeout=PATIENCE, **options)
 
 
-def heard(client: ClientConnection) -> Json:
+def received(client: ClientConnection) -> Json:
     """Return the next object."""
     found: Json = json.loads(client.recv(timeout=PATIENCE))
     return found
@@ -40,7 +40,7 @@ def heard(client: ClientConnection) -> Json:
 def said(client: ClientConnection, *operations: Json) -> list[Json]:
     """Send operations in one message and return as many objects."""
     client.send(json.dumps(operations))
-    return [heard(client) for _ in operations]
+    return [received(client) for _ in operations]
 
 
 def post(edge: Service, session: str, *operations: Json) -> tuple[int, Json]:
@@ -53,12 +53,12 @@ def post(edge: Service, session: str, *operations: Json) -> tuple[int, Json]:
 def test_a_message_reaches_a_websocket_of_every_edge(cluster: Cluster, channel: str) -> None:
     """Published once, by HTTP or by a plain PUBLISH, with one position everywhere."""
     with speak(cluster.a, channel) as a, speak(cluster.b, channel) as b:
-        welcomes = [heard(a), heard(b)]
+        welcomes = [received(a), received(b)]
         assert [one["type"] for one in welcomes] == ["welcome", "welcome"]
         assert len({one["session"].split(".")[0] for one in welcomes}) == 2
         cluster.publish(channel, "hi")
         cluster.valkey.publish(channel, "plain")
-        got = [[heard(one), heard(one)] for one in (a, b)]
+        got = [[received(one), received(one)] for one in (a, b)]
         assert got[0] == got[1]
         assert [item["content"] for item in got[0]] == ["hi", "plain"]
 
@@ -67,11 +67,11 @@ def test_every_operation_is_acknowledged(cluster: Cluster, channel: str) -> None
     """A WebSocket that begins with nothing subscribes, catches up, pings and gives up, all with refs."""
     other = channel + "-other"
     with speak(cluster.a) as client:
-        assert heard(client).keys() == {"type", "content", "session"}
+        assert received(client).keys() == {"type", "content", "session"}
         (welcome,) = said(client, {"op": "sub", "id": channel, "ref": 1})
         assert (welcome["type"], welcome["id"], welcome["ref"]) == ("welcome", channel, 1)
         cluster.publish(channel, "first")
-        first = heard(client)
+        first = received(client)
         assert said(client, {"op": "unsub", "id": channel}, {"op": "ping", "ref": "p"}) == [
             {"type": "unsub", "id": channel},
             {"type": "pong", "ref": "p"},
@@ -79,37 +79,37 @@ def test_every_operation_is_acknowledged(cluster: Cluster, channel: str) -> None
         cluster.publish(channel, "missed")
         (welcome,) = said(client, {"op": "sub", "id": channel, "since": first["seq"]})
         assert welcome["seq"] == first["seq"]
-        assert heard(client)["content"] == "missed"
+        assert received(client)["content"] == "missed"
         error, welcome = said(client, {"op": "sub", "id": "a b"}, {"op": "sub", "id": other, "history": 3})
         assert (error["type"], error["code"], error["op"]) == ("error", 400, "sub")
         assert welcome["id"] == other
         cluster.publish(other, "second")
-        assert heard(client)["content"] == "second"
+        assert received(client)["content"] == "second"
 
 
 def test_a_position_is_good_on_the_other_edge(cluster: Cluster, channel: str) -> None:
     """A WebSocket that comes back elsewhere with the last position of each channel misses nothing."""
     other = channel + "-other"
     with speak(cluster.a, channel, other) as client:
-        at = {one["id"]: one["seq"] for one in (heard(client), heard(client))}
+        at = {one["id"]: one["seq"] for one in (received(client), received(client))}
         cluster.publish(channel, "1")
-        at[channel] = heard(client)["seq"]
+        at[channel] = received(client)["seq"]
     cluster.publish(other, "2")
     cluster.publish(channel, "3")
     with speak(cluster.b) as client:
-        heard(client)
+        received(client)
         client.send(json.dumps([{"op": "sub", "id": name, "since": at[name]} for name in (channel, other)]))
-        objects = [heard(client) for _ in range(4)]
+        objects = [received(client) for _ in range(4)]
         assert sorted(one["content"] for one in objects if one["type"] == "data") == ["2", "3"]
 
 
 def test_a_fragmented_message_and_pings_are_understood(cluster: Cluster, channel: str) -> None:
     """The library cuts a message in three and pings in between."""
     with speak(cluster.a) as client:
-        heard(client)
+        received(client)
         text = json.dumps({"op": "sub", "id": channel})
         client.send([text[:5], text[5:9], text[9:]])
-        assert heard(client)["id"] == channel
+        assert received(client)["id"] == channel
         assert client.ping(b"are you there").wait(PATIENCE)
 
 
@@ -121,7 +121,7 @@ def test_what_is_not_spoken_closes_the_connection(
 ) -> None:
     """The library reads the code and the reason of a proper close."""
     with speak(cluster.a, channel) as client:
-        heard(client)
+        received(client)
         client.send(message)
         with pytest.raises(ConnectionClosed) as caught:
             client.recv(timeout=PATIENCE)
@@ -132,7 +132,7 @@ def test_what_is_not_spoken_closes_the_connection(
 def test_a_close_is_answered(cluster: Cluster, channel: str) -> None:
     """The closing handshake ends with the code the client chose, and its channel is left."""
     with speak(cluster.a, channel) as client:
-        heard(client)
+        received(client)
         client.close(3456, "bye")
         assert client.protocol.close_rcvd is not None
         assert client.protocol.close_rcvd.code == 3456
@@ -149,15 +149,15 @@ def test_a_bad_handshake_is_refused(cluster: Cluster) -> None:
 def test_a_websockets_channels_are_changed_from_the_other_edge(cluster: Cluster, channel: str) -> None:
     """The session names its edge; whichever is asked, the change is done there."""
     with speak(cluster.a, channel) as client:
-        session = heard(client)["session"]
+        session = received(client)["session"]
         other = channel + "-other"
         assert post(cluster.b, session, {"op": "sub", "id": other}) == (
             200,
             {"type": "ack", "channels": [channel, other]},
         )
-        assert heard(client)["id"] == other
+        assert received(client)["id"] == other
         assert post(cluster.a, session, {"op": "unsub", "id": channel}) == (200, {"type": "ack", "channels": [other]})
-        assert heard(client) == {"type": "unsub", "id": channel}
+        assert received(client) == {"type": "unsub", "id": channel}
     until(lambda: post(cluster.b, session, {"op": "ping"})[0] == 404)
 
 
@@ -189,7 +189,7 @@ def test_an_event_source_comes_back_to_its_changed_channels(cluster: Cluster, ch
 
 
 def test_a_session_of_an_edge_that_is_no_more(cluster: Cluster) -> None:
-    """404, at once: nobody heard the question."""
+    """404, at once: no edge received the question."""
     assert post(cluster.a, "ffffffff." + "A" * 24, {"op": "ping"})[0] == 404
 
 
@@ -197,18 +197,18 @@ def test_a_drain_closes_with_1012(tmp_path: Path) -> None:
     """Every WebSocket is told to connect again; one that does finds the other edge, and has missed nothing."""
     with running(Cluster(tmp_path, COMET_DRAIN_SECONDS="1")) as cluster, ExitStack() as open_ones:
         clients = [open_ones.enter_context(speak(cluster.a, "room")) for _ in range(20)]
-        seq, *_ = [heard(client)["seq"] for client in clients]
+        seq, *_ = [received(client)["seq"] for client in clients]
         cluster.a.stop()
         for client in clients:
             with pytest.raises(ConnectionClosed) as caught:
                 client.recv(timeout=PATIENCE)
             assert caught.value.rcvd is not None
             assert caught.value.rcvd.code == 1012
-        cluster.publish("room", "while nobody was there")
+        cluster.publish("room", "while no client was there")
         with speak(cluster.b) as client:
-            heard(client)
+            received(client)
             client.send(json.dumps({"op": "sub", "id": "room", "since": seq}))
-            assert [heard(client)["type"], heard(client)["content"]] == ["welcome", "while nobody was there"]
+            assert [received(client)["type"], received(client)["content"]] == ["welcome", "while no client was there"]
 
 
 def outcome(edge: Service, data: bytes, *, upgraded: bool) -> int:
@@ -231,8 +231,8 @@ def outcome(edge: Service, data: bytes, *, upgraded: bool) -> int:
 
 
 @pytest.mark.timeout(300)
-def test_ten_thousand_strings_harm_nobody(cluster: Cluster, channel: str) -> None:
-    """Random bytes and broken frames get a 4xx or a close code, never a traceback; whoever is there is served on."""
+def test_ten_thousand_strings_harm_no_other_client(cluster: Cluster, channel: str) -> None:
+    """Random bytes and broken frames get a 4xx or a close code, never a traceback; a bystander is served on."""
     chance, outcomes = random.Random(7), Counter[int]()
     with StreamClient(cluster.a.port, channel) as bystander:
         for number in range(STRINGS):

@@ -35,7 +35,7 @@ def _usable(ports: Ports) -> Ports | None:
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether a process runs; one that nobody has waited for yet is dead."""
+    """Say whether a process runs; one that has ended and was not waited for yet is dead."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):

@@ -40,10 +40,10 @@ def test_a_service_that_runs_is_healthy(cluster: Cluster, target: str | None) ->
 
 
 def test_one_service_of_the_two_is_enough(cluster: Cluster) -> None:
-    """In a container only one of them runs, and nobody has to say which."""
-    nobody = free_ports(1)[0]
+    """In a container only one of them runs, and it need not be said which."""
+    unused = free_ports(1)[0]
 
-    answer = comet("health", **ports(nobody, cluster.publisher.admin_port))
+    answer = comet("health", **ports(unused, cluster.publisher.admin_port))
 
     assert answer.returncode == 0
     assert "edge" not in answer.stdout
@@ -68,15 +68,15 @@ def test_a_service_without_redis_is_alive_and_not_ready(cluster: Cluster) -> Non
     assert '"ready":false' in ready.stderr
 
 
-def test_nobody_there_is_unhealthy() -> None:
+def test_a_port_on_which_nothing_listens_is_unhealthy() -> None:
     """Exit code 1 and one line that names service and port."""
-    nobody = free_ports(2)
+    unused = free_ports(2)
 
-    answer = comet("health", **ports(*nobody))
+    answer = comet("health", **ports(*unused))
 
     assert (answer.returncode, answer.stdout) == (1, "")
-    assert f"no edge on 127.0.0.1:{nobody[0]}" in answer.stderr
-    assert f"no publisher on 127.0.0.1:{nobody[1]}" in answer.stderr
+    assert f"no edge on 127.0.0.1:{unused[0]}" in answer.stderr
+    assert f"no publisher on 127.0.0.1:{unused[1]}" in answer.stderr
     assert answer.stderr.count("\n") == 1
 
 

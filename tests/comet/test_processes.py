@@ -16,5 +16,5 @@ SHOWN = {
 
 @pytest.mark.parametrize(("line", "shown"), SHOWN.items())
 def test_warnings_are_shown_and_routine_is_not(line: str, shown: str) -> None:
-    """A child's log line reaches the terminal if somebody should read it."""
+    """A child's log line reaches the terminal if it is one to be read."""
     assert processes.worth_showing(line) == shown

@@ -9,9 +9,9 @@ import logging
 from common.logs import configure_logging, get_logger
 configure_logging("edge")
 get_logger(redis="here").info("hello", room="ä", data=b"\\xff")
-get_logger().debug("nobody reads this")
+get_logger().debug("this is not read")
 logging.getLogger("library").warning("careful: %s", 7)
-logging.getLogger("library").info("nobody reads this either")
+logging.getLogger("library").info("this is not read either")
 password = "se" + "cret"
 try:
     raise LookupError("no such room")

@@ -50,7 +50,7 @@ class Audience:
 
 @contextmanager
 def audience(folder: Path, host: str, port: int, channels: int, **transports: int) -> Iterator[Audience]:
-    """Run so many subscribers of each transport, on `room-0` and following, while the block runs."""
+    """Run a number of subscribers of each transport, on `room-0` and following, while the block runs."""
     command = [sys.executable, "-m", "tests.docker.subscribers", host, str(port), str(folder / "account")]
     command += [str(channels), *(f"{name}={number}" for name, number in transports.items())]
     with (folder / "said").open("wb") as out:
@@ -63,7 +63,7 @@ def audience(folder: Path, host: str, port: int, channels: int, **transports: in
 
 
 class PacedWriter(Writer):
-    """A writer that publishes so many arrays a second, each to many channels, whatever one takes."""
+    """A writer that publishes `per_second` arrays a second, each to many channels, whatever one takes."""
 
     def __init__(self, port: int, channels: list[str], ledger: Ledger, *, batch: int, per_second: float) -> None:
         super().__init__(port, channels, ledger, batch=batch, pause=0)

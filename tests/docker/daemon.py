@@ -14,7 +14,7 @@ from tests.cluster.waiting import until
 
 PATIENCE = 30.0  # seconds that the engine gets to end its containers
 TABLES = ("filter", "nat")
-POOL = "10.213."  # addresses of our containers, so that no rule for them is taken for somebody else's
+POOL = "10.213."  # addresses of our containers, so that no rule for them is taken for another's
 MARKS = ("docker", " br-", POOL)  # what the engine's rules have in them
 LOG_TAIL = 4000  # characters
 

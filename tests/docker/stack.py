@@ -111,7 +111,7 @@ class Stack:
         return self._engine("inspect", "--format={{.State.Health.Status}}", container.id).strip() == "healthy"
 
     def are_ready(self, service: str, count: int) -> bool:
-        """Say whether so many containers of a service run and are ready, by what they say themselves."""
+        """Say whether `count` containers of a service run and are ready, by what they say themselves."""
         here = self.containers(service)
         return len(here) == count and all(one.ask(ADMIN_PORTS[service], "/readyz") for one in here)
 

@@ -124,7 +124,7 @@ class Client(asyncio.Protocol):
 
 
 class StreamClient(Client):
-    """The seed's stream; its farewell is a `close` object."""
+    """The stream; its farewell is a `close` object."""
 
     transport = "stream"
     _farewell = False
@@ -232,7 +232,7 @@ def read_event(block: bytes) -> Iterator[Entry]:
 
 
 async def follow_all(clients: list[Client], host: str, port: int) -> None:
-    """Let everybody in, not all at once, and wait until all have finished."""
+    """Let all clients in, not at once, and wait until all have finished."""
     entrance = asyncio.Semaphore(AT_ONCE)
 
     async def enter(client: Client) -> asyncio.Task[None]:

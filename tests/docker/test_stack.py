@@ -70,7 +70,7 @@ def test_it_starts_cold_in_time(cold_start: float, running: Stack, record_proper
 
 
 def test_a_message_goes_through(running: Stack) -> None:
-    """Who subscribes through the load balancer receives what is published on loopback."""
+    """A client that subscribes through the load balancer receives what is published on loopback."""
     with StreamClient(running.doors.lb.port, "hello") as client:
         answer = get(running.doors.publisher.port, "/pub", id="hello", content="hi")
 
@@ -164,7 +164,7 @@ def test_the_number_of_edges_can_be_changed(running: Stack) -> None:
 
 
 def test_an_edge_that_dies_takes_nothing_along(running: Stack, trial: Trial, record_property: Record) -> None:
-    """`kill -9` of an edge: who was on it goes on elsewhere, nothing lost, nothing twice; Docker restarts the edge."""
+    """`kill -9` of an edge: its clients go on elsewhere, nothing lost, nothing twice; Docker restarts the edge."""
     trial.follow("one", "two")
     victim = max(running.containers("edge"), key=running.connections)
     with trial.writing():
@@ -182,7 +182,7 @@ def test_an_edge_that_dies_takes_nothing_along(running: Stack, trial: Trial, rec
 
 @pytest.mark.parametrize("how", ["killed", "restarted"])
 def test_the_broker_ends(running: Stack, trial: Trial, docker: Engine, record_property: Record, how: str) -> None:
-    """Nobody is disconnected and there is no silent hole; after an orderly restart there is no reset either."""
+    """No client is disconnected and there is no silent hole; after an orderly restart there is no reset either."""
     trial.follow("three", "four")
     with trial.writing():
         until(lambda: trial.ledger.count > 200, STARTING)
@@ -203,7 +203,7 @@ def test_the_broker_ends(running: Stack, trial: Trial, docker: Engine, record_pr
 
 
 def test_all_edges_are_replaced_under_load(running: Stack, tmp_path: Path, record_property: Record) -> None:
-    """1,000 messages a second, 2,000 subscribers, every edge replaced: nothing lost, nothing twice, nobody cut off."""
+    """1,000 messages a second, 2,000 subscribers, every edge replaced: nothing lost, nothing twice, none cut off."""
     ledger, channels = Ledger(), [f"room-{number}" for number in range(CHANNELS)]
     port, arrays = running.doors.publisher.port, PER_SECOND / BATCH / WRITERS
     writers = [PacedWriter(port, channels, ledger, batch=BATCH, per_second=arrays) for _ in range(WRITERS)]
@@ -233,7 +233,7 @@ def test_all_edges_are_replaced_under_load(running: Stack, tmp_path: Path, recor
     assert not [log.client for log in account.logs if any(entry.kind == "reset" for entry in log.entries)]
     assert account.cut == []
     assert not account.refused
-    assert account.notified >= HELD  # everybody who is held was moved once, at least
+    assert account.notified >= HELD  # every held client was moved once, at least
     assert not before & {one.id for one in running.containers("edge")}
     assert {one.code for one in ended} == {0}
     assert max(one.seconds for one in ended) <= DRAIN + TO_SPARE

@@ -2,7 +2,7 @@
 
 from prometheus_client import CollectorRegistry
 
-from common.metric_fields import FieldCollector, series_of
+from common.metrics.fields import FieldCollector, series_of
 from edge.counters import Counters
 from edge.metrics import Gauges
 

@@ -20,10 +20,10 @@ QUIET = 0.1  # the share of attaches to quiet channels
 
 
 class Places:
-    """The channels, and the newest positions that anybody has seen on each.
+    """The channels, and the newest positions that were seen on each.
 
     `busy` ones are always held. `quiet` ones are given up between two attaches, so that each meets a SUBSCRIBE and a
-    sync; nobody waits for a message there.
+    sync; no client waits for a message there.
     """
 
     def __init__(self, busy: Sequence[str], quiet: Sequence[str]) -> None:
@@ -36,12 +36,12 @@ class Places:
         return dice.choice(seen) if seen and dice.random() > FROM_NOW_ON else ""
 
     def note(self, channel: str, seq: str) -> None:
-        """Keep a position for the next who attaches."""
+        """Keep a position for the next client that attaches."""
         self._seen[channel].append(seq)
 
 
 class Attacher(threading.Thread):
-    """Attaches again and again: any transport, channel and edge, from now on or from a position somebody had before."""
+    """Attaches again and again: any transport, channel and edge, from now on or from a position seen before."""
 
     def __init__(self, ports: Sequence[int], places: Places, attaches: int, seed: int) -> None:
         super().__init__(daemon=True)
@@ -53,7 +53,7 @@ class Attacher(threading.Thread):
         self._places = places
 
     def run(self) -> None:
-        """Attach so many times; never dies silently."""
+        """Attach a number of times; never dies silently."""
         try:
             for number in range(self._attaches):
                 self._attach(number)

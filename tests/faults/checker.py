@@ -4,8 +4,8 @@ A client's log falls into segments. One begins with the first welcome or with a 
 the very next one of the channel (I4), none comes twice (I6), and whatever the publisher acknowledged in between is
 there (I5). What is missing between two segments is covered by the reset that stands there.
 
-A plain PUBLISH is acknowledged without a position, but the messages of a channel are published one after the other: who
-missed one must have been told of a reset after it was published, before any later one came.
+A plain PUBLISH is acknowledged without a position, but the messages of a channel are published one after the other: a
+client that missed one must have been told of a reset after it was published, before any later one came.
 """
 
 from bisect import bisect_right
@@ -141,7 +141,7 @@ class Checker:
         acked = self._ledger.acked.get(log.channel, {})
         for entry in log.entries:
             if entry.kind == "data" and entry.content not in self._ledger.tried:
-                yield f"nobody published {entry.content[:80]!r}"
+                yield f"no writer published {entry.content[:80]!r}"
             if entry.kind == "data" and entry.seq:
                 known = acked.get(parse_position(entry.seq), entry.content)
                 if known != entry.content:

@@ -146,7 +146,7 @@ class Faults:
 class PlainBackend(threading.Thread):
     """A backend that knows nothing but PUBLISH; it keeps account of what must arrive.
 
-    What it published just before a fault after which messages may be lost is not held against anybody, nor what it
+    What it published just before a fault after which messages may be lost is not held against the cluster, nor what it
     publishes until a later message of the channel has arrived: an edge that has just come has not begun to count.
     """
 
@@ -192,7 +192,7 @@ class PlainBackend(threading.Thread):
                 self._note(channel, Plain(content, at), edges)
 
     def _note(self, channel: str, message: Plain, edges: int) -> None:
-        """Keep account of a message that so many edges were sent."""
+        """Keep account of a message, and of how many edges it was sent to."""
         if edges < 2:
             self._alone_at = message.at
         if channel in self._in_doubt and self._is_heard_again(channel):

@@ -18,7 +18,7 @@ def reset(offset: int, at: float = 3.0) -> Entry:
 
 
 def faults(*entries: Entry, acked: int = 6, plain: tuple[str, ...] = ()) -> list[str]:
-    """Return what the checker has to say of one client, when so many messages were acknowledged."""
+    """Return what the checker has to say of one client, when some messages were acknowledged."""
     ledger = Ledger()
     for offset in range(1, acked + 1):
         ledger.tried.add(f"m{offset}")
@@ -39,7 +39,7 @@ def test_a_whole_log_is_fine() -> None:
         ([data(1), data(2), data(4), data(5), data(6)], "a hole or a repetition"),
         ([data(1), data(2), data(2), data(3), data(4), data(5), data(6)], "a hole or a repetition"),
         ([data(1), data(2), data(3), data(4), data(5)], "acknowledged and never seen: 6-106"),
-        ([data(1), data(2), data(3), data(4), data(5), data(6), data(7, "forged")], "nobody published 'forged'"),
+        ([data(1), data(2), data(3), data(4), data(5), data(6), data(7, "forged")], "no writer published 'forged'"),
         ([data(1), data(2), reset(3), data(5), data(6)], "a hole or a repetition"),
         ([data(1), data(2, "m1"), *map(data, range(3, 7))], "came twice"),
         ([*map(data, range(1, 7)), Entry("welcome", seq="9-109")], "a silent jump from 6-106 to 9-109"),

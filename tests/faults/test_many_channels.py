@@ -11,7 +11,7 @@ from tests.cluster.clients import StreamClient
 from tests.cluster.processes import Process, Valkey, accepts
 from tests.cluster.waiting import until
 from tests.faults.conftest import StartTrial
-from tests.faults.crowd import MOST_CHANNELS, Crowd
+from tests.faults.many_channels import MAX_CHANNELS, ManyChannelStreams
 from tests.faults.numbers import Record, note
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(120)]
@@ -28,15 +28,15 @@ def test_fifty_thousand_channels_are_live_again_in_time(
 ) -> None:
     """Killed and restarted with AOF: 3 s after Redis' port opens every channel is live; nothing is lost or doubled.
 
-    Redis and the edge are set as docs/operations.md says. A newcomer who wants very many channels is let in by then,
+    Redis and the edge are set as docs/operations.md says. A newcomer that wants very many channels is let in by then,
     too: it waits until all of them are synced.
     """
     trial = start(valkey_options=("--appendonly", "yes"), COMET_AUDIT="25", COMET_HEARTBEAT="25")
     names = [f"c{number}" for number in range(CHANNELS)]
-    crowd = stack.enter_context(closing(Crowd(trial.cluster.a.port, names)))
-    connections = crowd.connections
+    streams = stack.enter_context(closing(ManyChannelStreams(trial.cluster.a.port, names)))
+    connections = streams.connections
     publish_to_all(trial.cluster.valkey, names, "before")
-    crowd.read_until(CHANNELS, 40)
+    streams.read_until(CHANNELS, 40)
     until(lambda: has_written(trial.cluster.valkey))  # with `everysec` that is a promise within two seconds
 
     trial.cluster.valkey.kill()
@@ -49,20 +49,20 @@ def test_fifty_thousand_channels_are_live_again_in_time(
     sample = random.sample(names, SAMPLE)
     trial.publish(sample[0], "first probe")
     publish_to_all(trial.cluster.valkey, sample[1:], "probe")
-    crowd.read_until(CHANNELS + SAMPLE, 30)
+    streams.read_until(CHANNELS + SAMPLE, 30)
     live = time.monotonic() - opened
-    with StreamClient(trial.cluster.a.port, *random.sample(names, MOST_CHANNELS)):  # welcomed on all
+    with StreamClient(trial.cluster.a.port, *random.sample(names, MAX_CHANNELS)):  # welcomed on all
         open_to_newcomers = time.monotonic() - opened
     publish_to_all(trial.cluster.valkey, names, "after")
-    crowd.read_until(2 * CHANNELS + SAMPLE, 40)
+    streams.read_until(2 * CHANNELS + SAMPLE, 40)
 
     note(record_property, connections=connections, loaded_after=loaded - opened, live_after=live)
     note(record_property, newcomers_after=open_to_newcomers)
     assert trial.cluster.a.metric("comet_channels") == CHANNELS
-    assert (crowd.connections, crowd.resets) == (connections, 0)
-    assert {tuple(crowd.contents[name]) for name in set(names) - set(sample)} == {("before", "after")}
-    assert {tuple(crowd.contents[name]) for name in sample[1:]} == {("before", "probe", "after")}
-    assert crowd.contents[sample[0]] == ["before", "first probe", "after"]
+    assert (streams.connections, streams.resets) == (connections, 0)
+    assert {tuple(streams.contents[name]) for name in set(names) - set(sample)} == {("before", "after")}
+    assert {tuple(streams.contents[name]) for name in sample[1:]} == {("before", "probe", "after")}
+    assert streams.contents[sample[0]] == ["before", "first probe", "after"]
     assert live <= max(LIVE, loaded - opened + AFTER_LOADING)
     assert open_to_newcomers <= max(LIVE, loaded - opened + NEWCOMERS_AFTER_LOADING)
 

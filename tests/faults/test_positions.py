@@ -67,7 +67,7 @@ class Told(NamedTuple):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Return a cluster that nobody here breaks."""
+    """Return a cluster that no test here breaks."""
     with running(Cluster(tmp_path_factory.mktemp("positions"), **SETTINGS)) as cluster:
         yield cluster
 
@@ -87,7 +87,7 @@ def room(trial: Trial) -> str:
 
 
 def told(transport: str, port: int, channel: str, since: str, messages: int, **query: str) -> Told:
-    """Subscribe with a position, if there is one, and read a welcome where there is one and so many objects more."""
+    """Subscribe with a position, if there is one, and read a welcome, where there is one, and some messages."""
     if transport == "sse":
         return _told_by_events(port, channel, messages, since=since, **query)
     query |= {"since": since} if since else {}
@@ -165,7 +165,7 @@ def test_a_position_that_cannot_be_proved_is_a_reset(trial: Trial, room: str, tr
 
 @every_transport
 def test_a_position_of_another_channel_is_a_reset(trial: Trial, room: str, transport: str) -> None:
-    """Nobody reads a channel by a position from another one."""
+    """No client reads a channel by a position from another one."""
     *_, foreign = trial.publish(f"other-{room}", "a secret", "another secret", "a third secret")
 
     assert told(transport, trial.cluster.a.port, room, foreign, 1).items == [("reset", "")]
@@ -245,7 +245,7 @@ def test_a_key_that_is_used_again_gets_the_first_answer(trial: Trial, room: str)
 
 
 def test_trimmed_history_is_a_reset(start: StartTrial) -> None:
-    """Who was away for longer than the history reaches is told so."""
+    """A client that was away for longer than the history reaches is told so."""
     trial = start(COMET_HISTORY_SIZE="5")
     (seq,) = trial.publish("room", "first")
     trial.publish("room", *[f"message {number}" for number in range(300)])
@@ -254,7 +254,7 @@ def test_trimmed_history_is_a_reset(start: StartTrial) -> None:
 
 
 def test_expired_history_is_a_reset(start: StartTrial) -> None:
-    """Who was away for longer than the history lives is told so, and is not sent away."""
+    """A client that was away for longer than the history lives is told so, and is not turned away."""
     trial = start(COMET_HISTORY_TTL="1")
     first, _ = trial.publish("room", "first", "second")
     with trial.cluster.valkey.client() as redis:
@@ -265,7 +265,7 @@ def test_expired_history_is_a_reset(start: StartTrial) -> None:
 
 @pytest.mark.parametrize(("adopt", "kept"), [("1", ["plain"]), ("0", [])], ids=["adopted", "live only"])
 def test_adoption_can_be_switched_off(start: StartTrial, adopt: str, kept: list[str]) -> None:
-    """With COMET_ADOPT=0 a plain PUBLISH is heard by who is there, has no position and is in no history."""
+    """With COMET_ADOPT=0 a plain PUBLISH reaches the clients that are there, has no position and is in no history."""
     trial = start(COMET_ADOPT=adopt)
     with StreamClient(trial.cluster.a.port, "room") as client:
         trial.cluster.valkey.publish("room", "plain")

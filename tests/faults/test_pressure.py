@@ -41,7 +41,7 @@ def test_redis_cuts_an_edge_that_stood_still(start: StartTrial, record_property:
 
 
 def test_redis_has_no_memory_left(start: StartTrial, record_property: Record) -> None:
-    """Out of memory is a 503: no offset is used, nothing is sent, who is there stays and who comes is seated."""
+    """Out of memory is a 503: no offset is used, nothing is sent, clients that are there stay, newcomers are seated."""
     trial = start(valkey_options=("--maxmemory-policy", "noeviction"))
     trial.follow("room")
     (before,) = trial.publish("room", "before")
@@ -50,7 +50,7 @@ def test_redis_has_no_memory_left(start: StartTrial, record_property: Record) ->
         began = time.monotonic()
         answer = get(trial.cluster.publisher.port, "/pub", id="room", content="refused")
         took = time.monotonic() - began
-        with StreamClient(trial.cluster.b.port, "room") as late, StreamClient(trial.cluster.b.port, "unheard") as new:
+        with StreamClient(trial.cluster.b.port, "room") as late, StreamClient(trial.cluster.b.port, "new") as new:
             assert late.welcomes[0]["seq"] == before
             assert new.welcomes[0]["seq"]
         assert redis.hget("{comet:room}:top", "o") == before.partition("-")[0]
@@ -85,7 +85,7 @@ def test_keys_vanish_under_load(start: StartTrial, record_property: Record, keys
 
 
 def test_the_clock_of_redis_goes_back(start: StartTrial, record_property: Record) -> None:
-    """Tags go on growing when the clock was set back an hour: nobody sees a hole or a repetition."""
+    """Tags go on growing when the clock was set back an hour: no client sees a hole or a repetition."""
     trial = start()
     trial.publish("room", "in the old time")
     with trial.cluster.valkey.client() as redis:

@@ -1,4 +1,4 @@
-"""Redis is killed, wiped, rolled back or failed over: nobody is thrown out, and nobody is left believing a lie."""
+"""Redis is killed, wiped, rolled back or failed over: no client is thrown out, and none is left believing a lie."""
 
 import shutil
 import time
@@ -62,7 +62,7 @@ def test_kill_without_persistence(start: StartTrial, record_property: Record) ->
 
 
 def test_restart_from_an_older_dump(start: StartTrial, tmp_path: Path, record_property: Record) -> None:
-    """After a rollback every client that had more is reset, and whoever had not may go on."""
+    """After a rollback every client that had more is reset, and one that had not may go on."""
     trial = start()
     trial.follow("rolled-back", "untouched")
     trial.publish("untouched", "before")
@@ -100,7 +100,7 @@ def save(cluster: Cluster, where: Path) -> None:
 def test_a_lagging_replica_is_promoted(
     start: StartTrial, proxy_to: Callable[[int], Proxy], tmp_path: Path, record_property: Record
 ) -> None:
-    """A failover that loses acknowledged messages resets everybody who had them."""
+    """A failover that loses acknowledged messages resets every client that had them."""
     master_port, replica_port = free_ports(2)
     to_master, edge_proxy = proxy_to(master_port), proxy_to(master_port)
     (tmp_path / "replica").mkdir()

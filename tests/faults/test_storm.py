@@ -59,7 +59,7 @@ def test_random_attaches_during_a_publish_storm(start: StartTrial, record_proper
 
 
 def test_recovery_of_a_hundred_messages(start: StartTrial, record_property: Record) -> None:
-    """Who missed a hundred messages has them within 50 ms in 99 of 100 cases."""
+    """A client that missed a hundred messages has them within 50 ms in 99 of 100 cases."""
     trial = start()
     first, *_, last = trial.publish("room", *[f"message {number}" for number in range(101)])
     times = []
@@ -198,7 +198,7 @@ class Poller:
             self.refused += 1
 
     def poll_until(self, messages: int) -> None:
-        """Poll until so many messages have come."""
+        """Poll until this number of messages has come."""
         while len(self.contents) < messages:
             self.poll()
 

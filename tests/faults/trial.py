@@ -51,7 +51,7 @@ class Trial:
 
     @property
     def channels(self) -> list[str]:
-        """The channels that somebody follows."""
+        """The channels that a client follows."""
         return sorted({follower.log.channel for follower in self.followers})
 
     def follow(self, *channels: str, transports: Sequence[str] = TRANSPORTS, edges: str = "ab") -> list[Follower]:

@@ -16,7 +16,7 @@ _numbers = count(1)
 class Writer(threading.Thread):
     """Publishes to its channels in turn, over HTTP, in arrays of `batch`, until told to stop.
 
-    `refused` holds the seconds until each 503 came. Who `gives_up` does not repeat what was refused.
+    `refused` holds the seconds until each 503 came. A writer that `gives_up` does not repeat what was refused.
     """
 
     def __init__(

@@ -55,7 +55,7 @@ def command(container: Manifest) -> list[str]:
 
 
 def variables(overlay: Rendered, container: Manifest, ports: dict[str, int]) -> dict[str, str]:
-    """Return a container's environment; only its ports are others, and it listens to nobody but us."""
+    """Return a container's environment; but for its ports and hosts: it listens on loopback."""
     given = environment(overlay, container)
     kind = container["args"][0].upper()
     public, internal = ports.values()

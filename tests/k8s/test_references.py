@@ -25,7 +25,7 @@ from tests.k8s.rendering import (
     rendered,
     selected,
 )
-from tests.lb.paths import FOR_EDGES, FOR_NOBODY, FOR_THE_PUBLISHER
+from tests.lb.paths import FOR_EDGES, FOR_NO_SERVICE, FOR_THE_PUBLISHER
 from tests.monitoring.reading import rules as alert_rules
 
 pytestmark = pytest.mark.system
@@ -77,7 +77,7 @@ def test_every_reference_to_a_map_or_a_secret_resolves(overlay: Rendered) -> Non
 
 
 def test_the_secrets_made_by_hand_are_described() -> None:
-    """Whoever applies overlays/prod is told each Secret's name and its key, which is a setting."""
+    """An operator that applies overlays/prod is told each Secret's name and its key, which is a setting."""
     text = (ROOT / "k8s/overlays/prod/kustomization.yaml").read_text()
     told = re.findall(r"create secret generic (\S+) --from-literal=(\w+)=", text)
     assert told == [("comet", "COMET_REDIS_URL"), ("comet-publisher", "COMET_PUBLISH_KEYS")]
@@ -106,7 +106,7 @@ def test_the_ports_are_those_of_the_settings(overlay: Rendered) -> None:
 
 
 def test_every_probe_asks_a_port_that_is_there(overlay: Rendered) -> None:
-    """Health and readiness are asked for on the internal port, and outside the pod somebody can hear it."""
+    """Health and readiness are asked for on the internal port, which can be reached from outside the container."""
     for workload in overlay.of("Deployment"):
         for container in pod_spec(workload)["containers"]:
             probes = {name: container[name]["httpGet"] for name in ("startupProbe", "livenessProbe", "readinessProbe")}
@@ -116,7 +116,7 @@ def test_every_probe_asks_a_port_that_is_there(overlay: Rendered) -> None:
             assert (given["COMET_ADMIN_HOST"], given["COMET_PUBLISHER_HOST"]) == ("0.0.0.0", "0.0.0.0")
 
 
-def test_nobody_is_killed_while_draining(overlay: Rendered) -> None:
+def test_no_process_is_killed_while_draining(overlay: Rendered) -> None:
     """The grace period is longer than everything that happens before the exit."""
     for workload in overlay.of("Deployment"):
         (container,) = pod_spec(workload)["containers"]
@@ -178,7 +178,7 @@ def test_prometheus_finds_all_pods(name: str) -> None:
     assert (endpoint["interval"], endpoint["scrapeTimeout"]) == ("15s", "5s")
 
 
-def test_the_operator_gets_the_rules_of_everybody() -> None:
+def test_the_alert_rules_of_kubernetes_are_those_of_prometheus() -> None:
     """When this fails, make rules.yaml anew, as docs/deploy-kubernetes.md says."""
     text = (ROOT / "k8s/components/monitoring/rules.yaml").read_text()
     rules = (ROOT / "deploy/prometheus/alerts.yml").read_text().partition("groups:\n")[2]
@@ -246,7 +246,7 @@ def test_the_routes_are_those_of_every_load_balancer(name: str) -> None:
     routes = routes_of(overlay)
     assert {served_by(routes, path) for path in FOR_EDGES} == {("comet-edge", "public")}
     assert {served_by(routes, path) for path in FOR_THE_PUBLISHER} == {("comet-publisher", "publish")}
-    assert {served_by(routes, path) for path in FOR_NOBODY} == {None}
+    assert {served_by(routes, path) for path in FOR_NO_SERVICE} == {None}
 
 
 Route = tuple[str, str, tuple[str, str]]  # how it matches, the path, (service, name of its port)
@@ -327,11 +327,11 @@ def flows(rule: Manifest, side: str, named: dict[str, int]) -> set[Flow]:
     """Return the flows that one rule allows; a name of a port must be one of the pod's."""
     peers = [peer(one) for one in rule.get(side, [])] or ["any"]
     ports = [(named[one["port"]] if isinstance(one["port"], str) else one["port"], one) for one in rule["ports"]]
-    return {(who, number, one.get("protocol", "TCP")) for who in peers for number, one in ports}
+    return {(peer, number, one.get("protocol", "TCP")) for peer in peers for number, one in ports}
 
 
 def peer(selector: Manifest) -> str:
-    """Describe who is at the other end."""
+    """Describe the peer at the other end."""
     if selector == {"podSelector": {}}:
         return "here"
     ((kind, labels),) = selector.items()

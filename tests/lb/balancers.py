@@ -33,7 +33,7 @@ class Edge(Service):
         self.port, self.admin_port = ports
 
     def status(self, path: str) -> int:
-        """Return the status of a page on the internal port; 0 while nobody answers there."""
+        """Return the status of a page on the internal port; 0 while nothing answers there."""
         assert self.alive, f"{self.name} has ended:\n{self.log}"
         try:
             return ask(self.host, self.admin_port, path).status
@@ -190,7 +190,7 @@ class Haproxy(Balancer):
 
 
 class DiscoveringHaproxy(Haproxy):
-    """HAProxy that asks a name server of ours who the edges are."""
+    """HAProxy that asks a name server of ours for the edges."""
 
     def __init__(self, folder: Path, edges: Sequence[Edge], publisher: Service, name_server: int) -> None:
         self._name_server = name_server

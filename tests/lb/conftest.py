@@ -40,7 +40,7 @@ def balancing(balancer: Balancer) -> Iterator[Balancer]:
 
 @pytest.fixture(scope="session")
 def edges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Return a cluster that nobody breaks."""
+    """Return a cluster that no test breaks."""
     with running(edges_behind(tmp_path_factory.mktemp("edges"), **QUICK_HEARTBEAT)) as cluster:
         yield cluster
 

@@ -32,10 +32,10 @@ class NameServer:
 
     def _serve(self) -> None:
         while True:
-            question, who = self._socket.recvfrom(4096)
+            question, asker = self._socket.recvfrom(4096)
             if not question:
                 return
-            self._socket.sendto(self.answer(question), who)
+            self._socket.sendto(self.answer(question), asker)
 
     def answer(self, question: bytes) -> bytes:
         """Return the addresses, if it is they that are asked for; no records for any other kind."""

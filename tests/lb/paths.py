@@ -2,7 +2,7 @@
 
 FOR_EDGES = ("/sub", "/stream", "/sse", "/poll", "/jsonp", "/iframe", "/ws", "/sub/3f2a.Xy_-9")
 FOR_THE_PUBLISHER = ("/", "/chat", "/static/comet.js", "/static/img/logo.v2.svg", "/demo/pub", "/demo/config.json")
-FOR_NOBODY = (
+FOR_NO_SERVICE = (
     "/pub",
     "/pub/",
     "/broadcast",

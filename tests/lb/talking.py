@@ -28,7 +28,7 @@ def ask(host: str, port: int, path: str, method: str = "GET", **headers: str) ->
 
 
 def listening(port: int) -> bool:
-    """Say whether somebody listens on this machine's port."""
+    """Say whether a process listens on this machine's port."""
     with suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
         return True
     return False

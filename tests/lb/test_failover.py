@@ -24,7 +24,7 @@ NOT_READY = 14.0  # seconds: a probe is asked for every 5, and a proof lasts 10
 
 
 def test_an_edge_is_killed(fragile_balancer: Balancer, fragile_edges: Cluster, channel: str) -> None:
-    """Its streams end and go on elsewhere without a gap; its polls are answered; nobody else notices anything."""
+    """Its streams end and go on elsewhere without a gap; its polls are answered; no other client notices anything."""
     cluster, port = fragile_edges, fragile_balancer.port
     with ExitStack() as stack:
         streams = [stack.enter_context(StreamClient(port, channel)) for _ in range(4)]
@@ -102,7 +102,7 @@ def test_a_subscribe_is_sent_again(kind: type[Balancer], tmp_path: Path) -> None
 
 @pytest.mark.parametrize("kind", EACH)
 def test_a_connect_that_failed_is_tried_elsewhere(kind: type[Balancer], tmp_path: Path) -> None:
-    """Nobody listens where an edge should be: even a POST goes to another one, once."""
+    """Nothing listens where an edge should be: even a POST goes to another one, once."""
     with backends() as (one, other), balancing(kind(tmp_path, [one, other], other)) as balancer:
         one.close()
         assert [ask("127.0.0.1", balancer.port, "/sub/a.b", "POST").text for _ in range(10)] == ["ok\n"] * 10

@@ -12,7 +12,7 @@ from tests.cluster.processes import Cluster
 from tests.cluster.waiting import until
 from tests.lb.balancers import Balancer
 from tests.lb.conftest import EACH, balancing
-from tests.lb.paths import FOR_EDGES, FOR_NOBODY, FOR_THE_PUBLISHER, WALKS
+from tests.lb.paths import FOR_EDGES, FOR_NO_SERVICE, FOR_THE_PUBLISHER, WALKS
 from tests.lb.talking import Backend, ask
 
 pytestmark = pytest.mark.system
@@ -42,9 +42,9 @@ def test_pages_come_from_the_publisher(before_backends, path: str) -> None:
     assert publisher.requests[-1][0].endswith(f" {path}")
 
 
-@pytest.mark.parametrize("target", FOR_NOBODY + WALKS)
+@pytest.mark.parametrize("target", FOR_NO_SERVICE + WALKS)
 def test_nothing_else_is_public(before_backends, target: str) -> None:
-    """No other path, however it is written, reaches anybody."""
+    """No other path, however it is written, reaches a service."""
     balancer, edge, publisher = before_backends
     before = len(edge.requests) + len(publisher.requests)
     for method in ("GET", "POST"):

@@ -77,7 +77,7 @@ def test_polls_are_held_and_answered(
 ) -> None:
     """A poll waits behind the balancer, too, until there is a message."""
     with client(balancer.port, channel) as subscriber:
-        edges.publish_heard(subscriber, channel, "hi")
+        edges.publish_and_receive(subscriber, channel, "hi")
         assert subscriber.receive() == "hi"
 
 
@@ -99,10 +99,10 @@ def test_the_shortened_time_out_is_real(hasty_balancer: Balancer, channel: str) 
 
 
 @pytest.mark.parametrize("client", [StreamClient, SseClient, PollClient, WebSocketClient])
-def test_who_leaves_is_gone_at_the_edge(
+def test_a_client_that_leaves_is_gone_at_the_edge(
     balancer: Balancer, edges: Cluster, channel: str, client: type[StreamClient]
 ) -> None:
-    """A client that closes its connection frees its seat at once, not when somebody next writes to it."""
+    """A client that closes its connection frees its seat at once, not at the next write to it."""
     until(lambda: held(edges) == 0)
     with client(balancer.port, channel):
         until(lambda: held(edges) == 1)

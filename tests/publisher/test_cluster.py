@@ -32,7 +32,7 @@ async def test_info_of_everything_lists_the_edges(client: Client, edges: list[Ed
     assert {edge["id"]: edge["channels"] for edge in answer["edges"]} == {a.id: 1, b.id: 2}
 
 
-async def test_without_edges_there_is_nobody(client: Client) -> None:
+async def test_without_edges_there_are_no_subscribers(client: Client) -> None:
     """No edge, no waiting, and no error."""
     async with asyncio.timeout(2):
         assert await told(client, "GET", "/info") == {"connections": 0, "edges": [], "silent": 0}
@@ -44,7 +44,7 @@ async def test_without_edges_there_is_nobody(client: Client) -> None:
 async def test_an_edge_that_does_not_answer_is_counted_as_silent(
     client: Client, edges: list[Edge], subscribe: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The sum is of those who answered, and says that it may be short."""
+    """The sum is of the edges that answered, and says that it may be short."""
     a, b = edges
     await subscribe(a, "id=room")
     monkeypatch.setattr(b._rpc_server._replies, "_publish", lost)
@@ -67,7 +67,7 @@ async def test_an_edge_that_cannot_is_named(client: Client, edges: list[Edge]) -
 
 
 async def test_close_ends_connections_on_every_edge(client: Client, edges: list[Edge], subscribe: Any) -> None:
-    """By query or form body; afterwards nobody is there."""
+    """By query or form body; afterwards no subscriber is there."""
     a, b = edges
     one, two = await subscribe(a, "id=room"), await subscribe(b, "id=room")
     answer = await told(client, "POST", "/close", data={"id": "room"})

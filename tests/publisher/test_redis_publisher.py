@@ -76,7 +76,7 @@ async def test_after_a_failure_the_rest_is_not_tried(redis_publisher: RedisPubli
         (Outcome(None, 0, None), False),
     ],
 )
-def test_who_counts_as_connected(outcome: Outcome, connected: bool) -> None:
+def test_what_counts_as_connected(outcome: Outcome, connected: bool) -> None:
     """Subscribers decide; where they are unknown, edges do."""
     assert outcome.connected is connected
 

@@ -19,7 +19,7 @@ async def log(own_log: Log) -> Log:
 
 
 async def wait_until(log: Log, milliseconds: int) -> None:
-    """Let so much time have passed since NOW."""
+    """Let some time have passed since NOW."""
     await set_clock(log.client, (NOW + milliseconds) * 1000)
 
 

@@ -69,9 +69,9 @@ def test_parked_bytes_wait_in_order_and_are_counted(outbox: Outbox) -> None:
     outbox.park(seat, b"abc")
     outbox.append(seat, b"defgh")
     assert (seat.send_buffer, outbox.parked_bytes) == (b"abcdefgh", 8)
-    assert not outbox.take(seat, 5)
+    assert not outbox.accept(seat, 5)
     assert (seat.send_buffer, outbox.parked_bytes) == (b"fgh", 3)
-    assert outbox.take(seat, 3)
+    assert outbox.accept(seat, 3)
     assert (seat.send_buffer, outbox.parked_bytes) == (None, 0)
 
 
@@ -99,7 +99,7 @@ def test_what_replaces_parked_bytes_follows_the_write_that_was_begun(outbox: Out
     seat = Seat(7)
     outbox.park(seat, b"begun|")
     outbox.append(seat, b"second|")
-    outbox.take(seat, taken)
+    outbox.accept(seat, taken)
     outbox.replace(seat, b"new")
     assert (seat.send_buffer, outbox.parked_bytes) == (left, len(left))
 
@@ -132,11 +132,11 @@ def test_seats_that_are_behind_for_too_long_are_named(outbox: Outbox, clock: Fak
     outbox.park(first, b"abc")
     clock.now += 6
     outbox.park(second, b"abc")
-    outbox.take(first, 2)
+    outbox.accept(first, 2)
     assert outbox.stuck() == []
     clock.now += 4
     assert outbox.stuck() == [first]
-    outbox.take(first, 1)
+    outbox.accept(first, 1)
     outbox.park(first, b"abc")
     clock.now += 6
     assert outbox.stuck() == [second]

@@ -17,7 +17,6 @@ from edge.framing.items import Item, stamp, welcome_item
 from edge.protocol.operations import Op, Operation
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Seat
-
 from edge.subscribers.pending import PendingSubscribe
 from edge.wiring import Options, Outside, wire
 from tests.edge.model.client import POLL, ModelClient

@@ -27,8 +27,8 @@ def output(sockets: SeatsOnSockets) -> Output:
 def test_what_is_told_leaves_at_once(sockets: SeatsOnSockets, output: Output) -> None:
     """Each object is a line of its own, in the order in which it was told."""
     seat, client = sockets.connect()
-    output.tell(seat, PONG, Item(ItemKind.UNSUB, "room"))
-    output.tell(seat, PONG)
+    output.send(seat, PONG, Item(ItemKind.UNSUB, "room"))
+    output.send(seat, PONG)
     assert received(client) == b'{"type":"pong"}\n{"type":"unsub","id":"room"}\n{"type":"pong"}\n'
 
 
@@ -74,7 +74,7 @@ def test_a_seat_that_is_held_no_more_is_told_nothing(sockets: SeatsOnSockets, ou
     with output.cork(seat):
         output.write(seat, b"kept")
         seat.detach()
-    output.tell(seat, PONG)
+    output.send(seat, PONG)
     assert received(client) == b""
 
 
@@ -86,5 +86,5 @@ def test_what_is_told_moves_no_position(sockets: SeatsOnSockets, output: Output,
     channel.last = at(5)
     seat.attach((channel,), 0)
     seat.hold(framing, None)
-    output.tell(seat, PONG)
+    output.send(seat, PONG)
     assert received(client).startswith(told)

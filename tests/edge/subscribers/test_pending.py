@@ -70,5 +70,5 @@ def test_a_join_asks_for_its_channel_as_the_operation_did() -> None:
     assert join.is_alive
     join.entered()
     assert ready == [join]
-    join.is_given_up = True
+    join.is_cancelled = True
     assert not join.is_alive

@@ -69,7 +69,7 @@ async def test_the_demo_may_publish_without_a_key(guarded: Client) -> None:
     assert answer.status == 403
 
 
-async def test_without_keys_everybody_may(client: Client) -> None:
+async def test_without_keys_every_request_is_allowed(client: Client) -> None:
     """As before; a key that is sent all the same does no harm."""
     answer, _ = await client.request("GET", "/info", headers={"Authorization": "Bearer whatever"})
     assert answer.status == 200

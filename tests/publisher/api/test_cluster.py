@@ -31,7 +31,7 @@ async def test_check_tells_whether_anybody_is_there(client: Client, edges: list[
 async def test_a_broadcast_reaches_every_channel_of_every_edge(
     client: Client, edges: list[Edge], subscribe: Any, options: dict[str, Any]
 ) -> None:
-    """Live, without a position; who has several channels gets it on each, a waiting poll is answered with it."""
+    """Live, without a position; a subscriber of several channels gets it on each, a poll is answered with it."""
     a, b = edges
     room = await subscribe(a, "id=room")
     both = await subscribe(b, "id=room&id=lobby", 2)

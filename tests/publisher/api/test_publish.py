@@ -15,14 +15,16 @@ FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 JSON = {"Content-Type": "application/json"}
 
 
-async def test_nobody_connected_is_a_404_and_the_message_is_kept(client: Client, redis: Redis, prefix: str) -> None:
+async def test_without_subscribers_it_is_a_404_and_the_message_is_kept(
+    client: Client, redis: Redis, prefix: str
+) -> None:
     """The short form's answer for an id without subscribers on any edge; the history still has the message."""
     assert await client.get("/pub?id=1&content=hi") == (404, "id: 1 not connected\n")
     entries: Any = await redis.xrange(RedisNames(prefix).log("1"))
     assert [fields[b"d"] for _, fields in entries] == [b"hi"]
 
 
-async def test_ok_when_somebody_is_connected(client: Client, edge: Edges) -> None:
+async def test_ok_when_a_subscriber_is_connected(client: Client, edge: Edges) -> None:
     """The short form's `ok`, by query and by form, and the message arrives framed with its position."""
     async with edge("1", subscribers=1) as it:
         answer, text = await client.request("GET", "/pub?id=1&content=a+b")
@@ -39,7 +41,7 @@ async def test_ok_when_somebody_is_connected(client: Client, edge: Edges) -> Non
 
 
 async def test_an_edge_without_subscribers_is_not_a_connection(client: Client, edge: Edges) -> None:
-    """An edge that lingers on a channel answers 0, and then nobody is connected."""
+    """An edge that lingers on a channel answers 0, and then no subscriber is connected."""
     async with edge("1", subscribers=0):
         assert await client.get("/pub?id=1&content=hi") == (404, "id: 1 not connected\n")
 
@@ -52,7 +54,7 @@ async def test_several_ids_are_ok_if_one_is_connected(client: Client, edge: Edge
 
 
 async def test_a_receipt_sums_over_all_edges(client: Client, edge: Edges) -> None:
-    """`subscribers` is the sum of what two edges say; without `receipt` it is not there and nobody is asked."""
+    """`subscribers` is the sum of what two edges say; without `receipt` it is not there and no edge is asked."""
     async with edge("room", subscribers=40), edge("room", subscribers=2) as second:
         status, answer = await client.post({"id": "room", "content": "hi", "receipt": True})
         assert (status, answer["edges"], answer["subscribers"]) == (200, 2, 42)
@@ -92,7 +94,7 @@ async def test_a_retry_with_a_key_gets_the_first_answer(client: Client, edge: Ed
 
 
 async def test_a_retry_may_ask_for_a_receipt_that_the_first_did_not(client: Client, edge: Edges) -> None:
-    """Nobody knows it any more, and that is what the answer says."""
+    """It cannot be known any more, and that is what the answer says."""
     async with edge("room", subscribers=1):
         _, first = await client.post({"id": "room", "content": "hi", "key": "order-1"})
         _, again = await client.post({"id": "room", "content": "hi", "key": "order-1", "receipt": True})
@@ -100,7 +102,7 @@ async def test_a_retry_may_ask_for_a_receipt_that_the_first_did_not(client: Clie
 
 
 async def test_a_retry_of_the_form_gets_the_first_verdict(client: Client, edge: Edges) -> None:
-    """`not connected` stays so although somebody has come since, and `ok` although nobody is left."""
+    """`not connected` stays so although a subscriber has come since, and `ok` although none is left."""
     for name, subscribers, verdict in (("a", 1, (200, "ok\n")), ("b", 0, (404, "id: b not connected\n"))):
         target = f"/pub?id={name}&content=hi&key=order-1"
         async with edge(name, subscribers=subscribers):
@@ -216,7 +218,7 @@ async def test_a_head_request_publishes_nothing(client: Client, redis: Redis, pr
     assert await redis.keys(f"*{prefix}*") == []
 
 
-async def test_a_client_that_breaks_off_disturbs_nobody(client: Client) -> None:
+async def test_a_client_that_breaks_off_disturbs_no_other(client: Client) -> None:
     """A body that ends early costs only its own connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     writer.write(b'POST /pub HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"id"')

@@ -70,7 +70,7 @@ async def test_it_begins_with_what_is_kept_and_goes_on_live(client: Client) -> N
     assert entry == {"seq": answer["seq"], "event": "news", "content": "ü", "size": 2}
 
 
-async def test_a_channel_that_nobody_published_to_may_be_followed(client: Client, redis: Redis, prefix: str) -> None:
+async def test_a_channel_without_messages_may_be_followed(client: Client, redis: Redis, prefix: str) -> None:
     """The first message ever is seen, and following made no key."""
     async with following(client, "new") as tail:
         await asyncio.sleep(0)

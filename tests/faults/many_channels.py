@@ -10,11 +10,11 @@ import orjson
 
 from tests.cluster.clients import HOST
 
-MOST_CHANNELS = 128  # on one connection
+MAX_CHANNELS = 128  # on one connection
 CHUNK = 1 << 20
 
 
-class Crowd:
+class ManyChannelStreams:
     """Streams that hold `channels` on one edge, welcomed one after the other; `read` takes in what came."""
 
     def __init__(self, port: int, channels: Sequence[str]) -> None:
@@ -22,9 +22,9 @@ class Crowd:
         self.resets = self.messages = self.welcomes = 0
         self._selector = selectors.DefaultSelector()
         self._rests: dict[socket.socket, bytes] = {}
-        for start in range(0, len(channels), MOST_CHANNELS):
-            self._open(port, channels[start : start + MOST_CHANNELS])
-            while self.welcomes < min(start + MOST_CHANNELS, len(channels)):
+        for start in range(0, len(channels), MAX_CHANNELS):
+            self._open(port, channels[start : start + MAX_CHANNELS])
+            while self.welcomes < min(start + MAX_CHANNELS, len(channels)):
                 self.read()
 
     @property
@@ -49,7 +49,7 @@ class Crowd:
                     self._take(orjson.loads(line))
 
     def read_until(self, messages: int, deadline: float) -> float:
-        """Read until so many messages have come in all; return the seconds it took."""
+        """Read until this number of messages has come in all; return the seconds it took."""
         began = time.monotonic()
         while self.messages < messages:
             assert time.monotonic() - began < deadline, f"{self.messages} of {messages} messages in {deadline} s"
