@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
-import orjson
+from msgspec import Raw
 
 from common.errors import BadRequestError, RequestError, TooLargeError
 from common.names import check_channel, missing_channel
+from publisher.json_body import content_bytes, elements, members, plain_value, read_json
 
 MAX_MESSAGES = 1000  # in one request
 MAX_TTL = 2_592_000  # seconds that a message may be replayed: 30 days
@@ -17,6 +18,7 @@ MAX_DEMO_BYTES = 1024  # of a message of the demo pages
 DEMO_CHANNELS = ("demo", "chat")  # the beginnings of the demo pages' channel names
 ID_NAMES = frozenset({"id", "channel", "cname"})
 FORM_FIELDS = ("content", "event", "key", "ttl")
+RAW_FIELDS = frozenset({"content", "ids"})  # of JSON: each is read by itself
 BROADCAST_FIELDS = ("content", "event")
 JSON_FIELDS = ("content", "event", "key", "ttl", "receipt", "ephemeral")
 
@@ -67,13 +69,13 @@ def parse_json(body: bytes, limit: int) -> Batch:
     """Read a JSON body: one message, an array of messages, or one message with `ids`.
 
     `limit` is the largest payload in bytes. Raises `RequestError` if nothing of it can be published. An error of one
-    message of an array, or of one of the `ids`, is not raised: it takes the place of that message. Numbers beyond 64
-    bits in a `content` that is not a string become floating point numbers.
+    message of an array, or of one of the `ids`, is not raised: it takes the place of that message.
     """
-    value = _json(body)
-    if isinstance(value, list):
-        _check_count("the array", value)
-        return Batch([_entry(item, limit) for item in value], single=False)
+    value = read_json(body)
+    items = elements(value)
+    if items is not None:
+        _check_count("the array", items)
+        return Batch([_entry(item, limit) for item in items], single=False)
     fields = _object(value)
     if "ids" in fields:
         return Batch(_for_each_id(fields, limit), single=False)
@@ -85,7 +87,7 @@ def parse_broadcast(query: bytes, body: bytes, limit: int, *, is_json: bool) -> 
 
     The channel of the returned request is empty. Raises `RequestError`.
     """
-    fields = _object(_json(body)) if is_json else _form_fields(_pairs(query) + _pairs(body))
+    fields = _object(read_json(body)) if is_json else _form_fields(_pairs(query) + _pairs(body))
     _check_names(fields, BROADCAST_FIELDS)
     return _request("", fields, limit)
 
@@ -144,20 +146,15 @@ def _form_fields(pairs: Sequence[tuple[str, str]]) -> dict[str, object]:
     return fields
 
 
-def _json(body: bytes) -> object:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise BadRequestError(f"the body is not JSON: {error}") from None
-
-
-def _object(value: object) -> dict[str, object]:
-    if not isinstance(value, dict):
+def _object(value: Raw) -> dict[str, object]:
+    """Return the fields of a JSON object; `content` and `ids` are as they were sent."""
+    fields = members(value)
+    if fields is None:
         raise BadRequestError('a message must be a JSON object such as {"id":"room","content":"hi"}')
-    return value
+    return {name: raw if name in RAW_FIELDS else plain_value(name, raw) for name, raw in fields.items()}
 
 
-def _entry(item: object, limit: int) -> Entry:
+def _entry(item: Raw, limit: int) -> Entry:
     try:
         return _message(_object(item), limit)
     except RequestError as error:
@@ -167,17 +164,17 @@ def _entry(item: object, limit: int) -> Entry:
 def _for_each_id(fields: dict[str, object], limit: int) -> list[Entry]:
     """Read one message for several channels; raises `RequestError` if the message itself is wrong."""
     _check_names(fields, ("ids", *JSON_FIELDS))
-    ids = fields["ids"]
-    if not isinstance(ids, list):
+    ids = elements(fields["ids"]) if isinstance(fields["ids"], Raw) else None
+    if ids is None:
         raise BadRequestError('ids: must be an array of channel names, for example ["room","lobby"]')
     _check_count("ids", ids)
     message = _request("", fields, limit)
     return [_addressed(message, channel) for channel in ids]
 
 
-def _addressed(message: PublishRequest, channel: object) -> Entry:
+def _addressed(message: PublishRequest, channel: Raw) -> Entry:
     try:
-        return message._replace(channel=_channel(channel))
+        return message._replace(channel=_channel(plain_value("id", channel)))
     except RequestError as error:
         return error
 
@@ -220,11 +217,8 @@ def _channel(value: object) -> str:
 
 
 def _payload(content: object, limit: int) -> bytes:
-    """Return a string as its UTF-8 bytes and anything else as its compact JSON text."""
-    try:
-        payload = content.encode() if isinstance(content, str) else orjson.dumps(content)
-    except orjson.JSONEncodeError:
-        raise BadRequestError("content: is nested too deeply; send it as a string") from None
+    """Return the bytes of a content: the text of a form, or JSON as it was sent."""
+    payload = content_bytes(content) if isinstance(content, Raw) else str(content).encode()
     if len(payload) > limit:
         raise TooLargeError(f"content: {len(payload)} bytes; at most {limit} are allowed (COMET_MAX_MESSAGE_BYTES)")
     return payload
