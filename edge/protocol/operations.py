@@ -4,6 +4,7 @@ They are JSON: one object, or an array of objects, in a WebSocket's text frame o
 carried out is in edge/subscribers/changes.py.
 """
 
+import json
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import NamedTuple
@@ -19,6 +20,7 @@ from edge.protocol.subscribe import MAX_HISTORY, Start
 MAX_OPERATIONS = 256  # in one array, so that one message does not keep the edge busy for long
 MAX_REF_LENGTH = 64  # characters
 MAX_SHOWN = 60  # characters of the client's own values that an error repeats
+UNREADABLE = "holds half of a character (a lone surrogate such as \\ud83d), or a number beyond 64 bits"
 EXAMPLE = '{"op":"sub","id":"room"}'
 
 Ref = str | int | None
@@ -50,11 +52,16 @@ class BadOperationError(BadRequestError):
 
 
 def load_operations(text: str | bytes) -> list[object]:
-    """Return the operations in a JSON text as JSON values; raises `BadOperationError` if it has none, or too many."""
+    """Return the operations in a JSON text as JSON values; raises `BadOperationError` if it has none, or too many.
+
+    One that cannot be read is an error in its place, which `parse_operation` raises.
+    """
     try:
         value: object = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise BadOperationError(f"this is not JSON ({error}); send an operation like {EXAMPLE}") from None
+        value = _salvage(text)
+        if value is None:
+            raise BadOperationError(f"this is not JSON ({error}); send an operation like {EXAMPLE}") from None
     values = value if isinstance(value, list) else [value]
     if not 0 < len(values) <= MAX_OPERATIONS:
         raise BadOperationError(f"an array holds 1 to {MAX_OPERATIONS} operations, this one {len(values)}")
@@ -63,6 +70,8 @@ def load_operations(text: str | bytes) -> list[object]:
 
 def parse_operation(value: object) -> Operation:
     """Parse one operation; raises `BadOperationError` with a sentence that names the field."""
+    if isinstance(value, BadOperationError):
+        raise value
     if not isinstance(value, dict):
         raise BadOperationError(f"an operation is a JSON object like {EXAMPLE}")
     op, name, ref = value.get("op"), value.get("id"), value.get("ref")
@@ -83,6 +92,43 @@ def parse_operation(value: object) -> Operation:
 def bad_operation_item(error: BadOperationError) -> Item:
     """Return the error that a subscriber gets for a malformed operation."""
     return Item(ItemKind.ERROR, error.channel, error.sentence, code=error.status, op=error.op, ref=error.ref)
+
+
+def _salvage(text: str | bytes) -> list[object] | None:
+    """Return the operations in a JSON text that orjson refuses as a whole, with an error for each that is at fault."""
+    try:
+        whole = text if isinstance(text, str) else text.decode()
+        value = json.loads(whole, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(value, list | dict):
+        return None
+    return [_checked(each) for each in (value if isinstance(value, list) else [value])]
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _checked(value: object) -> object:
+    """Return an operation if it can be written again, else the error that names the field at fault."""
+    if _is_sound(value):
+        return value
+    if not isinstance(value, dict):
+        return BadOperationError(f"an operation is a JSON object like {EXAMPLE}")
+    sound = {name: each for name, each in value.items() if _is_sound(name) and _is_sound(each)}
+    faulty = next((name for name in value if name not in sound and _is_sound(name)), "the name of a field")
+    ref = sound.get("ref")
+    about = (_shown(sound.get("op")), _shown(sound.get("id")), ref if _is_ref(ref) else None)
+    return BadOperationError(f"{faulty[:MAX_SHOWN]}: {UNREADABLE}", *about)
+
+
+def _is_sound(value: object) -> bool:
+    try:
+        orjson.dumps(value)
+    except orjson.JSONEncodeError:
+        return False
+    return True
 
 
 def _subscribe(value: Mapping[str, object], channel: str, ref: Ref) -> Operation:
