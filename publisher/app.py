@@ -19,7 +19,7 @@ from common.rpc.replies import ReplyInbox
 from common.scripts.calls import Scripts
 from common.service.admin import AdminServer, Check, redis_check
 from common.service.graceful_close import stop_accepting
-from common.service.http import errors_as_json, listen, port_of
+from common.service.http import listen, port_of
 from common.service.process import measure_lag, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
@@ -108,7 +108,7 @@ class Publisher:
         """Return the aiohttp application of the public port."""
         settings = self._settings
         app = web.Application(
-            middlewares=[errors_as_json, require_key(settings.publish_keys)],
+            middlewares=[require_key(settings.publish_keys)],
             client_max_size=max_body_bytes(settings.max_message_bytes),
         )
         publish = PublishApi(

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from common.redis.pubsub import PubSub
-from common.service.http import errors_as_json, json_answer, listen, port_of
+from common.service.http import json_answer, listen, port_of
 
 SHUTDOWN_TIMEOUT = 0.5  # seconds that requests of operators and load balancers have at the end, see `listen`
 
@@ -47,7 +47,7 @@ class AdminServer:
 
     async def start(self) -> None:
         """Start to listen; raises `SettingsError` that names the port's variable if the port is taken."""
-        app = web.Application(middlewares=[errors_as_json])
+        app = web.Application()
         app.router.add_routes(self._routes)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)

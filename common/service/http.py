@@ -1,6 +1,7 @@
 """What the aiohttp services share: answers and errors of one JSON line, and a listener that names its setting."""
 
 import logging
+from functools import partial
 
 import orjson
 from aiohttp import web
@@ -8,11 +9,12 @@ from aiohttp.typedefs import Handler
 
 from common.errors import RequestError, UnauthorizedError, UnavailableError, cannot_listen
 from common.logs import get_logger
+from common.service.http_refusals import MAX_FIELD_BYTES, MAX_HEADERS, MAX_URL_BYTES, check_version, refusal
 
 SHUTDOWN_TIMEOUT = 1.5  # seconds that requests in flight have at the end, and once more after they are cancelled
 MAX_SHOWN_PATH = 100  # characters of a wrong path that the answer repeats
 
-# aiohttp logs a traceback for every request that is not HTTP; the 400 that the client gets is enough.
+# aiohttp logs what its parts do; every failure is logged here, and a request that is not HTTP is answered only.
 _server_logger = logging.getLogger("common.service.http")
 _server_logger.setLevel(logging.CRITICAL)
 
@@ -39,15 +41,59 @@ def error_headers(error: RequestError) -> dict[str, str]:
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Answer every error with one JSON line; an unexpected exception is logged here and answered with a plain 500."""
     try:
+        check_version(request.version)
         return await handler(request)
     except RequestError as error:
         return json_answer(error_object(error), error.status, error_headers(error))
     except web.HTTPException as error:
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         return json_answer(error_object(RequestError(_sentence(request, error), error.status)), error.status, allow)
-    except Exception:
-        get_logger().exception("a request failed unexpectedly", method=request.method, path=request.path)
-        return json_answer(error_object(RequestError("the server failed; its log says why", 500)), 500)
+    except Exception as error:
+        return _unexpected(request, error)
+
+
+def _unexpected(request: web.BaseRequest, error: BaseException | None) -> web.Response:
+    get_logger().error("a request failed unexpectedly", method=request.method, path=request.path, exc_info=error)
+    return json_answer(error_object(RequestError("the server failed; its log says why", 500)), 500)
+
+
+class _Connection(web.RequestHandler):
+    """Answers in our words where aiohttp would answer in its own: before there is a request, or after its handler."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Return the answer to what is not a request, or whose answer failed; it is the last of its connection."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun; nothing can be said any more")
+        error = refusal(exc)
+        answer = json_answer(error_object(error), error.status) if error else _unexpected(request, exc)
+        answer.force_close()
+        return answer
+
+
+class _Server(web.Server):
+    """Makes the connections of a listener."""
+
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
+
+
+class _Runner(web.AppRunner):
+    """Runs an application with our server, which also answers what aiohttp raises before the application's part."""
+
+    __slots__ = ()
+
+    async def _make_server(self) -> web.Server:
+        plain = await super()._make_server()
+        handler = partial(errors_as_json, handler=plain.request_handler)
+        return _Server(handler, request_factory=plain.request_factory, **plain._kwargs)
 
 
 async def listen(
@@ -58,7 +104,15 @@ async def listen(
     Requests in flight have `shutdown_timeout` seconds then, and once more after they are cancelled. Raises
     `SettingsError` that names `port_variable`, or the setting of its host, if the address cannot be listened on.
     """
-    runner = web.AppRunner(app, access_log=None, logger=_server_logger, shutdown_timeout=shutdown_timeout)
+    runner = _Runner(
+        app,
+        access_log=None,
+        logger=_server_logger,
+        shutdown_timeout=shutdown_timeout,
+        max_line_size=MAX_URL_BYTES,
+        max_field_size=MAX_FIELD_BYTES,
+        max_headers=MAX_HEADERS,
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
@@ -78,4 +132,6 @@ def _sentence(request: web.Request, error: web.HTTPException) -> str:
         return f"{request.path[:MAX_SHOWN_PATH]} is not a path of this server"
     if isinstance(error, web.HTTPMethodNotAllowed):
         return f"{request.method} is not allowed here; use {' or '.join(sorted(error.allowed_methods))}"
+    if isinstance(error, web.HTTPExpectationFailed):
+        return "expect: only 100-continue is understood here"
     return error.reason

@@ -4,15 +4,18 @@ from aiohttp import web
 
 from common.errors import BadRequestError, RequestError, TooLargeError
 from common.message import MAX_JSON_GROWTH
+from common.service.http_refusals import check_encoding
+from publisher.request import MAX_MESSAGES
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
 UNSUPPORTED_MEDIA_TYPE = 415
 MAX_OVERHEAD_BYTES = 1 << 20  # of a body beside the content of its largest message
+MIN_BODY_BYTES = 8 << 20  # that a body may have however small the messages are: there may be many of them
 
 
 def max_body_bytes(max_message_bytes: int) -> int:
-    """Return how many bytes a body may have, so that the largest message fits in however it is escaped."""
-    return MAX_JSON_GROWTH * max_message_bytes + MAX_OVERHEAD_BYTES
+    """Return how many bytes a body may have: the largest message fits in however it is escaped, or many small ones."""
+    return max(MIN_BODY_BYTES, MAX_JSON_GROWTH * max_message_bytes + MAX_OVERHEAD_BYTES)
 
 
 def is_form(request: web.Request) -> bool:
@@ -36,10 +39,14 @@ def query_of(request: web.Request) -> bytes:
 
 
 async def body_of(request: web.Request) -> bytes:
-    """Return the body; raises `RequestError` if it is too large or broken."""
+    """Return the body; raises `RequestError` if it is too large, broken, or in an encoding that is not read."""
+    check_encoding(request.headers.get("Content-Encoding", "identity"))
     try:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:
-        raise TooLargeError(f"the body is over {request.client_max_size} bytes; send fewer messages") from None
+        size = request.client_max_size
+        raise TooLargeError(
+            f"the body is over {size} bytes; one request has at most {MAX_MESSAGES} messages and {size} bytes"
+        ) from None
     except web.RequestPayloadError:
         raise BadRequestError("the body is broken: its encoding or length is not what the headers say") from None

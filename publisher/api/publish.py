@@ -11,6 +11,7 @@ from publisher.redis_publisher import Outcome, RedisPublisher
 from publisher.request import Batch, Entry, PublishRequest, parse_demo, parse_form, parse_json
 
 OK, NOT_FOUND = 200, 404
+MAX_DEMO_BODY_BYTES = 16384  # one short message, from whoever sees a demo page
 
 
 class PublishApi:
@@ -46,7 +47,7 @@ class PublishApi:
 
     async def _demo(self, request: web.Request) -> web.Response:
         """Publish for a demo page. JSON only: a browser does not send that here from a page of another origin."""
-        return await self._json(request, parse_demo)
+        return await self._json(request.clone(client_max_size=MAX_DEMO_BODY_BYTES), parse_demo)
 
     async def _form(self, request: web.Request) -> web.Response:
         """Answer the short form in plain text: `ok`, or the ids without a subscriber on any edge.
