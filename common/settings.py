@@ -18,7 +18,7 @@ PREFIX = "COMET_"
 SECRET = frozenset({"publish_keys"})  # settings whose value is never shown
 MIN_KEY_CHARACTERS = 16
 _PREFIX = re.compile(r"[^\s{}!*]{1,64}")
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.IGNORECASE)
+_ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.IGNORECASE)
 _KEY = re.compile(r"[A-Za-z0-9\-._~+/=]+")  # what a bearer token may contain (RFC 6750 section 2.1)
 
 Port = Annotated[int, Field(ge=0, le=65535)]

@@ -1,5 +1,6 @@
 """HTTP responses: heads, complete answers, and the chunks around a framing's bytes (RFC 9110, RFC 9112). Pure."""
 
+import re
 from collections.abc import Sequence
 from math import ceil
 from typing import NamedTuple
@@ -27,13 +28,14 @@ REASONS = {
     503: "Service Unavailable",
     505: "HTTP Version Not Supported",
 }
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # a token (RFC 9110 section 5.6.2)
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 PREFLIGHT = (
     "Access-Control-Allow-Methods: GET, POST, OPTIONS",
-    "Access-Control-Allow-Headers: Authorization, Cache-Control, Content-Type, Last-Event-ID",
     "Access-Control-Max-Age: 600",
     "Content-Length: 0",
 )
+OWN_HEADERS = ("Authorization", "Cache-Control", "Content-Type", "Last-Event-ID")  # that a page sends on purpose
 NO_STORE = ("Cache-Control: no-store", "X-Content-Type-Options: nosniff")
 
 
@@ -69,8 +71,8 @@ def response_head(status: int, headers: Sequence[str], variant: Variant) -> byte
     lines = [f"HTTP/1.1 {status} {REASONS[status]}", *headers]
     if variant.origin:
         lines.append(f"Access-Control-Allow-Origin: {variant.origin}")
-        if variant.origin != "*":
-            lines.append("Vary: Origin")
+        if variant.origin != "*":  # one of a list: who is named there may send cookies, too
+            lines += ("Vary: Origin", "Access-Control-Allow-Credentials: true")
     if variant.closing:
         lines.append("Connection: close")
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
@@ -88,9 +90,17 @@ def change_response(channels: Sequence[str], variant: Variant) -> bytes:
     return full_response(200, "application/json", body, variant)
 
 
-def preflight(variant: Variant) -> bytes:
-    """Return the answer to a browser's CORS preflight."""
-    return response_head(204, PREFLIGHT, variant)
+def preflight(asked: str, variant: Variant) -> bytes:
+    """Return the answer to a browser that asks what it may send; `asked` is its Access-Control-Request-Headers.
+
+    It may send whatever it asks for: tracers and HTTP libraries add headers of their own to every request, and an edge
+    reads none of them.
+    """
+    more = [name for name in map(str.strip, asked.split(",")) if _HEADER_NAME.fullmatch(name)]
+    names = {name.lower(): name for name in (*more, *OWN_HEADERS)}
+    return response_head(
+        204, (f"Access-Control-Allow-Headers: {', '.join(sorted(names.values()))}", *PREFLIGHT), variant
+    )
 
 
 def error_response(

@@ -6,6 +6,7 @@ from common.errors import RequestError
 
 EMBEDDED = frozenset({"jsonp", "iframe"})  # transports that a tag requests: browsers send no Origin for these
 OWN = frozenset({"same-origin", "none"})  # values of Sec-Fetch-Site for a page of this origin, and for no page at all
+NULL = "null"  # the Origin of pages that have none: sandboxed frames, files
 NO_REFERER = "the page must send a Referer that says where it is from, because COMET_ALLOWED_ORIGINS is set"
 
 
@@ -25,6 +26,12 @@ class Origins:
         if origin and origin not in self._allowed:
             raise _refusal(f"origin {origin[:100]}")
         return origin
+
+    def readable_by(self, origin: str) -> str:
+        """Return what Access-Control-Allow-Origin shall say of an error; empty for an origin that is not admitted."""
+        if not self._allowed:
+            return "*"
+        return origin if origin in self._allowed else ""
 
     def admit_page(self, transport: str, headers: Mapping[str, str]) -> None:
         """Raise `RequestError` 403 for a script tag or a frame whose page is neither of an allowed nor of this origin.
@@ -47,7 +54,8 @@ class Origins:
     @property
     def ancestors(self) -> str:
         """The pages that may show a frame, as the value of frame-ancestors in a Content-Security-Policy."""
-        return " ".join(("'self'", *self._allowed)) if self._allowed else "*"
+        named = (origin for origin in self._allowed if origin != NULL)  # a frame's parent without an origin has no name
+        return " ".join(("'self'", *named)) if self._allowed else "*"
 
 
 def _origin_of(referer: str) -> str:

@@ -182,7 +182,8 @@ class RequestHandler:
             elif request.method == "POST" and request.path.startswith(CHANGE_PATH):
                 self._change(seat, request, body)
             elif request.method == "OPTIONS":
-                self._answer(seat, preflight(self._plain(request)), request.keep_alive)
+                asked = request.headers.get("access-control-request-headers", "")
+                self._answer(seat, preflight(asked, self._plain(request)), request.keep_alive)
             else:
                 raise RequestError(f"{request.method} is not allowed here; subscribe with GET", 405)
         except RequestError as error:
@@ -237,7 +238,7 @@ class RequestHandler:
         extra = EXPECTED.get(error.status, ())
         if isinstance(error, UnavailableError):
             extra = retry_headers(error.retry_after)
-        origin = "" if error.status == 403 else request.headers.get("origin", "*")
+        origin = "" if error.status == 403 else self._origins.readable_by(request.headers.get("origin", ""))
         variant = Variant(closing=not request.keep_alive, origin=origin)
         data = error_response(error.status, error.sentence, variant, extra, body=request.method != "HEAD")
         self._answer(seat, data, request.keep_alive)

@@ -37,7 +37,14 @@ def test_a_chunk_is_its_size_and_its_bytes(data: bytes, encoded: bytes) -> None:
     [
         (Variant(), {"access-control-allow-origin": "*"}),
         (Variant(origin=""), {}),
-        (Variant(origin="https://a.example"), {"access-control-allow-origin": "https://a.example", "vary": "Origin"}),
+        (
+            Variant(origin="https://a.example"),
+            {
+                "access-control-allow-origin": "https://a.example",
+                "access-control-allow-credentials": "true",
+                "vary": "Origin",
+            },
+        ),
         (Variant(origin="", closing=True), {"connection": "close"}),
         (Variant(closing=True), {"access-control-allow-origin": "*", "connection": "close"}),
     ],
