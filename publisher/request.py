@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import parse_qsl
 
 from msgspec import Raw
 
 from common.errors import BadRequestError, RequestError, TooLargeError
 from common.names import check_channel, missing_channel
+from publisher.form_body import read_form
 from publisher.json_body import content_bytes, elements, members, plain_value, read_json
 
 MAX_MESSAGES = 1000  # in one request
@@ -56,7 +56,7 @@ def parse_form(query: bytes, body: bytes, limit: int) -> list[PublishRequest]:
     Returns one request, with a receipt, for each different id; `limit` is the largest payload in bytes. Raises
     `RequestError`.
     """
-    pairs = _pairs(query) + _pairs(body)
+    pairs = read_form(query, body)
     channels = dict.fromkeys(check_channel(value) for name, value in pairs if name in ID_NAMES)  # in order, each once
     fields = _form_fields([(name, value) for name, value in pairs if name not in ID_NAMES])
     if not channels:
@@ -87,7 +87,7 @@ def parse_broadcast(query: bytes, body: bytes, limit: int, *, is_json: bool) -> 
 
     The channel of the returned request is empty. Raises `RequestError`.
     """
-    fields = _object(read_json(body)) if is_json else _form_fields(_pairs(query) + _pairs(body))
+    fields = _object(read_json(body)) if is_json else _form_fields(read_form(query, body))
     _check_names(fields, BROADCAST_FIELDS)
     return _request("", fields, limit)
 
@@ -95,7 +95,7 @@ def parse_broadcast(query: bytes, body: bytes, limit: int, *, is_json: bool) -> 
 def parse_channel(query: bytes, body: bytes = b"", *, required: bool = True) -> str:
     """Read the name of one channel; empty if none is given and none is `required`. Raises `BadRequestError`."""
     channels = []
-    for name, value in _pairs(query) + _pairs(body):
+    for name, value in read_form(query, body):
         if name not in ID_NAMES:
             raise BadRequestError(f"{name[:MAX_NAME_CHARACTERS]}: is not a parameter here; known is id")
         channels.append(check_channel(value))
@@ -124,17 +124,6 @@ def _check_demo(entry: Entry) -> None:
         raise RequestError(f"id: this path publishes to channels that begin with {' or '.join(DEMO_CHANNELS)}", 403)
     if len(entry.payload) > MAX_DEMO_BYTES:
         raise TooLargeError(f"content: {len(entry.payload)} bytes; here at most {MAX_DEMO_BYTES} are allowed")
-
-
-def _pairs(raw: bytes) -> list[tuple[str, str]]:
-    """Read a query or a form, without `_`: some clients add it so that no cache has the address."""
-    try:
-        pairs = parse_qsl(raw.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_MESSAGES)
-        return [(name, value) for name, value in pairs if name != "_"]
-    except UnicodeDecodeError:
-        raise BadRequestError("the parameters must be UTF-8, percent-encoded") from None
-    except ValueError:
-        raise BadRequestError(f"a request has at most {MAX_MESSAGES} parameters") from None
 
 
 def _form_fields(pairs: Sequence[tuple[str, str]]) -> dict[str, object]:
