@@ -14,6 +14,7 @@ from functools import partial
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from common.errors import SettingsError
 from common.logs import get_logger
 from common.message import MAX_JSON_GROWTH
 from common.metrics.fields import FieldCollector
@@ -276,8 +277,17 @@ class Edge:
 
 
 def _max_connections(wanted: int) -> int:
-    """Return how many connections may be held: as many as `wanted` (0: no limit), and the open files, allow."""
-    possible = max_open_files() - RESERVED_FILES - MAX_SURPLUS
+    """Return how many connections may be held: as many as `wanted` (0: no limit), and the open files, allow.
+
+    Raises `SettingsError` if it allows none.
+    """
+    needed = RESERVED_FILES + MAX_SURPLUS
+    possible = max_open_files() - needed
+    if possible < 1:
+        raise SettingsError(
+            f"this process may open {max_open_files()} files, and an edge needs more than {needed} to hold a "
+            "connection; raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd, --ulimit nofile= of Docker)"
+        )
     if wanted > possible:
         get_logger().warning("COMET_MAX_CONNECTIONS is more than the open files allow", wanted=wanted, limit=possible)
     return min(wanted or possible, possible)
