@@ -6,9 +6,7 @@ from functools import partial
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
-from redis import RedisError
 
-from common.logs import get_logger
 from common.metrics.fields import FieldCollector
 from common.names import RedisNames
 from common.redis.client import connect, endpoint
@@ -23,7 +21,7 @@ from common.service.http import listen, port_of
 from common.service.process import measure_lag, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
-from common.tasks import Tasks, Worker, run_forever
+from common.tasks import Tasks, run_forever
 from publisher.api.auth import require_key
 from publisher.api.cluster import ClusterApi
 from publisher.api.http_request import max_body_bytes
@@ -32,6 +30,7 @@ from publisher.api.publish import PublishApi
 from publisher.api.tail import TailApi
 from publisher.cluster import Cluster
 from publisher.drain import Drain
+from publisher.functions import FunctionKeeper
 from publisher.metrics import Counters, Gauges
 from publisher.redis_publisher import RedisPublisher
 
@@ -55,13 +54,13 @@ class Publisher:
         )
         self._pubsub.subscribe_own(self._inbox.name, self._inbox.on_message, self._on_reachable)
         self._scripts = Scripts(self._redis, names, settings)
+        self._functions = FunctionKeeper(self._scripts)
         self._cluster = Cluster(EdgeClient(names, self._inbox, self._redis.publish), EdgeRegistry(self._redis, names))
         self._tail = TailApi(self._redis, names, keeps_history=settings.history_size > 0)
         self._drain = Drain(settings.drain_seconds, notice_of_drain(settings.drain_seconds), self._ask_to_drain)
         self._admin = self._admin_server()
         self._runner: web.AppRunner | None = None
         self._tasks = Tasks()
-        self._installer = Worker(self._install_functions)
 
     @property
     def port(self) -> int:
@@ -84,7 +83,7 @@ class Publisher:
         except BaseException:
             await self.stop()
             raise
-        for work in (self._pubsub.run, partial(measure_lag, self._counters.loop_lag.observe)):
+        for work in (self._pubsub.run, self._functions.run, partial(measure_lag, self._counters.loop_lag.observe)):
             self._tasks.start(run_forever(work))
 
     async def drain(self) -> None:
@@ -100,7 +99,7 @@ class Publisher:
             await self._runner.cleanup()
             self._runner = None
         await self._tasks.cancel_all()
-        await self._installer.finish()
+        await self._functions.finish()
         await self._redis.aclose()
         await self._admin.stop()
 
@@ -145,13 +144,7 @@ class Publisher:
         """Install our Redis Functions on every new connection: a Redis that starts empty has lost them."""
         self._inbox.on_reachable(reachable)
         if reachable and self._settings.history_size:
-            self._installer.wake()
-
-    async def _install_functions(self) -> None:
-        try:
-            await self._scripts.install_functions()
-        except (RedisError, OSError) as error:
-            get_logger().info("FCALL comet_publish cannot be offered; nothing else needs it", error=str(error))
+            self._functions.connected()
 
     def _gauges(self) -> Gauges:
         return Gauges(

@@ -98,7 +98,14 @@ class Scripts:
         It needs Redis 7 or Valkey. Other deployments on this Redis are in the same library, and stay in it.
         """
         functions: Any = self._redis  # untyped in redis-py
-        installed = await functions.function_list(library=LIBRARY, withcode=True)
-        others = deployments_in(b"".join(library[-1] for library in installed).decode(errors="replace"))
-        text = functions_text(others | {lua_string(self._names.prefix): self._deployment})
+        text = functions_text(await self._deployments() | {lua_string(self._names.prefix): self._deployment})
         await functions.function_load(text, replace=True)
+
+    async def lack_functions(self) -> bool:
+        """Say whether the function is not there for this deployment."""
+        return lua_string(self._names.prefix) not in await self._deployments()
+
+    async def _deployments(self) -> dict[str, Deployment]:
+        functions: Any = self._redis  # untyped in redis-py
+        installed = await functions.function_list(library=LIBRARY, withcode=True)
+        return deployments_in(b"".join(library[-1] for library in installed).decode(errors="replace"))
