@@ -16,7 +16,12 @@ MAX_DEPTH = 254  # arrays and objects within each other in a content: subscriber
 MARK = b"\xff"  # stands where a lone surrogate was: no UTF-8 text has this byte
 HALF = "holds half of a character (a lone surrogate such as \\ud83d); cut texts between whole characters"
 DEEP = "is nested too deeply; send it as a string"
-_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
+# As much as there is without a lone surrogate, or as many of these as there are; no match begins inside an escape.
+_WHOLE_OR_HALVES = re.compile(
+    rb"(?:[^\\]+|\\(?:[^u]|u(?![dD][89a-fA-F])|u[dD][89abAB]..\\u[dD][c-fC-F]..))+"
+    rb"|((?:\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|[c-fC-F]..))+)",
+    re.DOTALL,
+)
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _read = msgspec.json.Decoder(Raw).decode
@@ -82,7 +87,7 @@ def _read_marked(body: bytes) -> Raw:
     try:
         return _read(body)
     except msgspec.DecodeError:
-        marked = _ESCAPE.sub(lambda escape: MARK if escape[1] else escape[0], body)
+        marked = _WHOLE_OR_HALVES.sub(lambda part: MARK if part[1] else part[0], body)
         if MARK not in marked:
             raise
     return _read(marked)

@@ -17,6 +17,8 @@ RESERVED_EVENTS = frozenset({"welcome", "reset", "close", "error"})
 MAX_DEMO_BYTES = 1024  # of a message of the demo pages
 DEMO_CHANNELS = ("demo", "chat")  # the beginnings of the demo pages' channel names
 ID_NAMES = frozenset({"id", "channel", "cname"})
+PERCENT_GROWTH = 3  # bytes of a form for each byte of its content, at most
+MAX_FORM_OVERHEAD = 1 << 20  # bytes of a form beside its content: a thousand ids
 FORM_FIELDS = ("content", "event", "key", "ttl")
 RAW_FIELDS = frozenset({"content", "ids"})  # of JSON: each is read by itself
 BROADCAST_FIELDS = ("content", "event")
@@ -56,6 +58,11 @@ def parse_form(query: bytes, body: bytes, limit: int) -> list[PublishRequest]:
     Returns one request, with a receipt, for each different id; `limit` is the largest payload in bytes. Raises
     `RequestError`.
     """
+    largest = PERCENT_GROWTH * limit + MAX_FORM_OVERHEAD
+    if len(query) + len(body) > largest:
+        raise TooLargeError(
+            f"a form of {len(query) + len(body)} bytes has too much content; at most {largest} are read"
+        )
     pairs = read_form(query, body)
     channels = dict.fromkeys(check_channel(value) for name, value in pairs if name in ID_NAMES)  # in order, each once
     fields = _form_fields([(name, value) for name, value in pairs if name not in ID_NAMES])

@@ -170,3 +170,20 @@ def test_any_value_means_the_same_to_a_subscriber(value: object) -> None:
     for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
         published = payload(text.encode()).decode()
         assert (published if isinstance(value, str) else json.loads(published)) == value
+
+
+PIECES = st.sampled_from([r"\ud83d", r"\ude00", r"\uDBFF", "\\\\", r"\"", r"\n", r"\u0041", "u", "d83d", "😀", "["])
+
+
+@given(st.lists(st.lists(PIECES, max_size=8).map("".join), min_size=1, max_size=4))
+def test_exactly_the_messages_with_half_a_character_are_errors(texts: list[str]) -> None:
+    """Whatever stands before and after it: Python's own reader says which they are."""
+    body = ",".join(f'{{"id":"room","content":["{text}"]}}' for text in texts).encode()
+    entries = parse_json(b"[" + body + b"]", LIMIT).entries
+    for text, entry in zip(texts, entries, strict=True):
+        try:
+            str(json.loads(f'"{text}"')).encode()
+        except UnicodeEncodeError:
+            assert isinstance(entry, BadRequestError)
+        else:
+            assert entry == PublishRequest("room", f'["{text}"]'.encode())
