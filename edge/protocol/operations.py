@@ -19,6 +19,7 @@ from edge.protocol.subscribe import MAX_HISTORY, Start
 
 MAX_OPERATIONS = 256  # in one array, so that one message does not keep the edge busy for long
 MAX_REF_LENGTH = 64  # characters
+CHANNEL_FIELDS = ("id", "channel", "cname")
 MAX_SHOWN = 60  # characters of the client's own values that an error repeats
 UNREADABLE = "holds half of a character (a lone surrogate such as \\ud83d), or a number beyond 64 bits"
 EXAMPLE = '{"op":"sub","id":"room"}'
@@ -74,7 +75,7 @@ def parse_operation(value: object) -> Operation:
         raise value
     if not isinstance(value, dict):
         raise BadOperationError(f"an operation is a JSON object like {EXAMPLE}")
-    op, name, ref = value.get("op"), value.get("id"), value.get("ref")
+    op, name, ref = value.get("op"), _named(value), value.get("ref")
     about = (_shown(op), _shown(name), ref if _is_ref(ref) else None)
     if not _is_ref(ref):
         raise BadOperationError(f"ref: give a string of at most {MAX_REF_LENGTH} characters, or an integer", *about)
@@ -83,7 +84,7 @@ def parse_operation(value: object) -> Operation:
     if op == Op.PING:
         return Operation(Op.PING, ref=ref)
     try:
-        channel = check_channel(_text(value, "id", f"give the name of a channel, as in {EXAMPLE}"))
+        channel = check_channel(_channel(name))
         return Operation(Op.UNSUB, channel, ref=ref) if op == Op.UNSUB else _subscribe(value, channel, ref)
     except BadRequestError as error:
         raise BadOperationError(error.sentence, *about) from None
@@ -119,7 +120,7 @@ def _checked(value: object) -> object:
     sound = {name: each for name, each in value.items() if _is_sound(name) and _is_sound(each)}
     faulty = next((name for name in value if name not in sound and _is_sound(name)), "the name of a field")
     ref = sound.get("ref")
-    about = (_shown(sound.get("op")), _shown(sound.get("id")), ref if _is_ref(ref) else None)
+    about = (_shown(sound.get("op")), _shown(_named(sound)), ref if _is_ref(ref) else None)
     return BadOperationError(f"{faulty[:MAX_SHOWN]}: {UNREADABLE}", *about)
 
 
@@ -129,6 +130,19 @@ def _is_sound(value: object) -> bool:
     except orjson.JSONEncodeError:
         return False
     return True
+
+
+def _named(value: Mapping[str, object]) -> object:
+    """Return what an operation calls its channel: `id` has the same other names as in a URL."""
+    return next((value[name] for name in CHANNEL_FIELDS if name in value), None)
+
+
+def _channel(name: object) -> str:
+    if name is None or name == "":
+        raise BadRequestError(f"id: give the name of a channel, as in {EXAMPLE}")
+    if not isinstance(name, str):
+        raise BadRequestError(f"id: the name of a channel is a string, as in {EXAMPLE}")
+    return name
 
 
 def _subscribe(value: Mapping[str, object], channel: str, ref: Ref) -> Operation:
