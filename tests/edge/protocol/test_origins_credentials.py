@@ -6,8 +6,9 @@ from common.errors import SettingsError
 from common.settings import load_settings
 from edge.framing.http import Variant, preflight
 from edge.protocol.origins import Origins
-from tests.edge.building import head, small_edge
+from tests.edge.edge_without_redis import edge_without_redis
 from tests.edge.framing.reading import read_response
+from tests.edge.http_client import head
 
 HOME, EVIL = "https://app.example", "https://evil.example"
 CREDENTIALS = "access-control-allow-credentials"
@@ -19,7 +20,7 @@ LIBRARIES = ["x-requested-with", "pragma", "if-modified-since"]
 @pytest.mark.parametrize("target", TARGETS)
 async def test_a_page_on_the_list_may_send_cookies(target: str) -> None:
     """For a balancer's sticky cookie: answers and errors name the page and allow credentials, and so do preflights."""
-    async with small_edge(allowed_origins=(HOME,)) as edge:
+    async with edge_without_redis(allowed_origins=(HOME,)) as edge:
         client = await edge.connect()
         for method in ("OPTIONS", "GET"):
             answer = await client.ask(head(target, f"Origin: {HOME}", "Cookie: a=b", method=method))
@@ -32,7 +33,7 @@ async def test_a_page_on_the_list_may_send_cookies(target: str) -> None:
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "DELETE"])
 async def test_a_foreign_page_reads_no_answer(target: str, method: str) -> None:
     """Not an error either, whichever fault comes first."""
-    async with small_edge(allowed_origins=(HOME,)) as edge:
+    async with edge_without_redis(allowed_origins=(HOME,)) as edge:
         client = await edge.connect()
         answer = await client.ask(head(target, f"Origin: {EVIL}", method=method))
         assert answer.status >= 400
@@ -43,7 +44,7 @@ async def test_a_foreign_page_reads_no_answer(target: str, method: str) -> None:
 @pytest.mark.parametrize("method", ["GET", "OPTIONS", "DELETE"])
 async def test_without_a_list_everybody_reads_and_nobody_has_credentials(target: str, method: str) -> None:
     """`*` in answers and in errors: browsers send no cookies for it."""
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         client = await edge.connect()
         answer = await client.ask(head(target, f"Origin: {EVIL}", method=method))
         assert answer.headers["access-control-allow-origin"] == "*"
@@ -53,7 +54,7 @@ async def test_without_a_list_everybody_reads_and_nobody_has_credentials(target:
 async def test_null_is_an_origin_only_where_it_is_on_the_list() -> None:
     """It is what a sandboxed frame sends, and a page from a file."""
     for allowed, status in (((HOME,), 403), ((HOME, "null"), 200)):
-        async with small_edge(allowed_origins=allowed) as edge:
+        async with edge_without_redis(allowed_origins=allowed) as edge:
             client = await edge.connect()
             answer = await client.ask(head(TARGETS[0], "Origin: null"))
             assert answer.status == status
@@ -71,7 +72,7 @@ def test_null_can_be_set_and_is_no_ancestor() -> None:
 @pytest.mark.parametrize("asked", [*TRACING, *LIBRARIES, ",".join(TRACING), ", ".join(LIBRARIES)])
 async def test_a_page_may_send_what_its_programs_add(asked: str) -> None:
     """Tracers and HTTP libraries add headers to every request; a preflight that lacks one stops the page."""
-    async with small_edge() as edge:
+    async with edge_without_redis() as edge:
         client = await edge.connect()
         lines = (f"Origin: {EVIL}", "Access-Control-Request-Method: GET", f"Access-Control-Request-Headers: {asked}")
         answer = await client.ask(head("/sse?id=room", *lines, method="OPTIONS"))

@@ -3,8 +3,8 @@
 import pytest
 
 from edge.protocol.operations import BadOperationError, Op, Operation, load_operations, parse_operation
-from tests.edge.building import small_edge
-from tests.edge.speaking import speaker, text
+from tests.edge.edge_without_redis import edge_without_redis
+from tests.edge.websocket_client import text, welcomed_websocket
 
 GOOD = r'{"op":"unsub","id":"room"}'
 
@@ -51,8 +51,8 @@ def test_what_is_not_json_is_still_refused(source: str | bytes) -> None:
 
 async def test_a_websocket_does_the_other_operations() -> None:
     """Over a real connection: both channels are subscribed to, and the error has its operation's `ref`."""
-    async with small_edge() as edge:
-        one = await speaker(edge)
+    async with edge_without_redis() as edge:
+        one = await welcomed_websocket(edge)
         await one.client.send(text(r'[{"op":"sub","id":"a"},{"op":"sub","id":"\ud83d","ref":7},{"op":"sub","id":"b"}]'))
         answers = await one.objects(3)
     assert [answer["ref"] for answer in answers if answer["type"] == "error"] == [7]

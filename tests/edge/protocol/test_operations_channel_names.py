@@ -3,8 +3,8 @@
 import pytest
 
 from edge.protocol.operations import BadOperationError, Op, Operation, parse_operation
-from tests.edge.building import small_edge
-from tests.edge.speaking import speaker, text
+from tests.edge.edge_without_redis import edge_without_redis
+from tests.edge.websocket_client import text, welcomed_websocket
 
 
 @pytest.mark.parametrize("name", ["id", "channel", "cname"])
@@ -37,8 +37,8 @@ def test_what_is_no_name_is_told_so(value: dict[str, object], start: str) -> Non
 
 async def test_a_websocket_subscribes_by_the_other_name() -> None:
     """Over a real connection."""
-    async with small_edge() as edge:
-        one = await speaker(edge)
+    async with edge_without_redis() as edge:
+        one = await welcomed_websocket(edge)
         await one.client.send(text('{"op":"sub","channel":"room","ref":1}'))
         welcome = await one.next_object()
         assert (welcome["type"], welcome["id"], welcome["ref"]) == ("welcome", "room", 1)
