@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from common.errors import SettingsError
 from common.redis.url import check_redis_url
 from common.settings_help import advice
-from common.url import BLANK, check_port, culprit, masked, split_url
+from common.url import BLANK, WILDCARD, as_browsers_write, check_port, culprit, masked, split_url
 
 PREFIX = "COMET_"
 SECRET = frozenset({"publish_keys"})  # settings whose value is never shown
@@ -130,7 +130,7 @@ class Settings(BaseSettings):
         if not _is_address(value):
             raise ValueError("must be an address such as http://127.0.0.1:8081")
         check_port(value)
-        return value.rstrip("/")
+        return _as_browsers_write_url(value)
 
     @field_validator("publish_keys", mode="before")
     @classmethod
@@ -149,12 +149,12 @@ class Settings(BaseSettings):
     def _split_origins(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        origins = tuple(part.strip().rstrip("/") for part in value.split(",") if part.strip() not in {"", "*"})
-        for origin in origins:
-            if not _ORIGIN.fullmatch(origin):
-                wrong = culprit(origin, value)
-                raise ValueError(f"an origin looks like https://example.com or http://localhost:8000, not {wrong}")
-        return origins
+        parts = [part.strip().rstrip("/") for part in value.split(",") if part.strip()]
+        if parts == ["*"]:
+            return ()
+        if value and not parts:
+            raise ValueError("it contains no origin; leave it empty, or give *, to allow all")
+        return tuple(dict.fromkeys(_origin(part, value) for part in parts))
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -168,6 +168,19 @@ def load_settings(**overrides: object) -> Settings:
         raise SettingsError("; ".join(_sentence(fault) for fault in error.errors())) from None
 
 
+def _origin(text: str, whole: str) -> str:
+    """Return an origin as browsers send it."""
+    wrong = culprit(text, whole)
+    if text == "*":
+        raise ValueError("* allows every origin, so it stands alone; leave it out, or leave out the others")
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError(f"an origin looks like https://example.com or http://localhost:8000, not {wrong}")
+    try:
+        return as_browsers_write(text)
+    except ValueError as error:
+        raise ValueError(f"{wrong} matches no page: {error}") from None
+
+
 def _edge_url(text: str, whole: str) -> str:
     """Return the address of an edge without a slash at its end; `/` alone is the page's own origin."""
     if text == "/":
@@ -176,7 +189,15 @@ def _edge_url(text: str, whole: str) -> str:
         wrong = culprit(text, whole)
         raise ValueError(f"{wrong} must be / or an address such as https://push.example or http://127.0.0.1:8080")
     check_port(text)
-    return text.rstrip("/")
+    return _as_browsers_write_url(text)
+
+
+def _as_browsers_write_url(text: str) -> str:
+    """Return an address whose host is written as in a page's policy and in the requests for it."""
+    parts = split_url(text)
+    if WILDCARD in parts.netloc:
+        raise ValueError("an address names one host, without a star")
+    return as_browsers_write(f"{parts.scheme}://{parts.netloc}") + parts.path.rstrip("/")
 
 
 def _is_address(text: str) -> bool:

@@ -1,10 +1,16 @@
-"""Reading the URLs that settings hold, without ever showing a password in one."""
+"""Reading the URLs that settings hold, without ever showing a password in one, and writing them as browsers do."""
 
 import re
+from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import SplitResult, urlsplit
 
 ESCAPES = "in user and password write / ? # @ : [ ] as %2F %3F %23 %40 %3A %5B %5D"
 BLANK = re.compile(r"[\s\x00-\x1f\x7f]")
+WILDCARD = "*."  # before a domain: all names below it
+DEFAULT_PORTS = {"http": "80", "https": "443"}
+_AUTHORITY = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::([0-9]*))?")
+_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
+_NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _IN_QUERY = re.compile(r"(password=)[^&#\s]*", re.IGNORECASE)
 
 
@@ -41,3 +47,60 @@ def masked(text: str) -> str:
 def culprit(part: str, whole: str) -> str:
     """Return the wrong part of a list for an error; a part is not shown if the list may hold a password."""
     return "one of them" if "@" in whole else repr(part)
+
+
+def as_browsers_write(origin: str) -> str:
+    """Return an origin as the browsers of its pages send it: any other spelling would match none of them.
+
+    Of `http` and `https` that is: in lower case, without the default port, an international name in its ASCII form
+    (WHATWG URL, HTML section 7.1.1). `https://*.example.com` stands for every name below the domain. Raises ValueError
+    with a sentence that repeats nothing of the origin.
+    """
+    scheme, _, authority = origin.partition("://")
+    scheme = scheme.lower()
+    if scheme in {"ws", "wss"}:
+        raise ValueError("a page's origin begins with https:// or http://, for its WebSockets, too")
+    if scheme not in DEFAULT_PORTS:
+        if "*" in origin:
+            raise ValueError("a star stands for the names below a domain, as in https://*.example.com")
+        return f"{scheme}://{authority}"
+    match = _AUTHORITY.fullmatch(authority)
+    if match is None:
+        raise ValueError("after https:// there is a host name and perhaps a port, as in https://example.com:8443")
+    check_port(f"{scheme}://host:{match[2] or DEFAULT_PORTS[scheme]}")
+    port = "" if not match[2] or int(match[2]) == int(DEFAULT_PORTS[scheme]) else f":{int(match[2])}"
+    return f"{scheme}://{_host_or_wildcard(match[1])}{port}"
+
+
+def _host_or_wildcard(host: str) -> str:
+    domain = host.removeprefix(WILDCARD)
+    written = _host(domain)
+    if domain == host:
+        return written
+    if written[-1] == "]" or _NUMBER.fullmatch(written.rpartition(".")[2]):
+        raise ValueError("a star stands for the names below a domain, as in https://*.example.com; an address has none")
+    return WILDCARD + written
+
+
+def _host(host: str) -> str:
+    """Return a host as a browser writes it: a name, an IPv4 address of four numbers, or an IPv6 address in brackets."""
+    try:
+        if host.startswith("["):
+            if "%" in host:
+                raise ValueError(host)
+            return f"[{IPv6Address(host[1:-1]).compressed}]"
+        name = (host if host.isascii() else _ascii_name(host)).lower()
+        if not _NAME.fullmatch(name):
+            raise ValueError(host)
+        if _NUMBER.fullmatch(name.rstrip(".").rpartition(".")[2]):
+            return str(IPv4Address(name))
+    except ValueError:
+        star = "; a star stands only for the names below a domain, as in https://*.example.com" if "*" in host else ""
+        raise ValueError(f"the host in it is no name and no address{star}") from None
+    return name
+
+
+def _ascii_name(name: str) -> str:
+    import idna  # noqa: PLC0415  # few need it
+
+    return idna.encode(name, uts46=True).decode()  # its errors are ValueErrors

@@ -54,10 +54,21 @@ def _check_database(parts: SplitResult) -> None:
 
 def _check_options(parts: SplitResult) -> None:
     known = OPTIONS + TLS_OPTIONS if parts.scheme == "rediss" else OPTIONS
-    for name, value in parse_qsl(parts.query, keep_blank_values=True):
+    pairs = parse_qsl(parts.query, keep_blank_values=True)
+    _check_given_once(parts, [name for name, _ in pairs])
+    for name, value in pairs:
         if name not in known:
             tls = "; those for TLS need rediss://" if name in TLS_OPTIONS else ""
             raise ValueError(f"the options after the ? are {', '.join(known)}{tls}")
         fits, wanted = VALUES.get(name, ANY_VALUE)
         if not re.fullmatch(fits, value):
             raise ValueError(f"{name} must be {wanted}")
+
+
+def _check_given_once(parts: SplitResult, options: list[str]) -> None:
+    """Raise ValueError if something is given twice: redis-py ignores one of the two."""
+    database = "" if parts.scheme == "unix" else parts.path.strip("/")
+    before = {"db": database, "username": parts.username, "password": parts.password}
+    for name in options:
+        if before.get(name) or options.count(name) > 1:
+            raise ValueError(f"{name} is given twice; one of the two would be ignored")

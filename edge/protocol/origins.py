@@ -1,8 +1,10 @@
 """Origins: which web pages may subscribe. Pure."""
 
+import re
 from collections.abc import Mapping
 
 from common.errors import RequestError
+from common.url import WILDCARD
 
 EMBEDDED = frozenset({"jsonp", "iframe"})  # transports that a tag requests: browsers send no Origin for these
 OWN = frozenset({"same-origin", "none"})  # values of Sec-Fetch-Site for a page of this origin, and for no page at all
@@ -11,10 +13,15 @@ NO_REFERER = "the page must send a Referer that says where it is from, because C
 
 
 class Origins:
-    """The origins of COMET_ALLOWED_ORIGINS; if there are none, all origins are allowed."""
+    """The origins of COMET_ALLOWED_ORIGINS, written as browsers write theirs; none named means that all are allowed.
+
+    `https://*.example.com` stands for all names below the domain, as in a content security policy.
+    """
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
         self._allowed = allowed
+        self._exact = frozenset(each for each in allowed if WILDCARD not in each)
+        self._below = re.compile("|".join(_names_below(each) for each in allowed if WILDCARD in each) or "(?!)")
 
     def admit(self, origin: str) -> str:
         """Return Access-Control-Allow-Origin for a request's origin; raises `RequestError` 403 if it is not allowed.
@@ -23,7 +30,7 @@ class Origins:
         """
         if not self._allowed:
             return "*"
-        if origin and origin not in self._allowed:
+        if origin and not self._has(origin):
             raise _refusal(f"origin {origin[:100]}")
         return origin
 
@@ -31,7 +38,7 @@ class Origins:
         """Return what Access-Control-Allow-Origin shall say of an error; empty for an origin that is not admitted."""
         if not self._allowed:
             return "*"
-        return origin if origin in self._allowed else ""
+        return origin if self._has(origin) else ""
 
     def admit_page(self, transport: str, headers: Mapping[str, str]) -> None:
         """Raise `RequestError` 403 for a script tag or a frame whose page is neither of an allowed nor of this origin.
@@ -44,18 +51,27 @@ class Origins:
         if not self._allowed or transport not in EMBEDDED or headers.get("origin"):
             return
         site, page = headers.get("sec-fetch-site", ""), _origin_of(headers.get("referer", ""))
-        if site in OWN or page in self._allowed or (not site and _is_own(page, headers.get("host", ""))):
+        if site in OWN or self._has(page) or (not site and _is_own(page, headers.get("host", ""))):
             return
         if page:
             raise _refusal(f"{transport}: a page of {page[:100]}")
         if site or transport == "jsonp":
             raise RequestError(f"{transport}: {NO_REFERER}", 403)
 
+    def _has(self, origin: str) -> bool:
+        return origin in self._exact or self._below.fullmatch(origin) is not None
+
     @property
     def ancestors(self) -> str:
         """The pages that may show a frame, as the value of frame-ancestors in a Content-Security-Policy."""
         named = (origin for origin in self._allowed if origin != NULL)  # a frame's parent without an origin has no name
         return " ".join(("'self'", *named)) if self._allowed else "*"
+
+
+def _names_below(wildcard: str) -> str:
+    """Return the pattern of the origins that a wildcard stands for; the domain itself is none of them."""
+    scheme, _, domain = wildcard.partition(WILDCARD)
+    return rf"{re.escape(scheme)}(?:[a-z0-9_-]+\.)+{re.escape(domain)}"
 
 
 def _origin_of(referer: str) -> str:
