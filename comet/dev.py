@@ -13,8 +13,10 @@ from comet.dev_help import instructions
 from comet.errors import DevError
 from comet.ports import ADMIN_OFFSET, Ports, check_ports, redis_port
 from comet.processes import Child, first_to_end, start
+from common.service.addresses import LOOPBACKS, has_address
 
 HOST = "127.0.0.1"
+BOTH_LOOPBACKS = "localhost"  # some clients take that name for the one, some for the other
 START_TIMEOUT = 15.0  # seconds that a process has to be ready
 POLL_INTERVAL = 0.05  # seconds between two looks whether it is
 PING = b"PING\r\n", b"+PONG"
@@ -82,7 +84,8 @@ async def _cluster(ports: Ports) -> None:
 
 
 async def _start_redis(server: str, port: int, folder: str) -> Child:
-    options = ("--port", str(port), "--bind", HOST, "--save", "", "--appendonly", "no", "--dir", folder)
+    hosts = [where for where in LOOPBACKS if has_address(where)]
+    options = ("--port", str(port), "--bind", *hosts, "--save", "", "--appendonly", "no", "--dir", folder)
     return await start("valkey", server, *options, quiet=True)
 
 
@@ -90,10 +93,10 @@ async def _start_service(service: str, port: int, redis: int, edges: str) -> Chi
     name = f"COMET_{service.upper()}"
     settings = {
         "COMET_REDIS_URL": f"redis://{HOST}:{redis}",
-        "COMET_ADMIN_HOST": HOST,
+        "COMET_ADMIN_HOST": BOTH_LOOPBACKS,
         "COMET_EDGE_URL": edges,
         "COMET_DRAIN_SECONDS": os.environ.get("COMET_DRAIN_SECONDS", "0"),  # Ctrl-C ends at once
-        "COMET_EDGE_HOST": os.environ.get("COMET_EDGE_HOST", HOST),
+        "COMET_EDGE_HOST": os.environ.get("COMET_EDGE_HOST", BOTH_LOOPBACKS),
         f"{name}_PORT": str(port),
         f"{name}_ADMIN_PORT": str(port + ADMIN_OFFSET),
     }

@@ -13,7 +13,7 @@ from common.errors import CometError
 ANSWER_TIMEOUT = 3.0  # seconds; an event loop that hangs never answers
 MAX_SHOWN_BYTES = 200  # of the answer
 SERVICES = ("edge", "publisher")
-LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # a service that listens on all interfaces is asked on this one
+LOOPBACK_OF = {"0.0.0.0": "127.0.0.1", "::": "localhost"}  # where one that listens on all interfaces is asked
 
 
 class Verdict(NamedTuple):

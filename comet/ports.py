@@ -5,6 +5,7 @@ from contextlib import closing
 from typing import NamedTuple
 
 from comet.errors import DevError
+from common.service.addresses import ALL, ALL_IPV4, has_address, open_listeners
 
 ADMIN_OFFSET = 1000  # an internal port is its public port plus this
 REDIS_PORT = 6379
@@ -32,14 +33,13 @@ def check_ports(ports: Ports) -> None:
 
 
 def is_free(port: int) -> bool:
-    """Say whether a port can be listened on."""
-    with closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-            probe.listen(1)
-        except OSError:
-            return False
+    """Say whether a port can be listened on, on every address of this machine."""
+    try:
+        listeners = open_listeners(ALL if has_address(ALL) else ALL_IPV4, port)
+    except OSError:
+        return False
+    for listener in listeners:
+        listener.close()
     return True
 
 

@@ -73,4 +73,4 @@ def cannot_listen(variable: str, host: str, port: int, error: OSError | UnicodeE
     if number == errno.EACCES:
         return SettingsError(f"{variable}={port}: this user may not listen on it; choose a port from 1024 on")
     where = "COMET_ADMIN_HOST" if "_ADMIN_" in variable else variable.removesuffix("PORT") + "HOST"
-    return SettingsError(f"{where}={host}: this is not an address of this machine; 0.0.0.0 stands for all of them")
+    return SettingsError(f"{where}={host}: this is not an address of this machine; :: stands for all of them")

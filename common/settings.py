@@ -40,15 +40,15 @@ class Settings(BaseSettings):
     audit: Seconds = Field(25, description="seconds of quiet after which a channel is compared with its log")
     max_message_bytes: int = Field(65536, ge=1, le=16_777_216, description="largest payload of a message, bytes")
 
-    edge_host: str = Field("0.0.0.0", description="address of the subscribers' port")
+    edge_host: str = Field("::", description="address of the subscribers' port; `::` is all addresses, of IPv4, too")
     edge_port: Port = Field(8080, description="the subscribers' port")
     edge_admin_port: Port = Field(9080, description="the edge's internal port: health, readiness, metrics")
     publisher_host: str = Field(
-        "127.0.0.1", description="address of the publisher's port, which is for trusted networks only"
+        "localhost", description="address of the publisher's port, which is for trusted networks only"
     )
     publisher_port: Port = Field(8081, description="the publisher's port")
     publisher_admin_port: Port = Field(9081, description="the publisher's internal port")
-    admin_host: str = Field("127.0.0.1", description="address of the internal ports")
+    admin_host: str = Field("localhost", description="address of the internal ports")
 
     heartbeat: Seconds = Field(
         25, description="seconds without a message after which a held connection gets a heartbeat"
@@ -104,8 +104,8 @@ class Settings(BaseSettings):
     @classmethod
     def _check_host(cls, value: str) -> str:
         if not value.strip():  # an empty one would listen on all addresses
-            raise ValueError("give an address of this machine; 0.0.0.0 stands for all of them")
-        return value
+            raise ValueError("give an address of this machine; :: stands for all of them")
+        return value.strip()
 
     @field_validator("prefix")
     @classmethod

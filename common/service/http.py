@@ -9,6 +9,7 @@ from aiohttp.typedefs import Handler
 
 from common.errors import RequestError, UnauthorizedError, UnavailableError, cannot_listen
 from common.logs import get_logger
+from common.service.addresses import open_listeners
 from common.service.http_refusals import MAX_FIELD_BYTES, MAX_HEADERS, MAX_URL_BYTES, check_version, refusal
 
 SHUTDOWN_TIMEOUT = 1.5  # seconds that requests in flight have at the end, and once more after they are cancelled
@@ -115,7 +116,8 @@ async def listen(
     )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        for listener in open_listeners(host, port):
+            await web.SockSite(runner, listener).start()
     except (OSError, UnicodeError) as error:  # UnicodeError: the host cannot be looked up as a name
         await runner.cleanup()
         raise cannot_listen(port_variable, host, port, error) from None

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from common.errors import cannot_listen
 from common.logs import get_logger
+from common.service.addresses import BACKLOG, open_listeners
 from common.service.graceful_close import refuse_new
 from edge.counters import CloseReason
 from edge.engine.poller import ERROR, HANGUP, READ, READ_HANGUP, WRITE, Poller
@@ -23,7 +24,6 @@ SOCKETS_PER_TURN = 64  # ready sockets: one or two milliseconds
 ACCEPTS_PER_TURN = 16  # connections: many that come together must not delay deliveries
 READ_BYTES = 992  # enough for most requests; a bytes object of this size fits the quick bins of the C library
 MAX_REST_BYTES = 7200  # of a second read, if the first one was full
-BACKLOG = 4096  # connections that the kernel keeps until they are accepted
 USER_TIMEOUT_MS = 30_000  # a peer that acknowledges no byte for this long is gone
 SEND_BUFFER = 65_536  # bytes that the kernel keeps for one slow client; it doubles the figure
 RESERVED_FILES = 64  # descriptors that clients never get: they are for Redis, the internal port, logs
@@ -52,36 +52,36 @@ class Listener:
         self._seats = seats
         self._handler = handler
         self._max_connections = max_connections
-        self._socket: socket.socket | None = None
-        self._fd = -1
+        self._sockets: dict[int, socket.socket] = {}  # by their descriptors
         self._paused = False
         self._log = get_logger()
 
     def open(self, host: str, port: int) -> None:
         """Bind, listen and begin to accept; port 0 is any free one. Raises `SettingsError` if that fails."""
         try:
-            listening = _listen(host, port)
+            sockets = open_listeners(host, port, _set_options)
         except (OSError, UnicodeError) as error:  # UnicodeError: the host is not a valid name
             raise cannot_listen("COMET_EDGE_PORT", host, port, error) from None
-        self._socket, self._fd = listening, listening.fileno()
-        self.port = listening.getsockname()[1]
-        self._poller.register(self._fd, READ)
+        self.port = sockets[0].getsockname()[1]
+        for listening in sockets:
+            self._sockets[listening.fileno()] = listening
+            self._poller.register(listening.fileno(), READ)
         asyncio.get_running_loop().add_reader(self._poller.fileno(), self.on_ready)
 
     def refuse_new(self) -> None:
         """Refuse connections whose handshake has not begun, because the listener closes soon."""
-        if self._socket is not None:
-            refuse_new(self._socket)
+        for listening in self._sockets.values():
+            refuse_new(listening)
 
     def close(self) -> None:
         """Accept the connections that the kernel has in its queue, and stop listening; connections stay open."""
-        if self._socket is not None:
-            for _ in range(BACKLOG // ACCEPTS_PER_TURN):
-                self._accept()
+        for _ in range(BACKLOG // ACCEPTS_PER_TURN):
+            self._accept()
+        for fd, listening in self._sockets.items():
             if not self._paused:
-                self._poller.unregister(self._fd)
-            self._socket.close()
-            self._socket, self._fd = None, -1
+                self._poller.unregister(fd)
+            listening.close()
+        self._sockets.clear()
 
     def on_ready(self) -> None:
         """Handle a batch of ready sockets.
@@ -96,7 +96,7 @@ class Listener:
                     self._read(seat)
                 else:
                     self._on_event(seat, events)
-            elif fd == self._fd:
+            elif fd in self._sockets:
                 accept = True
         if accept:
             self._accept()
@@ -127,8 +127,13 @@ class Listener:
         self._handler.on_bytes(seat, data)
 
     def _accept(self) -> None:
-        if self._socket is None or self._paused:
-            return
+        """Accept connections of every address, until no more wait, the turn is over, or accepting pauses."""
+        for listening in self._sockets.values():
+            if self._paused:
+                return
+            self._accept_some(listening)
+
+    def _accept_some(self, listening: socket.socket) -> None:
         for _ in range(ACCEPTS_PER_TURN):
             if len(self._seats) >= self._max_connections + MAX_SURPLUS:
                 self._pause(SURPLUS_PAUSE)
@@ -136,7 +141,7 @@ class Listener:
             try:
                 # Only the C half of socket.accept(): the other half wraps the descriptor in an object that is of no
                 # use here, for a tenth of what a subscriber costs in all.
-                fd, _ = self._socket._accept()  # type: ignore[attr-defined]
+                fd, _ = listening._accept()  # type: ignore[attr-defined]
                 os.set_blocking(fd, False)
                 self._handler.on_connection(self._seats.add(fd))
             except BlockingIOError:
@@ -155,13 +160,14 @@ class Listener:
     def _pause(self, seconds: float) -> None:
         """Leave new connections in the kernel's queue for a while."""
         self._paused = True
-        self._poller.unregister(self._fd)
+        for fd in self._sockets:
+            self._poller.unregister(fd)
         asyncio.get_running_loop().call_later(seconds, self._accept_again)
 
     def _accept_again(self) -> None:
         self._paused = False
-        if self._socket is not None:
-            self._poller.register(self._fd, READ)
+        for fd in self._sockets:
+            self._poller.register(fd, READ)
 
 
 def _rest(fd: int) -> bytes:
@@ -172,21 +178,10 @@ def _rest(fd: int) -> bytes:
         return b""
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket; accepted connections inherit its options on Linux."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if hasattr(socket, "TCP_USER_TIMEOUT"):
-            listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
-        listening.setblocking(False)
-        listening.bind((host, port))
-        listening.listen(BACKLOG)
-    except BaseException:
-        listening.close()
-        raise
-    return listening
+def _set_options(listening: socket.socket) -> None:
+    """Set a listening socket's options; accepted connections inherit them on Linux."""
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)

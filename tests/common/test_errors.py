@@ -15,7 +15,7 @@ from common.errors import (
 )
 
 PORT = "COMET_EDGE_PORT"
-NOT_HERE = "this is not an address of this machine; 0.0.0.0 stands for all of them"
+NOT_HERE = "this is not an address of this machine; :: stands for all of them"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ BAD_PORT = "the port in it must be a number from 1 to 65535"
 ESCAPES = "in user and password write / ? # @ : [ ] as %2F %3F %23 %40 %3A %5B %5D"
 NO_URL = f"this is not a URL; an IPv6 address looks like [::1], and {ESCAPES}"
 PUBLISHER = "must be an address such as http://127.0.0.1:8081"
-HOST = "give an address of this machine; 0.0.0.0 stands for all of them"
+HOST = "give an address of this machine; :: stands for all of them"
 
 
 @pytest.fixture(autouse=True)
@@ -164,8 +164,8 @@ def test_without_any_variable_the_documented_defaults_hold() -> None:
     assert settings.redis_url == "redis://127.0.0.1:6379"
     assert (settings.prefix, settings.history_size, settings.history_ttl) == ("comet:", 100, 300)
     assert settings.max_message_bytes == 65536
-    assert (settings.edge_host, settings.edge_port, settings.edge_admin_port) == ("0.0.0.0", 8080, 9080)
-    assert (settings.publisher_host, settings.publisher_port) == ("127.0.0.1", 8081)
+    assert (settings.edge_host, settings.edge_port, settings.edge_admin_port) == ("::", 8080, 9080)
+    assert (settings.publisher_host, settings.publisher_port) == ("localhost", 8081)
     assert settings.publisher_admin_port == 9081
     assert (settings.heartbeat, settings.poll_timeout, settings.linger) == (25, 25, 30)
     assert settings.edge_url == ("http://127.0.0.1:8080",)

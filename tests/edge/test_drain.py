@@ -69,7 +69,7 @@ async def test_it_listens_as_long_as_load_balancers_need(monkeypatch: pytest.Mon
 
         async def sleep(seconds: float) -> None:
             slept.append(seconds)
-            assert one.edge.listener.port and one.edge.listener._socket is not None  # noqa: PT018  # it listens
+            assert one.edge.listener.port and one.edge.listener._sockets  # noqa: PT018  # it listens
             if len(slept) == 2:  # the second is for handshakes that have begun
                 raise asyncio.CancelledError
 

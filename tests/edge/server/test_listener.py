@@ -118,15 +118,16 @@ async def test_out_of_descriptors_accepting_pauses(
     edge: EdgeWithoutRedis, error: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loop does not spin on a connection it cannot take; after a pause it goes on."""
-    log, real = Mock(), edge.listener._socket
+    log, real = Mock(), edge.listener._sockets
     monkeypatch.setattr(listener_module, "EXHAUSTED_PAUSE", 0)
     monkeypatch.setattr(edge.listener, "_log", log)
-    monkeypatch.setattr(edge.listener, "_socket", Mock(_accept=Mock(side_effect=OSError(error, "no more"))))
+    full = Mock(_accept=Mock(side_effect=OSError(error, "no more")))
+    monkeypatch.setattr(edge.listener, "_sockets", dict.fromkeys(real, full))
     with socket.create_connection(("127.0.0.1", edge.listener.port)):
         edge.listener._accept()
         assert edge.poller.poll(0, 10) == []  # a connection waits, and the loop is not woken for it
     log.error.assert_called_once()
-    monkeypatch.setattr(edge.listener, "_socket", real)
+    monkeypatch.setattr(edge.listener, "_sockets", real)
     await edge.held("/sub?id=room")
 
 
@@ -134,11 +135,11 @@ async def test_a_client_that_went_before_it_was_accepted_is_no_error(
     edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A connection that is gone already costs nothing and is not worth a line in the log."""
-    log, real = Mock(), edge.listener._socket
+    log, real = Mock(), edge.listener._sockets
     monkeypatch.setattr(edge.listener, "_log", log)
     gone = Mock(_accept=Mock(side_effect=OSError(errno.ECONNABORTED, "gone")))
-    monkeypatch.setattr(edge.listener, "_socket", gone)
+    monkeypatch.setattr(edge.listener, "_sockets", dict.fromkeys(real, gone))
     edge.listener._accept()
-    monkeypatch.setattr(edge.listener, "_socket", real)
+    monkeypatch.setattr(edge.listener, "_sockets", real)
     assert not log.error.called
     await edge.held("/sub?id=room")
