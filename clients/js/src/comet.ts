@@ -9,6 +9,9 @@ type Listener<T> = (value: T) => void;
 
 const scope = globalThis as typeof globalThis & Partial<Window>;
 
+/** Where a relative address leads if there is no page, on a server that renders one: the client stays idle. */
+const NOWHERE = "no:/";
+
 /** A subscriber: one connection to the cluster, over the best transport that gets through. */
 export class Comet {
   private _urls: string[];
@@ -16,15 +19,15 @@ export class Comet {
   private _source?: Source;
   private _end = new AbortController();
   private _state: State = { state: "idle" };
-  private _positions: Positions = new Map();
+  private _positions: Positions;
   private _channels = new Map<string, Set<Listener<Message>>>();
   private _listeners = new Map<string, Set<Listener<never>>>();
 
   /** `url` is the address of the edges, or several addresses, which are tried in this order. */
   constructor(url: string | string[], options: Options = {}) {
-    this._urls = [url].flat().map((each) => new URL(each, scope.location?.href).href.replace(/\/$/, ""));
+    this._urls = [url].flat().map((each) => new URL(each, scope.location?.href || NOWHERE).href.replace(/\/$/, ""));
     this._options = options;
-    for (const [id, since] of Object.entries(options.since || {})) this._positions.set(id, since);
+    this._positions = new Map(Object.entries(options.since || {}));
     for (const id of options.channels || []) this.subscribe(id);
     // A page that the browser freezes or keeps for "back" gives up its connection, so that another tab may lead.
     this._onPage("pagehide freeze", () => this._disconnect());
@@ -129,7 +132,7 @@ export class Comet {
   }
 
   private _connect(): void {
-    if (this._source) return;
+    if (this._source || /^no:/.test(this._urls[0]!)) return;
     const { share = true, token, transports, history } = this._options;
     const connect = (sink: Sink): Source => new Connection(this._urls, this._options, sink);
     this._source =
@@ -142,7 +145,7 @@ export class Comet {
 
 /** Call each listener; one that throws does not keep the others from being called. */
 function callEach<T>(listeners: Set<Listener<T>> | undefined, value: T): void {
-  for (const listener of [...(listeners || [])]) {
+  for (const listener of new Set(listeners)) {
     try {
       if (listeners!.has(listener)) listener(value); // another may have ended it just now
     } catch (error) {
