@@ -3,6 +3,7 @@
     CometError
     ├── RequestError         a request that cannot be served; carries an HTTP status
     │   ├── BadRequestError    400, the request is wrong: the sentence names the field
+    │   ├── ForeignChannelError 403, the channel belongs to another deployment on this Redis
     │   ├── UnauthorizedError  401, a key is needed
     │   ├── TooLargeError      413, the message is over COMET_MAX_MESSAGE_BYTES
     │   └── UnavailableError   503, a dependency is down; the same request may work later
@@ -33,6 +34,12 @@ class RequestError(CometError):
 
 class BadRequestError(RequestError):
     """The request itself is wrong; sending it again cannot help."""
+
+
+class ForeignChannelError(RequestError):
+    """The channel's name in Redis belongs to another deployment, whose prefix is longer."""
+
+    status = 403
 
 
 class UnauthorizedError(RequestError):

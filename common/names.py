@@ -1,11 +1,13 @@
 """Channel names, and every name that this project uses in Redis."""
 
 import unicodedata
+from collections.abc import Iterable
 
-from common.errors import BadRequestError
+from common.errors import BadRequestError, ForeignChannelError
 
 MAX_CHANNEL_BYTES = 255
 FORBIDDEN = frozenset("{}!*")
+DEPLOYMENTS = "!comet:deployments"  # the key of all deployments; the names of none of them begin with `!`
 
 
 def check_channel(name: str) -> str:
@@ -88,3 +90,29 @@ class RedisNames:
     def edge(self, edge_id: str) -> bytes:
         """Return the pub/sub channel of one edge; the key of the same name holds its announcement."""
         return self._prefix_bytes + b"!edge:" + edge_id.encode()
+
+
+class ForeignNames:
+    """The channel names that mean another deployment's channels in Redis, because its prefix is longer than ours.
+
+    The channel `staging:room` of the deployment `comet:` is the channel `room` of `comet:staging:`: such names are the
+    other's. `beginnings` are what they begin with, after our prefix.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.beginnings: tuple[str, ...] = ()
+        self._prefix = prefix
+
+    def learn(self, prefixes: Iterable[str]) -> None:
+        """Take the prefixes of all deployments that are in use, our own among them."""
+        longer = (other for other in set(prefixes) if other != self._prefix and other.startswith(self._prefix))
+        self.beginnings = tuple(sorted(other[len(self._prefix) :] for other in longer))
+
+    def check(self, channel: str) -> None:
+        """Raise `ForeignChannelError` if a channel is another deployment's."""
+        if channel.startswith(self.beginnings):
+            owner = self._prefix + max((each for each in self.beginnings if channel.startswith(each)), key=len)
+            raise ForeignChannelError(
+                f"id: {channel!r} belongs to another deployment on this Redis, whose COMET_PREFIX is {owner!r}; "
+                "choose a name that begins otherwise"
+            )

@@ -18,13 +18,14 @@ from common.errors import SettingsError
 from common.logs import get_logger
 from common.message import MAX_JSON_GROWTH
 from common.metrics.fields import FieldCollector
-from common.names import RedisNames
-from common.redis.client import connect, endpoint
+from common.names import ForeignNames, RedisNames
+from common.redis.client import connect, database, endpoint
 from common.redis.pubsub import PubSub
 from common.redis.registry import EdgeRegistry
 from common.rpc.client import EdgeClient
 from common.rpc.replies import ReplyInbox
 from common.scripts.calls import Scripts
+from common.scripts.deployments import Deployment, Deployments
 from common.service.admin import AdminServer, Check, redis_check
 from common.service.process import give_back_memory, max_open_files, measure_lag, register_process
 from common.service.runner import notice_of_drain
@@ -81,6 +82,10 @@ class Edge:
         replies = ReplySender(names, self._publish_all, self._counters)
         scripts = Scripts(self._redis, names, settings)
 
+        self._foreign = ForeignNames(settings.prefix)
+        self._deployments = Deployments(
+            self._redis, Deployment(database(settings.redis_url), settings.prefix), self._foreign
+        )
         self.peers = EdgeClient(names, inbox, self._redis.publish)
         outside = self._outside(names, scripts, replies)
         self._parts = wire(self.id, self._seats, self._counters, outside, self._options())
@@ -111,6 +116,7 @@ class Edge:
             call_later=loop.call_later,
             adopt=scripts.adopt if settings.adopt and settings.history_size else None,
             age=self._redis_clock.age,
+            foreign=self._foreign,
         )
 
     def _options(self) -> Options:
@@ -195,6 +201,7 @@ class Edge:
             partial(run_ticks, self._ticks()),
             self._redis_clock.run,
             self._registration.run,
+            self._deployments.run,
             partial(measure_lag, self._counters.loop_lag.observe),
         ]
         if self._settings.history_size:

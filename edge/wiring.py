@@ -6,11 +6,11 @@ that point upward have defaults; `wire` sets them at its end.
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from common.message import Message
-from common.names import RedisNames
+from common.names import ForeignNames, RedisNames
 from edge.channel_log import LogRules
 from edge.channels.adoption import Adopt, Adopter, Sleep
 from edge.channels.attach import Reader
@@ -49,6 +49,7 @@ class Outside:
     adopt: Adopt | None = None  # None: plain messages are not handed in to the log
     adopt_sleep: Sleep = asyncio.sleep
     age: Callable[[int, float], float | None] = lambda tag, now: None
+    foreign: ForeignNames = field(default_factory=lambda: ForeignNames(""))
 
 
 class Options(NamedTuple):
@@ -113,7 +114,7 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         max_age=options.max_age,
     )
     output = Output(seats)
-    changes = ChannelChanges(hub, fanout, seats, sessions, output, wheel, counters, clock)
+    changes = ChannelChanges(hub, fanout, seats, sessions, output, wheel, counters, clock, outside.foreign)
     forwarder = SessionForwarder(sessions, changes, outside.ask)
     handler = RequestHandler(
         seats,
@@ -124,6 +125,7 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         counters,
         clock,
         outside.call_soon,
+        outside.foreign,
         header_timeout=options.header_timeout,
         allowed_origins=options.allowed_origins,
         max_connections=options.max_connections,

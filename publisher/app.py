@@ -8,13 +8,14 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from common.metrics.fields import FieldCollector
-from common.names import RedisNames
-from common.redis.client import connect, endpoint
+from common.names import ForeignNames, RedisNames
+from common.redis.client import connect, database, endpoint
 from common.redis.pubsub import PubSub
 from common.redis.registry import EdgeRegistry
 from common.rpc.client import EdgeClient
 from common.rpc.replies import ReplyInbox
 from common.scripts.calls import Scripts
+from common.scripts.deployments import Deployment, Deployments
 from common.service.admin import AdminServer, Check, redis_check
 from common.service.graceful_close import stop_accepting
 from common.service.http import listen, port_of
@@ -54,9 +55,16 @@ class Publisher:
         )
         self._pubsub.subscribe_own(self._inbox.name, self._inbox.on_message, self._on_reachable)
         self._scripts = Scripts(self._redis, names, settings)
-        self._functions = FunctionKeeper(self._scripts)
+        self._functions = FunctionKeeper(self._scripts, lambda: self._deployments.prefixes)
         self._cluster = Cluster(EdgeClient(names, self._inbox, self._redis.publish), EdgeRegistry(self._redis, names))
-        self._tail = TailApi(self._redis, names, keeps_history=settings.history_size > 0)
+        self._foreign = ForeignNames(settings.prefix)
+        self._deployments = Deployments(
+            self._redis,
+            Deployment(database(settings.redis_url), settings.prefix),
+            self._foreign,
+            self._install_functions,
+        )
+        self._tail = TailApi(self._redis, names, self._foreign, keeps_history=settings.history_size > 0)
         self._drain = Drain(settings.drain_seconds, notice_of_drain(settings.drain_seconds), self._ask_to_drain)
         self._admin = self._admin_server()
         self._runner: web.AppRunner | None = None
@@ -83,7 +91,8 @@ class Publisher:
         except BaseException:
             await self.stop()
             raise
-        for work in (self._pubsub.run, self._functions.run, partial(measure_lag, self._counters.loop_lag.observe)):
+        lag = partial(measure_lag, self._counters.loop_lag.observe)
+        for work in (self._pubsub.run, self._deployments.run, self._functions.run, lag):
             self._tasks.start(run_forever(work))
 
     async def drain(self) -> None:
@@ -114,6 +123,7 @@ class Publisher:
             RedisPublisher(self._scripts, self._inbox, self._counters.duration.observe),
             settings.max_message_bytes,
             self._counters.published,
+            self._foreign,
             keeps_history=settings.history_size > 0,
         )
         cluster = ClusterApi(self._cluster, settings.max_message_bytes, self._counters.published)
@@ -143,8 +153,12 @@ class Publisher:
     def _on_reachable(self, reachable: bool) -> None:
         """Install our Redis Functions on every new connection: a Redis that starts empty has lost them."""
         self._inbox.on_reachable(reachable)
-        if reachable and self._settings.history_size:
-            self._functions.connected()
+        if reachable:
+            self._install_functions()
+
+    def _install_functions(self) -> None:
+        if self._settings.history_size:
+            self._functions.install()
 
     def _gauges(self) -> Gauges:
         return Gauges(

@@ -1,6 +1,7 @@
 """The Redis Function for backends is offered for as long as a publisher runs."""
 
 import asyncio
+from collections.abc import Callable
 
 from redis import RedisError
 
@@ -14,13 +15,14 @@ LOOK_INTERVAL = 30.0  # seconds between two looks whether it is still there: FUN
 class FunctionKeeper:
     """Installs `comet_publish` on every new connection, for a Redis may start empty, and again if it was removed."""
 
-    def __init__(self, scripts: Scripts) -> None:
+    def __init__(self, scripts: Scripts, prefixes: Callable[[], frozenset[str]]) -> None:
         self._scripts = scripts
+        self._prefixes = prefixes  # of all deployments on this Redis
         self._is_offered = False
         self._installer = Worker(self._install)
 
-    def connected(self) -> None:
-        """Install it on the server that was just reached."""
+    def install(self) -> None:
+        """Install it: another server was reached, or other deployments are in use."""
         self._installer.wake()
 
     async def run(self) -> None:
@@ -42,8 +44,11 @@ class FunctionKeeper:
             return False  # when Redis is reached anew, it is installed anyway
 
     async def _install(self) -> None:
+        installed: frozenset[str] | None = None
         try:
-            await self._scripts.install_functions()
+            while installed != self._prefixes():  # they may change meanwhile
+                installed = self._prefixes()
+                await self._scripts.install_functions(installed)
         except (RedisError, OSError) as error:
             self._is_offered = False
             get_logger().info("FCALL comet_publish cannot be offered; nothing else needs it", error=str(error))

@@ -58,6 +58,11 @@ def connect(url: str) -> Redis:
     return client
 
 
+def database(url: str) -> int:
+    """Return the number of the database of a URL."""
+    return int(parse_url(url).get("db", 0))
+
+
 def endpoint(url: str) -> Endpoint:
     """Return where the subscribe connection of a URL goes.
 

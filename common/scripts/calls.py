@@ -1,6 +1,6 @@
 """Typed calls that run the Redis scripts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -92,13 +92,15 @@ class Scripts:
         done, state = await self._adopt(keys=[self._names.channel(channel)], args=arguments)
         return Adopted(int(done), AdoptionState(state.decode()))
 
-    async def install_functions(self) -> None:
+    async def install_functions(self, in_use: Iterable[str] = ()) -> None:
         """Install the function for `FCALL comet_publish 1 <channel> <payload>`, for backends of any language.
 
-        It needs Redis 7 or Valkey. Other deployments on this Redis are in the same library, and stay in it.
+        It needs Redis 7 or Valkey. Other deployments on this Redis are in the same library, and stay in it. `in_use`
+        are the prefixes of all, also of those that do not install it.
         """
         functions: Any = self._redis  # untyped in redis-py
-        text = functions_text(await self._deployments() | {lua_string(self._names.prefix): self._deployment})
+        deployments = await self._deployments() | {lua_string(self._names.prefix): self._deployment}
+        text = functions_text(deployments, map(lua_string, in_use))
         await functions.function_load(text, replace=True)
 
     async def lack_functions(self) -> bool:

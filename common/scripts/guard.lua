@@ -3,6 +3,10 @@
 local deployments = {
   ['comet:'] = {limit = 65536},      -- @deployments
 }
+-- The prefixes of all deployments that are in use on this server, also of those that are not in the table above.
+local in_use = {
+  -- @in_use
+}
 
 -- Unicode's white space and control characters beyond ASCII, and the byte sequences of UTF-8.
 local odd = {'\194[\128-\160]', '\225\154\128', '\226\128[\128-\138\168\169\175]', '\226\129\159', '\227\128\128'}
@@ -38,6 +42,15 @@ local function deployment_of(channel)
     end
   end
   return deployment, name
+end
+
+-- Return the prefix of another deployment that a channel belongs to, since it is longer than that of `name`.
+local function owner_of(channel, name)
+  local owner
+  for _, prefix in ipairs(in_use) do      -- in their order: the longest comes last
+    if #prefix > #channel - #name and string.sub(channel, 1, #prefix) == prefix then owner = prefix end
+  end
+  return owner
 end
 
 local function fault_of_name(name)
@@ -100,6 +113,11 @@ local function check(keys, arguments)
   local deployment, name = deployment_of(keys[1])
   local fault = fault_of_name(name)
   if fault then return fault end
+  local owner = owner_of(keys[1], name)
+  if owner then
+    return 'the channel belongs to another deployment, of the prefix ' .. owner .. ', and no publisher of it has ' ..
+      'installed this function'
+  end
   if not arguments[1] then return 'the message is missing; give it after the key' end
   local size = #arguments[1]
   if size > deployment.limit then return 'the message has ' .. size .. ' bytes, at most ' .. deployment.limit end

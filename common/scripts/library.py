@@ -5,6 +5,7 @@ script, or in the library of Redis Functions, ends with a marker, `-- @name`, an
 """
 
 import re
+from collections.abc import Iterable
 from importlib.resources import files
 from typing import NamedTuple
 
@@ -24,19 +25,28 @@ class Deployment(NamedTuple):
 
 
 def script_text(name: str, history_size: int = 100, history_ttl: int = 300) -> str:
-    """Return the Lua text of a script (`publish`, `sync` or `adopt`), as edges and publishers run it.
+    """Return the Lua text of a script (`publish`, `sync`, `adopt`, `deployments`), as edges and publishers run it.
 
     `history_size` (messages) and `history_ttl` (seconds) are the defaults of a publish.
     """
     if name == "publish":
         return _lua("append") + _adapted("publish", defaults=_defaults(history_size, history_ttl))
+    if name == "deployments":
+        return _lua(name)
     return _lua("append") + _lua("epochs") + _lua(name)
 
 
-def functions_text(deployments: dict[str, Deployment]) -> str:
-    """Return the library of Redis Functions: `comet_publish`, for deployments by their prefix (see `lua_string`)."""
+def functions_text(deployments: dict[str, Deployment], in_use: Iterable[str] = ()) -> str:
+    """Return the library of Redis Functions: `comet_publish`, for deployments by their prefix (see `lua_string`).
+
+    `in_use` are the prefixes of all deployments, also of those that have no publisher to install the function.
+    """
     append = _adapted("append", call="local call")  # `redis.call` exists only while a function runs
-    guard = _adapted("guard", deployments="\n".join(map(_deployment_line, deployments.items())))
+    guard = _adapted(
+        "guard",
+        deployments="\n".join(map(_deployment_line, deployments.items())),
+        in_use="\n".join(f"  {prefix}," for prefix in sorted(in_use)),
+    )
     publish = _adapted("publish", defaults=_defaults("deployment.size", "deployment.ttl"))
     body = "call = redis.call\n" + _lua("refuse") + publish
     register = f"redis.register_function('comet_publish', function(KEYS, ARGV)\n{body}\nend)\n"

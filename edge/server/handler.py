@@ -8,7 +8,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from common.errors import RequestError, UnavailableError
+from common.errors import ForeignChannelError, RequestError, UnavailableError
+from common.names import ForeignNames
 from common.tasks import Tasks
 from edge.cluster.forwarding import FORWARD_TIMEOUT, SessionForwarder
 from edge.counters import CloseReason, Counters
@@ -49,6 +50,7 @@ class RequestHandler:
         counters: Counters,
         clock: Callable[[], float],
         call_soon: Callable[..., object],
+        foreign: ForeignNames,
         *,
         header_timeout: float,
         allowed_origins: tuple[str, ...],
@@ -64,6 +66,7 @@ class RequestHandler:
         self._counters = counters
         self._clock = clock
         self._call_soon = call_soon
+        self._foreign = foreign
         self._header_timeout = header_timeout
         self._origins = Origins(allowed_origins)
         self._max_connections = max_connections
@@ -194,6 +197,9 @@ class RequestHandler:
         is_surplus = surplus > 0 and self._seats.is_among_newest(seat, surplus)
         closing = is_surplus or self._clock() >= seat.expires
         asked, framing = negotiate(request, self._origins, closing=closing)
+        if self._foreign.beginnings:
+            for name in asked.channels:
+                self._foreign.check(name)
         if is_surplus:
             self._reject(seat, framing, FULL)
             return
@@ -238,7 +244,8 @@ class RequestHandler:
         extra = EXPECTED.get(error.status, ())
         if isinstance(error, UnavailableError):
             extra = retry_headers(error.retry_after)
-        origin = "" if error.status == 403 else self._origins.readable_by(request.headers.get("origin", ""))
+        is_of_foreign_page = error.status == 403 and not isinstance(error, ForeignChannelError)
+        origin = "" if is_of_foreign_page else self._origins.readable_by(request.headers.get("origin", ""))
         variant = Variant(closing=not request.keep_alive, origin=origin)
         data = error_response(error.status, error.sentence, variant, extra, body=request.method != "HEAD")
         self._answer(seat, data, request.keep_alive)

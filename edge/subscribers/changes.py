@@ -15,6 +15,8 @@ C5  Nothing can be sent to a poll except its answer. So a poll is attached again
 
 from collections.abc import Callable, Iterator, Sequence
 
+from common.errors import ForeignChannelError
+from common.names import ForeignNames
 from common.position import NamedPositions, parse_position
 from edge.channels.hub import Hub
 from edge.counters import CloseReason, Counters
@@ -51,6 +53,7 @@ class ChannelChanges:
         seat_wheel: Wheel[Seat],
         counters: Counters,
         clock: Callable[[], float],
+        foreign: ForeignNames,
     ) -> None:
         self.wheel: Wheel[PendingJoin] = Wheel(clock(), self._on_due)
         self._seat_wheel = seat_wheel
@@ -61,6 +64,7 @@ class ChannelChanges:
         self._output = output
         self._counters = counters
         self._clock = clock
+        self._foreign = foreign
         self._on_done: dict[Seat, list[OnDone]] = {}  # to be called when a seat waits for no channel
         self._joins: dict[Seat, dict[str, PendingJoin]] = {}  # by the channels' names
 
@@ -121,6 +125,14 @@ class ChannelChanges:
             self._output.send(seat, _error(operation, 400, TOO_MANY))
         elif seat.framing is not None:
             self._join(seat, seat.framing, operation)
+
+    def _foreign_refusal(self, operation: Operation) -> Item | None:
+        """Return the refusal of a channel that is another deployment's."""
+        try:
+            self._foreign.check(operation.channel)
+        except ForeignChannelError as error:
+            return _error(operation, error.status, error.sentence)
+        return None
 
     def _join(self, seat: Seat, framing: Framing, operation: Operation) -> None:
         channel = self._hub.channel(operation.channel)
@@ -222,7 +234,7 @@ class ChannelChanges:
         for operation in operations:
             if operation.op is Op.UNSUB:
                 wanted.pop(operation.channel, None)
-            elif operation.op is Op.SUB and len(wanted) < MAX_CHANNELS:
+            elif operation.op is Op.SUB and len(wanted) < MAX_CHANNELS and self._foreign_refusal(operation) is None:
                 wanted.setdefault(operation.channel, operation.start)
         session = self._sessions.name_of(seat)
         self._seats.detach(seat, CloseReason.CHANGED)

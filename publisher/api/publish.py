@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from aiohttp import web
 
 from common.errors import BadRequestError, RequestError, UnavailableError
+from common.names import ForeignNames
 from common.service.http import error_headers, error_object, json_answer
 from publisher.api.http_request import body_of, check_json, is_form, query_of
 from publisher.redis_publisher import Outcome, RedisPublisher
@@ -25,12 +26,14 @@ class PublishApi:
         redis_publisher: RedisPublisher,
         limit: int,
         count: Callable[[int], None],
+        foreign: ForeignNames,
         *,
         keeps_history: bool,
     ) -> None:
         self._redis_publisher = redis_publisher
         self._limit = limit
         self._count = count
+        self._foreign = foreign
         self._keeps_history = keeps_history
 
     def add_to(self, router: web.UrlDispatcher) -> None:
@@ -56,6 +59,8 @@ class PublishApi:
         """
         try:
             requests = parse_form(query_of(request), await body_of(request), self._limit)
+            for each in requests:
+                self._foreign.check(each.channel)
             self._check_keys(requests)
             outcomes = _all_or_error(await self._redis_publisher.publish(requests))
         except RequestError as error:
@@ -75,7 +80,8 @@ class PublishApi:
 
     async def _answer(self, request: web.Request, parse: Callable[[bytes, int], Batch]) -> web.Response:
         check_json(request)
-        entries, single = parse(await body_of(request), self._limit)
+        parsed, single = parse(await body_of(request), self._limit)
+        entries = [self._own(entry) for entry in parsed] if self._foreign.beginnings else parsed
         self._check_keys(entries)
         results = await self._redis_publisher.publish(entries)
         if single:
@@ -85,6 +91,15 @@ class PublishApi:
             self._count(result.status if isinstance(result, RequestError) else OK)
         answers = [_json_result(*pair) for pair in zip(entries, results, strict=True)]
         return json_answer(answers[0] if single else answers)
+
+    def _own(self, entry: Entry) -> Entry:
+        """Return an entry, or the error that takes its place if its channel is another deployment's."""
+        try:
+            if isinstance(entry, PublishRequest):
+                self._foreign.check(entry.channel)
+        except RequestError as error:
+            return error
+        return entry
 
     def _check_keys(self, entries: Sequence[Entry]) -> None:
         """Raise `BadRequestError` for a key that would not be remembered: its message could be published twice."""

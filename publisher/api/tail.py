@@ -14,7 +14,7 @@ from redis import RedisError
 from redis.asyncio import Redis
 
 from common.errors import BadRequestError, UnavailableError
-from common.names import RedisNames
+from common.names import ForeignNames, RedisNames
 from common.position import Position
 from common.scripts.results import LogEntry, parse_entry, parse_seq
 from publisher.api.http_request import query_of
@@ -38,10 +38,11 @@ Entry = dict[str, Any]
 class TailApi:
     """The handler of `GET /admin/tail?id=`: Server-Sent Events for as long as the page is there."""
 
-    def __init__(self, redis: Redis, names: RedisNames, *, keeps_history: bool) -> None:
+    def __init__(self, redis: Redis, names: RedisNames, foreign: ForeignNames, *, keeps_history: bool) -> None:
         self.open = 0
         self._redis = redis
         self._names = names
+        self._foreign = foreign
         self._keeps_history = keeps_history
         self._is_stopping = False
 
@@ -56,6 +57,7 @@ class TailApi:
     async def _on_request(self, request: web.Request) -> web.StreamResponse:
         """Follow one channel until its page goes or this publisher stops."""
         channel = parse_channel(query_of(request))
+        self._foreign.check(channel)
         if not self._keeps_history:
             raise BadRequestError("no messages are kept here (COMET_HISTORY_SIZE=0); subscribe at an edge instead")
         if self.open >= MAX_TAILS:

@@ -1,5 +1,6 @@
 """`comet_publish` as backends call it, on a real Valkey: by FCALL, and by the text for EVAL."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 
 import pytest
@@ -17,10 +18,10 @@ NAMES = RedisNames(PREFIX)
 Value = str | bytes | int
 
 
-async def install(url: str, prefix: str, **values: object) -> None:
-    """Do what a publisher does when it connects."""
+async def install(url: str, prefix: str, in_use: Sequence[str] = (), **values: object) -> None:
+    """Do what a publisher does when it connects; `in_use` are the prefixes that it knows."""
     async with connect(url) as client:
-        await Scripts(client, RedisNames(prefix), load_settings(**values)).install_functions()
+        await Scripts(client, RedisNames(prefix), load_settings(**values)).install_functions(in_use)
 
 
 class ByFunction:
