@@ -59,7 +59,7 @@ def variables(overlay: Rendered, container: Manifest, ports: dict[str, int]) -> 
     given = environment(overlay, container)
     kind = container["args"][0].upper()
     public, internal = ports.values()
-    assert given["COMET_ADMIN_HOST"] == "0.0.0.0"
+    assert given["COMET_ADMIN_HOST"] == "::"
     return given | {
         "COMET_ADMIN_HOST": HOST,
         f"COMET_{kind}_HOST": HOST,

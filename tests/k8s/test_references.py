@@ -113,7 +113,7 @@ def test_every_probe_asks_a_port_that_is_there(overlay: Rendered) -> None:
             assert {probe["port"] for probe in probes.values()} == {"internal"} <= ports_of(workload).keys()
             assert [probe["path"] for probe in probes.values()] == ["/healthz", "/healthz", "/readyz"]
             given = environment(overlay, container)
-            assert (given["COMET_ADMIN_HOST"], given["COMET_PUBLISHER_HOST"]) == ("0.0.0.0", "0.0.0.0")
+            assert (given["COMET_ADMIN_HOST"], given["COMET_PUBLISHER_HOST"]) == ("::", "::")
 
 
 def test_no_process_is_killed_while_draining(overlay: Rendered) -> None:
