@@ -13,6 +13,8 @@ _NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*\.?")
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _IN_QUERY = re.compile(r"(password=)[^&#\s]*", re.IGNORECASE)
 
+NULL_ORIGIN = "null"  # of pages that have none: sandboxed frames, files
+
 
 def split_url(text: str) -> SplitResult:
     """Split a URL; raises ValueError with a sentence of its own, since those of the library repeat the URL."""
@@ -56,6 +58,8 @@ def as_browsers_write(origin: str) -> str:
     (WHATWG URL, HTML section 7.1.1). `https://*.example.com` stands for every name below the domain. Raises ValueError
     with a sentence that repeats nothing of the origin.
     """
+    if origin.lower() == NULL_ORIGIN:
+        return NULL_ORIGIN
     scheme, _, authority = origin.partition("://")
     scheme = scheme.lower()
     if scheme in {"ws", "wss"}:

@@ -4,11 +4,10 @@ import re
 from collections.abc import Mapping
 
 from common.errors import RequestError
-from common.url import WILDCARD
+from common.url import NULL_ORIGIN, WILDCARD
 
 EMBEDDED = frozenset({"jsonp", "iframe"})  # transports that a tag requests: browsers send no Origin for these
 OWN = frozenset({"same-origin", "none"})  # values of Sec-Fetch-Site for a page of this origin, and for no page at all
-NULL = "null"  # the Origin of pages that have none: sandboxed frames, files
 NO_REFERER = "the page must send a Referer that says where it is from, because COMET_ALLOWED_ORIGINS is set"
 
 
@@ -64,7 +63,9 @@ class Origins:
     @property
     def ancestors(self) -> str:
         """The pages that may show a frame, as the value of frame-ancestors in a Content-Security-Policy."""
-        named = (origin for origin in self._allowed if origin != NULL)  # a frame's parent without an origin has no name
+        named = (
+            origin for origin in self._allowed if origin != NULL_ORIGIN
+        )  # a frame's parent without an origin has no name
         return " ".join(("'self'", *named)) if self._allowed else "*"
 
 

@@ -121,6 +121,8 @@ class ChannelChanges:
         elif channel is not None:
             self._flush_to(seat)
             self._welcome_again(seat, channel, operation)
+        elif refusal := self._foreign_refusal(operation):
+            self._output.send(seat, refusal)
         elif len(seat.channels) + len(joins) >= MAX_CHANNELS:
             self._output.send(seat, _error(operation, 400, TOO_MANY))
         elif seat.framing is not None:
@@ -264,10 +266,10 @@ class ChannelChanges:
             elif operation.channel in names:
                 start = repoll.positions[names.index(operation.channel)]
                 yield self._welcome(repoll.seat, operation.channel, str(start or ""), operation)
-            elif len(names) < MAX_CHANNELS:
-                yield _error(operation, 409, UNSUBSCRIBED)
             else:
-                yield _error(operation, 400, TOO_MANY)
+                is_unsubscribed = len(names) < MAX_CHANNELS
+                code, sentence = (409, UNSUBSCRIBED) if is_unsubscribed else (400, TOO_MANY)
+                yield self._foreign_refusal(operation) or _error(operation, code, sentence)
 
 
 def _error(operation: Operation, code: int, sentence: str) -> Item:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from edge.server.listener import MARGIN, RESERVED_FILES
+from edge.server.listener import MAX_SURPLUS, RESERVED_FILES
 
 ROOT = Path(__file__).parents[2]
-NEEDED = RESERVED_FILES + MARGIN
+NEEDED = RESERVED_FILES + MAX_SURPLUS
 LIMITED = 'ulimit -n "$1" && shift && exec "$@"'
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from common.errors import RequestError
 from edge.protocol.origins import Origins
-from tests.edge.building import head, small_edge
+from tests.edge.edge_without_redis import edge_without_redis
+from tests.edge.http_client import head
 
 GUARDED = Origins(("https://*.example.com", "http://*.corp:8080", "https://one.example"))
 
@@ -53,7 +54,7 @@ def test_a_frames_policy_names_the_wildcard_as_it_is() -> None:
 
 async def test_a_page_below_the_domain_is_let_in_on_the_wire() -> None:
     """It got 403, although the list seemed to name it."""
-    async with small_edge(allowed_origins=("https://*.example.com",)) as edge:
+    async with edge_without_redis(allowed_origins=("https://*.example.com",)) as edge:
         client = await edge.connect()
         admitted = await client.ask(head("/poll?id=room&timeout=0", "Origin: https://app.example.com"))
         assert (admitted.status, admitted.headers["access-control-allow-origin"]) == (200, "https://app.example.com")
