@@ -15,6 +15,8 @@ const OUT = join(HERE, "../../publisher/static");
 const INTERNAL = `addChannel answer attachUrl cancel changeChannels channelRefused checkSilence edgeUrl end isFollowing
   linkEnded linkOpened linkReceived needHistory noteActivity onPageEvent openedAt options ping receive removeChannel
   requested restartChannel retryAfter retryNow setState transportName updateChannels wanted wantedChannels`;
+/** Finds internal and private members in the source. */
+const MEMBERS = new RegExp(`\\b(_[a-z]\\w*|${INTERNAL.split(/\s+/).join("|")})\\b`, "g");
 
 const options = {
   bundle: true,
@@ -35,14 +37,14 @@ const size = gzipSync(readFileSync(join(OUT, "comet.js")), { level: 9 }).length;
 console.log(`comet.js: ${size} bytes gzipped, at most ${MAX_SIZE}`);
 if (size > MAX_SIZE) process.exit(1);
 
-/** A letter for each private member. Members of two classes never meet, so they may share a letter: that compresses well. */
+/** A letter for each member. Members that no file has both may share a letter: that compresses well. */
 function shortNames() {
-  const letters = "tesirnohalcdpumfgbvkqwyxABCDEFGHIJKLMNOPQRSTUVWXYZ"; // those that minified code has most come first
-  const sources = readdirSync(join(HERE, "src")).filter((name) => name.endsWith(".ts")).sort();
-  const files = sources.map((name) => new Set(readFileSync(join(HERE, "src", name), "utf8").match(/\b_[a-z]\w*/gi)));
+  const letters = "tesirnohalcdpumfgbvkqwyxABCDEFGHIJKLMNOPQRSTUVWXYZ$_"; // those that minified code has most come first
+  const sources = readdirSync(join(HERE, "src"), { recursive: true }).filter((name) => name.endsWith(".ts")).sort();
+  const files = sources.map((name) => readFileSync(join(HERE, "src", name), "utf8").match(MEMBERS) || []);
   const names = {};
-  for (const member of new Set(files.flatMap((members) => [...members]))) {
-    const neighbours = files.filter((members) => members.has(member)).flatMap((members) => [...members]);
+  for (const member of new Set(files.flat())) {
+    const neighbours = files.filter((members) => members.includes(member)).flat();
     const taken = new Set(neighbours.map((neighbour) => names[neighbour]));
     names[member] = [...letters].find((letter) => !taken.has(letter));
   }

@@ -7,8 +7,6 @@ import type { PageEvent, ServerObject, Sink, Source } from "./wire.js";
 
 type Listener<T> = (value: T) => void;
 
-const scope = globalThis as typeof globalThis & Partial<Window>;
-
 /** Where a relative address leads if there is no page, on a server that renders one: the client stays idle. */
 const NOWHERE = "no:/";
 
@@ -25,7 +23,9 @@ export class Comet {
 
   /** `url` is the address of the edges, or several addresses, which are tried in this order. */
   constructor(url: string | string[], options: Options = {}) {
-    this._urls = [url].flat().map((each) => new URL(each, scope.location?.href || NOWHERE).href.replace(/\/$/, ""));
+    this._urls = [url].flat().map((each) =>
+      new URL(each, globalThis.location?.href || NOWHERE).href.replace(/\/$/, ""),
+    );
     this._options = options;
     this._positions = new Map(Object.entries(options.since || {}));
     for (const id of options.channels || []) this.subscribe(id);
@@ -33,7 +33,7 @@ export class Comet {
     this._onPage("pagehide freeze", () => this._disconnect());
     this._onPage("pageshow resume", () => this._connect());
     this._onPage("online offline visibilitychange", ({ type }) => {
-      const isHidden = type === "visibilitychange" && scope.document!.hidden;
+      const isHidden = type === "visibilitychange" && globalThis.document!.hidden;
       if (!isHidden) this._source?.onPageEvent(type as PageEvent);
     });
     this._connect();
@@ -74,8 +74,8 @@ export class Comet {
 
   /** Listen to an event; returns a function that ends it. */
   on<K extends keyof Events>(name: K, fn: Listener<Events[K]>): () => void {
-    const listeners = this._listeners.get(name) || new Set();
-    this._listeners.set(name, listeners.add(fn));
+    const listeners = (this._listeners.get(name) || new Set()).add(fn);
+    this._listeners.set(name, listeners);
     return () => listeners.delete(fn);
   }
 
@@ -99,8 +99,7 @@ export class Comet {
       const before = this._state;
       this._state = state;
       this._emit("state", state);
-      const wasOpen = before.state === "open" && before.session === state.session;
-      if (state.state === "open" && !wasOpen) this._emit("open", state);
+      if (state.state === "open" && (before.state !== "open" || before.session !== state.session)) this._emit("open", state);
     },
   };
 
@@ -123,7 +122,7 @@ export class Comet {
   /** Listen to events of the window and, as it captures them, of the document. */
   private _onPage(names: string, fn: (event: Event) => void): void {
     const { signal } = this._end;
-    for (const name of names.split(" ")) scope.addEventListener?.(name, fn, { signal, capture: true });
+    for (const name of names.split(" ")) globalThis.addEventListener?.(name, fn, { signal, capture: true });
   }
 
   private _disconnect(): void {
@@ -136,16 +135,16 @@ export class Comet {
     const { share = true, token, transports, history } = this._options;
     const connect = (sink: Sink): Source => new Connection(this._urls, this._options, sink);
     this._source =
-      share && scope.navigator?.locks // of secure origins only: https, or localhost
+      share && globalThis.navigator?.locks // of secure origins only: https, or localhost
         ? new SharedConnection("comet:" + [this._urls, token, transports, history, share], this._sink, connect)
         : connect(this._sink);
-    for (const [id, since] of Object.entries(this._sink.wantedChannels())) this._source.addChannel(id, since);
+    for (const id of this._channels.keys()) this._source.addChannel(id, this._positions.get(id));
   }
 }
 
 /** Call each listener; one that throws does not keep the others from being called. */
-function callEach<T>(listeners: Set<Listener<T>> | undefined, value: T): void {
-  for (const listener of new Set(listeners)) {
+const callEach = <T>(listeners: Set<Listener<T>> | undefined, value: T): void => {
+  for (const listener of [...(listeners || [])]) {
     try {
       if (listeners!.has(listener)) listener(value); // another may have ended it just now
     } catch (error) {
@@ -154,4 +153,4 @@ function callEach<T>(listeners: Set<Listener<T>> | undefined, value: T): void {
       });
     }
   }
-}
+};

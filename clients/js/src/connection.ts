@@ -49,9 +49,8 @@ export class Connection implements Source, LinkOwner {
   ) {
     const { token, probe, transports } = options;
     this._transports = transports || (Object.keys(TRANSPORTS) as TransportName[]);
-    const remembered = recallTransport(_urls[0]!);
-    const rank = (name: string): number => (name === remembered ? 0 : 1);
-    this._order = [...this._transports].sort((a, b) => rank(a) - rank(b));
+    const remembered = recallTransport(_urls[0]!) as TransportName;
+    this._order = [...new Set([remembered, ...this._transports])].filter((name) => this._transports.includes(name));
     this.token = token;
     this._tokenIsStale = !token;
     this._probeDelay = probe || Milliseconds.Probe;
@@ -118,8 +117,8 @@ export class Connection implements Source, LinkOwner {
 
   linkReceived(link: Link, objects: ServerObject[]): void {
     let reason: EndReason | undefined;
-    for (const { type, id, seq, code } of objects) {
-      if (id && seq && this.wanted.has(id)) this.wanted.set(id, seq);
+    for (const { type, id = "", seq, code } of objects) {
+      if (seq && this.wanted.has(id)) this.wanted.set(id, seq);
       if (code === 401) this._tokenIsStale = true;
       // A draining edge spreads the times at which it closes connections. A channel's end closes all its clients at once.
       if (type === "close") reason = { retryNow: !id };
@@ -216,7 +215,7 @@ export class Connection implements Source, LinkOwner {
   /** Report a state. The browser's word that it is offline is shown, and not relied on. */
   private _setState(state: State["state"]): void {
     const { transportName, edgeUrl, session } = this._link || ({} as Partial<Link>);
-    const isTrying = state === "connecting" || state === "waiting";
+    const isTrying = state !== "idle" && state !== "open";
     if (isTrying && globalThis.navigator?.onLine === false) state = "offline";
     if (!this._closed) this._sink.setState({ state, transport: transportName, url: edgeUrl, session });
   }

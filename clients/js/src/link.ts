@@ -66,12 +66,12 @@ export class Link implements TransportLink {
     const { wanted, needHistory, token, options } = this._owner;
     this.requested = new Map([...wanted].map(([id, since]) => [id, needHistory.has(id) ? "" : since]));
     this._awaited.clear();
-    const ids = [...this.requested.keys()].map((id) => "id=" + encodeURIComponent(id)).join("&");
+    const query = new URLSearchParams([...this.requested.keys()].map((id) => ["id", id]));
     const since = [...this.requested.values()].join();
-    return (
-      `${this.edgeUrl}${path}?${ids}${/\d/.test(since) ? "&since=" + since : ""}` +
-      `${token ? "&token=" + encodeURIComponent(token) : ""}${options.history ? "&history=" + options.history : ""}${extra}`
-    );
+    if (/\d/.test(since)) query.set("since", since);
+    if (token) query.set("token", token);
+    if (options.history) query.set("history", options.history as unknown as string);
+    return this.edgeUrl + path + "?" + query + extra;
   }
 
   receive(objects: ServerObject[]): void {

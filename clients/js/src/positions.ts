@@ -20,7 +20,7 @@ export const follows = (a: string, b: string): boolean => a === b || (isBefore(b
  * A message is not new if its position was passed, or if the channel has had no welcome yet: then it is meant for
  * another tab. A reset to the present position is not new either.
  */
-export function accept(positions: Positions, { type, id = "", seq }: ServerObject): boolean {
+export const accept = (positions: Positions, { type, id = "", seq }: ServerObject): boolean => {
   const last = positions.get(id);
   if (type === "welcome") {
     if (!last || last === "0") positions.set(id, seq || "0");

@@ -17,15 +17,9 @@ export const jsonp: Transport = (link) => {
       delete scope[callback];
     };
     const answer = new Promise<Answer>((resolve, reject) => {
-      scope[callback] = (value: Answer) => {
-        cleanUp();
-        resolve(value);
-      };
-      script.onerror = () => {
-        cleanUp();
-        reject({});
-      };
-    });
+      scope[callback] = resolve;
+      script.onerror = reject;
+    }).finally(cleanUp);
     const cancel = (): void => {
       script.remove();
       scope[callback] = cleanUp; // a script that is under way calls it all the same

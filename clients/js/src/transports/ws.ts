@@ -6,10 +6,7 @@ const SERVICE_RESTART = 1012; // the close code of an edge that drains
 export const ws: Transport = (link) => {
   const socket = new WebSocket(link.attachUrl("/ws").replace(/^http/, "ws"));
   const send = (value: unknown): void => socket.send(JSON.stringify(value));
-  socket.onmessage = ({ data }) => {
-    link.noteActivity();
-    link.receive([JSON.parse(data)]);
-  };
+  socket.onmessage = ({ data }) => link.receive([JSON.parse(data)]);
   socket.onclose = ({ code }) => link.end({ retryNow: code === SERVICE_RESTART });
   return {
     changeChannels: send,
