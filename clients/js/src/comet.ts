@@ -136,7 +136,10 @@ export class Comet {
     const connect = (sink: Sink): Source => new Connection(this._urls, this._options, sink);
     this._source =
       share && globalThis.navigator?.locks // of secure origins only: https, or localhost
-        ? new SharedConnection("comet:" + [this._urls, token, transports, history, share], this._sink, connect)
+        ? new SharedConnection("comet:" + [this._urls, token, transports, history, share], this._sink, connect, () => {
+            this._disconnect();
+            this._connect();
+          })
         : connect(this._sink);
     for (const id of this._channels.keys()) this._source.addChannel(id, this._positions.get(id));
   }

@@ -152,7 +152,7 @@ export class Connection implements Source, LinkOwner {
   // Choosing: in each round of tries, one transport is tried at each edge.
 
   private _round(): number {
-    return Math.floor(this._failures / this._urls.length);
+    return (this._failures / this._urls.length) | 0;
   }
 
   /** Count a failure; true if the next try is at another edge in the same round, or by a transport not tried so far. */

@@ -36,7 +36,7 @@ class Room {
     };
     const addChannel = (id: string, since = "") => void this.wanted.push([tab, id, since]);
     const connect = () => ({ addChannel, removeChannel() {}, onPageEvent() {}, close() {} });
-    this._tabs.set(tab, new SharedConnection(this.name, sink, connect));
+    this._tabs.set(tab, new SharedConnection(this.name, sink, connect, () => {}));
     await new Promise((done) => setTimeout(done, 10));
   }
 
