@@ -192,12 +192,12 @@ export class Connection implements Source, LinkOwner {
     this._setState("connecting");
     try {
       this.token = await new Promise((resolve, reject) => {
-        setTimeout(reject, Milliseconds.TokenTimeout, "no token came");
+        setTimeout(reject, Milliseconds.TokenTimeout, "no token");
         Promise.resolve(this.options.getToken!()).then(resolve, reject);
       });
       this._tokenIsStale = false;
     } catch (error) {
-      if (!this._closed) this._reportError(String(error), 401);
+      if (!this._closed) this._reportError("" + error, 401);
     }
     this._renewsToken = false;
     if (this._tokenIsStale) this._connectAfter(this._nextPause());

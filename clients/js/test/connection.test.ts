@@ -144,7 +144,7 @@ test("a getToken that throws, or never answers, is reported and tried again", as
   await pass(10);
   expect(getToken).toHaveBeenCalledTimes(2); // not once more while one is awaited
   await pass(32_000);
-  expect(errors.map(({ content }) => content)).toEqual(["Error: oops", "no token came"]);
+  expect(errors.map(({ content }) => content)).toEqual(["Error: oops", "no token"]);
   expect(client.state.state).toBe("open");
 });
 

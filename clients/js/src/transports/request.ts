@@ -5,6 +5,6 @@ export async function request(url: string, init: RequestInit): Promise<Response>
   const answer = await fetch(url, init);
   if (answer.ok) return answer;
   const { content } = await answer.json().catch(() => ({}));
-  const seconds = Number(answer.headers.get("Retry-After"));
+  const seconds = +answer.headers.get("Retry-After")!;
   throw { status: answer.status, content, retryAfter: seconds * 1000 || 0 } satisfies EndReason; // a date counts as 0
 }
