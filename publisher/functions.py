@@ -18,7 +18,7 @@ class FunctionKeeper:
     def __init__(self, scripts: Scripts, prefixes: Callable[[], frozenset[str]]) -> None:
         self._scripts = scripts
         self._prefixes = prefixes  # of all deployments on this Redis
-        self._is_offered = False
+        self._is_offered: bool | None = None  # None: it was not tried yet
         self._installer = Worker(self._install)
 
     def install(self) -> None:
@@ -50,7 +50,8 @@ class FunctionKeeper:
                 installed = self._prefixes()
                 await self._scripts.install_functions(installed)
         except (RedisError, OSError) as error:
+            if self._is_offered is not False:  # told once, though it is tried for each new deployment and connection
+                get_logger().info("FCALL comet_publish cannot be offered; nothing else needs it", error=str(error))
             self._is_offered = False
-            get_logger().info("FCALL comet_publish cannot be offered; nothing else needs it", error=str(error))
         else:
             self._is_offered = True

