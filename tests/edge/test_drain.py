@@ -83,7 +83,7 @@ async def test_it_listens_as_long_as_load_balancers_need(monkeypatch: pytest.Mon
 
 async def test_each_event_source_gets_a_time_of_its_own_to_come_back() -> None:
     """The same time for all of them would be a herd at the next edge."""
-    async with draining_edge(0.4, 0.2) as one:
+    async with draining_edge(3, 0.2) as one:
         crowd = [await one.edge.held("/sub?id=room", SSE, transport="sse") for _ in range(12)]
         async with one.running(leaving=False):
             goodbyes = [await client.rest() for client in crowd]
@@ -95,7 +95,7 @@ async def test_each_event_source_gets_a_time_of_its_own_to_come_back() -> None:
 
 async def test_every_transport_has_its_own_goodbye() -> None:
     """A stream gets a close object, an EventSource a time to come back, a poll its answer, all a clean end."""
-    async with draining_edge(0.4, 0.2) as one:
+    async with draining_edge(3, 0.2) as one:
         stream = await one.edge.held("/sub?id=room")
         events = await one.edge.held("/sub?id=room", SSE, transport="sse")
         poll = await one.edge.held("/poll?id=room", transport="poll")
@@ -145,7 +145,7 @@ async def test_a_late_poll_gets_what_it_missed() -> None:
 
 async def test_a_client_in_the_middle_of_a_request_may_finish_it() -> None:
     """Half a request is no reason to be sent away before the time is up."""
-    async with draining_edge(0.4, 0.2) as one:
+    async with draining_edge(3, 0.2) as one:
         client = await one.edge.connect()
         whole = head("/poll?id=room&timeout=0")
         await client.send(whole[:20])
