@@ -5,6 +5,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     include: ["test/**/*.{browser,test}.ts"],
+    exclude: ["test/rendering.test.ts"], // of servers that render pages, where there is no page
     testTimeout: 60_000, // a loaded machine must not make a test red: killed edges start again between two tests
     hookTimeout: 60_000,
     browser: {
