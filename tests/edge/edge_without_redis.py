@@ -158,6 +158,14 @@ class EdgeWithoutRedis:
             await client.until(b"\r\n")
         return client
 
+    async def waiting(self, target: str, *headers: str) -> HttpClient:
+        """Return a client whose request waits for an acknowledgement that Redis does not send."""
+        self.pubsub.acknowledging = False
+        client = await self.connect()
+        await client.send(head(target, *headers))
+        await self.until(lambda: self.pubsub.asked)
+        return client
+
     def pass_time(self, seconds: float) -> None:
         """Let time pass in steps of a quarter second, as the running edge's wheels turn."""
         end = self.clock.now + seconds

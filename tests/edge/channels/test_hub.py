@@ -13,10 +13,7 @@ NAME = "room"
 
 async def test_the_welcome_waits_for_redis(edge: EdgeWithoutRedis) -> None:
     """Nothing is sent before the subscription is acknowledged; what is published after that is not missed."""
-    edge.pubsub.acknowledging = False
-    client = await edge.connect()
-    await client.send(head("/sub?id=room"))
-    await edge.until(lambda: edge.pubsub.asked)
+    client = await edge.waiting("/sub?id=room")
     await edge.turns()
     assert edge.counters.opened_total["stream"] == 0
     edge.hub.on_subscribed(*edge.pubsub.asked[0])
@@ -27,10 +24,7 @@ async def test_the_welcome_waits_for_redis(edge: EdgeWithoutRedis) -> None:
 
 async def test_an_acknowledgement_of_another_attempt_welcomes_no_subscriber(edge: EdgeWithoutRedis) -> None:
     """I8: only the attempt that counts opens the channel."""
-    edge.pubsub.acknowledging = False
-    client = await edge.connect()
-    await client.send(head("/sub?id=room"))
-    await edge.until(lambda: edge.pubsub.asked)
+    await edge.waiting("/sub?id=room")
     name, attempt = edge.pubsub.asked[0]
     edge.hub.on_subscribed(name, attempt + 1)
     await edge.turns()
@@ -77,10 +71,7 @@ async def test_a_channel_is_not_given_up_while_a_subscriber_is_brought_up_to_dat
 
 async def test_a_client_that_goes_while_it_waits_is_forgotten(edge: EdgeWithoutRedis) -> None:
     """A client that leaves before the welcome leaves nothing behind."""
-    edge.pubsub.acknowledging = False
-    client = await edge.connect()
-    await client.send(head("/sub?id=room"))
-    await edge.until(lambda: edge.pubsub.asked)
+    client = await edge.waiting("/sub?id=room")
     client.close()
     await edge.until(lambda: len(edge.seats) == 0)
     assert not edge.hub.channels["room"].is_occupied

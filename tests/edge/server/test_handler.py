@@ -216,10 +216,7 @@ async def test_a_second_request_in_the_same_packet_ends_a_stream_too(edge: EdgeW
 
 async def test_a_second_request_before_the_welcome_is_refused(edge: EdgeWithoutRedis) -> None:
     """A client that does not wait for a stream's first byte does not get the stream."""
-    edge.pubsub.acknowledging = False
-    client = await edge.connect()
-    await client.send(head("/sub?id=room"))
-    await edge.until(lambda: edge.pubsub.asked)
+    client = await edge.waiting("/sub?id=room")
     answer = await client.ask(head(POLL))
     assert (answer.status, answer.headers["connection"]) == (400, "close")
     assert await client.rest() == b""

@@ -82,10 +82,7 @@ async def test_a_full_edge_has_room_again() -> None:
 @pytest.mark.parametrize("target", ["/sub?id=room", POLL, "/jsonp?id=room&callback=f"])
 async def test_without_redis_a_subscriber_is_sent_away(edge: EdgeWithoutRedis, target: str) -> None:
     """After three seconds it gets a 503 that says when to try again."""
-    edge.pubsub.acknowledging = False
-    client = await edge.connect()
-    await client.send(head(target))
-    await edge.until(lambda: edge.pubsub.asked)
+    client = await edge.waiting(target)
     edge.pass_time(2.75)
     assert edge.counters.refused_total.total() == 0
     edge.pass_time(0.5)
@@ -97,10 +94,7 @@ async def test_without_redis_a_subscriber_is_sent_away(edge: EdgeWithoutRedis, t
 
 async def test_without_redis_a_poll_leaves_its_connection_usable(edge: EdgeWithoutRedis) -> None:
     """The next request on it may find Redis back."""
-    edge.pubsub.acknowledging = False
-    client = await edge.connect()
-    await client.send(head(POLL))
-    await edge.until(lambda: edge.pubsub.asked)
+    client = await edge.waiting(POLL)
     edge.pass_time(3.5)
     assert (await client.answer()).status == 503
     edge.hub.on_subscribed(*edge.pubsub.asked[0])
@@ -109,10 +103,7 @@ async def test_without_redis_a_poll_leaves_its_connection_usable(edge: EdgeWitho
 
 async def test_without_redis_an_event_source_is_told_to_come_back(edge: EdgeWithoutRedis) -> None:
     """It gets a 200 with a retry that ends at once: after any other status it would give up for ever."""
-    edge.pubsub.acknowledging = False
-    client = await edge.connect()
-    await client.send(head("/sse?id=room"))
-    await edge.until(lambda: edge.pubsub.asked)
+    client = await edge.waiting("/sse?id=room")
     edge.pass_time(3.5)
     answer = await client.rest()
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -133,10 +124,7 @@ async def test_a_log_that_cannot_be_read_sends_subscribers_away_too(edge: EdgeWi
 
 async def test_without_redis_a_handshake_is_refused_in_plain_http(edge: EdgeWithoutRedis) -> None:
     """503 with Retry-After, and the end."""
-    edge.pubsub.acknowledging = False
-    client = await edge.connect()
-    await client.send(head("/ws?id=room", *HANDSHAKE))
-    await edge.until(lambda: edge.pubsub.asked)
+    client = await edge.waiting("/ws?id=room", *HANDSHAKE)
     edge.pass_time(3.5)
     answer = await client.answer()
     assert (answer.status, answer.headers["connection"]) == (503, "close")
@@ -145,10 +133,7 @@ async def test_without_redis_a_handshake_is_refused_in_plain_http(edge: EdgeWith
 
 async def test_without_redis_a_frame_is_told_so(edge: EdgeWithoutRedis) -> None:
     """The error is a call, too."""
-    edge.pubsub.acknowledging = False
-    client = await edge.connect()
-    await client.send(head("/iframe?id=room&callback=f"))
-    await edge.until(lambda: edge.pubsub.asked)
+    client = await edge.waiting("/iframe?id=room&callback=f")
     edge.pass_time(3.5)
     answer = await client.answer()
     assert answer.status == 503
