@@ -69,6 +69,11 @@ class Numbers(threading.Thread):
             self._cluster.publish(self.channel, number := str(len(self.published)))
             self.published.append(number)
 
+    def wait_for_more(self) -> None:
+        """Return when ten more numbers are published."""
+        before = len(self.published)
+        until(lambda: len(self.published) >= before + 10)
+
     def stop(self) -> None:
         """End, after the number that is under way."""
         self._stopping.set()
@@ -139,7 +144,7 @@ def test_a_leader_in_a_long_loop_is_replaced_and_follows_afterwards(
         assert time.time() - hung_at < LOOP, "the loop was over before the others heard"
         until(lambda: leader.follows, LOOP + PAGE_TIMEOUT)
         assert sorted(tab.follows for tab in tabs) == [False, True, True]
-        time.sleep(1)  # the tabs after the handover back
+        publishing[0].wait_for_more()  # the tabs after the handover back
     assert_all_heard(tabs, publishing)
 
 
@@ -168,7 +173,7 @@ def test_a_leader_with_an_open_dialog_is_replaced_and_follows_afterwards(
         dialogs[0].dismiss()
         until(lambda: leader.follows, PAGE_TIMEOUT)
         assert not other.follows
-        time.sleep(1)  # the tabs after the handover back
+        publishing[0].wait_for_more()  # the tabs after the handover back
     assert_all_heard(tabs, publishing)
 
 
