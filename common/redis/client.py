@@ -1,23 +1,28 @@
 """How to reach Redis: a redis-py client for commands, an endpoint for the subscribe connection."""
 
 import os
+import socket
 import ssl
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from redis import RedisError
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection, SSLConnection, parse_url
+from redis.asyncio.connection import Connection as TcpConnection
+from redis.asyncio.connection import SSLConnection, parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.connection import HiredisRespSerializer
 
 from common.errors import SettingsError
+from common.redis.pool import Pool, PooledConnection
 from common.url import masked
 
 TLS_FILES = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 CONNECT_TIMEOUT = 1.0
 COMMAND_TIMEOUT = 1.0  # a request must be answered with 503 within a second when Redis is down
+USER_TIMEOUT_MS = 5000  # until the kernel gives up a connection whose bytes are not acknowledged
+_KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": USER_TIMEOUT_MS}
+KEEPALIVE = {getattr(socket, name): value for name, value in _KEEPALIVE.items() if hasattr(socket, name)}
 
 
 class Endpoint(NamedTuple):
@@ -34,28 +39,24 @@ class Endpoint(NamedTuple):
         return self.path or f"{self.host}:{self.port}"
 
 
-class HiredisPackedConnection(AbstractConnection):
-    """A connection that packs commands with hiredis, which redis-py does for its blocking clients only."""
-
-    _packer = HiredisRespSerializer()
-
-    def pack_command(self, *args: Any) -> list[bytes]:
-        """Return the bytes of one command."""
-        return self._packer.pack(*args)  # type: ignore[no-any-return]
-
-
 def connect(url: str) -> Redis:
     """Return a redis-py client, which connects at its first command and never retries by itself."""
-    client: Redis = Redis.from_url(
+    pool = Pool.from_url(
         url,
         socket_connect_timeout=CONNECT_TIMEOUT,
         socket_timeout=COMMAND_TIMEOUT,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
     )
-    pool = client.connection_pool
-    pool.connection_class = type("Connection", (HiredisPackedConnection, pool.connection_class), {})
-    return client
+    if issubclass(pool.connection_class, TcpConnection):
+        pool.connection_kwargs |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
+    pool.connection_class = type("Connection", (PooledConnection, pool.connection_class), {})
+    return Redis.from_pool(pool)
+
+
+def pool_of(client: Redis) -> Pool:
+    """Return the pool of a client that `connect` made."""
+    return cast(Pool, client.connection_pool)
 
 
 def database(url: str) -> int:

@@ -8,10 +8,9 @@ from typing import Any, Protocol
 
 import hiredis
 
-from common.redis.client import Endpoint
+from common.redis.client import KEEPALIVE, Endpoint
 
 MAX_NAMES_PER_COMMAND = 512  # in one SUBSCRIBE: large enough to be cheap, small enough not to hold Redis up
-USER_TIMEOUT_MS = 5000
 
 SUBSCRIBE, UNSUBSCRIBE, MESSAGE, OK = b"subscribe", b"unsubscribe", b"message", b"OK"
 _INCOMPLETE = object()
@@ -153,5 +152,6 @@ class PubSubConnection(asyncio.Protocol):
 def _set_keepalive(sock: socket.socket) -> None:
     """Let the kernel detect a peer that has vanished."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_USER_TIMEOUT"):
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    if sock.family != socket.AF_UNIX:
+        for option, value in KEEPALIVE.items():
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)

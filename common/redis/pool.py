@@ -1,0 +1,99 @@
+"""The connections for commands: none is used again that may have been forgotten on its way, or that leads astray.
+
+A firewall or NAT forgets connections that rest, and says so to neither end; after a failover an open connection stays
+with the server that was the primary. So a connection that rested is replaced before it is used, each has an age, and
+one that broke or that reached a server which cannot do the work takes all others along.
+"""
+
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import Any, cast
+
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.connection import HiredisRespSerializer
+from redis.exceptions import AskError, BusyLoadingError, ClusterDownError, ReadOnlyError
+
+MAX_REST = 10.0  # seconds; the shortest time after which a firewall is known to forget a connection is longer
+MAX_AGE = 300.0  # seconds
+ADDRESS_DELAY = 0.2  # seconds until the next address of a name is tried, too
+WRONG_SERVER = (ReadOnlyError, BusyLoadingError, ClusterDownError, AskError)  # and MASTERDOWN, MOVED
+
+
+class PooledConnection(AbstractConnection):
+    """A connection that knows its age, and packs commands with hiredis: redis-py does so for blocking clients only."""
+
+    _packer = HiredisRespSerializer()
+    on_wrong_server: Callable[[], None] = staticmethod(lambda: None)
+    opened_at = rests_since = 0.0
+    retired = False
+
+    def pack_command(self, *args: Any) -> list[bytes]:
+        """Return the bytes of one command."""
+        return self._packer.pack(*args)  # type: ignore[no-any-return]
+
+    async def read_response(self, *args: Any, **options: Any) -> Any:
+        """Return a reply; tell of those that only a server gives to which the work must not go."""
+        try:
+            return await super().read_response(*args, **options)
+        except WRONG_SERVER:
+            self.on_wrong_server()
+            raise
+
+    def is_worn(self, now: float) -> bool:
+        """Say whether it must not be used again: it rested too long, is too old, or was retired."""
+        return self.retired or now - self.rests_since > MAX_REST or now - self.opened_at > MAX_AGE
+
+    async def _connect(self) -> None:
+        await super()._connect()  # type: ignore[no-untyped-call,safe-super]  # of the class that this is mixed into
+        self.opened_at = self.rests_since = monotonic()
+        self.retired = False
+
+    def _connection_arguments(self) -> Mapping[str, Any]:
+        """Return where to connect; one dead address of several costs a moment, not the whole time."""
+        where: Mapping[str, Any] = super()._connection_arguments()  # type: ignore[misc]
+        return {**where, "happy_eyeballs_delay": ADDRESS_DELAY}
+
+
+class Pool(ConnectionPool):
+    """The connections of one client; `on_suspect` is called when one broke, or was at a server that cannot serve."""
+
+    def __init__(self, **options: Any) -> None:
+        self.on_suspect: Callable[[], None] = lambda: None
+        super().__init__(**options)
+
+    def make_connection(self) -> PooledConnection:
+        """Return a connection that is not open yet."""
+        connection: PooledConnection = super().make_connection()  # type: ignore[no-untyped-call]
+        connection.on_wrong_server = self._suspect_all
+        return connection
+
+    async def ensure_connection(self, connection: PooledConnection) -> None:  # type: ignore[override]
+        """Have a connection open and fresh enough to be used."""
+        if connection.is_connected and connection.is_worn(monotonic()):
+            await connection.disconnect(nowait=True)
+        await super().ensure_connection(connection)
+
+    async def release(self, connection: PooledConnection) -> None:  # type: ignore[override]
+        """Take a connection back; if it broke, those that rest may be broken as well."""
+        connection.rests_since = now = monotonic()
+        if not connection.is_connected:
+            self._suspect_all()
+        elif connection.is_worn(now):
+            await connection.disconnect(nowait=True)
+        await super().release(connection)
+
+    def retire(self) -> None:
+        """Let no connection that is open now be used for another command."""
+        for connection in cast(list[PooledConnection], [*self._available_connections, *self._in_use_connections]):
+            connection.retired = True
+
+    async def sweep(self) -> None:
+        """Close the connections that will not be used again."""
+        now = monotonic()
+        for connection in cast(list[PooledConnection], self._available_connections[:]):
+            if connection.is_connected and connection.is_worn(now):
+                await connection.disconnect(nowait=True)
+
+    def _suspect_all(self) -> None:
+        self.retire()
+        self.on_suspect()
