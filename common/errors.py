@@ -8,7 +8,8 @@
     │   ├── TooLargeError      413, the message is over COMET_MAX_MESSAGE_BYTES
     │   └── UnavailableError   503, a dependency is down; the same request may work later
     ├── FrameError           a framed message in Redis that cannot be read
-    └── SettingsError        a setting stops the process at start; the sentence names the variable
+    ├── SettingsError        a setting stops the process at start; the sentence names the variable
+    └── WrongServerError     the Redis server of a connection is proved to be one that the work must not go to
 
 Every message is one sentence for people: what is wrong, what was expected, what to do.
 """
@@ -81,3 +82,7 @@ def cannot_listen(variable: str, host: str, port: int, error: OSError | UnicodeE
         return SettingsError(f"{variable}={port}: this user may not listen on it; choose a port from 1024 on")
     where = "COMET_ADMIN_HOST" if "_ADMIN_" in variable else variable.removesuffix("PORT") + "HOST"
     return SettingsError(f"{where}={host}: this is not an address of this machine; :: stands for all of them")
+
+
+class WrongServerError(CometError):
+    """It is proved that the work must not go to the Redis server of a connection; the sentence says what was found."""

@@ -20,13 +20,14 @@ from common.message import MAX_JSON_GROWTH
 from common.metrics.fields import FieldCollector
 from common.names import ForeignNames, RedisNames
 from common.redis.client import connect, database, endpoint
+from common.redis.proof import ServerProof
 from common.redis.pubsub import PubSub
 from common.redis.registry import EdgeRegistry
 from common.rpc.client import EdgeClient
 from common.rpc.replies import ReplyInbox
 from common.scripts.calls import Scripts
 from common.scripts.deployments import Deployment, Deployments
-from common.service.admin import AdminServer, Check, redis_check
+from common.service.admin import AdminServer, Check, redis_checks
 from common.service.process import give_back_memory, max_open_files, measure_lag, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
@@ -71,12 +72,15 @@ class Edge:
         self._redis = connect(settings.redis_url)
         self._redis_clock = RedisClock(self._redis.time, time.monotonic)
         names = RedisNames(settings.prefix)
+        self._proof = ServerProof(settings.redis_url, names.probe(self.id), self._redis)
         self._pubsub = PubSub(
             endpoint(settings.redis_url),
             names.probe(self.id),
-            self._redis.publish,
+            self._proof.publish,
+            verify=self._proof.verify,
             on_proved=self._counters.probe.observe,
         )
+        self._proof.on_suspect(self._pubsub.suspect)
         inbox = ReplyInbox(names, self.id)
         self._pubsub.subscribe_own(inbox.name, inbox.on_message, inbox.on_reachable)
         replies = ReplySender(names, self._publish_all, self._counters)
@@ -244,6 +248,7 @@ class Edge:
             self._seats.abort(seat, CloseReason.DRAIN)
         asyncio.get_running_loop().remove_reader(self._poller.fileno())
         self._poller.close()
+        await self._proof.aclose()
         await self._redis.aclose()
         await self._admin.stop()
 
@@ -264,7 +269,7 @@ class Edge:
         """Return the checks of /readyz; all pass if a new subscriber can be held."""
         connections, limit = len(self._seats), self._max_connections
         return [
-            redis_check(self._pubsub),
+            *redis_checks(self._pubsub, self._proof),
             Check("drain", not self._drain.has_begun),
             Check("room", connections < limit, {"connections": connections, "limit": limit}),
         ]

@@ -10,13 +10,14 @@ from prometheus_client import CollectorRegistry
 from common.metrics.fields import FieldCollector
 from common.names import ForeignNames, RedisNames
 from common.redis.client import connect, database, endpoint
+from common.redis.proof import ServerProof
 from common.redis.pubsub import PubSub
 from common.redis.registry import EdgeRegistry
 from common.rpc.client import EdgeClient
 from common.rpc.replies import ReplyInbox
 from common.scripts.calls import Scripts
 from common.scripts.deployments import Deployment, Deployments
-from common.service.admin import AdminServer, Check, redis_check
+from common.service.admin import AdminServer, Check, redis_checks
 from common.service.graceful_close import stop_accepting
 from common.service.http import listen, port_of
 from common.service.process import measure_lag, register_process
@@ -47,12 +48,15 @@ class Publisher:
         self._counters = Counters()
         self._redis = connect(settings.redis_url)
         self._inbox = ReplyInbox(names, publisher_id)
+        self._proof = ServerProof(settings.redis_url, names.probe(publisher_id), self._redis)
         self._pubsub = PubSub(
             endpoint(settings.redis_url),
             names.probe(publisher_id),
-            self._redis.publish,
+            self._proof.publish,
+            verify=self._proof.verify,
             on_proved=self._counters.probe.observe,
         )
+        self._proof.on_suspect(self._pubsub.suspect)
         self._pubsub.subscribe_own(self._inbox.name, self._inbox.on_message, self._on_reachable)
         self._scripts = Scripts(self._redis, names, settings)
         self._functions = FunctionKeeper(self._scripts, lambda: self._deployments.prefixes)
@@ -109,6 +113,7 @@ class Publisher:
             self._runner = None
         await self._tasks.cancel_all()
         await self._functions.finish()
+        await self._proof.aclose()
         await self._redis.aclose()
         await self._admin.stop()
 
@@ -172,7 +177,7 @@ class Publisher:
     def _readiness(self) -> list[Check]:
         """A publisher is ready if Redis takes its messages, receipts reach it, and it is not told to end."""
         return [
-            redis_check(self._pubsub),
+            *redis_checks(self._pubsub, self._proof),
             Check("receipts", self._inbox.reachable),
             Check("drain", not self._drain.has_begun),
         ]

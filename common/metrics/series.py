@@ -97,7 +97,7 @@ LOOP_LAG = Series(
 REDIS_PROBE = Series(
     "comet_redis_probe_seconds",
     "histogram",
-    "seconds from the publish of a probe to its return on the subscribe connection, every 5 seconds",
+    "seconds of a probe: a new connection to Redis, a publish, its return on the subscribe connection; every 5 seconds",
     "p99 above 0.1: Redis or the network to it is slow",
 )
 DRAINING = Series(

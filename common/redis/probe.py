@@ -3,6 +3,7 @@
 from itertools import count
 
 PROBE_INTERVAL = 5.0  # seconds from the return of one probe to the next
+SUSPICION_PAUSE = 0.5  # seconds at least to the next, although something failed meanwhile
 PROBE_TIMEOUT = 2.0  # seconds in which a probe must be back
 PROOF_LIFETIME = 10.0  # seconds that the connection counts as proved after a probe came back
 

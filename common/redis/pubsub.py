@@ -8,9 +8,11 @@ B1  Redis answers SUBSCRIBE and UNSUBSCRIBE in the order they were sent, so one 
     attempt each acknowledgement belongs to. An acknowledgement out of order ends the connection.
 B2  A `PubSubConnection` lives as long as its socket. Its queued requests and expected replies end with it; the
     consumer gets `on_down`, and on `on_up` it subscribes again to every channel that it wants.
-B3  An open socket proves nothing: after a failover it can stay connected to a demoted server for ever. Every five
-    seconds a probe is published and must come back on this connection within two seconds, or the connection is
-    replaced. "Ready" means that a probe has come back recently (common/redis/probe.py).
+B3  An open socket proves nothing: after a failover it can stay connected to a demoted server for ever. So a new
+    connection is verified before the consumer hears of it. Every five seconds, and when anything else gives rise to
+    doubt, a probe is published and must come back on this connection within two seconds, or the connection is
+    replaced; it is replaced at once where the server is proved to be the wrong one (common/redis/proof.py). "Ready"
+    means that a probe has come back recently (common/redis/probe.py).
 B4  A process's own channels (`subscribe_own`) are subscribed on every connection before the consumer's `on_up`, and
     their messages and acknowledgements never reach the consumer.
 B5  Any error reply or protocol error ends the connection; nothing is retried in place.
@@ -24,12 +26,16 @@ from typing import Any, Protocol
 from redis import RedisError, ResponseError
 from redis.exceptions import BusyLoadingError
 
+from common.errors import WrongServerError
 from common.logs import get_logger
 from common.redis import probe
 from common.redis.client import CONNECT_TIMEOUT, Endpoint
 from common.redis.connection import SUBSCRIBE, UNSUBSCRIBE, OnPayload, PubSubConnection, Receiver
+from common.redis.pool import ADDRESS_DELAY
 
 MIN_PAUSE, MAX_PAUSE = 0.05, 0.5  # seconds between two attempts to connect
+SILENT = "it took the connection and did not answer within {:g} s"
+LOSS_DELAY = 0.1  # seconds in which the end of a connection is noticed here after Redis has closed it
 
 
 class Consumer(Receiver, Protocol):
@@ -64,10 +70,15 @@ class NoConsumer:
 NO_CONSUMER = NoConsumer()
 
 
+async def believe() -> None:
+    """Verify nothing."""
+
+
 class PubSub:
     """Keeps one subscribe connection to Redis open and proved.
 
-    `publish` sends the probes; `on_proved` is called with the seconds that each took to come back.
+    `publish` sends the probes, and `verify` looks at the server of a connection that is new; both may raise
+    `WrongServerError`. `on_proved` is called with the seconds that each probe took to come back.
     """
 
     def __init__(
@@ -76,21 +87,25 @@ class PubSub:
         probe_name: bytes,
         publish: Callable[[bytes, bytes], Awaitable[Any]],
         *,
+        verify: Callable[[], Awaitable[None]] = believe,
         on_proved: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self.reconnects = 0
+        self.error = ""  # what was found when Redis was last not well
         self._endpoint = endpoint
         self._probe_name = probe_name
         self._publish = publish
+        self._verify = verify
         self._on_proved = on_proved
         self._own: dict[bytes, OnPayload] = {}
         self._on_reachable: list[Callable[[bool], None]] = []
         self._connection: PubSubConnection | None = None
         self._probe = probe.Probe()
         self._probe_seen = asyncio.Event()
+        self._suspected = asyncio.Event()
         self._now = asyncio.get_running_loop().time
         self._log = get_logger(redis=str(endpoint))
-        self._down_is_logged = False
+        self._told_down = ""  # the reason that was logged
 
     @property
     def up(self) -> bool:
@@ -129,6 +144,10 @@ class PubSub:
         if self._connection is not None:
             self._connection.request(UNSUBSCRIBE, name, 0)
 
+    def suspect(self) -> None:
+        """Prove the connection soon: something else in this process has failed with Redis."""
+        self._suspected.set()
+
     async def run(self, consumer: Consumer = NO_CONSUMER) -> None:
         """Connect, serve `consumer`, and connect again after a jittered pause, until cancelled."""
         pause = MIN_PAUSE
@@ -145,10 +164,11 @@ class PubSub:
         """Use one connection from its opening to its loss; raises if it cannot be opened."""
         connection = await self._open(consumer)
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
-                await connection.ready.wait()
+            if not await _happens(connection.ready, until=self._now() + CONNECT_TIMEOUT):
+                raise TimeoutError(SILENT.format(CONNECT_TIMEOUT))
             if connection.lost.is_set():
                 raise ConnectionError(str(connection.error or "closed at once"))
+            await self._verify()
             await self._use(connection, consumer)
         finally:
             connection.close()
@@ -178,40 +198,62 @@ class PubSub:
         where, own = self._endpoint, {**self._own, self._probe_name: self._on_probe}
 
         def make_connection() -> PubSubConnection:
-            return PubSubConnection(receiver, where, own, self._probe_seen.set)
+            return PubSubConnection(receiver, where, own, self._on_lost)
 
         if where.path:
             opening: Any = loop.create_unix_connection(make_connection, where.path)
         else:
-            opening = loop.create_connection(make_connection, where.host, where.port, ssl=where.tls)
-        async with asyncio.timeout(CONNECT_TIMEOUT):  # not wait_for: before 3.12 that can swallow a cancellation
-            _, connection = await opening
+            opening = loop.create_connection(
+                make_connection, where.host, where.port, ssl=where.tls, happy_eyeballs_delay=ADDRESS_DELAY
+            )
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT):  # not wait_for: before 3.12 that can swallow a cancellation
+                _, connection = await opening
+        except TimeoutError:
+            raise TimeoutError(f"it did not take a connection within {CONNECT_TIMEOUT:g} s") from None
         return connection  # type: ignore[no-any-return]
 
     async def _prove_until_lost(self, connection: PubSubConnection) -> None:
-        """Send a probe every few seconds; return when the connection is lost or a probe does not come back."""
-        while True:
+        """Send a probe again and again; return when the connection is lost, or is not what the work needs."""
+        while connection.error is None:
             self._probe_seen.clear()
+            self._suspected.clear()
             sent_at = self._now()
-            refused = await self._was_refused(self._probe.send(sent_at))
+            refused = await self._was_refused(connection, self._probe.send(sent_at))
             if not refused and not await _happens(self._probe_seen, until=sent_at + probe.PROBE_TIMEOUT):
                 connection.error = connection.error or TimeoutError("a probe did not come back")
-                return
-            if await _happens(connection.lost, until=self._now() + probe.PROBE_INTERVAL):
+            elif connection.error is None and await self._is_lost(connection):
                 return
 
-    async def _was_refused(self, payload: bytes) -> bool:
+    async def _is_lost(self, connection: PubSubConnection) -> bool:
+        """Wait until it is time for the next probe, and say whether the connection was lost instead."""
+        pause = min(probe.SUSPICION_PAUSE, probe.PROBE_INTERVAL)
+        next_at = self._now() + probe.PROBE_INTERVAL
+        if not await _happens(connection.lost, until=self._now() + pause):
+            await _happens(self._suspected, until=next_at)
+        return connection.lost.is_set()
+
+    async def _was_refused(self, connection: PubSubConnection, payload: bytes) -> bool:
         """Publish a probe and say whether Redis refused it, which proves nothing against the connection.
 
         No answer at all may mean that Redis cannot be reached, so the probe still has to come back.
         """
         try:
             await self._publish(self._probe_name, payload)
-        except (ResponseError, BusyLoadingError):
+        except WrongServerError as error:
+            await _happens(connection.lost, until=self._now() + LOSS_DELAY)  # which explains it, if it was lost
+            connection.error = connection.error or (None if connection.lost.is_set() else error)
+            return True
+        except (ResponseError, BusyLoadingError) as error:
+            self.error = str(error)
             return True
         except (RedisError, OSError):
             pass
         return False
+
+    def _on_lost(self) -> None:
+        self._probe_seen.set()
+        self._suspected.set()
 
     def _on_probe(self, payload: bytes) -> None:
         seconds = self._probe.on_return(payload, self._now())
@@ -220,13 +262,15 @@ class PubSub:
             self._on_proved(seconds)
 
     def _log_down(self, error: BaseException | None) -> None:
-        if not self._down_is_logged:
-            self._down_is_logged = True
-            why = "connection closed" if error is None else str(error) or type(error).__name__
-            self._log.warning("redis is down; not ready until it is back", error=why)
+        """Log the first reason of an outage, and each later one that is proved."""
+        self.error = "connection closed" if error is None else str(error) or type(error).__name__
+        is_news = isinstance(error, WrongServerError) and self.error != self._told_down
+        if is_news or not self._told_down:
+            self._told_down = self.error
+            self._log.warning("redis is down; not ready until it is back", error=self.error)
 
     def _log_up(self) -> None:
-        self._down_is_logged = False
+        self._told_down = ""
         self._log.info("redis is up")
 
 

@@ -1,6 +1,6 @@
 """The internal port of a service: health, readiness, metrics. It is for operators and must not be public."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -8,6 +8,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from common.redis.proof import ServerProof
 from common.redis.pubsub import PubSub
 from common.service.http import json_answer, listen, port_of
 
@@ -15,11 +16,20 @@ SHUTDOWN_TIMEOUT = 0.5  # seconds that requests of operators and load balancers 
 
 
 class Check(NamedTuple):
-    """One condition of a service's readiness: whether it is met, and the figures that decide it (JSON values)."""
+    """One condition of a service: whether it is met, and the figures that decide it (JSON values).
+
+    A service may be ready although one that is not `required` is not met.
+    """
 
     name: str
     ok: bool
     figures: Mapping[str, object] = MappingProxyType({})
+    required: bool = True
+
+
+def is_ready(checks: Iterable[Check]) -> bool:
+    """Say whether a service that has these checks is ready."""
+    return all(check.ok for check in checks if check.required)
 
 
 class AdminServer:
@@ -65,9 +75,9 @@ class AdminServer:
         return json_answer({"status": "ok"})
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        """Answer 200 if every check is met, else 503; the answer names each check."""
+        """Answer 200 if every check that is required is met, else 503; the answer names each check."""
         checks = self._readiness()
-        ready = all(check.ok for check in checks)
+        ready = is_ready(checks)
         detail = {check.name: {"ok": check.ok, **check.figures} for check in checks}
         return json_answer({"ready": ready, **detail}, 200 if ready else 503)
 
@@ -75,7 +85,16 @@ class AdminServer:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def redis_check(pubsub: PubSub) -> Check:
-    """Return the check that Redis delivers: a probe came back recently; an open connection alone proves nothing."""
+def redis_checks(pubsub: PubSub, proof: ServerProof) -> list[Check]:
+    """Return the check that Redis delivers, and, while it refuses writes, one that says so.
+
+    The first is met if a probe came back recently; an open connection alone proves nothing.
+    """
     age = round(pubsub.proof_age, 1) if pubsub.proof_age < float("inf") else None
-    return Check("redis", pubsub.ready, {"connected": pubsub.up, "probe_age_seconds": age})
+    figures: dict[str, object] = {"connected": pubsub.up, "probe_age_seconds": age}
+    if not pubsub.ready and pubsub.error:
+        figures["error"] = pubsub.error
+    checks = [Check("redis", pubsub.ready, figures)]
+    if proof.refusal and pubsub.ready:
+        checks.append(Check("writes", False, {"error": proof.refusal}, required=False))
+    return checks

@@ -12,7 +12,7 @@ from redis import RedisError
 
 from common.logs import get_logger
 from common.redis.registry import EdgeRegistry
-from common.service.admin import Check
+from common.service.admin import Check, is_ready
 from common.tasks import run_in_turns
 from common.version import our_version
 from edge.channels.hub import Hub
@@ -59,7 +59,7 @@ class NodeInfo:
     def about_edge(self) -> dict[str, object]:
         """Return what there is to know about this edge, as JSON values."""
         counters = self._counters
-        checks = {check.name: check.ok for check in self._readiness()}
+        checks = self._readiness()
         return {
             "id": self._edge_id,
             "host": socket.gethostname(),
@@ -67,8 +67,8 @@ class NodeInfo:
             "started": int(self._started),
             "uptime": int(time.time() - self._started),
             **self._ports(),
-            "ready": all(checks.values()),
-            "draining": not checks["drain"],
+            "ready": is_ready(checks),
+            "draining": any(check.name == "drain" and not check.ok for check in checks),
             "connections": {transport: counters.held(transport) for transport in TRANSPORTS},
             "delivered": counters.delivered_total.total(),
             "channels": len(self._hub.channels),

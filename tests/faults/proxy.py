@@ -1,4 +1,7 @@
-"""A TCP proxy in front of Redis that can stall, cut, swallow answers, and lose or double pub/sub messages."""
+"""A TCP proxy in front of Redis that can stall, cut, forget connections, swallow answers, and lose or double messages.
+
+Set `target` to lead new connections elsewhere; those that are open stay where they are, as behind a load balancer.
+"""
 
 import asyncio
 import random
@@ -40,6 +43,8 @@ class Proxy:
         self._open = asyncio.Event()
         self._open.set()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._used_at: dict[asyncio.StreamWriter, float] = {}  # when each connection of a client carried something
+        self._forgotten: set[asyncio.StreamWriter] = set()
 
     @property
     def url(self) -> str:
@@ -72,6 +77,13 @@ class Proxy:
         """Close every connection at once."""
         self._call(self._cut())
 
+    def forget(self, rest: float) -> int:
+        """Forward nothing any more of connections that rested for `rest` seconds, as a NAT does; return how many."""
+        before = time.monotonic() - rest
+        idle = {writer for writer, used_at in self._used_at.copy().items() if used_at < before}
+        self._forgotten |= idle
+        return len(idle)
+
     def _call(self, work: Awaitable[None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(10)  # type: ignore[arg-type]
 
@@ -100,20 +112,31 @@ class Proxy:
             return
         both = {writer, far_writer}
         self._writers |= both
-        up, down = self._pump(reader, far_writer, bytes), self._pump(far_reader, writer, Meddler(self).meddle)
+        self._used_at[writer] = time.monotonic()
+        up = self._pump(reader, far_writer, bytes, writer)
+        down = self._pump(far_reader, writer, Meddler(self).meddle, writer)
         try:
             await asyncio.wait([asyncio.create_task(up), asyncio.create_task(down)], return_when="FIRST_COMPLETED")
         finally:
             self._writers -= both
+            self._used_at.pop(writer)
+            self._forgotten.discard(writer)
             for one in both:
                 one.transport.abort()
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, change: Callable[[bytes], bytes]
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        change: Callable[[bytes], bytes],
+        client: asyncio.StreamWriter,
     ) -> None:
         with suppress(OSError, SwallowedError):
             while data := await reader.read(CHUNK):
                 await self._open.wait()
+                if client in self._forgotten:
+                    continue
+                self._used_at[client] = time.monotonic()
                 writer.write(change(data))
                 await writer.drain()
 
