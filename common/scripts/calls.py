@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 from redis.asyncio import Redis
+from redis.crc import key_slot
+from redis.exceptions import ClusterCrossSlotError
 
 from common.message import Message, encode_frame
 from common.names import RedisNames
@@ -77,12 +79,34 @@ class Scripts:
 
         For a channel that cannot be read the result has its error.
         """
-        keys = [self._names.channel(channel) for channel, _, _ in queries]
+        try:
+            answers = await self._sync(*self._sync_call(queries))
+        except ClusterCrossSlotError:
+            return await self._sync_by_slot(queries)
+        return [parse_sync_answer(answer) for answer in cast(list[Any], answers)]
+
+    async def _sync_by_slot(self, queries: Sequence[SyncQuery]) -> list[SyncOutcome]:
+        """Read channels of a server in cluster mode, which takes the keys of one slot in each call of a script."""
+        groups: dict[int, list[int]] = {}
+        for index, query in enumerate(queries):
+            groups.setdefault(key_slot(self._names.channel(query.channel)), []).append(index)
+        calls = [self._sync_call([queries[index] for index in group]) for group in groups.values()]
+        first = await self._sync(*calls[0])  # which loads the script, if need be
+        pipeline = self._redis.pipeline(transaction=False)
+        for keys, arguments in calls[1:]:
+            pipeline.evalsha(self._sync.sha, len(keys), *keys, *arguments)
+        answers: dict[int, SyncOutcome] = {}
+        for group, results in zip(groups.values(), [first, *await pipeline.execute()], strict=True):
+            answers |= zip(group, map(parse_sync_answer, cast(list[Any], results)), strict=True)
+        return [answers[index] for index in range(len(queries))]
+
+    def _sync_call(self, queries: Sequence[SyncQuery]) -> tuple[list[Any], list[Any]]:
+        """Return the keys and the arguments with which the script reads channels."""
+        keys: list[Any] = [self._names.channel(channel) for channel, _, _ in queries]
         arguments: list[Any] = [self._max_entries, max(DAY, 10 * self._history_ttl)]
         for _, offset, known in queries:
             arguments += ("" if offset is None else offset, "" if known is None else known)
-        answers = await self._sync(keys=keys, args=arguments)
-        return [parse_sync_answer(answer) for answer in cast(list[Any], answers)]
+        return keys, arguments
 
     async def adopt(self, channel: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
         """Hand in bare messages, in order, for an edge that counts them since `first_epoch`."""
