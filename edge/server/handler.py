@@ -24,15 +24,17 @@ from edge.protocol.operations import Operation, load_operations, parse_operation
 from edge.protocol.origins import Origins
 from edge.protocol.subscribe import negotiate
 from edge.protocol.websocket import VERSION
-from edge.state import ENDING, IDLE, Pending, Seat
+from edge.state import ENDING, IDLE, Pending, PendingAttach, Seat
 from edge.subscribers.lifecycle import Lifecycle
-from edge.subscribers.pending import ATTACH_TIMEOUT, NO_REDIS
+from edge.subscribers.pending import ATTACH_TIMEOUT, NOT_JOINED
 from edge.subscribers.websocket import WebSocketReader
 
 IDLE_TIMEOUT = 75.0  # seconds between two requests of a connection
 RETRY_AFTER = (1.0, 5.0)  # seconds; each client gets a random time between these, so that they do not return together
 SURPLUS_TIMEOUT = 2.0  # seconds that a connection over the limit has to send its request
 FULL = "this edge is full; try again, here or on another edge"
+CHANGE_TIMEOUT = FORWARD_TIMEOUT + ATTACH_TIMEOUT  # seconds that a change may take, wherever the session is held
+NOT_CHANGED = f"the channels could not be changed within {CHANGE_TIMEOUT:g} seconds; try again"
 ALLOWED_METHODS = "GET, OPTIONS"
 EXPECTED = {405: (f"Allow: {ALLOWED_METHODS}",), 426: ("Upgrade: websocket", f"Sec-WebSocket-Version: {VERSION}")}
 
@@ -216,7 +218,7 @@ class RequestHandler:
         values = load_operations(body)
         operations = [parse_operation(value) for value in values]
         seat.wait(pending)
-        self._wheel.schedule(seat, self._clock() + FORWARD_TIMEOUT + ATTACH_TIMEOUT)
+        self._wheel.schedule(seat, self._clock() + CHANGE_TIMEOUT)
         self._changes_under_way.start(self._answer_change(pending, request, operations, values))
 
     async def _answer_change(
@@ -279,7 +281,8 @@ class RequestHandler:
         if seat.phase is ENDING:
             self._seats.abort(seat, CloseReason.CLIENT)
         elif seat.pending is not None:
-            self._reject(seat, seat.pending.framing, NO_REDIS)
+            sentence = NOT_JOINED if isinstance(seat.pending, PendingAttach) else NOT_CHANGED
+            self._reject(seat, seat.pending.framing, sentence)
         elif seat.framing is None:
             self._on_no_request(seat)
         else:

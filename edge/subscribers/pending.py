@@ -8,7 +8,7 @@ from edge.protocol.subscribe import Start, SubscribeRequest
 from edge.state import Channel, Entry, PendingAttach, Seat
 
 ATTACH_TIMEOUT = 3.0  # seconds that each of these waits may last
-NO_REDIS = "this edge has no connection to Redis; try again, here or on another edge"  # if one lasts longer
+NOT_JOINED = f"Redis did not let this edge join the channels within {ATTACH_TIMEOUT:g} seconds; try again"
 
 
 class PendingSubscribe(PendingAttach):

@@ -89,6 +89,9 @@ def test_a_demoted_server_makes_all_not_ready_until_it_leads_again(pair: Pair) -
             assert readiness(service)["redis"]["error"].startswith("READONLY")
         answer, took = timed(lambda: cluster.publish("room", "refused"))
         assert (answer.status, took < 1.0) == (503, True)
+        newcomer = get(cluster.a.port, "/poll", id="another")
+        assert newcomer.status == 503
+        assert newcomer.json["content"].startswith("Redis did not let this edge join the channels within 3 seconds")
         publish_at(pair.b, "room", "missed")
         until(lambda: has_two(pair.a))
 
