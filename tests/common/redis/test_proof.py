@@ -143,6 +143,23 @@ async def test_a_probe_that_may_not_be_published_proves_nothing(fake: Fake) -> N
             await proof.publish(NAME, b"1")
 
 
+async def test_where_no_new_connection_can_be_opened_an_open_one_is_asked(
+    fake: Fake, log_lines: list[EventDict]
+) -> None:
+    """A name server that is away, or a Redis with its most clients, proves nothing against what works; it is told."""
+    server, where = await fake(answering())
+    async with connect(f"redis://{where}") as client:
+        proof = ServerProof("redis://127.0.0.1:1", NAME, client)
+        await client.publish("room", "x")
+        for _ in range(2):
+            await proof.publish(NAME, b"1")
+        server.answer = answering(b"-READONLY no\r\n")
+        with pytest.raises(WrongServerError, match="READONLY"):
+            await proof.publish(NAME, b"1")
+        await proof.aclose()
+    assert [line["event"] for line in log_lines] == ["redis takes no new connection; those that are open work"]
+
+
 async def test_a_verified_server_retires_the_connections_of_before(fake: Fake) -> None:
     """Commands go out on connections that are as new as the subscribe connection."""
     server, where = await fake(answering())
