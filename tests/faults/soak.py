@@ -7,140 +7,31 @@ Prints the seed and a line that sums up; ends with 1 if the checker found anythi
 
 import argparse
 import random
-import shutil
 import sys
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, nullcontext
 from itertools import count, cycle
 from pathlib import Path
 
 from redis import RedisError
 
-from tests.cluster.processes import Cluster, Valkey, free_ports
+from tests.cluster.processes import Cluster
 from tests.cluster.running import running
-from tests.cluster.waiting import until
 from tests.faults.checker import Plain
-from tests.faults.conftest import AOF, SETTINGS
+from tests.faults.conftest import SETTINGS
+from tests.faults.mishaps import CHANNELS, PLAIN, Faults, two_servers
 from tests.faults.proxy import Proxy
 from tests.faults.trial import Trial
 
-CHANNELS = [f"room{number}" for number in range(4)]
-PLAIN = [f"plain{number}" for number in range(2)]  # these get plain PUBLISHes only
 EDGES = "abc"
 CALM = (0.5, 2.5)  # seconds between two faults
 COPIES = 0.3  # the share of faults after which Redis' data is kept for a roll-back
 CONTENT = "plain message "
 IN_FLIGHT = 2.0  # seconds in which, on a busy machine, too, a plain message is stored and a new edge counts
-
-
-class Faults:
-    """What can go wrong; each leaves the cluster running again.
-
-    `ends_in_doubt` are those after which a plain message may be lost that Redis has sent to edges: none of them has
-    stored it yet. Those `of_one_edge` are of that kind while a channel has no other.
-    """
-
-    def __init__(self, cluster: Cluster, proxy: Proxy, folder: Path, dice: random.Random) -> None:
-        self._cluster = cluster
-        self._proxy = proxy
-        self._copy = folder / "older"
-        self._dice = dice
-        self.ends_in_doubt = {self.kill_redis, self.pause_redis, self.drop_subscriptions, self.roll_back}
-        self.of_one_edge = {self.kill_an_edge, self.end_an_edge, self.pause_an_edge}
-
-    def kill_redis(self) -> None:
-        """Kill Redis, which has an append-only file, and start it again."""
-        self._cluster.valkey.kill()
-        time.sleep(self._dice.uniform(0, 2))
-        self._cluster.valkey.start()
-
-    def kill_an_edge(self) -> None:
-        """Kill an edge and start it again."""
-        edge = self._dice.choice(self._cluster.edges)
-        edge.kill()
-        time.sleep(self._dice.uniform(0, 1))
-        edge.start()
-        until(lambda: edge.ready, 15)
-
-    def end_an_edge(self) -> None:
-        """Tell an edge to end and start it again."""
-        edge = self._dice.choice(self._cluster.edges)
-        edge.stop()
-        edge.start()
-        until(lambda: edge.ready, 15)
-
-    def pause_redis(self) -> None:
-        """Let Redis stand still for a while."""
-        self._cluster.valkey.pause()
-        time.sleep(self._dice.uniform(0.1, 3))
-        self._cluster.valkey.resume()
-
-    def pause_an_edge(self) -> None:
-        """Let an edge stand still for a while."""
-        edge = self._dice.choice(self._cluster.edges)
-        edge.pause()
-        time.sleep(self._dice.uniform(0.1, 2))
-        edge.resume()
-
-    def drop_subscriptions(self) -> None:
-        """Have Redis close every subscribe connection."""
-        with self._cluster.valkey.client() as redis:
-            redis.client_kill_filter(_type="pubsub")
-
-    def delete_a_key(self) -> None:
-        """Evict a channel's position or its history."""
-        with self._cluster.valkey.client() as redis:
-            redis.delete(f"{{comet:{self._dice.choice(CHANNELS)}}}:{self._dice.choice(['top', 'log'])}")
-
-    def wipe_a_channel(self) -> None:
-        """Evict a channel's position and its history; a plain channel's, too."""
-        with self._cluster.valkey.client() as redis:
-            name = self._dice.choice(CHANNELS + PLAIN)
-            redis.delete(f"{{comet:{name}}}:top", f"{{comet:{name}}}:log")
-
-    def lose_and_double(self) -> None:
-        """Lose and double some stored messages on their way to the edges, for a while."""
-        self._proxy.lose = self._proxy.double = 0.03
-        time.sleep(self._dice.uniform(0.2, 1))
-        self._proxy.lose = self._proxy.double = 0.0
-
-    def keep_a_copy(self) -> None:
-        """Keep a copy of Redis' data for a roll-back."""
-        with self._cluster.valkey.client() as redis:
-            data = Path(redis.config_get("dir")["dir"]) / "appendonlydir"  # type: ignore[index]
-        shutil.rmtree(self._copy, ignore_errors=True)
-        shutil.copytree(data, self._copy)
-
-    def roll_back(self) -> None:
-        """Kill Redis and start it with the data of an earlier moment."""
-        with self._cluster.valkey.client() as redis:
-            data = Path(redis.config_get("dir")["dir"]) / "appendonlydir"  # type: ignore[index]
-        self._cluster.valkey.kill()
-        shutil.rmtree(data)
-        shutil.copytree(self._copy, data)
-        self._cluster.valkey.start()
-
-    def choose(self) -> Callable[[], None]:
-        """Return one at random."""
-        return self._dice.choice(
-            [
-                self.kill_redis,
-                self.kill_an_edge,
-                self.end_an_edge,
-                self.pause_redis,
-                self.pause_an_edge,
-                self.drop_subscriptions,
-                self.delete_a_key,
-                self.wipe_a_channel,
-                self.wipe_a_channel,
-                self.lose_and_double,
-                self.roll_back,
-            ]
-        )
 
 
 class PlainBackend(threading.Thread):
@@ -212,14 +103,17 @@ def soak(folder: Path, seconds: float, seed: int) -> str:
     """Run; return the line that sums up. Raises AssertionError with what the checker found."""
     dice = random.Random(seed)
     happened: list[tuple[str, float]] = []
-    valkey = Valkey(free_ports(1)[0], folder, *AOF)
-    proxy = Proxy(valkey.port, seed).start()
-    proxy.spares_plain = True  # edges number plain messages as Redis sends them: it loses none by itself
-    cluster = Cluster(folder, edges=EDGES, valkey=valkey, edge_redis=proxy.url, **SETTINGS)
-    with running(cluster), Trial(cluster) as trial:
+    with ExitStack() as stack:
+        valkey, spare = stack.enter_context(two_servers(folder))
+        proxy = Proxy(valkey.port, seed).start()
+        stack.callback(proxy.stop)
+        proxy.spares_plain = True  # edges number plain messages as Redis sends them: it loses none by itself
+        ways = {"edge_redis": proxy.url, "publisher_redis": proxy.url}
+        cluster = stack.enter_context(running(Cluster(folder, edges=EDGES, valkey=valkey, **ways, **SETTINGS)))
+        trial = stack.enter_context(Trial(cluster))
         trial.follow(*CHANNELS, edges=EDGES, transports=("stream", "sse", "poll"))
         trial.follow(*PLAIN, edges=EDGES, transports=("sse", "poll"))
-        faults, backend = Faults(cluster, proxy, folder, dice), PlainBackend(trial)
+        faults, backend = Faults(cluster, spare, proxy, folder, dice), PlainBackend(trial)
         ends = time.monotonic() + seconds
         backend.start()
         with trial.writing(channels=CHANNELS, batch=3, pause=0.01):
@@ -249,7 +143,6 @@ def soak(folder: Path, seconds: float, seed: int) -> str:
             summary._asdict() | {"plain_checked": plain} | Counter(name for name, _ in happened)
         ).items()
     )
-    proxy.stop()
     return f"seed {seed}: no violation; {numbers}"
 
 
@@ -265,7 +158,7 @@ def main() -> int:
             print(soak(Path(folder), options.seconds, options.seed))
         except AssertionError as error:
             print(f"seed {options.seed}: FAILED: {error}")
-            for log in sorted(Path(folder).glob("*.log")):
+            for log in sorted(Path(folder).rglob("*.log")):
                 print(f"--- {log.name}\n{log.read_text(errors='replace')[-2000:]}")
             return 1
     return 0
