@@ -6,6 +6,7 @@ one that broke or that reached a server which cannot do the work takes all other
 """
 
 from collections.abc import Callable, Mapping
+from ipaddress import ip_address
 from time import monotonic
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ from redis.exceptions import AskError, BusyLoadingError, ClusterDownError, ReadO
 
 MAX_REST = 10.0  # seconds; the shortest time after which a firewall is known to forget a connection is longer
 MAX_AGE = 300.0  # seconds
-ADDRESS_DELAY = 0.2  # seconds until the next address of a name is tried, too
+ADDRESS_DELAY = 0.2  # seconds
 WRONG_SERVER = (ReadOnlyError, BusyLoadingError, ClusterDownError, AskError)  # and MASTERDOWN, MOVED
 
 
@@ -50,9 +51,9 @@ class PooledConnection(AbstractConnection):
         self.retired = False
 
     def _connection_arguments(self) -> Mapping[str, Any]:
-        """Return where to connect; one dead address of several costs a moment, not the whole time."""
+        """Return where to connect."""
         where: Mapping[str, Any] = super()._connection_arguments()  # type: ignore[misc]
-        return {**where, "happy_eyeballs_delay": ADDRESS_DELAY}
+        return {**where, "happy_eyeballs_delay": next_address_delay(where.get("host", ""))}
 
 
 class Pool(ConnectionPool):
@@ -105,6 +106,19 @@ class Pool(ConnectionPool):
     def _suspect_all(self) -> None:
         self.retire()
         self.on_suspect()
+
+
+def next_address_delay(host: str) -> float | None:
+    """Return the seconds until a connection tries the next address of a host, so that a dead one costs no more.
+
+    None for what is an address itself: it has no other one, and asyncio may leave a socket open if it is cancelled
+    while it tries several.
+    """
+    try:
+        ip_address(host)
+    except ValueError:
+        return ADDRESS_DELAY
+    return None
 
 
 async def _is_readable(connection: PooledConnection) -> bool:

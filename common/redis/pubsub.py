@@ -31,7 +31,7 @@ from common.logs import get_logger
 from common.redis import probe
 from common.redis.client import CONNECT_TIMEOUT, Endpoint
 from common.redis.connection import SUBSCRIBE, UNSUBSCRIBE, OnPayload, PubSubConnection, Receiver
-from common.redis.pool import ADDRESS_DELAY
+from common.redis.pool import next_address_delay
 
 MIN_PAUSE, MAX_PAUSE = 0.05, 0.5  # seconds between two attempts to connect
 SILENT = "it took the connection and did not answer within {:g} s"
@@ -203,8 +203,9 @@ class PubSub:
         if where.path:
             opening: Any = loop.create_unix_connection(make_connection, where.path)
         else:
+            delay = next_address_delay(where.host)
             opening = loop.create_connection(
-                make_connection, where.host, where.port, ssl=where.tls, happy_eyeballs_delay=ADDRESS_DELAY
+                make_connection, where.host, where.port, ssl=where.tls, happy_eyeballs_delay=delay
             )
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):  # not wait_for: before 3.12 that can swallow a cancellation
