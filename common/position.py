@@ -25,6 +25,9 @@ class Position(NamedTuple):
 #: The position before all that is kept: `since=0` asks for the whole history.
 START = Position(0, 0)
 
+#: The position of a client that sends back what another server gave it: no log leads from here, so it gets a reset.
+FOREIGN = Position(9_999_999_999_999_999_999, 1)
+
 
 def unproven(offset: int) -> Position:
     """Return a place in the log that is no message's: all that is kept after it follows without proof.

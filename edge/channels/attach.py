@@ -11,12 +11,12 @@ from functools import partial
 from typing import Protocol
 
 from common.message import Message
-from common.position import START, Position, unproven
+from common.position import FOREIGN, START, Position, unproven
 from common.scripts.results import SyncQuery, SyncResult
 from edge.chain import EMPTY, Gap, catch_up
 from edge.channels.sync import SyncRequest
 from edge.counters import Counters
-from edge.framing.items import reset_item, unexpired_items
+from edge.framing.items import FOREIGN_ID, reset_item, unexpired_items
 from edge.state import Channel, Entry
 
 
@@ -121,7 +121,8 @@ class Attacher:
         entry.at = at
         if missed is None:
             self._counters.replays_total["reset"] += 1
-            pending.items.append(reset_item(channel.name, channel.cursor))
+            sentence = FOREIGN_ID if entry.since == FOREIGN else None
+            pending.items.append(reset_item(channel.name, channel.cursor, sentence))
         elif missed:
             pending.items += unexpired_items(channel.name, missed, time.time())
         pending.entered()

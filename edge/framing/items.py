@@ -11,6 +11,7 @@ from common.position import Positions
 
 WELCOME = "hello world!"
 SESSION_BLANK = "*"  # in shared bytes, in place of each character of a session; no channel's name contains it
+FOREIGN_ID = "Last-Event-ID: this is no position of this server; you go on from here, what came before may be missing"
 GOING_AWAY = "this edge is going away; connect again"
 # These are legal in JSON strings, but in JavaScript strings only since ES2019.
 _SEPARATORS = (("\u2028".encode(), b"\\u2028"), ("\u2029".encode(), b"\\u2029"))
@@ -65,9 +66,9 @@ def unexpired_items(channel: str, messages: Iterable[Message], now: float) -> li
     return [data_item(channel, message) for message in messages if not message.is_expired(now)]
 
 
-def reset_item(channel: str, position: str) -> Item:
+def reset_item(channel: str, position: str, sentence: str | None = None) -> Item:
     """Return the item for a subscriber that goes on from `position` and has missed messages before that."""
-    return Item(ItemKind.RESET, channel, seq=position, cursor=position)
+    return Item(ItemKind.RESET, channel, sentence, seq=position, cursor=position)
 
 
 def close_item(channel: str = "", content: str = GOING_AWAY) -> Item:

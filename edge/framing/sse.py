@@ -20,8 +20,8 @@ class SseFraming(StreamingFraming):
 
     transport = "sse"
     cursor_in_bytes = True
-    content_type = "text/event-stream"
-    beat = b":\n\n"
+    content_type = "text/event-stream; charset=utf-8"  # always UTF-8, but some clients go by the header alone
+    beat = b":\n"  # an empty line after it would end a block, of which some clients make an event without data
     named_beat = b"event: heartbeat\ndata:\n\n"  # without an id: the client stays where it is
 
     def __init__(self, variant: Variant) -> None:
@@ -30,11 +30,11 @@ class SseFraming(StreamingFraming):
             self.heartbeat = self._wrap(self.named_beat)
 
     def head(self, retry_ms: int, ws_accept: str = "") -> bytes:
-        """Return the response head, and after how many milliseconds a browser shall reconnect."""
+        """Return the response head, and after how many milliseconds a browser shall reconnect: it begins an event."""
         return self._head + self.retry(retry_ms)
 
     def retry(self, retry_ms: int) -> bytes:
-        """Return a `retry:` field, by which a browser waits before it reconnects."""
+        """Return a `retry:` field, by which a browser waits before it reconnects: a line of the event that follows."""
         return _retry(retry_ms, self.variant.chunked)
 
     def encode_item(self, item: Item) -> bytes:
@@ -51,13 +51,13 @@ class SseFraming(StreamingFraming):
     def refusal(self, status: int, sentence: str, retry_after: float) -> bytes:
         """Return a 200 that ends at once: after any other status a native EventSource never reconnects."""
         comment = "".join(f": {line}\n" for line in _LINE_BREAK.split(sentence))
-        return self.head(int(max(retry_after, 1) * 1000)) + self._wrap(comment.encode() + b"\n") + self.end
+        return self.head(int(max(retry_after, 1) * 1000)) + self._wrap(comment.encode()) + self.end
 
 
 @lru_cache(maxsize=256)
 def _retry(retry_ms: int, chunked: bool) -> bytes:
     """Return a `retry:` field; cached, because heads have one of a few values."""
-    data = b"retry: %d\n\n" % retry_ms
+    data = b"retry: %d\n" % retry_ms
     return chunk(data) if chunked else data
 
 

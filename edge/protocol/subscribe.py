@@ -8,7 +8,7 @@ from urllib.parse import unquote_plus
 
 from common.errors import BadRequestError, RequestError
 from common.names import check_channel, missing_channel
-from common.position import START, NamedPositions, Position, Positions, parse_named_positions, parse_positions
+from common.position import FOREIGN, START, NamedPositions, Position, Positions, parse_named_positions, parse_positions
 from edge.framing.base import Framing
 from edge.framing.http import Variant
 from edge.framing.transports import TRANSPORTS, framing_for
@@ -34,6 +34,9 @@ _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
 
 #: Where a subscriber begins on one channel: after a position, or without one with this many of the newest messages.
 Start = tuple[Position | None, int]
+
+#: Whether a position names its channels; the channels; where to begin on each, None being from now on.
+Beginning = tuple[bool, tuple[str, ...], tuple[Position | None, ...] | None]
 
 
 class SubscribeRequest(NamedTuple):
@@ -125,15 +128,15 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> 
         raise RequestError(f"there is nothing at {path[:60]}; subscribe at /sub?id=CHANNEL", 404)
     named_in_query, parameters = _parse_query(query)
     transport = _transport(forced, parameters, preferred)
-    asked_since = last_event_id or parameters.get("since", "")
-    has_channel_names = "=" in asked_since
-    positions = parse_named_positions(asked_since) if has_channel_names else None
-    channels = tuple(dict.fromkeys(positions or named_in_query))
+    if last_event_id:
+        has_channel_names, channels, since = _go_on_after_header(last_event_id, named_in_query, transport)
+    else:
+        has_channel_names, channels, since = _go_on_after(parameters.get("since", ""), named_in_query)
     _check(channels, optional=transport == "ws")
     return SubscribeRequest(
         transport,
         channels,
-        tuple(positions.values()) if positions else _since(asked_since, named_in_query, channels),
+        since,
         _callback(parameters.get("callback", DEFAULT_CALLBACKS[transport])) if transport in DEFAULT_CALLBACKS else "",
         _timeout(parameters.get("timeout", "")),
         parameters.get("envelope", "") not in {"", "0"},
@@ -173,6 +176,30 @@ def _unquote(text: str) -> str:
         return unquote_plus(text, errors="strict")
     except UnicodeDecodeError:
         raise BadRequestError("the query is not UTF-8; percent-encode it as such") from None
+
+
+def _go_on_after(text: str, asked: Sequence[str]) -> Beginning:
+    """Read a position: it goes with the channels as asked, or names its own in place of them."""
+    if "=" in text:
+        named = parse_named_positions(text)
+        return True, tuple(named), tuple(named.values())
+    channels = tuple(dict.fromkeys(asked))
+    return False, channels, _since(text, asked, channels)
+
+
+def _go_on_after_header(text: str, asked: Sequence[str], transport: str) -> Beginning:
+    """Read a Last-Event-ID.
+
+    A browser sends back what another server gave it, as a page cannot prevent; told that this is wrong it would give
+    up for ever. So on SSE it gets a reset.
+    """
+    try:
+        return _go_on_after(text, asked)
+    except BadRequestError as error:
+        if transport != "sse":
+            raise BadRequestError(f"Last-Event-ID: {error.sentence.removeprefix('since: ')}") from None
+    channels = tuple(dict.fromkeys(asked))
+    return False, channels, (FOREIGN,) * len(channels)
 
 
 def _since(text: str, asked: Sequence[str], channels: Sequence[str]) -> tuple[Position | None, ...] | None:

@@ -71,6 +71,7 @@ class TailApi:
     async def _follow(self, request: web.Request, key: str) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         response.content_type = "text/event-stream"
+        response.charset = "utf-8"
         await response.prepare(request)
         loop = asyncio.get_running_loop()
         written = loop.time()
@@ -80,7 +81,7 @@ class TailApi:
                     break
                 if entries or loop.time() - written > KEEPALIVE_INTERVAL:
                     async with asyncio.timeout(WRITE_TIMEOUT):
-                        await response.write(b"".join(map(_event, entries)) or b":\n\n")
+                        await response.write(b"".join(map(_event, entries)) or b":\n")
                     written = loop.time()
         except (ConnectionError, TimeoutError):
             pass  # the page is gone, or takes no more bytes

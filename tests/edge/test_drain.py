@@ -103,7 +103,7 @@ async def test_every_transport_has_its_own_goodbye() -> None:
             assert (await stream.rest()).endswith(b'connect again"}\n\r\n0\r\n\r\n')
             goodbye = await events.rest()
             assert 500 <= int(goodbye.partition(b"retry: ")[2].partition(b"\n")[0]) <= 2500
-            assert goodbye.endswith(b"\n\n\r\n0\r\n\r\n")
+            assert goodbye.endswith(b"\n\r\n0\r\n\r\n")
             answer = await poll.answer()
             assert (answer.status, answer.headers["connection"], answer.json["messages"]) == (200, "close", [])
             assert answer.json["seq"]

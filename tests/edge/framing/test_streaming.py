@@ -22,7 +22,7 @@ def test_several_objects_make_one_chunk(transport: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("transport", "content_type"), [("stream", "application/x-ndjson"), ("sse", "text/event-stream")]
+    ("transport", "content_type"), [("stream", "application/x-ndjson"), ("sse", "text/event-stream; charset=utf-8")]
 )
 @pytest.mark.parametrize("chunked", [True, False])
 def test_the_head_of_a_held_answer(transport: str, content_type: str, chunked: bool) -> None:
@@ -49,7 +49,7 @@ def test_http_1_0_gets_the_bytes_without_chunks(transport: str) -> None:
     assert raw.end == b""
 
 
-@pytest.mark.parametrize(("transport", "beat"), [("stream", b"\n"), ("sse", b":\n\n")])
+@pytest.mark.parametrize(("transport", "beat"), [("stream", b"\n"), ("sse", b":\n")])
 def test_a_heartbeat_says_nothing(transport: str, beat: bytes) -> None:
     """A heartbeat is an empty line, or a comment that no EventSource dispatches."""
     framing = framing_for(transport, Variant())
