@@ -131,8 +131,9 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         max_connections=options.max_connections,
     )
     seats.on_detach = changes.detach
+    seats.on_flushed = handler.turns.on_flushed
     fanout.on_begun = hub.admit
-    fanout.on_answered = handler.on_answered
+    fanout.on_answered = handler.turns.on_answered
     lifecycle.on_early_bytes = handler.on_early_bytes
     wheel.on_due = handler.on_due
     return Parts(hub, fanout, adopter, sessions, lifecycle, changes, forwarder, handler, wheel)

@@ -30,12 +30,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from edge.counters import CloseReason, Counters
+from edge.engine.interest import WATCHED, Interest
 from edge.engine.outbox import EVICTIONS_PER_TURN, Limits, Outbox
-from edge.engine.poller import READ, READ_HANGUP, WRITE, Poller
+from edge.engine.poller import Poller
 from edge.framing.base import Framing
 from edge.state import ENDING, Seat
 
-WATCHED = READ | READ_HANGUP
 LAST_JOB = sys.maxsize  # a job number that is greater than all others
 
 
@@ -50,12 +50,13 @@ class Seats:
         limits: Limits = Limits(),  # noqa: B008  # it cannot be changed
     ) -> None:
         self.on_detach: Callable[[Seat], None] = lambda seat: None  # upward: detach the seat from its channels
+        self.on_flushed: Callable[[Seat], None] = lambda seat: None  # upward: nothing is parked for it any more
         self._outbox = Outbox(limits, clock)
         self._poller = poller
+        self._interest = Interest(poller)
         self._counters = counters
         self._by_fd: dict[int, Seat] = {}  # the oldest connection first
         self._generations = array("Q")  # how many connections each descriptor number has had
-        self._paused: set[Seat] = set()  # seats that are not read from
 
     def __len__(self) -> int:
         return len(self._by_fd)
@@ -103,7 +104,7 @@ class Seats:
         fd = seat.die()
         self.detach(seat, reason)
         self._outbox.forget(seat)
-        self._paused.discard(seat)
+        self._interest.forget(seat)
         del self._by_fd[fd]
         self._poller.unregister(fd)
         os.close(fd)
@@ -201,9 +202,10 @@ class Seats:
             self.abort(seat, CloseReason.CLIENT)
             return
         if self._outbox.accept(seat, taken):
-            self._update_poller(seat)
+            self._interest.update(seat)
             if seat.phase is ENDING:
                 _shut_down(seat.fd)
+            self.on_flushed(seat)
 
     # Readers that are behind (S5).
 
@@ -226,7 +228,7 @@ class Seats:
 
     def _park(self, seat: Seat, rest: bytes) -> None:
         self._outbox.park(seat, rest)
-        self._update_poller(seat)
+        self._interest.update(seat)
         self._evict_longest()
 
     def _queue(self, seat: Seat, data: bytes) -> None:
@@ -261,22 +263,22 @@ class Seats:
 
     # Bytes are received.
 
+    @property
+    def half_closed(self) -> set[Seat]:
+        """The seats whose client sends nothing more and is still to be answered."""
+        return self._interest.half_closed
+
     def pause_reading(self, seat: Seat) -> None:
         """Read nothing from a client; its bytes stay in the kernel, and its hang-up is still noticed."""
-        if seat not in self._paused:
-            self._paused.add(seat)
-            self._update_poller(seat)
+        self._interest.pause(seat)
 
     def resume_reading(self, seat: Seat) -> None:
         """Read from a client again."""
-        if seat in self._paused:
-            self._paused.remove(seat)
-            self._update_poller(seat)
+        self._interest.resume(seat)
 
-    def _update_poller(self, seat: Seat) -> None:
-        """Have the poller watch a seat for the events that are wanted now."""
-        reading = READ_HANGUP if seat in self._paused else WATCHED
-        self._poller.modify(seat.fd, reading | (WRITE if seat.send_buffer is not None else 0))
+    def end_reading(self, seat: Seat) -> None:
+        """Read nothing more from a client that has closed its side of the connection and is still to be answered."""
+        self._interest.end(seat)
 
 
 def _shut_down(fd: int) -> None:

@@ -24,12 +24,12 @@ from edge.protocol.operations import Operation, load_operations, parse_operation
 from edge.protocol.origins import Origins
 from edge.protocol.subscribe import negotiate
 from edge.protocol.websocket import VERSION
+from edge.server.turns import Turns
 from edge.state import ENDING, IDLE, Pending, PendingAttach, Seat
-from edge.subscribers.lifecycle import Lifecycle
+from edge.subscribers.lifecycle import CLOSE_TIMEOUT, Lifecycle
 from edge.subscribers.pending import ATTACH_TIMEOUT, NOT_JOINED
 from edge.subscribers.websocket import WebSocketReader
 
-IDLE_TIMEOUT = 75.0  # seconds between two requests of a connection
 RETRY_AFTER = (1.0, 5.0)  # seconds; each client gets a random time between these, so that they do not return together
 SURPLUS_TIMEOUT = 2.0  # seconds that a connection over the limit has to send its request
 FULL = "this edge is full; try again, here or on another edge"
@@ -58,6 +58,7 @@ class RequestHandler:
         allowed_origins: tuple[str, ...],
         max_connections: int,
     ) -> None:
+        self.turns = Turns(seats, lifecycle, wheel, clock, call_soon, self.on_bytes)
         self._closes_connections = False
         self._rejects_subscribers = False
         self._seats = seats
@@ -67,7 +68,6 @@ class RequestHandler:
         self._wheel = wheel
         self._counters = counters
         self._clock = clock
-        self._call_soon = call_soon
         self._foreign = foreign
         self._header_timeout = header_timeout
         self._origins = Origins(allowed_origins)
@@ -108,20 +108,12 @@ class RequestHandler:
         except Exception:
             self._lifecycle.fail(seat)
 
-    def on_answered(self, seat: Seat) -> None:
-        """A request was answered: wait for the next one, which may have arrived already."""
-        if seat.fd < 0:
-            return
-        self._wheel.schedule(seat, self._clock() + IDLE_TIMEOUT)
-        if seat.recv_buffer:
-            self._seats.pause_reading(seat)  # until these bytes are served: one request per turn
-            self._call_soon(self._go_on, seat)
-
-    def _go_on(self, seat: Seat) -> None:
-        """Handle the bytes that arrived too early, and read from the client again."""
-        if seat.fd >= 0:
-            self._seats.resume_reading(seat)
-            self.on_bytes(seat, b"")
+    def on_end(self, seat: Seat) -> None:
+        """A client has closed its side of the connection: it sends nothing more, but may still read."""
+        try:
+            self._lifecycle.on_half_closed(seat)
+        except Exception:
+            self._lifecycle.fail(seat)
 
     def _next_request(self, seat: Seat, data: bytes) -> None:
         """Serve the first request in what a client has sent if it is complete, and keep the rest."""
@@ -154,7 +146,7 @@ class RequestHandler:
     def on_early_bytes(self, seat: Seat) -> None:
         """A subscriber is held that sent bytes before its welcome: handle them if it has a WebSocket, else end it."""
         if seat.framing is not None and seat.framing.bidirectional:
-            self._call_soon(self._go_on, seat)
+            self.turns.go_on_soon(seat)
         else:
             self._on_unexpected(seat, b"")
 
@@ -163,12 +155,14 @@ class RequestHandler:
 
         After a poll they are the next request, and before a WebSocket's welcome they are its first frames: they are
         kept, and nothing more is read. The answer to a stream never ends, so no request can follow: it is closed with
-        an error.
+        an error. Empty lines are ignored here, too (RFC 9112 section 2.2): some clients send one too many.
         """
         framing = seat.framing or (seat.pending.framing if seat.pending is not None else None)
         if framing is not None and (framing.single_response or framing.bidirectional):
             seat.keep(seat.recv_buffer + data)
             self._seats.pause_reading(seat)
+        elif not (seat.recv_buffer + data).strip(b"\r\n"):
+            seat.keep(b"")
         elif seat.framing is not None:
             sentence = "this connection is held by a stream; send another request on a connection of its own"
             last_words = seat.framing.encode([error_item(400, sentence)], "") + seat.framing.end
@@ -256,7 +250,7 @@ class RequestHandler:
         """Send a complete answer, and wait for the next request or close the connection."""
         if keep_alive:
             self._seats.write(seat, data)
-            self.on_answered(seat)
+            self.turns.on_answered(seat)
         else:
             self._lifecycle.close(seat, data, CloseReason.REFUSED)
 
@@ -278,7 +272,9 @@ class RequestHandler:
 
     def _end_wait(self, seat: Seat) -> None:
         """Do what a seat's deadline was for, which follows from its phase."""
-        if seat.phase is ENDING:
+        if seat.send_buffer is not None and (seat.phase is IDLE or seat.phase is ENDING):
+            self._wheel.schedule(seat, self._clock() + CLOSE_TIMEOUT)  # it still takes its answer; S5 says how long
+        elif seat.phase is ENDING:
             self._seats.abort(seat, CloseReason.CLIENT)
         elif seat.pending is not None:
             sentence = NOT_JOINED if isinstance(seat.pending, PendingAttach) else NOT_CHANGED
@@ -303,4 +299,4 @@ class RequestHandler:
         else:
             self._seats.detach(seat, CloseReason.UNAVAILABLE)
             self._seats.write(seat, data)
-            self.on_answered(seat)
+            self.turns.on_answered(seat)

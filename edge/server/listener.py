@@ -42,6 +42,9 @@ class Handler(Protocol):
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """A client sent something."""
 
+    def on_end(self, seat: Seat) -> None:
+        """A client sends nothing more; it has closed its side of the connection, or both."""
+
 
 class Listener:
     """Accepts connections for one edge; `port` is 0 while it does not listen."""
@@ -110,7 +113,7 @@ class Listener:
         if seat.fd >= 0 and events & READ:
             self._read(seat)
         elif seat.fd >= 0 and events & READ_HANGUP:
-            self._seats.abort(seat, CloseReason.CLIENT)
+            self._handler.on_end(seat)
 
     def _read(self, seat: Seat) -> None:
         try:
@@ -120,11 +123,12 @@ class Listener:
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
             self._seats.abort(seat, CloseReason.CLIENT)
             return
-        self._handler.on_bytes(seat, data)
+        if data:
+            self._handler.on_bytes(seat, data)
+        else:
+            self._handler.on_end(seat)
 
     def _accept(self) -> None:
         """Accept connections of every address, until no more wait, the turn is over, or accepting pauses."""

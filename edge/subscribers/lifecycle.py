@@ -16,6 +16,7 @@ from edge.engine.wheel import Wheel
 from edge.framing.base import Framing
 from edge.framing.items import GOING_AWAY, Item, stamp, welcome_item
 from edge.framing.transports import framing_for
+from edge.protocol.http import HEAD_END
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import HELD, NEVER, WAITING, Seat
 from edge.subscribers.pending import ATTACH_TIMEOUT, PendingSubscribe
@@ -45,6 +46,7 @@ class Lifecycle:
     ) -> None:
         self.on_early_bytes: Callable[[Seat], None] = lambda seat: None  # upward: it sent bytes before it was held
         self._seats = seats
+        self._half_closed = seats.half_closed
         self._hub = hub
         self._fanout = fanout
         self._sessions = sessions
@@ -69,7 +71,10 @@ class Lifecycle:
             self._wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
 
     def _on_attached(self, pending: PendingSubscribe) -> None:
-        self._hold(pending.seat, pending.request, pending.framing, pending.positions, pending.items)
+        seat = pending.seat
+        self._hold(seat, pending.request, pending.framing, pending.positions, pending.items)
+        if seat in self._half_closed and seat.phase is HELD:
+            self.on_half_closed(seat)
 
     def _hold(
         self,
@@ -169,6 +174,26 @@ class Lifecycle:
         return is_due
 
     # A connection ends.
+
+    def on_half_closed(self, seat: Seat) -> None:
+        """A client sends nothing more. Most have gone; one that still reads gets all of an answer that has an end.
+
+        A poll that waits is answered with what there is. A stream has no end to wait for: it is aborted.
+        """
+        framing = seat.framing if seat.pending is None else seat.pending.framing
+        is_under_way = seat.send_buffer is not None or HEAD_END in seat.recv_buffer
+        if not (is_under_way if framing is None else framing.single_response):
+            self._seats.abort(seat, CloseReason.CLIENT)
+            return
+        self._seats.end_reading(seat)
+        if seat.phase is HELD and not self._fanout.is_busy(seat):
+            self.evict(seat, CloseReason.CLIENT)
+            self.let_go(seat)
+
+    def let_go(self, seat: Seat) -> None:
+        """Abort the connection of a client that sends nothing more, unless a part of its answer is parked."""
+        if seat.send_buffer is None:
+            self._seats.abort(seat, CloseReason.CLIENT)
 
     def close(self, seat: Seat, data: bytes, reason: CloseReason) -> None:
         """Close a connection with some last bytes; if the peer does not close its side in time, it is aborted."""

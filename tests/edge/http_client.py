@@ -95,6 +95,10 @@ class HttpClient:
         await self.send(data)
         return await self.answer()
 
+    def end(self) -> None:
+        """Close this side of the connection: nothing more is sent, and all that comes is still read."""
+        self._socket.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()

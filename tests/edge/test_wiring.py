@@ -15,8 +15,9 @@ from tests.edge.model.redis import ModelRedis
 async def test_what_points_upward_is_set(edge: EdgeWithoutRedis) -> None:
     """Each callback that has a default leads to the part above: none is forgotten."""
     assert edge.seats.on_detach == edge.changes.detach
+    assert edge.seats.on_flushed == edge.handler.turns.on_flushed
     assert edge.fanout.on_begun == edge.hub.admit
-    assert edge.fanout.on_answered == edge.handler.on_answered
+    assert edge.fanout.on_answered == edge.handler.turns.on_answered
     assert edge.lifecycle.on_early_bytes == edge.handler.on_early_bytes
     assert edge.seat_wheel.on_due == edge.handler.on_due
 

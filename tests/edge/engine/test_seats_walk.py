@@ -51,8 +51,9 @@ class WalkingClient:
 class OwnerCheckingHandler:
     """Stands in for `RequestHandler`: what a seat says must be what its own client said."""
 
-    def __init__(self) -> None:
+    def __init__(self, seats: Seats) -> None:
         self.owners: dict[Seat, int] = {}
+        self.seats = seats
 
     def on_connection(self, seat: Seat) -> None:
         """No client connects in a walk: `open` makes its seat."""
@@ -60,6 +61,10 @@ class OwnerCheckingHandler:
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """Take the bytes of a seat."""
         assert set(data.split()) == {b"%d" % self.owners[seat]}, f"a seat got {data[-200:]!r}"
+
+    def on_end(self, seat: Seat) -> None:
+        """A client has closed its connection."""
+        self.seats.abort(seat, CloseReason.CLIENT)
 
 
 class Walk:
@@ -74,7 +79,7 @@ class Walk:
         self.poller = poller
         self.seats = make_seats(poller, self.counters, limits=Limits(20_000))
         self.seats.on_detach = self._on_leave
-        self.handler = OwnerCheckingHandler()
+        self.handler = OwnerCheckingHandler(self.seats)
         self.listener = Listener(poller, self.seats, self.handler, max_connections=1000)
         self.channels = [Channel(str(number)) for number in range(self.CHANNELS)]
         self.clients: list[WalkingClient] = []
