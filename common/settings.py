@@ -70,8 +70,22 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         30, ge=0, le=3600, description="seconds over which SIGTERM closes the connections; 0: it stops at once"
     )
-    slow_bytes: int = Field(262_144, ge=1024, description="bytes parked for one slow reader before the policy applies")
-    slow_seconds: Seconds = Field(10, description="seconds a reader may be behind before it is disconnected")
+    slow_bytes: int = Field(
+        262_144,
+        ge=1024,
+        description="bytes that wait for one reader, behind the write that is under way, before the policy applies",
+    )
+    slow_seconds: Seconds = Field(
+        10,
+        description="seconds a reader may take less than COMET_SLOW_RATE, or have more than COMET_SLOW_BYTES waiting, "
+        "before it is disconnected",
+    )
+    slow_rate: int = Field(
+        1024,
+        ge=1,
+        le=1_048_576,
+        description="bytes a second that a reader who is behind has to take, over COMET_SLOW_SECONDS",
+    )
     slow_total_bytes: int = Field(67_108_864, ge=65_536, description="bytes parked for all slow readers of an edge")
     slow_policy: Literal["disconnect", "latest"] = Field(
         "disconnect",

@@ -66,9 +66,9 @@ class Edge:
         self._counters = Counters()
         self._poller = poller or make_poller()
         self._max_connections = _max_connections(settings.max_connections)
-        limits = Limits(settings.slow_bytes, settings.slow_seconds, settings.slow_total_bytes)
+        slow = (settings.slow_bytes, settings.slow_seconds, settings.slow_total_bytes, settings.slow_rate)
+        limits = Limits(*slow, burst_seconds=settings.slow_seconds)
         self._seats = Seats(self._poller, self._counters, time.monotonic, limits)
-
         self._redis = connect(settings.redis_url)
         self._redis_clock = RedisClock(self._redis.time, time.monotonic)
         names = RedisNames(settings.prefix)

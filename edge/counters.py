@@ -72,7 +72,8 @@ class Counters:
         Series(
             "comet_slow_readers_cut_total",
             "counter",
-            "slow readers evicted, by the limit that they crossed: `bytes` (`COMET_SLOW_BYTES`), `seconds`, `total`",
+            "slow readers evicted, polls too, by the limit that they crossed: `bytes` (`COMET_SLOW_BYTES`), `seconds` "
+            "(`COMET_SLOW_RATE`), `total`",
             "`total` rises: one edge has too many of them",
             ("limit",),
         ),

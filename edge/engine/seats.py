@@ -14,11 +14,11 @@ S2  Only `abort` closes a descriptor. It marks the seat dead (`fd = -1`), has it
 S3  A dead `Seat` stays dead: the next connection, even with the same number, is a new object.
 S4  The bytes for a seat leave in the order in which they were written to it. What the kernel does not accept at once is
     parked in the seat's `send_buffer`, and all later bytes are appended there; no other seat waits.
-S5  Parked bytes have three limits (edge/engine/outbox.py). A seat that has too many when more come is evicted, unless
-    the fan-out replaces what is parked; so is a seat that is behind for too long (`evict_stuck`); and while all seats
-    together have too many, the one that is behind longest. A client that is evicted reconnects with its position and
-    loses nothing. A WebSocket that has too many gets a close frame in place of what was parked, but after the write
-    that was begun: a close frame never stands inside another frame.
+S5  Parked bytes have limits (O1 to O4 of edge/engine/outbox.py). A seat that is too slow when more come is evicted,
+    unless the fan-out replaces what is parked; so is a seat that is stuck (`evict_stuck`); and while all seats together
+    have too many, the one that takes nothing for longest. A client that is evicted reconnects with its position and
+    loses nothing. A WebSocket that is too slow gets a close frame in place of what was parked, but after the write that
+    was begun: a close frame never stands inside another frame.
 """
 
 import os
@@ -219,11 +219,16 @@ class Seats:
         self._evict_longest()
 
     def evict_stuck(self) -> bool:
-        """Evict some of the seats that are behind for too long, and return whether there may be more."""
+        """Evict some of the seats that are stuck, and return whether there may be more.
+
+        Each is flushed before: the poller reports a seat only when a third of the kernel's buffer is free.
+        """
         stuck = self._outbox.stuck()
         for seat in stuck:
-            self._count_evicted(seat, "seconds")
-            self.abort(seat, CloseReason.SLOW)
+            self.flush(seat)
+            if self._outbox.is_stuck(seat):
+                self._count_evicted(seat, "seconds")
+                self.abort(seat, CloseReason.SLOW)
         return len(stuck) == EVICTIONS_PER_TURN
 
     def _park(self, seat: Seat, rest: bytes) -> None:
@@ -232,15 +237,15 @@ class Seats:
         self._evict_longest()
 
     def _queue(self, seat: Seat, data: bytes) -> None:
-        """Park bytes behind others; a seat that has too many of them is evicted."""
-        if self._outbox.is_choked(seat):
+        """Park bytes behind others; a seat that is too slow for them is evicted."""
+        if self._outbox.is_too_slow(seat):
             self._evict_choked(seat)
         else:
             self._outbox.append(seat, data)
             self._evict_longest()
 
     def _evict_choked(self, seat: Seat) -> None:
-        """Evict a seat that has too much parked; if its transport can send the reason, it is closed with that."""
+        """Evict a seat that is too slow; if its transport can send the reason, it is closed with that."""
         last_words = seat.framing.too_slow if seat.framing is not None else b""
         self._count_evicted(seat, "bytes")
         if not last_words:
@@ -251,14 +256,14 @@ class Seats:
         self.replace_parked(seat, last_words)
 
     def _evict_longest(self) -> None:
-        """Evict the seat that is behind longest, as long as all seats together have too much parked."""
+        """Evict the seat that takes nothing for longest, as long as all seats together have too much parked."""
         while (seat := self._outbox.longest()) is not None:
             self._count_evicted(seat, "total")
             self.abort(seat, CloseReason.SLOW)
 
     def _count_evicted(self, seat: Seat, limit: str) -> None:
-        """Count an eviction by the limit that was crossed; a seat that is not held, or no longer, is not counted."""
-        if seat.framing is not None:
+        """Count an eviction by the limit that was crossed; each seat is counted once, whatever its phase."""
+        if self._outbox.count(seat):
             self._counters.cut_total[limit] += 1
 
     # Bytes are received.

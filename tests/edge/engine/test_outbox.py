@@ -105,16 +105,17 @@ def test_what_replaces_parked_bytes_follows_the_write_that_was_begun(outbox: Out
 
 
 def test_a_seat_is_choked_by_more_than_its_bytes(outbox: Outbox) -> None:
-    """At its limit it is not; one that has nothing parked never is."""
+    """At its limit it is not; one that has nothing parked never is. The write under way may be of any size."""
     seat = Seat(7)
     assert not outbox.is_choked(seat)
-    outbox.park(seat, b"x" * 10)
+    outbox.park(seat, b"x" * 11)
+    outbox.append(seat, b"x" * 10)
     assert not outbox.is_choked(seat)
     outbox.append(seat, b"x")
     assert outbox.is_choked(seat)
 
 
-def test_over_the_total_the_seat_that_waits_longest_is_named(outbox: Outbox) -> None:
+def test_over_the_total_the_seat_whose_clock_started_first_is_named(outbox: Outbox) -> None:
     """A buffer takes a quarter more memory than it holds bytes: 33 of them are more than 40."""
     first, second = Seat(7), Seat(8)
     outbox.park(first, b"x" * 16)
@@ -127,7 +128,7 @@ def test_over_the_total_the_seat_that_waits_longest_is_named(outbox: Outbox) -> 
 
 
 def test_seats_that_are_behind_for_too_long_are_named(outbox: Outbox, clock: FakeClock) -> None:
-    """By the time since which they are behind without a pause, however much was taken meanwhile."""
+    """By the time since which they are behind: what was taken meanwhile is too little to count."""
     first, second = Seat(7), Seat(8)
     outbox.park(first, b"abc")
     clock.now += 6
@@ -164,7 +165,7 @@ def test_a_seat_that_is_behind_for_too_long_is_removed(readers: SlowReaders) -> 
 
 
 def test_the_sum_is_bounded(readers: SlowReaders) -> None:
-    """When all together hold too much, those that wait longest go first."""
+    """When all together hold too much, those that take nothing for longest go first."""
     seats = [readers.stuck(1_500_000) for _ in range(4)]
     assert (seats[0].fd, seats[-1].fd >= 0) == (-1, True)
     assert readers.seats.parked_bytes <= 8_000_000
@@ -188,7 +189,7 @@ def many_readers() -> Iterator[SlowReaders]:
 
 
 def test_a_seat_that_is_cut_is_counted_by_the_limit(many_readers: SlowReaders) -> None:
-    """Operators see which of the three limits their readers cross."""
+    """Operators see which of the limits their readers cross."""
     seats = [many_readers.stuck(10) for _ in range(4)]
     for seat in seats:
         seat.framing = framing_for("stream", Variant())

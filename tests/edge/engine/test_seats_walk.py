@@ -330,7 +330,7 @@ class UnorderedSeats(Seats):
 @pytest.mark.parametrize("careless", [ForgetfulSeats, HastySeats, UnorderedSeats])
 def test_the_walk_finds_careless_seats(careless: type[Seats], monkeypatch: pytest.MonkeyPatch) -> None:
     """The walk is able to fail: seats that close too early or write out of order do not survive it."""
-    walk = Walk(1, make_poller(), careless)
+    walk = Walk(2, make_poller(), careless)
     monkeypatch.setattr(walk, "check", lambda: None)  # what is read must be enough to tell
     walk.deeds.remove(walk.we_end)  # it would notice a closed number before a client is harmed
     try:
