@@ -12,6 +12,7 @@ O2  A seat is choked while it has more bytes parked than one seat may have, with
     is too slow.
 O3  So is a seat that has a large share of the total parked behind that write, at once.
 O4  If all seats together have too many bytes parked, those go first whose clock started first: they take nothing.
+O5  Long answers and replays leave half of the total to live messages: a subscriber whose answer has no room waits.
 """
 
 from collections import deque
@@ -24,6 +25,8 @@ from edge.state import NEVER, Seat
 BUFFER_OVERHEAD = 1.25  # bytes of memory for each parked byte: a bytearray that grows is larger than what it holds
 SWEEP_PERIOD = 0.5  # seconds, at most, between two looks at the seats that are behind
 MAX_SHARE = 0.25  # of the total, for one seat (O3)
+ANSWERS_SHARE = 0.5  # of the total, for long answers (O5)
+SHORT_ANSWER = 65_536  # bytes: the kernel accepts so much at once, so it needs no room here
 EVICTIONS_PER_TURN = 64  # the kernel needs some time to close a connection with unsent bytes
 TRIM_THRESHOLD = 4_194_304  # bytes; if less was parked, the C library gives enough memory back by itself
 
@@ -76,17 +79,17 @@ class Outbox:
 
     def __init__(self, limits: Limits, clock: Callable[[], float]) -> None:
         self.parked_bytes = 0
+        self.parked: dict[Seat, Parked] = {}  # in the order in which their clocks started
         self._limits = limits
         self._max_bytes = max(limits.seat_bytes, int(limits.total_bytes * MAX_SHARE))  # of one seat (O3)
         self._progress = limits.seat_rate * limits.seat_seconds  # bytes that start a seat's clock anew (O1)
         self._clock = clock
-        self._parked: dict[Seat, Parked] = {}  # in the order in which their clocks started
 
     def park(self, seat: Seat, rest: bytes) -> None:
         """Park the rest of a write for a seat that has nothing parked."""
         seat.send_buffer = bytearray()
         seat.refresh_fast_path()
-        self._parked[seat] = Parked(self._clock())
+        self.parked[seat] = Parked(self._clock())
         self.append(seat, rest)
 
     def append(self, seat: Seat, data: bytes) -> None:
@@ -94,7 +97,7 @@ class Outbox:
         if seat.send_buffer is not None:
             seat.send_buffer += data
             self.parked_bytes += len(data)
-            parked = self._parked[seat]
+            parked = self.parked[seat]
             parked.sizes.append(len(data))
             if parked.choked_since == NEVER and self._behind(seat, parked) > self._limits.seat_bytes:
                 parked.choked_since = self._clock()
@@ -105,7 +108,7 @@ class Outbox:
             return True
         del seat.send_buffer[:count]
         self.parked_bytes -= count
-        parked = self._parked[seat]
+        parked = self.parked[seat]
         parked.accept(count)
         if not seat.send_buffer:
             self.forget(seat)
@@ -119,13 +122,13 @@ class Outbox:
     def _restart_clock(self, seat: Seat, parked: Parked) -> None:
         """Let a seat's clock start now, so that it is the last in the order of the clocks."""
         parked.since, parked.taken = self._clock(), 0
-        del self._parked[seat]
-        self._parked[seat] = parked
+        del self.parked[seat]
+        self.parked[seat] = parked
 
     def replace(self, seat: Seat, data: bytes) -> None:
         """Drop what is parked for a seat, except a write that is begun, and park `data` instead."""
         if seat.send_buffer is not None:
-            parked = self._parked[seat]
+            parked = self.parked[seat]
             kept = parked.drop()
             self.parked_bytes -= len(seat.send_buffer) - kept
             del seat.send_buffer[kept:]
@@ -137,16 +140,16 @@ class Outbox:
         if seat.send_buffer is not None:
             self.parked_bytes -= len(seat.send_buffer)
             seat.send_buffer = None
-            del self._parked[seat]
+            del self.parked[seat]
             seat.refresh_fast_path()
 
     def is_choked(self, seat: Seat) -> bool:
         """Say whether more is parked for a seat than one seat may have (O2)."""
-        return seat.send_buffer is not None and self._parked[seat].choked_since != NEVER
+        return seat.send_buffer is not None and self.parked[seat].choked_since != NEVER
 
     def is_too_slow(self, seat: Seat) -> bool:
         """Say whether nothing more may be parked for a seat: it is choked for too long (O2), or has too much (O3)."""
-        parked = self._parked.get(seat)
+        parked = self.parked.get(seat)
         if parked is None or parked.choked_since == NEVER:
             return False
         seconds = self._clock() - parked.choked_since
@@ -156,9 +159,14 @@ class Outbox:
         """Return how many bytes of a seat are parked behind the write that is under way."""
         return len(seat.send_buffer or b"") - (parked.sizes[0] if parked.sizes else 0)
 
+    def has_room(self, size: int) -> bool:
+        """Say whether an answer of `size` bytes may be parked besides what is parked now (O5)."""
+        room = self._limits.total_bytes * ANSWERS_SHARE
+        return size <= SHORT_ANSWER or (self.parked_bytes + size) * BUFFER_OVERHEAD <= room
+
     def count(self, seat: Seat) -> bool:
         """Count a seat as evicted; return False if it was counted before, or has nothing parked."""
-        parked = self._parked.get(seat)
+        parked = self.parked.get(seat)
         if parked is None or parked.is_counted:
             return False
         parked.is_counted = True
@@ -168,16 +176,16 @@ class Outbox:
         """Return the seat whose clock started first, if more is parked for all seats than they may have (O4)."""
         if self.parked_bytes * BUFFER_OVERHEAD <= self._limits.total_bytes:
             return None
-        return next(iter(self._parked), None)
+        return next(iter(self.parked), None)
 
     def stuck(self) -> list[Seat]:
         """Return the seats that are stuck (O1), at most EVICTIONS_PER_TURN of them."""
         before = self._latest_start()
-        return [seat for seat, parked in islice(self._parked.items(), EVICTIONS_PER_TURN) if parked.since <= before]
+        return [seat for seat, parked in islice(self.parked.items(), EVICTIONS_PER_TURN) if parked.since <= before]
 
     def is_stuck(self, seat: Seat) -> bool:
         """Say whether too few bytes of a seat were accepted for too long (O1)."""
-        parked = self._parked.get(seat)
+        parked = self.parked.get(seat)
         return parked is not None and parked.since <= self._latest_start()
 
     def _latest_start(self) -> float:

@@ -14,7 +14,7 @@ S2  Only `abort` closes a descriptor. It marks the seat dead (`fd = -1`), has it
 S3  A dead `Seat` stays dead: the next connection, even with the same number, is a new object.
 S4  The bytes for a seat leave in the order in which they were written to it. What the kernel does not accept at once is
     parked in the seat's `send_buffer`, and all later bytes are appended there; no other seat waits.
-S5  Parked bytes have limits (O1 to O4 of edge/engine/outbox.py). A seat that is too slow when more come is evicted,
+S5  Parked bytes have limits (O1 to O5 of edge/engine/outbox.py). A seat that is too slow when more come is evicted,
     unless the fan-out replaces what is parked; so is a seat that is stuck (`evict_stuck`); and while all seats together
     have too many, the one that takes nothing for longest. A client that is evicted reconnects with its position and
     loses nothing. A WebSocket that is too slow gets a close frame in place of what was parked, but after the write that
@@ -26,7 +26,7 @@ import socket
 import sys
 import time
 from array import array
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 
 from edge.counters import CloseReason, Counters
@@ -52,8 +52,10 @@ class Seats:
         self.on_detach: Callable[[Seat], None] = lambda seat: None  # upward: detach the seat from its channels
         self.on_flushed: Callable[[Seat], None] = lambda seat: None  # upward: nothing is parked for it any more
         self._outbox = Outbox(limits, clock)
+        self.parked: Collection[Seat] = self._outbox.parked
         self._poller = poller
         self._interest = Interest(poller)
+        self.half_closed = self._interest.half_closed  # seats whose client sends nothing more and is to be answered
         self._counters = counters
         self._by_fd: dict[int, Seat] = {}  # the oldest connection first
         self._generations = array("Q")  # how many connections each descriptor number has had
@@ -213,19 +215,20 @@ class Seats:
         """Say whether more is parked for a seat than one seat may have."""
         return self._outbox.is_choked(seat)
 
+    def has_room(self, size: int) -> bool:
+        """Say whether an answer of `size` bytes may be parked besides what is parked now."""
+        return self._outbox.has_room(size)
+
     def replace_parked(self, seat: Seat, data: bytes) -> None:
         """Drop what is parked for a seat, except a write that is begun, and park `data` instead."""
         self._outbox.replace(seat, data)
         self._evict_longest()
 
     def evict_stuck(self) -> bool:
-        """Evict some of the seats that are stuck, and return whether there may be more.
-
-        Each is flushed before: the poller reports a seat only when a third of the kernel's buffer is free.
-        """
+        """Evict some of the seats that are stuck, and return whether there may be more."""
         stuck = self._outbox.stuck()
         for seat in stuck:
-            self.flush(seat)
+            self.flush(seat)  # the poller reports a seat only when a third of the kernel's buffer is free
             if self._outbox.is_stuck(seat):
                 self._count_evicted(seat, "seconds")
                 self.abort(seat, CloseReason.SLOW)
@@ -267,11 +270,6 @@ class Seats:
             self._counters.cut_total[limit] += 1
 
     # Bytes are received.
-
-    @property
-    def half_closed(self) -> set[Seat]:
-        """The seats whose client sends nothing more and is still to be answered."""
-        return self._interest.half_closed
 
     def pause_reading(self, seat: Seat) -> None:
         """Read nothing from a client; its bytes stay in the kernel, and its hang-up is still noticed."""

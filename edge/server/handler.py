@@ -28,6 +28,7 @@ from edge.server.turns import Turns
 from edge.state import ENDING, IDLE, Pending, PendingAttach, Seat
 from edge.subscribers.lifecycle import CLOSE_TIMEOUT, Lifecycle
 from edge.subscribers.pending import ATTACH_TIMEOUT, NOT_JOINED
+from edge.subscribers.postponed import NO_ROOM, PostponedSubscribe
 from edge.subscribers.websocket import WebSocketReader
 
 RETRY_AFTER = (1.0, 5.0)  # seconds; each client gets a random time between these, so that they do not return together
@@ -277,8 +278,7 @@ class RequestHandler:
         elif seat.phase is ENDING:
             self._seats.abort(seat, CloseReason.CLIENT)
         elif seat.pending is not None:
-            sentence = NOT_JOINED if isinstance(seat.pending, PendingAttach) else NOT_CHANGED
-            self._reject(seat, seat.pending.framing, sentence)
+            self._reject(seat, seat.pending.framing, _why_in_vain(seat.pending))
         elif seat.framing is None:
             self._on_no_request(seat)
         else:
@@ -300,3 +300,10 @@ class RequestHandler:
             self._seats.detach(seat, CloseReason.UNAVAILABLE)
             self._seats.write(seat, data)
             self.turns.on_answered(seat)
+
+
+def _why_in_vain(pending: Pending) -> str:
+    """Say what a subscriber waited for whose time is up."""
+    if isinstance(pending, PostponedSubscribe):
+        return NO_ROOM
+    return NOT_JOINED if isinstance(pending, PendingAttach) else NOT_CHANGED

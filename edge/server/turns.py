@@ -43,11 +43,12 @@ class Turns:
             self._lifecycle.let_go(seat)
 
     def on_flushed(self, seat: Seat) -> None:
-        """All that was parked for a seat has been accepted; if that was an answer, its next request has its turn."""
+        """All that was parked for a seat has been accepted: its next request has its turn, and there may be room."""
         if seat.phase is IDLE:
             self.on_answered(seat)
         elif seat.phase is ENDING and seat in self._half_closed:
             self._lifecycle.let_go(seat)
+        self._lifecycle.postponed.admit()
 
     def go_on_soon(self, seat: Seat) -> None:
         """Handle the bytes that arrived too early, and read from the client again, in another turn of the loop."""

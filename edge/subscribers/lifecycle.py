@@ -20,6 +20,7 @@ from edge.protocol.http import HEAD_END
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import HELD, NEVER, WAITING, Seat
 from edge.subscribers.pending import ATTACH_TIMEOUT, PendingSubscribe
+from edge.subscribers.postponed import Postponed, size_of
 from edge.subscribers.sessions import Sessions
 
 CLOSE_TIMEOUT = 2.0  # seconds that the peer has to close its side of a connection after this side is closed
@@ -45,8 +46,9 @@ class Lifecycle:
         max_age: float = 0,
     ) -> None:
         self.on_early_bytes: Callable[[Seat], None] = lambda seat: None  # upward: it sent bytes before it was held
+        self.postponed = Postponed(seats, wheel, clock, self._attach_again)
         self._seats = seats
-        self._half_closed = seats.half_closed
+        self._half_closed, self._parked = seats.half_closed, seats.parked
         self._hub = hub
         self._fanout = fanout
         self._sessions = sessions
@@ -66,12 +68,23 @@ class Lifecycle:
         if channel is not None:
             self._hold(seat, request, framing, (channel.last,), [])
             return
-        self._hub.attach(PendingSubscribe(seat, request, framing, self._on_attached))
-        if seat.phase is WAITING:
+        pending = PendingSubscribe(seat, request, framing, self._on_attached)
+        self._hub.attach(pending)
+        if seat.pending is pending:
             self._wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
+
+    def _attach_again(self, seat: Seat, request: SubscribeRequest, framing: Framing) -> None:
+        """Attach a subscriber that was postponed."""
+        try:
+            self.attach(seat, request, framing)
+        except Exception:
+            self.fail(seat)
 
     def _on_attached(self, pending: PendingSubscribe) -> None:
         seat = pending.seat
+        if self._parked and pending.items and not self._seats.has_room(size_of(pending.items)):
+            self.postponed.add(pending)
+            return
         self._hold(seat, pending.request, pending.framing, pending.positions, pending.items)
         if seat in self._half_closed and seat.phase is HELD:
             self.on_half_closed(seat)

@@ -29,6 +29,7 @@ class SeatsWithoutSockets:
     def __init__(self) -> None:
         self.clients: dict[Seat, ModelClient] = {}
         self.half_closed: set[Seat] = set()
+        self.parked: tuple[()] = ()
         self.on_detach: Callable[[Seat], None]
 
     def broadcast(
