@@ -160,9 +160,10 @@ class Channel(ChannelLog):
         """The position of a seat to which all that is on its way is sent (F5)."""
         return self.job.cursor if self.job is not None else self.cursor
 
-    def is_open(self, since: Position | None = None) -> bool:
-        """Say whether a subscriber may enter (H1, H3); one that goes on from `since` only if it has missed nothing."""
-        return self.state is LIVE and not self.fresh and (since is None or since == self.last)
+    @property
+    def is_open(self) -> bool:
+        """Whether a subscriber may enter (H1, H3)."""
+        return self.state is LIVE and not self.fresh
 
     def add(self, seat: Seat) -> None:
         """Attach a seat."""
@@ -251,8 +252,11 @@ class PendingAttach(Pending):
     def enter_all(self, channels: Sequence[Channel]) -> Sequence[Entry]:
         """Make an entry for each channel and return them."""
         request, self.missing = self.request, len(channels)
-        starts = request.since or (None,) * len(channels)
-        self.entries = [Entry(self, channel, at, request.history) for channel, at in zip(channels, starts, strict=True)]
+        if request.since is None:
+            self.entries = [Entry(self, channel, None, request.history) for channel in channels]
+        else:
+            starts = zip(channels, request.since, strict=True)
+            self.entries = [Entry(self, channel, at, request.history) for channel, at in starts]
         return self.entries
 
     @property
@@ -265,7 +269,7 @@ class PendingAttach(Pending):
         self.missing -= 1
         if self.missing == 0:
             self.ready()
-            self.forget_entries()
+            self.entries = EMPTY  # as `forget_entries`
 
     def forget_entries(self) -> None:
         """Drop the entries, which point back here: a circle stays in memory until a full garbage collection."""

@@ -45,7 +45,7 @@ class Attacher:
     def enter(self, entry: Entry) -> None:
         """Let a subscriber enter a channel as soon as that is open and the messages that it missed are known."""
         channel = entry.channel
-        if not channel.is_open():
+        if not channel.is_open:
             channel.let_wait(entry)
             return
         since, last = entry.since, channel.last
@@ -93,7 +93,7 @@ class Attacher:
         for entry in self._reads.pop(key, ()):
             if not entry.pending.is_alive:
                 continue
-            if entry.channel.is_open():
+            if entry.channel.is_open:
                 self._bring_up(entry, key[1], result)
             else:
                 entry.channel.let_wait(entry)

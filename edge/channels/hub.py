@@ -84,7 +84,7 @@ class Hub:
             return None
         channel = self.channels.get(request.channels[0])
         since = request.since[0] if request.since is not None else None
-        if channel is None or not channel.is_open(since):
+        if channel is None or not channel.is_open or since not in (None, channel.last):
             return None
         seat.attach((channel,), self._fanout.jobs_begun)
         channel.add(seat)
@@ -204,7 +204,7 @@ class Hub:
     def admit(self, channel: Channel) -> None:
         """Let the subscribers that wait for a channel enter it if it is open (H3), a few in each turn."""
         waiting = channel.waiting
-        if not waiting or not channel.is_open():
+        if not waiting or not channel.is_open:
             return
         for entry in list(islice(waiting, ENTRIES_PER_TURN)):
             waiting.pop(entry, None)
