@@ -1,9 +1,9 @@
 """What a change costs: the edge of this checkout beside that of another commit (`python -m bench.compare --base REV`).
 
 In each round both edges are started fresh, one after the other, and get the same loads: those of `bench.held`,
-`bench.poll` and `bench.broadcast`, without other servers. The next round begins with the other one. A ratio is taken
-within a round; a bar is missed, and the exit code is 1, if the median of the ratios is above `--max-cpu` or
-`--max-memory`. Load generators, the publisher and the scripts in Redis are those of this checkout for both.
+`bench.poll`, `bench.broadcast` and `bench.slow`, without other servers. The next round begins with the other one. A
+ratio is taken within a round; a bar is missed, and the exit code is 1, if the median of the ratios is above `--max-cpu`
+or `--max-memory`. Load generators, the publisher and the scripts in Redis are those of this checkout for both.
 """
 
 import sys
@@ -35,7 +35,7 @@ class ComparePlan(ResultPlan):
     rounds: int = option(5, "pairs of measurements")
     strict: bool = option(True, "exit with 1 if a bar is missed")
     base: str = option("HEAD", "the commit to compare with, or the folder of another checkout")
-    benches: str = option("held,poll,broadcast", "whose loads")
+    benches: str = option("held,poll,broadcast,slow", "whose loads")
     max_cpu: float = option(3.0, "percent more CPU")
     max_memory: float = option(1.0, "percent more memory of a connection")
     scale: float = option(1.0, "of the benchmarks' numbers of connections: 0.1 for a quick look")

@@ -1,4 +1,4 @@
-"""The loads that are put on both edges: those of `bench.held`, `bench.poll` and `bench.broadcast`."""
+"""The loads that are put on both edges: those of `bench.held`, `bench.poll`, `bench.broadcast` and `bench.slow`."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -13,7 +13,9 @@ from bench.poll import PollPlan
 from bench.report.statistics import Costs
 from bench.servers.edges import serving_edge, serving_websocket
 from bench.servers.server import Server
+from bench.slow import measure as slow
 
+SLOW_SECONDS = 8.0  # of publishing in each round
 BROADCASTS, QUIET_SECONDS = 5, 0.5  # in each round; `bench.broadcast` has but one, and more in it
 
 
@@ -49,7 +51,19 @@ def broadcast_parts(scale: float) -> list[Part]:
     return [Part(name, serving_edge, [partial(measure_broadcast, plan=plan, channels=n)]) for name, n in shapes]
 
 
-PARTS: dict[str, Callable[[float], list[Part]]] = {"held": held_parts, "poll": poll_parts, "broadcast": broadcast_parts}
+def slow_parts(scale: float) -> list[Part]:
+    """Return the load of `bench.slow`: readers, and a tenth as many that are stuck."""
+    plan = slow.Plan(seconds=SLOW_SECONDS)
+    plan = replace(plan, subscribers=round(plan.subscribers * scale), stuck=round(plan.stuck * scale))
+    return [Part("slow", serving_edge, [partial(measure_slow, plan=plan)])]
+
+
+PARTS: dict[str, Callable[[float], list[Part]]] = {
+    "held": held_parts,
+    "poll": poll_parts,
+    "broadcast": broadcast_parts,
+    "slow": slow_parts,
+}
 
 
 def scaled(plan: held.Plan, scale: float) -> held.Plan:
@@ -61,3 +75,8 @@ def measure_broadcast(server: Server, plan: broadcast.Plan, channels: int) -> Co
     """Broadcast to its subscribers while bystanders get messages on another channel."""
     outcome = broadcast.measure(server, plan, channels)
     return {"broadcast": outcome.cpu_us, "bystander": outcome.meanwhile.p99}
+
+
+def measure_slow(server: Server, plan: slow.Plan) -> Costs:
+    """Publish to readers while the stuck ones are there."""
+    return {"beside_stuck": slow.delivery_cost(server, plan)}

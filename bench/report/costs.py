@@ -17,6 +17,7 @@ ROWS = {
     "poll": "CPU/long-poll cycle, µs",
     "head": "head of a poll's answer, B",
     "broadcast": "CPU/delivery, µs",
+    "beside_stuck": "CPU/delivery, stuck readers beside, µs",
     "bystander": "bystander p99 during a broadcast, ms",
 }
 COMPARED = ("reference", "nchan")

@@ -35,7 +35,9 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
     """Before anything is started."""
     with pytest.raises(SystemExit, match="2"):
         parts_of(ComparePlan(benches="held,storm"))
-    assert "--benches takes some of held, poll, broadcast, separated by commas, not storm" in capsys.readouterr().err
+    assert (
+        "--benches takes some of held, poll, broadcast, slow, separated by commas, not storm" in capsys.readouterr().err
+    )
 
 
 @pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler (`cc`) on this machine")
@@ -44,7 +46,7 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
     [
         ("poll", {"poll: CPU/long-poll cycle, µs"}),
         pytest.param(
-            "held,broadcast",
+            "held,broadcast,slow",
             {
                 "held: memory/connection, channel each, B",
                 "held: CPU/subscribe, one channel, µs",
@@ -52,6 +54,7 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
                 "held, WebSocket: memory/connection, one channel, B",
                 "broadcast: CPU/delivery, µs",
                 "broadcast, 2 channels each: CPU/delivery, µs",
+                "slow: CPU/delivery, stuck readers beside, µs",
             },
             marks=pytest.mark.system,  # half a minute
         ),
