@@ -50,9 +50,10 @@ class Request:
 
 
 class _Collector:
-    """Collects what httptools calls back with for one request head."""
+    """Collects what httptools calls back with for one request head; no callback raises, httptools would hide it."""
 
     def __init__(self) -> None:
+        self.error: BadRequestError | None = None  # the first header that must not be as it is
         self.url = b""
         self.headers: dict[str, str] = {}
         self.count = 0
@@ -63,18 +64,21 @@ class _Collector:
     def on_header(self, name: bytes, value: bytes) -> None:
         self.count += 1
         key, text = name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t")
-        self.headers[key] = _joined(key, self.headers[key], text) if key in self.headers else text
+        if key not in self.headers:
+            self.headers[key] = text
+        elif (sentence := _why_not_twice(key, self.headers[key], text)) is None:
+            self.headers[key] += "" if key in SINGLE else f", {text}"  # RFC 9110 section 5.3
+        else:
+            self.error = self.error or BadRequestError(sentence)
 
 
-def _joined(key: str, before: str, more: str) -> str:
-    """Return the value of a header that occurs again: lists are joined (RFC 9110 section 5.3)."""
+def _why_not_twice(key: str, before: str, again: str) -> str | None:
+    """Say why a header may not occur again with this value, or return None if it may."""
     if key == "host":
-        raise BadRequestError("a request has one Host header, this one has several")
-    if key not in SINGLE:
-        return f"{before}, {more}"
-    if before != more:
-        raise BadRequestError(f"{key.title()}: give one value; this request has several that differ")
-    return before
+        return "a request has one Host header, this one has several"
+    if key in SINGLE and before != again:
+        return f"{key.title()}: give one value; this request has several that differ"
+    return None
 
 
 def check_unfinished(data: bytes) -> None:
@@ -119,7 +123,9 @@ def _parse(head: bytes) -> Request:
     except httptools.HttpParserUpgrade:
         pass  # a WebSocket handshake; the head is complete
     except httptools.HttpParserError as error:
-        raise error.__context__ if isinstance(error.__context__, RequestError) else _malformed(error) from None
+        raise collector.error or _malformed(error) from None
+    if collector.error is not None:
+        raise collector.error
     version = parser.get_http_version()
     _check_head(collector, version)
     path, query = _split_target(collector.url)
