@@ -1,4 +1,4 @@
-"""The loads that are put on both edges: those of `bench.held`, `bench.poll`, `bench.broadcast` and `bench.slow`."""
+"""The loads that are put on both edges: those of `bench.held`, `bench.poll`, `bench.broadcast`, `bench.slow`."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -7,6 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from bench.broadcast import measure as broadcast
+from bench.compare.objects import measure_objects, serving_traced
 from bench.held import measure as held
 from bench.held.rounds import Measurement
 from bench.poll import PollPlan
@@ -15,6 +16,7 @@ from bench.servers.edges import serving_edge, serving_websocket
 from bench.servers.server import Server
 from bench.slow import measure as slow
 
+TRACED = 2_000  # connections
 SLOW_SECONDS = 8.0  # of publishing in each round
 BROADCASTS, QUIET_SECONDS = 5, 0.5  # in each round; `bench.broadcast` has but one, and more in it
 
@@ -32,9 +34,12 @@ def held_parts(scale: float) -> list[Part]:
     plan = scaled(held.Plan(), scale)
     streams, channels = partial(held.measure_streams, plan=plan), partial(held.measure_channels, plan=plan)
     polls = partial(held.measure_polls, plan=plan)
+    objects = partial(measure_objects, count=round(TRACED * scale))
     return [
         Part("held", serving_edge, [streams, channels, polls]),
         Part("held, WebSocket", serving_websocket, [streams, channels]),
+        Part("held", serving_traced, [objects]),
+        Part("held, WebSocket", partial(serving_traced, by_websocket=True), [objects]),
     ]
 
 

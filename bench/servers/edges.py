@@ -63,7 +63,9 @@ class Cluster(NamedTuple):
 
 
 @contextmanager
-def running_cluster(count: int, redis_url: str, *, checkout: Path = CHECKOUT, **settings: str) -> Iterator[Cluster]:
+def running_cluster(
+    count: int, redis_url: str, *, checkout: Path = CHECKOUT, variables: Mapping[str, str] = {}, **settings: str
+) -> Iterator[Cluster]:
     """Run `count` edges of a checkout until they are ready; `settings` are `COMET_*` variables without the prefix."""
     processes: list[subprocess.Popen[bytes]] = []
     edges: list[Edge] = []
@@ -73,9 +75,9 @@ def running_cluster(count: int, redis_url: str, *, checkout: Path = CHECKOUT, **
             numbers = range(first, min(first + MAX_STARTING, count))
             for number in numbers:
                 port, admin_port = next(ports), next(ports)
-                variables = environment(redis_url, port, admin_port, settings)
+                whole = {**environment(redis_url, port, admin_port, settings), **variables}
                 # `-m` looks into the working directory first, so that is whose code runs.
-                processes.append(start(f"edge-{number}", [sys.executable, "-m", "edge"], variables, checkout))
+                processes.append(start(f"edge-{number}", [sys.executable, "-m", "edge"], whole, checkout))
                 edges.append(Edge(processes[-1].pid, port, admin_port))
             for number in numbers:
                 wait_until(partial(_is_ready, edges[number].admin_port), f"edge-{number}")
@@ -101,11 +103,13 @@ def _is_ready(admin_port: int) -> bool:
 
 
 @contextmanager
-def serving_edge(*, plain: bool = False, checkout: Path = CHECKOUT, **settings: str) -> Iterator[Server]:
+def serving_edge(
+    *, plain: bool = False, checkout: Path = CHECKOUT, variables: Mapping[str, str] = {}, **settings: str
+) -> Iterator[Server]:
     """Run an edge of a checkout with a Redis of its own; `settings` are `COMET_*` variables without the prefix."""
     with ExitStack() as stack:
         url = stack.enter_context(running_valkey())
-        cluster = stack.enter_context(running_cluster(1, url, checkout=checkout, **settings))
+        cluster = stack.enter_context(running_cluster(1, url, checkout=checkout, variables=variables, **settings))
         pid, port, admin_port = cluster.edges[0]
         connect = partial(publishing_to_redis, url, plain=plain)
         publisher = stack.enter_context(connect())
