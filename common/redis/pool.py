@@ -5,19 +5,21 @@ with the server that was the primary. So a connection that rested is replaced be
 one that broke or that reached a server which cannot do the work takes all others along.
 """
 
+import asyncio
+import socket
 from collections.abc import Callable, Mapping
-from ipaddress import ip_address
 from time import monotonic
 from typing import Any, cast
 
 from redis import RedisError
-from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.asyncio.connection import AbstractConnection, Connection, ConnectionPool
 from redis.connection import HiredisRespSerializer
 from redis.exceptions import AskError, BusyLoadingError, ClusterDownError, ReadOnlyError
 
+from common.redis.addresses import open_socket
+
 MAX_REST = 10.0  # seconds; the shortest time after which a firewall is known to forget a connection is longer
 MAX_AGE = 300.0  # seconds
-ADDRESS_DELAY = 0.2  # seconds
 WRONG_SERVER = (ReadOnlyError, BusyLoadingError, ClusterDownError, AskError)  # and MASTERDOWN, MOVED
 
 
@@ -28,6 +30,7 @@ class PooledConnection(AbstractConnection):
     on_wrong_server: Callable[[], None] = staticmethod(lambda: None)
     opened_at = rests_since = 0.0
     retired = in_use = False
+    _socket: socket.socket
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """Return the bytes of one command."""
@@ -46,14 +49,18 @@ class PooledConnection(AbstractConnection):
         return self.retired or now - self.rests_since > MAX_REST or now - self.opened_at > MAX_AGE
 
     async def _connect(self) -> None:
-        await super()._connect()  # type: ignore[no-untyped-call,safe-super]  # of the class that this is mixed into
+        async with asyncio.timeout(self.socket_connect_timeout):
+            if isinstance(self, Connection):
+                self._socket = await open_socket(self.host, self.port)
+            await super()._connect()  # type: ignore[no-untyped-call,safe-super]  # of the class that this is mixed into
         self.opened_at = self.rests_since = monotonic()
         self.retired = False
 
     def _connection_arguments(self) -> Mapping[str, Any]:
-        """Return where to connect."""
-        where: Mapping[str, Any] = super()._connection_arguments()  # type: ignore[misc]
-        return {**where, "happy_eyeballs_delay": next_address_delay(where.get("host", ""))}
+        """Return the socket to use, and whose certificate it shall show."""
+        where: dict[str, Any] = super()._connection_arguments()  # type: ignore[misc]
+        host, _ = where.pop("host"), where.pop("port")
+        return {**where, "sock": self._socket, "server_hostname": host if "ssl" in where else None}
 
 
 class Pool(ConnectionPool):
@@ -106,19 +113,6 @@ class Pool(ConnectionPool):
     def _suspect_all(self) -> None:
         self.retire()
         self.on_suspect()
-
-
-def next_address_delay(host: str) -> float | None:
-    """Return the seconds until a connection tries the next address of a host, so that a dead one costs no more.
-
-    None for what is an address itself: it has no other one, and asyncio may leave a socket open if it is cancelled
-    while it tries several.
-    """
-    try:
-        ip_address(host)
-    except ValueError:
-        return ADDRESS_DELAY
-    return None
 
 
 async def _is_readable(connection: PooledConnection) -> bool:

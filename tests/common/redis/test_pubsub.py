@@ -94,13 +94,13 @@ async def test_a_redis_that_is_absent_at_start_is_found_when_it_comes(
 ) -> None:
     """Nothing is heard until it is there, and that it is missing is said once, however often it is tried."""
     loop, tries = asyncio.get_running_loop(), []
-    create_connection = loop.create_connection
+    getaddrinfo = loop.getaddrinfo
 
-    async def count_and_create(*arguments: Any, **options: Any) -> Any:
+    async def count_and_resolve(*arguments: Any, **options: Any) -> Any:
         tries.append(arguments)
-        return await create_connection(*arguments, **options)
+        return await getaddrinfo(*arguments, **options)
 
-    monkeypatch.setattr(loop, "create_connection", count_and_create)
+    monkeypatch.setattr(loop, "getaddrinfo", count_and_resolve)
     runner = start(f"redis://127.0.0.1:{unused_port}")
     await until(lambda: len(tries) >= 4)
     assert runner.events == []

