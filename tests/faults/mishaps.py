@@ -98,10 +98,10 @@ class Faults:
         with old.client() as primary, new.client() as replica:
             replica.replicaof(HOST, old.port)
             until(lambda: is_in_step(replica), IN_STEP)
-            primary.wait(1, 1000)
+            self._proxy.target = new.port
+            self._proxy.forget(rest=0)
+            primary.wait(1, 1000)  # for what it has acknowledged; nobody hears of a write after that
             replica.replicaof("NO", "ONE")
-        self._proxy.target = new.port
-        self._proxy.forget(rest=0)
         self._cluster.valkey, self._spare = new, old
 
     def delete_a_key(self) -> None:

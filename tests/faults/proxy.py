@@ -80,7 +80,7 @@ class Proxy:
     def forget(self, rest: float) -> int:
         """Forward nothing any more of connections that rested for `rest` seconds, as a NAT does; return how many."""
         before = time.monotonic() - rest
-        idle = {writer for writer, used_at in self._used_at.copy().items() if used_at < before}
+        idle = {writer for writer, used_at in self._used_at.copy().items() if used_at <= before}
         self._forgotten |= idle
         return len(idle)
 
@@ -115,9 +115,12 @@ class Proxy:
         self._used_at[writer] = time.monotonic()
         up = self._pump(reader, far_writer, bytes, writer)
         down = self._pump(far_reader, writer, Meddler(self).meddle, writer)
+        pumps = [asyncio.create_task(up), asyncio.create_task(down)]
         try:
-            await asyncio.wait([asyncio.create_task(up), asyncio.create_task(down)], return_when="FIRST_COMPLETED")
+            await asyncio.wait(pumps, return_when="FIRST_COMPLETED")
         finally:
+            for pump in pumps:
+                pump.cancel()
             self._writers -= both
             self._used_at.pop(writer)
             self._forgotten.discard(writer)
