@@ -10,8 +10,8 @@ from bench.report.statistics import Round, median_and_range, medians, ratios
 ROWS = {
     "memory_one": "memory/connection, one channel, B",
     "memory_each": "memory/connection, channel each, B",
-    "objects_one": "memory of objects/connection, one channel, B",
-    "objects_each": "memory of objects/connection, channel each, B",
+    "objects_one": "memory/connection as objects, one channel, B",
+    "objects_each": "memory/connection as objects, channel each, B",
     "subscribe": "CPU/subscribe, one channel, µs",
     "subscribe_each": "CPU/subscribe, channel each, µs",
     "delivery": "CPU/delivery, one by one, µs",

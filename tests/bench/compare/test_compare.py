@@ -49,8 +49,8 @@ def test_an_unknown_benchmark_is_refused(capsys: pytest.CaptureFixture[str]) -> 
             "held,broadcast,slow",
             {
                 "held: memory/connection, channel each, B",
-                "held: memory of objects/connection, one channel, B",
-                "held, WebSocket: memory of objects/connection, channel each, B",
+                "held: memory/connection as objects, one channel, B",
+                "held, WebSocket: memory/connection as objects, channel each, B",
                 "held: CPU/subscribe, one channel, µs",
                 "held: CPU/delivery, one by one, µs",
                 "held, WebSocket: memory/connection, one channel, B",
