@@ -128,6 +128,8 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> 
         raise RequestError(f"there is nothing at {path[:60]}; subscribe at /sub?id=CHANNEL", 404)
     named_in_query, parameters = _parse_query(query)
     transport = _transport(forced, parameters, preferred)
+    if not parameters and not last_event_id and transport not in DEFAULT_CALLBACKS:
+        return _parse_plain(named_in_query, transport)
     if last_event_id:
         has_channel_names, channels, since = _go_on_after_header(last_event_id, named_in_query, transport)
     else:
@@ -145,6 +147,13 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> 
         _session(parameters.get("session", "")) if transport in {"poll", "jsonp"} else "",
         _heartbeat_as_event(parameters.get("heartbeat", "")),
     )
+
+
+def _parse_plain(asked: Sequence[str], transport: str) -> SubscribeRequest:
+    """Read a request that names channels and nothing else, as most do: there is nothing more to look at."""
+    channels = tuple(dict.fromkeys(asked))
+    _check(channels, optional=transport == "ws")
+    return SubscribeRequest(transport, channels)
 
 
 def _parse_query(query: str) -> tuple[list[str], dict[str, str]]:
