@@ -269,7 +269,7 @@ class PendingAttach(Pending):
         self.missing -= 1
         if self.missing == 0:
             self.ready()
-            self.entries = EMPTY  # as `forget_entries`
+            self.forget_entries()
 
     def forget_entries(self) -> None:
         """Drop the entries, which point back here: a circle stays in memory until a full garbage collection."""

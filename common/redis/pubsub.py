@@ -203,14 +203,14 @@ class PubSub:
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT):  # not wait_for: before 3.12 that can swallow a cancellation
                 if where.path:
-                    return (await loop.create_unix_connection(make_connection, where.path))[1]
-                sock = await open_socket(where.host, where.port)
-                name = where.host if where.tls else None
-                return (await loop.create_connection(make_connection, sock=sock, ssl=where.tls, server_hostname=name))[
-                    1
-                ]
+                    opening: Any = loop.create_unix_connection(make_connection, where.path)
+                else:
+                    sock, name = await open_socket(where.host, where.port), where.host if where.tls else None
+                    opening = loop.create_connection(make_connection, sock=sock, ssl=where.tls, server_hostname=name)
+                _, connection = await opening
         except TimeoutError:
             raise TimeoutError(f"it did not take a connection within {CONNECT_TIMEOUT:g} s") from None
+        return connection  # type: ignore[no-any-return]
 
     async def _prove_until_lost(self, connection: PubSubConnection) -> None:
         """Send a probe again and again; return when the connection is lost, or is not what the work needs."""

@@ -66,19 +66,19 @@ class _Collector:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1").rstrip(" \t")
         if key not in self.headers:
             self.headers[key] = text
-        elif (sentence := _why_not_twice(key, self.headers[key], text)) is None:
-            self.headers[key] += "" if key in SINGLE else f", {text}"  # RFC 9110 section 5.3
-        else:
+        elif sentence := _why_not_twice(key, self.headers[key], text):
             self.error = self.error or BadRequestError(sentence)
+        elif key not in SINGLE:
+            self.headers[key] += f", {text}"  # a list may stand on several lines (RFC 9110 section 5.3)
 
 
-def _why_not_twice(key: str, before: str, again: str) -> str | None:
-    """Say why a header may not occur again with this value, or return None if it may."""
+def _why_not_twice(key: str, before: str, again: str) -> str:
+    """Say why a header may not occur again with this value; an empty string if it may."""
     if key == "host":
         return "a request has one Host header, this one has several"
     if key in SINGLE and before != again:
         return f"{key.title()}: give one value; this request has several that differ"
-    return None
+    return ""
 
 
 def check_unfinished(data: bytes) -> None:

@@ -82,9 +82,11 @@ class Lifecycle:
 
     def _on_attached(self, pending: PendingSubscribe) -> None:
         seat = pending.seat
-        if self._parked and pending.items and not self._seats.has_room(size_of(pending.items)):
-            self.postponed.add(pending)
-            return
+        if self._parked and pending.items:
+            size = size_of(pending.items)
+            if not self._seats.has_room(size):
+                self.postponed.add(pending, size)
+                return
         self._hold(seat, pending.request, pending.framing, pending.positions, pending.items)
         if seat in self._half_closed and seat.phase is HELD:
             self.on_half_closed(seat)

@@ -49,10 +49,10 @@ class Postponed:
         self._attach = attach
         self._queue: deque[PostponedSubscribe] = deque()
 
-    def add(self, ready: PendingSubscribe) -> None:
-        """Detach a subscriber from its channels, and keep its request."""
+    def add(self, ready: PendingSubscribe, size: int) -> None:
+        """Detach a subscriber from its channels, and keep its request; its answer has roughly `size` bytes."""
         seat = ready.seat
-        waiting = PostponedSubscribe(seat, ready.request, ready.framing, size_of(ready.items))
+        waiting = PostponedSubscribe(seat, ready.request, ready.framing, size)
         self._seats.detach(seat, CloseReason.UNAVAILABLE)
         seat.wait(waiting)
         self._wheel.schedule(seat, self._clock() + POSTPONE_TIMEOUT)
