@@ -42,6 +42,7 @@ class Proxy:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._open = asyncio.Event()
         self._open.set()
+        self.connections = 0  # of clients: how many were accepted and are open, forwarded or not
         self._writers: set[asyncio.StreamWriter] = set()
         self._used_at: dict[asyncio.StreamWriter, float] = {}  # when each connection of a client carried something
         self._forgotten: set[asyncio.StreamWriter] = set()
@@ -104,6 +105,13 @@ class Proxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Forward both ways; when one side ends, so does the other."""
+        self.connections += 1
+        try:
+            await self._forward(reader, writer)
+        finally:
+            self.connections -= 1
+
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._open.wait()
         try:
             far_reader, far_writer = await asyncio.open_connection(HOST, self.target)
