@@ -220,7 +220,13 @@ class Edge:
         wheels = (parts.seat_wheel, self._hub.wheel, parts.changes.wheel)
         trimmer = MemoryTrimmer(lambda: self._seats.parked_bytes, give_back_memory)
         advances = (lambda wheel=wheel: wheel.advance(clock()) for wheel in wheels)
-        return [self._seats.evict_stuck, self._lifecycle.postponed.admit, trimmer.tick, *advances]
+        return [
+            self._seats.evict_stuck,
+            self._lifecycle.postponed.admit,
+            parts.absences.forget_overdue,
+            trimmer.tick,
+            *advances,
+        ]
 
     async def drain(self) -> None:
         """Evict every subscriber, a few at a time; return when none is left or the time is up."""

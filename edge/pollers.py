@@ -1,30 +1,57 @@
-"""The pollers of a channel that are between two polls: each counts as connected until it is overdue. Pure."""
+"""The pollers of a channel that are between two polls: each counts as connected until it is overdue. Pure.
 
-from collections import deque
+What stands for them are counts, one for all that leave within a second, so that a client which polls in a loop takes no
+memory. Which client is in which count is in edge/engine/absences.py.
+"""
+
+
+class Departed:
+    """How many pollers left a channel within one second and are expected back before `until` (seconds)."""
+
+    __slots__ = ("channel", "count", "first", "free", "until")
+
+    def __init__(self, channel: str, until: float, first: int) -> None:
+        self.channel = channel
+        self.until = until
+        self.first = first  # the tag of the position at which the first of them left; no other one left before it
+        self.count = 0
+        self.free = 0  # those of them whose connection is gone: any poll from such a position may be theirs
 
 
 class AwayPollers:
-    """When each poller that is away becomes overdue, in seconds of one clock, the earliest first."""
+    """The counts of one channel, the earliest first."""
 
-    __slots__ = ("_deadlines",)
+    __slots__ = ("_by_until", "_channel", "newest")
 
-    def __init__(self) -> None:
-        self._deadlines: deque[float] = deque()
+    def __init__(self, channel: str) -> None:
+        self.newest: tuple[Departed, ...] = ()  # the last count, by itself: all who are in it share this tuple
+        self._by_until: dict[float, Departed] = {}
+        self._channel = channel
 
-    def add(self, now: float, until: float) -> None:
-        """A poll was answered; its client is expected back before `until`."""
-        deadlines = self._deadlines
-        while deadlines and deadlines[0] <= now:
-            deadlines.popleft()
-        deadlines.append(until)
+    def add(self, now: float, until: float, tag: int) -> tuple[Departed, ...]:
+        """Count a poller that left at the position of a tag, and return the count that it is in, by itself."""
+        newest = self.newest
+        if not newest or newest[0].until != until:
+            self._drop_overdue(now)
+            newest = self.newest = (Departed(self._channel, until, tag),)
+            self._by_until[until] = newest[0]
+        newest[0].count += 1
+        return newest
 
-    def take_one(self) -> None:
-        """A poller is back; for a count it does not matter which one."""
-        if self._deadlines:
-            self._deadlines.popleft()
+    def take_free(self, now: float, tag: int) -> Departed | None:
+        """Take the last poller out that left at the position of a tag or before, and whose connection is gone."""
+        for departed in reversed(self._by_until.values()):
+            if departed.free and departed.first <= tag and departed.until > now:
+                departed.free -= 1
+                departed.count -= 1
+                return departed
+        return None
 
     def count(self, now: float) -> int:
         """Return how many pollers are expected back."""
-        while self._deadlines and self._deadlines[0] <= now:
-            self._deadlines.popleft()
-        return len(self._deadlines)
+        self._drop_overdue(now)
+        return sum(departed.count for departed in self._by_until.values())
+
+    def _drop_overdue(self, now: float) -> None:
+        for until in [until for until in self._by_until if until <= now]:
+            del self._by_until[until]

@@ -17,7 +17,7 @@ from edge.chain import EMPTY
 from edge.channel_log import LIVE, ChannelLog
 from edge.framing.base import Framing
 from edge.framing.items import Item
-from edge.pollers import AwayPollers
+from edge.pollers import AwayPollers, Departed
 from edge.protocol.subscribe import SubscribeRequest
 
 NEVER = float("inf")
@@ -198,15 +198,13 @@ class Channel(ChannelLog):
         """Return how many subscribers get a message here: none gets one from before `start` that arrives late."""
         return 0 if 0 < message.offset <= self.start else self.subscribers(now)
 
-    def poller_left(self, now: float, until: float) -> None:
-        """A poll was answered; its client counts as connected until then (seconds) or until it is back."""
-        away = self.pollers_away = self.pollers_away or AwayPollers()
-        away.add(now, until)
-
-    def poller_came_back(self) -> None:
-        """A poll arrived that goes on from an earlier one."""
-        if self.pollers_away is not None:
-            self.pollers_away.take_one()
+    def poller_left(self, now: float, until: float) -> tuple[Departed, ...]:
+        """Count a poller that is answered as connected until then (seconds); return the count, by itself."""
+        away = self.pollers_away
+        if away is None:
+            away = self.pollers_away = AwayPollers(self.name)
+        last = self.last if self.job is None else self.job.last
+        return away.add(now, until, last.tag if last is not None else 0)
 
 
 class Entry:
@@ -283,13 +281,13 @@ class PendingAttach(Pending):
 class Job:
     """The items of one channel on their way to its seats."""
 
-    __slots__ = ("channel", "cursor", "done_for", "encoded", "items", "next", "number", "seats")
+    __slots__ = ("channel", "cursor", "done_for", "encoded", "items", "last", "next", "number", "seats")
 
     def __init__(self, channel: Channel, items: list[Item], number: int) -> None:
         self.channel = channel
         self.items = items
         self.number = number
-        self.cursor = channel.cursor  # what a poller sends back after these items
+        self.last, self.cursor = channel.last, channel.cursor  # what a poller sends back after these items
         self.seats = list(channel.seats)
         self.next = 0  # index of the first seat that the job has not come to
         self.encoded: dict[Framing, bytes] = {}

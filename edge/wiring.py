@@ -17,6 +17,7 @@ from edge.channels.attach import Reader
 from edge.channels.hub import Hub, Subscriptions
 from edge.cluster.forwarding import Ask, SessionForwarder
 from edge.counters import Counters
+from edge.engine.absences import Absences
 from edge.engine.fanout import FanOut, Policy
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
@@ -80,6 +81,7 @@ class Parts(NamedTuple):
     forwarder: SessionForwarder
     handler: RequestHandler
     seat_wheel: Wheel[Seat]
+    absences: Absences
 
 
 def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, options: Options) -> Parts:
@@ -87,14 +89,15 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     clock = outside.clock
     wheel: Wheel[Seat] = Wheel(clock())
     sessions = Sessions(edge_id, seats)
+    absences = Absences(clock, options.linger)
     fanout = FanOut(
         seats,
+        absences,
         counters,
         clock,
         outside.call_later,
         sign=sessions.sign,
         age=outside.age,
-        away_seconds=options.linger,
         flush_after=options.flush_after,
         policy=options.policy,
     )
@@ -106,6 +109,7 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         hub,
         fanout,
         sessions,
+        absences,
         wheel,
         counters,
         clock,
@@ -114,7 +118,7 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         max_age=options.max_age,
     )
     output = Output(seats)
-    changes = ChannelChanges(hub, fanout, seats, sessions, output, wheel, counters, clock, outside.foreign)
+    changes = ChannelChanges(hub, fanout, seats, sessions, absences, output, wheel, counters, clock, outside.foreign)
     forwarder = SessionForwarder(sessions, changes, outside.ask)
     handler = RequestHandler(
         seats,
@@ -136,7 +140,7 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     fanout.on_answered = handler.turns.on_answered
     lifecycle.on_early_bytes = handler.on_early_bytes
     wheel.on_due = handler.on_due
-    return Parts(hub, fanout, adopter, sessions, lifecycle, changes, forwarder, handler, wheel)
+    return Parts(hub, fanout, adopter, sessions, lifecycle, changes, forwarder, handler, wheel, absences)
 
 
 def _make_adopter(channels: dict[str, Channel], fanout: FanOut, counters: Counters, outside: Outside) -> Adopter | None:

@@ -28,6 +28,7 @@ from common.logs import get_logger
 from common.tasks import TURN_BUDGET, TurnBudget
 from edge.chain import EMPTY
 from edge.counters import ANSWERED, CloseReason, Counters
+from edge.engine.absences import Absences
 from edge.engine.seats import Seats
 from edge.framing.base import Framing
 from edge.framing.items import Item, ItemKind, reset_item, stamp
@@ -42,20 +43,20 @@ class FanOut:
     """Collects items by channel, and writes them to the channel's seats.
 
     `call_later` is the event loop's. `sign` puts a poll's session into its answer. `age` returns how many seconds
-    before a time of `clock` Redis made a tag, or None if that is not known. `away_seconds` is how long a poller counts
-    as connected after its answer; `flush_after` is how many seconds messages are collected, 0 for one read from Redis.
+    before a time of `clock` Redis made a tag, or None if that is not known. `flush_after` is how many seconds messages
+    are collected, 0 for one read from Redis.
     """
 
     def __init__(
         self,
         seats: Seats,
+        absences: Absences,
         counters: Counters,
         clock: Callable[[], float],
         call_later: Callable[[float, Callable[[], None]], object],
         *,
         sign: Callable[[Seat, bytes], bytes] = lambda seat, answer: answer,
         age: Callable[[int, float], float | None] = lambda tag, now: None,
-        away_seconds: float,
         flush_after: float = 0.0,
         policy: Policy = "disconnect",
     ) -> None:
@@ -63,12 +64,12 @@ class FanOut:
         self.on_begun: Callable[[Channel], None] = lambda channel: None  # upward: newcomers may enter the channel
         self.jobs_begun = 0
         self._seats = seats
+        self._absences = absences
         self._counters = counters
         self._clock = clock
         self._call_later = call_later
         self._sign = sign
         self._age = age
-        self._away_seconds = away_seconds
         self._flush_after = flush_after
         self._policy = policy
         self._dirty: list[Channel] = []  # channels with collected items
@@ -250,12 +251,12 @@ class FanOut:
 
     def answer(self, seat: Seat, data: bytes) -> None:
         """Answer a poll; its client counts as connected for a while, and is expected back."""
-        framing, now = seat.framing, self._clock()
+        framing = seat.framing
         if framing is not None and framing.variant.session_size:
             data = self._sign(seat, data)
-        for channel in seat.channels:
-            channel.poller_left(now, now + self._away_seconds)
+        self._absences.left(seat)
         if framing is not None and framing.variant.closing:
+            self._absences.connection_ends(seat)
             self._seats.close(seat, data, ANSWERED)
             return
         self._seats.detach(seat, ANSWERED)

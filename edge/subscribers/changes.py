@@ -20,6 +20,7 @@ from common.names import ForeignNames
 from common.position import NamedPositions, parse_position
 from edge.channels.hub import Hub
 from edge.counters import CloseReason, Counters
+from edge.engine.absences import Absences
 from edge.engine.fanout import FanOut
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
@@ -49,6 +50,7 @@ class ChannelChanges:
         fanout: FanOut,
         seats: Seats,
         sessions: Sessions,
+        absences: Absences,
         output: Output,
         seat_wheel: Wheel[Seat],
         counters: Counters,
@@ -61,6 +63,7 @@ class ChannelChanges:
         self._fanout = fanout
         self._seats = seats
         self._sessions = sessions
+        self._absences, self._taken = absences, absences.taken
         self._output = output
         self._counters = counters
         self._clock = clock
@@ -91,6 +94,8 @@ class ChannelChanges:
         """Take a seat out of its channels, let it wait for nothing any more, and end its session (C4)."""
         if seat in self._sessions.named:
             self._sessions.forget(seat)
+        if seat.fd < 0 or seat in self._taken:
+            self._absences.on_detach(seat)
         if self._joins:
             for join in self._joins.pop(seat, {}).values():
                 join.is_cancelled = True
@@ -251,6 +256,7 @@ class ChannelChanges:
         seat.hold(framing, request.positions_at(repoll.positions))
         self._counters.opened(framing.transport)
         self._sessions.name(seat, request.session)
+        self._absences.came_back(seat, None, request.session)
         channels, callbacks = _names(seat), self._on_done.pop(seat)
         self._fanout.deliver(seat, [*self._acknowledgements(repoll), *repoll.items])
         for on_done in callbacks:

@@ -10,6 +10,7 @@ from common.logs import get_logger
 from common.position import Position
 from edge.channels.hub import Hub
 from edge.counters import CloseReason, Counters
+from edge.engine.absences import Absences
 from edge.engine.fanout import FanOut
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
@@ -37,6 +38,7 @@ class Lifecycle:
         hub: Hub,
         fanout: FanOut,
         sessions: Sessions,
+        absences: Absences,
         wheel: Wheel[Seat],
         counters: Counters,
         clock: Callable[[], float],
@@ -52,6 +54,7 @@ class Lifecycle:
         self._hub = hub
         self._fanout = fanout
         self._sessions = sessions
+        self._absences = absences
         self._wheel = wheel
         self._counters = counters
         self._clock = clock
@@ -115,9 +118,7 @@ class Lifecycle:
         if request.session:
             self._answer_earlier(request.session)
             self._sessions.name(seat, request.session)
-        if request.since is not None:
-            for channel in seat.channels:
-                channel.poller_came_back()
+        self._absences.came_back(seat, request.since, request.session)
         timeout = self._poll_timeout if request.timeout is None else request.timeout
         if items or timeout == 0:
             self._fanout.deliver(seat, items)

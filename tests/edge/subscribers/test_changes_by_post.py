@@ -162,6 +162,19 @@ async def test_a_held_poll_is_answered_by_its_change(edge: EdgeWithoutRedis) -> 
     assert edge.counters.held("poll") == 0
 
 
+async def test_a_changed_poll_is_counted_once_on_each_channel(edge: EdgeWithoutRedis) -> None:
+    """While it is held, when the change has answered it, and when it is back for both channels."""
+    client = await edge.connect()
+    await client.ask(head(f"/poll?id=a&session={OWN}&timeout=0"))
+    await client.send(head(f"/poll?id=a&session={OWN}"))
+    await edge.until(lambda: edge.counters.held("poll"))
+    assert (await post(edge, OWN, sub("b"))).json["channels"] == ["a", "b"]
+    assert (await client.answer()).status == 200
+    for _ in range(2):
+        assert [edge.hub.channels[name].subscribers(edge.clock()) for name in "ab"] == [1, 1]
+        await edge.held(f"/poll?id=a&id=b&session={OWN}", transport="poll")
+
+
 async def test_a_changed_poll_that_finds_no_redis_is_sent_away(edge: EdgeWithoutRedis) -> None:
     """It is asked again in its place, and fares like any poll: 503; the client that changed it gets 404."""
     client = await edge.held(f"/poll?id=a&session={OWN}", transport="poll")
