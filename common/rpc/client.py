@@ -12,6 +12,7 @@ from common.rpc.messages import Reply, Request, decode_reply, encode_request
 from common.rpc.replies import REPLY_TIMEOUT, ReplyInbox
 
 PUBLISH_TIMEOUT = 0.9  # seconds for one PUBLISH: the caller learns of trouble within a second
+MAX_PUBLISHES = 16  # under way at a time: requests leave the connections to Redis to replies and messages
 MAX_ID_CHARACTERS = 64
 NOT_SENT = "redis does not pass the request on to the edges now; try again"
 NOT_REACHABLE = "the replies of the edges do not reach this process now; try again"
@@ -39,6 +40,7 @@ class EdgeClient:
         self._names = names
         self._inbox = inbox
         self._publish = publish
+        self._places = asyncio.Semaphore(MAX_PUBLISHES)
 
     async def ask(
         self, edge: str | None, op: str, fields: Mapping[str, object] | None = None, seconds: float = REPLY_TIMEOUT
@@ -61,7 +63,7 @@ class EdgeClient:
 
     async def _send(self, name: bytes, request: bytes) -> int:
         try:
-            async with asyncio.timeout(PUBLISH_TIMEOUT):
+            async with asyncio.timeout(PUBLISH_TIMEOUT), self._places:
                 return int(await self._publish(name, request))
         except (RedisError, OSError):
             raise UnavailableError(NOT_SENT) from None

@@ -15,7 +15,7 @@ from common.rpc.messages import Request, decode_request, encode_error, encode_re
 from common.tasks import Tasks, Worker
 from edge.counters import Counters
 
-MAX_REQUESTS = 256  # under way at a time; any more are refused
+MAX_REQUESTS = 256  # of one operation under way at a time; any more are refused
 MAX_QUEUED = 10_000  # replies and receipts that wait for Redis; any more would come after the time-out of the request
 
 #: Publishes several messages, each a pair of the Redis name to which it goes and its payload.
@@ -78,7 +78,7 @@ class RpcServer:
         self._replies = replies
         self._counters = counters
         self._max_bytes = max_bytes
-        self._tasks = Tasks(MAX_REQUESTS)
+        self._tasks: dict[str, Tasks] = {}  # by operation: none takes the places of another
 
     def on_message(self, payload: bytes) -> None:
         """Handle a payload that arrived on one of this edge's own channels; if it is no request, only count it."""
@@ -94,17 +94,22 @@ class RpcServer:
             self._replies.add(request.inbox, encode_error(self._edge_id, error))
         else:
             self._counters.control_total[request.op] += 1
-            self._tasks.start(self._serve(handler, request))
+            self._places(request.op).start(self._serve(handler, request))
 
     async def stop(self) -> None:
         """Cancel the requests that are under way."""
-        await self._tasks.cancel_all()
+        for tasks in self._tasks.values():
+            await tasks.cancel_all()
+
+    def _places(self, op: str) -> Tasks:
+        """Return the requests of a known operation that are under way."""
+        return self._tasks.setdefault(op, Tasks(MAX_REQUESTS))
 
     def _handler(self, op: str) -> Handler:
         """Return the handler of an operation; raises `RequestError`: 501 if it is unknown, 503 if there is no room."""
         if op not in self._handlers:
             raise RequestError(f"op: this edge does not know {op!r}; it may be an older version", 501)
-        if self._tasks.is_full:
+        if self._places(op).is_full:
             raise UnavailableError("this edge has too many requests at once; try again")
         return self._handlers[op]
 

@@ -7,7 +7,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from common.errors import RequestError, UnavailableError
 from common.names import RedisNames
 from common.rpc import client as client_module
-from common.rpc.client import EdgeClient, Replies
+from common.rpc.client import MAX_PUBLISHES, EdgeClient, Replies
 from common.rpc.messages import Reply, decode_request, encode_error, encode_reply, read_address
 from common.rpc.replies import ReplyInbox
 
@@ -80,6 +80,25 @@ async def test_what_cannot_be_an_edge_is_not_asked(inbox: ReplyInbox, edge: str)
     edges = FakeEdges(inbox)
     assert await EdgeClient(NAMES, inbox, edges.publish).ask(edge, "info") == Replies([], 0)
     assert edges.published == []
+
+
+async def test_only_a_few_requests_are_published_at_a_time(inbox: ReplyInbox) -> None:
+    """Each takes a connection to Redis, and replies and messages need some, too; the others wait for their turn."""
+    go, published = asyncio.Event(), []
+
+    async def publish(name: bytes, request: bytes) -> int:
+        published.append(request)
+        await go.wait()
+        return 0
+
+    edges = EdgeClient(NAMES, inbox, publish)
+    async with asyncio.TaskGroup() as asking:
+        for _ in range(3 * MAX_PUBLISHES):
+            asking.create_task(edges.ask("a1", "change"))
+        await asyncio.sleep(0.01)
+        assert len(published) == MAX_PUBLISHES
+        go.set()
+    assert len(published) == 3 * MAX_PUBLISHES
 
 
 async def fail(name: bytes, request: bytes) -> int:

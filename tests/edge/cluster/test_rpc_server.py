@@ -54,12 +54,14 @@ async def test_an_app_may_register_an_operation(edges: list[Edge], monkeypatch: 
     assert good == Reply(b.id, {"double": 42})
     assert [reply.error.status for reply in (bad, bug) if reply.error] == [400, 500]
 
-    monkeypatch.setattr(b._rpc_server._tasks, "_limit", 1)
+    monkeypatch.setattr(b._rpc_server._places("work"), "_limit", 1)
     waiting = asyncio.create_task(a.peers.ask(b.id, "work", {"n": 1, "wait": 1}, seconds=DEADLINE))
-    await until(lambda: len(b._rpc_server._tasks))
+    await until(lambda: len(b._rpc_server._places("work")))
     (busy,) = (await a.peers.ask(b.id, "work", {"n": 1})).replies
     assert busy.error is not None
     assert busy.error.status == 503
+    (other,) = (await a.peers.ask(b.id, "info")).replies
+    assert other.error is None, "another operation has places of its own"
     go.set()
     assert (await waiting).replies == [Reply(b.id, {"double": 2})]
 
