@@ -6,6 +6,7 @@
     │   ├── ForeignChannelError 403, the channel belongs to another deployment on this Redis
     │   ├── UnauthorizedError  401, a key is needed
     │   ├── TooLargeError      413, the message is over COMET_MAX_MESSAGE_BYTES
+    │   ├── LimitError         429, more is under way than a limit allows; the same request may work later
     │   └── UnavailableError   503, a dependency is down; the same request may work later
     ├── FrameError           a framed message in Redis that cannot be read
     ├── SettingsError        a setting stops the process at start; the sentence names the variable
@@ -53,6 +54,16 @@ class TooLargeError(RequestError):
     """The message is larger than this deployment allows."""
 
     status = 413
+
+
+class LimitError(RequestError):
+    """More is under way than a limit allows; `limit` names it in `comet_refused_total`."""
+
+    status = 429
+
+    def __init__(self, sentence: str, limit: str) -> None:
+        super().__init__(sentence)
+        self.limit = limit
 
 
 class UnavailableError(RequestError):

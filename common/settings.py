@@ -61,6 +61,13 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         0, ge=0, description="connections one edge holds; 0: what the hard limit of open files allows"
     )
+    session_asks: int = Field(
+        50,
+        ge=1,
+        le=10_000,
+        description="questions to all edges, which of them holds the poll of a session, that one edge has under way; a "
+        "change of channels beyond that gets 429",
+    )
     max_connection_age: float = Field(
         0,
         ge=0,

@@ -137,6 +137,7 @@ class Edge:
             policy=settings.slow_policy,
             keeps_history=settings.history_size > 0,
             allowed_origins=settings.allowed_origins,
+            session_asks=settings.session_asks,
         )
 
     def _serve_cluster(self, names: RedisNames, replies: ReplySender) -> None:

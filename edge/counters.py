@@ -170,6 +170,16 @@ class Counters:
         ),
         503,
     )
+    limited_total: Counter[str] = counted(
+        Series(
+            "comet_refused_total",
+            "counter",
+            "requests answered with 429, by the limit: `session_asks` (`COMET_SESSION_ASKS`)",
+            "rises: somebody asks for sessions that do not exist",
+            ("limit",),
+        ),
+        "session_asks",
+    )
     latency: Histogram = counted(
         Series(
             "comet_delivery_latency_seconds",

@@ -67,6 +67,7 @@ class Options(NamedTuple):
     policy: Policy = "disconnect"
     keeps_history: bool = True
     allowed_origins: tuple[str, ...] = ()
+    session_asks: int = 50
 
 
 class Parts(NamedTuple):
@@ -119,7 +120,7 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     )
     output = Output(seats)
     changes = ChannelChanges(hub, fanout, seats, sessions, absences, output, wheel, counters, clock, outside.foreign)
-    forwarder = SessionForwarder(sessions, changes, outside.ask)
+    forwarder = SessionForwarder(sessions, changes, outside.ask, max_asks=options.session_asks)
     handler = RequestHandler(
         seats,
         lifecycle,

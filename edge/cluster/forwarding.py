@@ -1,7 +1,8 @@
 """Session forwarding: whichever edge gets a change of channels, the edge that holds the session carries it out.
 
-The session's id in front of the dot names that edge (edge/subscribers/sessions.py); the session of a poll names none,
-so all edges are asked. The change itself is in edge/subscribers/changes.py.
+The session's id in front of the dot names that edge (edge/subscribers/sessions.py), so only that one is asked. The
+session of a poll names none, and is whatever a client says: all edges are asked, but for a few sessions at a time. The
+change itself is in edge/subscribers/changes.py.
 """
 
 import asyncio
@@ -9,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from common.errors import RequestError, UnavailableError
+from common.errors import LimitError, RequestError, UnavailableError
 from common.rpc.client import Replies
 from edge.protocol.operations import MAX_OPERATIONS, Operation, parse_operation
 from edge.subscribers.changes import ChannelChanges
@@ -18,6 +19,7 @@ from edge.subscribers.sessions import Sessions
 
 FORWARD_TIMEOUT = ATTACH_TIMEOUT + 0.5  # seconds for another edge's reply: it may wait ATTACH_TIMEOUT for a channel
 SILENT = "an edge that may hold this session does not answer now; try again"
+TOO_MANY_ASKS = "too many sessions are being asked for that this edge does not hold; try again"
 NOT_HELD = "no connection with this session is held; subscribe again"
 
 #: Asks one edge, or all of them if the edge is None, as `common.rpc.client.EdgeClient.ask` does.
@@ -25,18 +27,20 @@ Ask = Callable[[str | None, str, Mapping[str, object], float], Awaitable[Replies
 
 
 class SessionForwarder:
-    """Changes the channels of any session of the cluster."""
+    """Changes the channels of any session of the cluster; all edges are asked for `max_asks` sessions at a time."""
 
-    def __init__(self, sessions: Sessions, changes: ChannelChanges, ask: Ask) -> None:
+    def __init__(self, sessions: Sessions, changes: ChannelChanges, ask: Ask, *, max_asks: int) -> None:
         self._sessions = sessions
         self._changes = changes
         self._ask = ask
+        self._max_asks = max_asks
+        self._asks = 0  # under way
 
     async def change(self, session: str, operations: Sequence[Operation], values: Sequence[object]) -> list[str]:
         """Change a session's channels, and return the names of those that it has afterwards.
 
-        `values` are the same operations as JSON values. Raises `RequestError`: 404 if no edge holds the session, 503
-        if an edge that may hold it does not answer.
+        `values` are the same operations as JSON values. Raises `RequestError`: 404 if no edge holds the session, 429
+        if too many are asked for, 503 if an edge that may hold it does not answer.
         """
         try:
             return await self._change_here(session, operations)
@@ -44,7 +48,20 @@ class SessionForwarder:
             owner = session.partition(".")[0] if "." in session else None
             if error.status != 404 or owner == self._sessions.edge_id:
                 raise
-        return _merge(await self._ask(owner, "change", {"session": session, "ops": values}, FORWARD_TIMEOUT))
+        question = {"session": session, "ops": values}
+        if owner is not None:
+            return _merge(await self._ask(owner, "change", question, FORWARD_TIMEOUT))
+        return _merge(await self._ask_all(question))
+
+    async def _ask_all(self, question: Mapping[str, object]) -> Replies:
+        """Ask all edges, unless too many of these questions are under way."""
+        if self._asks >= self._max_asks:
+            raise LimitError(TOO_MANY_ASKS, "session_asks")
+        self._asks += 1
+        try:
+            return await self._ask(None, "change", question, FORWARD_TIMEOUT)
+        finally:
+            self._asks -= 1
 
     async def on_change(self, fields: Mapping[str, Any]) -> dict[str, object]:
         """Carry out the `change` of another edge, and return the fields of the reply; raises `RequestError`."""

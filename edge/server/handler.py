@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from common.errors import ForeignChannelError, RequestError, UnavailableError
+from common.errors import ForeignChannelError, LimitError, RequestError, UnavailableError
 from common.names import ForeignNames
 from common.tasks import Tasks
 from edge.cluster.forwarding import FORWARD_TIMEOUT, SessionForwarder
@@ -241,6 +241,9 @@ class RequestHandler:
         extra = EXPECTED.get(error.status, ())
         if isinstance(error, UnavailableError):
             extra = retry_headers(error.retry_after)
+        elif isinstance(error, LimitError):
+            self._counters.limited_total[error.limit] += 1
+            extra = retry_headers(random.uniform(*RETRY_AFTER))
         is_of_foreign_page = error.status == 403 and not isinstance(error, ForeignChannelError)
         origin = "" if is_of_foreign_page else self._origins.readable_by(request.headers.get("origin", ""))
         variant = Variant(closing=not request.keep_alive, origin=origin)

@@ -6,6 +6,7 @@ from common.errors import (
     BadRequestError,
     CometError,
     FrameError,
+    LimitError,
     RequestError,
     SettingsError,
     TooLargeError,
@@ -26,6 +27,7 @@ NOT_HERE = "this is not an address of this machine; :: stands for all of them"
         (BadRequestError("no"), 400),
         (UnauthorizedError("no"), 401),
         (TooLargeError("no"), 413),
+        (LimitError("no", "any"), 429),
         (UnavailableError("no"), 503),
     ],
 )

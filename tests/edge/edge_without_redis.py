@@ -99,6 +99,7 @@ class EdgeWithoutRedis:
         max_age: float = 0.0,
         policy: Policy = "disconnect",
         flush_after: float = 0.0,
+        session_asks: int = 50,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock, self.counters, self.logs = FakeClock(), Counters(), LogsInMemory()
@@ -128,6 +129,7 @@ class EdgeWithoutRedis:
             policy=policy,
             keeps_history=keeps_history,
             allowed_origins=allowed_origins,
+            session_asks=session_asks,
         )
         parts = wire("edge", self.seats, self.counters, outside, options)
         self.hub = self.pubsub.hub = parts.hub

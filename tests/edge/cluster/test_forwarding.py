@@ -1,5 +1,6 @@
 """A session that another edge may hold: which edge is asked, and what becomes of its replies."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,8 +8,8 @@ import pytest
 from common.errors import RequestError
 from common.rpc.client import Replies
 from common.rpc.messages import Reply
-from tests.edge.change_requests import OWN, held, post, sub
-from tests.edge.edge_without_redis import EdgeWithoutRedis
+from tests.edge.change_requests import OWN, held, post, posted, sub
+from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 
 
 def refusing(code: int) -> Reply:
@@ -61,3 +62,33 @@ async def test_a_change_asked_by_another_edge_is_done(edge: EdgeWithoutRedis) ->
         with pytest.raises(RequestError) as caught:
             await edge.forwarder.on_change(fields)
         assert caught.value.status == 400
+
+
+async def test_only_a_few_sessions_of_polls_are_asked_for_at_a_time() -> None:
+    """Any more get 429 and a time to wait; held connections, and what is held here, are served all the same."""
+    async with edge_without_redis(session_asks=2) as edge:
+        go = asyncio.Event()
+        asked: list[str | None] = []
+
+        async def ask(edge_id: str | None, op: str, fields: Any, patience: float) -> Replies:
+            asked.append(edge_id)
+            if edge_id is None:
+                await go.wait()
+            return Replies([NOT_HERE if edge_id is None else DONE], 1)
+
+        edge.forwarder._ask = ask
+        waiting = [await edge.connect() for _ in range(2)]
+        for client in waiting:
+            await client.send(posted(OWN, sub("b")))
+        await edge.until(lambda: asked == [None, None])
+        refused = await post(edge, OWN, sub("b"))
+        assert (refused.status, refused.json["code"]) == (429, 429)
+        assert 1 <= int(refused.headers["retry-after"]) <= 5
+        assert (edge.counters.limited_total, edge.counters.refused_total[429]) == ({"session_asks": 1}, 1)
+        assert (await post(edge, "ffffffff.AAAA", sub("b"))).status == 200
+        await edge.held(f"/poll?id=a&session={OWN}", transport="poll")
+        assert (await post(edge, OWN, sub("b"))).status == 200
+        go.set()
+        assert [(await client.answer()).status for client in waiting] == [404, 404]
+        assert (await post(edge, OWN, sub("b"))).status == 404
+        assert asked == [None, None, "ffffffff", None]
