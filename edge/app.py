@@ -224,7 +224,7 @@ class Edge:
         return [
             self._seats.evict_stuck,
             self._lifecycle.postponed.admit,
-            parts.absences.forget_overdue,
+            parts.absences.tick,
             trimmer.tick,
             *advances,
         ]

@@ -21,22 +21,22 @@ class Departed:
 class AwayPollers:
     """The counts of one channel, the earliest first."""
 
-    __slots__ = ("_by_until", "_channel", "newest")
+    __slots__ = ("_by_until", "_channel", "newest", "until")
 
     def __init__(self, channel: str) -> None:
         self.newest: tuple[Departed, ...] = ()  # the last count, by itself: all who are in it share this tuple
+        self.until = -1.0  # of that count
         self._by_until: dict[float, Departed] = {}
         self._channel = channel
 
     def add(self, now: float, until: float, tag: int) -> tuple[Departed, ...]:
         """Count a poller that left at the position of a tag, and return the count that it is in, by itself."""
-        newest = self.newest
-        if not newest or newest[0].until != until:
+        if self.until != until:
             self._drop_overdue(now)
-            newest = self.newest = (Departed(self._channel, until, tag),)
-            self._by_until[until] = newest[0]
-        newest[0].count += 1
-        return newest
+            departed = self._by_until[until] = Departed(self._channel, until, tag)
+            self.newest, self.until = (departed,), until
+        self.newest[0].count += 1
+        return self.newest
 
     def take_free(self, now: float, tag: int) -> Departed | None:
         """Take the last poller out that left at the position of a tag or before, and whose connection is gone."""

@@ -12,17 +12,17 @@ that takes memory only as long as there is the connection, or for MAX_SESSIONS s
 
 from collections.abc import Callable, Sequence
 from itertools import islice, repeat, takewhile
-from math import inf
 from typing import TypeVar
 
 from common.position import Position
 from edge.chain import EMPTY
+from edge.engine.wheel import TICK_PERIOD
 from edge.pollers import Departed
 from edge.protocol.subscribe import MAX_CHANNELS
 from edge.state import Seat
 
 MAX_SESSIONS = 10_000  # whose absences are found by their name, the last ones; the others' as if they had no session
-MAX_COUNTS = 60  # of one channel: those that leave within a second are one, or within a part of a longer linger
+MAX_COUNTS = 60  # of one channel: those that leave within a second are one, or within a sixtieth of a longer linger
 FORGOTTEN_PER_TURN = 1000
 
 Departures = tuple[Departed, ...]  # one for each channel on which a client is absent
@@ -30,23 +30,27 @@ Owner = TypeVar("Owner")  # a connection or a session
 
 
 class Absences:
-    """Which client each absent poller is; it counts as connected for `seconds`, up to a second longer."""
+    """Which client each absent poller is; it counts as connected for `seconds`, up to 1.25 longer.
+
+    The time of a count begins and ends with a `tick`: to look at the clock for each answer would take longer.
+    """
 
     def __init__(self, clock: Callable[[], float], seconds: float) -> None:
         self.taken: dict[Seat, Departures] = {}  # what held polls have ended
         self._clock = clock
-        self._seconds = seconds  # 0: they are overdue at once
+        self._seconds = seconds
         self._grain = max(1.0, seconds / MAX_COUNTS)
-        self._until = 0.0  # when those that leave now are overdue
-        self._grain_ends = 0.0 if seconds else inf
+        self._grain_ends = self._until = 0.0
         self._by_seat: dict[Seat, Departures] = {}
         self._by_session: dict[str, Departures] = {}
         self._session_of: dict[Seat, str] = {}  # of the last poll of a connection, if it had one
+        self.tick()
 
     def came_back(self, seat: Seat, since: Sequence[Position | None] | None, session: str) -> None:
         """A poll is held, with these positions, if any, on its channels: end the absence of its client (N1)."""
         own = self._recognise(seat, session) if session or self._session_of else self._by_seat.pop(seat, EMPTY)
-        if len(own) == 1 and len(seat.channels) == 1 and own[0].channel == seat.channels[0].name:
+        channels = seat.channels
+        if len(own) == 1 and len(channels) == 1 and own[0].channel == channels[0].name:
             own[0].count -= 1
             self.taken[seat] = own
         elif own or since is not None:
@@ -55,17 +59,15 @@ class Absences:
     def left(self, seat: Seat) -> None:
         """A poll is answered now: its client is absent on its channels (N2)."""
         self.taken.pop(seat, None)
-        now = self._clock()
-        if now >= self._grain_ends:
-            self._begin_grain(now)
+        until = self._until
         departures: Departures = EMPTY
         for channel in seat.channels:
             away = channel.pollers_away
-            if away is not None and away.newest and away.newest[0].until == self._until:
+            if away is not None and away.until == until:
                 away.newest[0].count += 1
                 departures += away.newest
             else:
-                departures += channel.poller_left(now, self._until)
+                departures += channel.poller_left(self._clock(), until)
         if self._session_of or self._by_seat.setdefault(seat, departures) is not departures:
             self._give(seat, departures)
 
@@ -84,14 +86,13 @@ class Absences:
         self._session_of.pop(seat, None)
         _free(self._by_seat.pop(seat, EMPTY))
 
-    def forget_overdue(self) -> bool:
-        """Forget some of the clients that are overdue, and return whether there may be more."""
+    def tick(self) -> bool:
+        """Begin a new count if it is time, forget clients that are overdue, and return whether there may be more."""
         now = self._clock()
+        if now >= self._grain_ends and self._seconds:  # else all are overdue at once
+            self._grain_ends = now + self._grain
+            self._until = self._grain_ends + TICK_PERIOD + self._seconds
         return _forget_overdue(self._by_seat, now) or _forget_overdue(self._by_session, now)
-
-    def _begin_grain(self, now: float) -> None:
-        self._grain_ends = (int(now / self._grain) + 1) * self._grain
-        self._until = self._grain_ends + self._seconds
 
     # Whose an absence is.
 

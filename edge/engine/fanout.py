@@ -251,11 +251,11 @@ class FanOut:
 
     def answer(self, seat: Seat, data: bytes) -> None:
         """Answer a poll; its client counts as connected for a while, and is expected back."""
-        framing = seat.framing
-        if framing is not None and framing.variant.session_size:
+        variant = seat.framing.variant if seat.framing is not None else None
+        if variant is not None and variant.session_size:
             data = self._sign(seat, data)
         self._absences.left(seat)
-        if framing is not None and framing.variant.closing:
+        if variant is not None and variant.closing:
             self._absences.connection_ends(seat)
             self._seats.close(seat, data, ANSWERED)
             return

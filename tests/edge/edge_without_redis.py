@@ -135,7 +135,7 @@ class EdgeWithoutRedis:
         self.hub = self.pubsub.hub = parts.hub
         self.sessions, self.lifecycle, self.changes = parts.sessions, parts.lifecycle, parts.changes
         self.fanout, self.handler, self.seat_wheel = parts.fanout, parts.handler, parts.seat_wheel
-        self.forwarder = parts.forwarder
+        self.forwarder, self.absences = parts.forwarder, parts.absences
         self.listener = Listener(self.poller, self.seats, self.handler, max_connections=max_connections)
         self._clients: list[HttpClient] = []
 
@@ -173,6 +173,7 @@ class EdgeWithoutRedis:
         end = self.clock.now + seconds
         while self.clock.now < end:
             self.clock.now = min(self.clock.now + 0.25, end)
+            self.absences.tick()
             for wheel in (self.seat_wheel, self.hub.wheel, self.changes.wheel):
                 while wheel.advance(self.clock.now):
                     pass

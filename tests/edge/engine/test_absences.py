@@ -39,6 +39,11 @@ class World:
         assert channel.last is not None
         channel.last = at(channel.last.offset + 1)
 
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass."""
+        self.clock.now += seconds
+        self.absences.tick()
+
     def connect(self) -> Seat:
         """Return a new connection."""
         return Seat(next(self._fds))
@@ -96,9 +101,9 @@ def test_a_connection_that_polls_in_a_loop_is_one_subscriber(world: World) -> No
     world.poll(seat)
     assert world.counted() == 1
     world.answer(seat)
-    world.clock.now += LINGER
+    world.pass_time(LINGER)
     assert world.counted() == 1
-    world.clock.now += 1
+    world.pass_time(1.25)
     assert world.counted() == 0
 
 
@@ -177,14 +182,14 @@ def test_a_poll_that_is_not_answered_puts_back_what_it_ended(world: World) -> No
     """With the old deadline: to come back and go again does not prolong an absence."""
     seat, later = world.connect(), world.connect()
     world.looped(seat)
-    world.clock.now += 20
+    world.pass_time(20)
     world.poll(seat)
     world.close(seat)
     assert world.counted() == 1
     world.poll(later, since=at(0))
     world.close(later)
     assert world.counted() == 1
-    world.clock.now += 11
+    world.pass_time(11.25)
     assert world.counted() == 0
 
 
@@ -260,9 +265,9 @@ def test_what_is_overdue_is_forgotten(world: World) -> None:
         world.poll(world.connect(), session=f"session-{number:016}")
     for seat in list(world.channel().seats):
         world.answer(seat)
-    world.clock.now += LINGER + 1
+    world.pass_time(LINGER + 1.25)
     world.looped(world.connect())
-    while world.absences.forget_overdue():
+    while world.absences.tick():
         pass
     assert (len(world.absences._by_seat), len(world.absences._by_session)) == (1, 0)
 
@@ -300,7 +305,7 @@ def test_without_a_linger_nobody_is_expected_back() -> None:
     seat = world.connect()
     world.looped(seat)
     assert world.counted() == 0
-    assert not world.absences.forget_overdue()
+    assert not world.absences.tick()
     assert world.absences._by_seat == {}
 
 
@@ -310,7 +315,7 @@ def test_a_long_linger_takes_no_more_counts() -> None:
     world.absences = Absences(world.clock, 3600.0)
     for _ in range(7200):
         world.looped(world.connect())
-        world.clock.now += 1
+        world.pass_time(1)
     away = world.channel().pollers_away
     assert away is not None
     assert len(away._by_until) <= 62
@@ -361,7 +366,7 @@ def test_clients_that_go_on_from_where_they_stand_are_counted_exactly(steps: Ste
     world = World()
     clients: dict[int, HonestClient] = {}
     for what, which, _ in steps:
-        world.clock.now += 0.45
+        world.pass_time(0.45)
         if what == 0:
             world.publish("ab"[which % 2])
             continue
@@ -381,7 +386,7 @@ def test_whatever_strangers_do_nobody_counts_as_gone(steps: Steps) -> None:
         client.step(reconnects=False)
     strangers = {number: world.connect() for number in range(4)}
     for what, which, how in steps:
-        world.clock.now += 0.45
+        world.pass_time(0.45)
         seat = strangers.get(which)
         if seat is None:
             clients[which % 4].step(reconnects=how == 0)
@@ -405,7 +410,7 @@ def test_a_stranger_that_comes_and_goes_leaves_no_trace(steps: Steps) -> None:
     world = World()
     clients = [HonestClient(world, number) for number in range(8)]
     for what, which, how in steps:
-        world.clock.now += 0.45
+        world.pass_time(0.45)
         clients[which].step(reconnects=what == 1)
         before = [world.counted(name) for name in "ab"]
         stranger = world.connect()
