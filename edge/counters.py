@@ -208,10 +208,6 @@ class Counters:
         """Count a subscriber that is held from now on."""
         self.opened_total[transport] += 1
 
-    def closed(self, transport: str, reason: CloseReason) -> None:
-        """Count a subscriber that is not held any more."""
-        self.closed_total[transport, reason] += 1
-
     def delivered(self, transport: str, messages: int, size: int) -> None:
         """Count what was written to subscribers of a transport: `size` bytes with `messages` messages in them."""
         self.delivered_total[transport] += messages

@@ -61,7 +61,7 @@ def edge_series() -> Iterator[Metric]:
     """Yield what an edge exposes after each counter has counted something."""
     counters = Counters()
     counters.opened("sse")
-    counters.closed("sse", "client")
+    counters.closed_total["sse", "client"] += 1
     counters.delivered("sse", 1, 100)
     counted = (counters.dropped_total, counters.repairs_total, counters.replays_total, counters.not_adopted_total)
     for by_word in (*counted, counters.control_total):

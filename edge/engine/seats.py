@@ -127,7 +127,7 @@ class Seats:
         """Detach a seat from its channels; its connection stays open, for another request or until it is closed."""
         self.on_detach(seat)
         if seat.framing is not None:
-            self._counters.closed(seat.framing.transport, reason)
+            self._counters.closed_total[seat.framing.transport, reason] += 1
         seat.detach()
 
     # Bytes are sent.

@@ -62,7 +62,7 @@ class ChannelChanges:
         self._hub = hub
         self._fanout = fanout
         self._seats = seats
-        self._sessions = sessions
+        self._sessions, self._named = sessions, sessions.named
         self._absences, self._taken = absences, absences.taken
         self._output = output
         self._counters = counters
@@ -92,7 +92,7 @@ class ChannelChanges:
 
     def detach(self, seat: Seat) -> None:
         """Take a seat out of its channels, let it wait for nothing any more, and end its session (C4)."""
-        if seat in self._sessions.named:
+        if seat in self._named:
             self._sessions.forget(seat)
         if seat.fd < 0 or seat in self._taken:
             self._absences.on_detach(seat)

@@ -103,7 +103,7 @@ class Lifecycle:
         items: list[Item],
     ) -> None:
         """Hold a subscriber that has entered its channels at `starts`; `items` are the messages that it missed."""
-        self._counters.opened(framing.transport)
+        self._counters.opened_total[framing.transport] += 1
         if self._max_age and seat.expires == NEVER:
             seat.expires = self._clock() + self._max_age * random.uniform(1 - MAX_AGE_JITTER, 1 + MAX_AGE_JITTER)
         spans_channels = len(starts) > 1 or request.has_channel_names
