@@ -8,6 +8,7 @@ from urllib.parse import unquote
 import httptools
 
 from common.errors import BadRequestError, RequestError
+from edge.protocol.syntax import LINE_ENDS, check_fields, check_host, check_line, malformed, origin_form
 
 MAX_HEAD_BYTES = 16384
 MAX_URL_BYTES = 8192
@@ -48,6 +49,11 @@ class Request:
     keep_alive: bool
     length: int = 0  # of the body, in bytes
 
+    @property
+    def wants_continue(self) -> bool:
+        """Whether the client waits for a 100 before it sends its body (RFC 9110 section 10.1.1)."""
+        return not self.http10 and self.headers.get("expect", "").lower() == "100-continue"
+
 
 class _Collector:
     """Collects what httptools calls back with for one request head; no callback raises, httptools would hide it."""
@@ -82,7 +88,15 @@ def _why_not_twice(key: str, before: str, again: str) -> str:
 
 
 def check_unfinished(data: bytes) -> None:
-    """Raise `RequestError` (400, 414, 431) if the beginning of a request head shows that it cannot become valid."""
+    """Raise `RequestError` (400, 414, 431, 505) if the beginning of a head shows that it cannot become valid."""
+    _check_beginning(data)
+    end = data.find(b"\n") + 1
+    if end and not data.endswith(LINE_ENDS, 0, end):
+        check_line(data[:end].removesuffix(b"\r\n"))
+
+
+def _check_beginning(data: bytes) -> None:
+    """Raise for what is too long, and for what is not HTTP at first sight."""
     if len(data) > MAX_URL_BYTES and b"\r\n" not in data[:MAX_URL_BYTES]:
         raise RequestError(f"the URL is longer than {MAX_URL_BYTES} bytes", 414)
     if len(data) > MAX_HEAD_BYTES:
@@ -98,7 +112,7 @@ def parse_request(head: bytes) -> Request:
     Raises `RequestError`: 400 if it is malformed (RFC 9112), 411 and 413 for its body, 414 and 431 if it is too long,
     505 for another version of HTTP. Cached, because the pollers of a channel send equal requests.
     """
-    check_unfinished(head)
+    _check_beginning(head)
     line, _, block = head.partition(b"\r\n")
     plain = _PLAIN_LINE.fullmatch(line)
     if plain is None:
@@ -116,51 +130,47 @@ def _plain_headers(block: bytes) -> tuple[dict[str, str], bool]:
 
 
 def _parse(head: bytes) -> Request:
+    line, _, block = head.partition(b"\r\n")
+    check_line(line)
+    check_fields(block)
     collector = _Collector()
     parser = httptools.HttpRequestParser(collector)
     try:
         parser.feed_data(head)
     except httptools.HttpParserUpgrade:
-        pass  # a WebSocket handshake; the head is complete
+        pass  # a WebSocket handshake, or an upgrade that is not made here; the head is complete
     except httptools.HttpParserError as error:
-        raise collector.error or _malformed(error) from None
+        raise collector.error or malformed(error) from None
     if collector.error is not None:
         raise collector.error
-    version = parser.get_http_version()
-    _check_head(collector, version)
-    path, query = _split_target(collector.url)
-    http10 = version == "1.0"
-    keep_alive = not http10 and "close" not in collector.headers.get("connection", "").lower()
+    http10, headers = parser.get_http_version() == "1.0", collector.headers
+    _check_head(collector, http10=http10)
     method = parser.get_method().decode("latin-1")
-    length = _body_length(collector.headers, allowed=method == "POST" and path.startswith(CHANGE_PATH))
-    return Request(method, path, query, collector.headers, http10, keep_alive, length)
+    path, query = _split_target(origin_form(collector.url, method))
+    keep_alive = not http10 and "close" not in headers.get("connection", "").lower()
+    length = _body_length(headers, allowed=method == "POST" and path.startswith(CHANGE_PATH))
+    return Request(method, path, query, headers, http10, keep_alive, length)
 
 
 @lru_cache(maxsize=256)
 def _split_target(target: bytes) -> tuple[str, str]:
-    """Return path and query of a request target, which may be a whole URL (RFC 9112 section 3.2.2)."""
-    text = target.decode("latin-1")
-    if not text.startswith("/") and "://" in text:
-        text = "/" + text.partition("://")[2].partition("/")[2]
-    path, _, query = text.partition("#")[0].partition("?")
+    """Return path and query of a request target that begins with its path."""
+    path, _, query = target.decode("latin-1").partition("#")[0].partition("?")
     return unquote(path) if "%" in path else path, query
 
 
-def _malformed(error: Exception) -> BadRequestError:
-    return BadRequestError(f"this is not a well-formed HTTP/1.1 request: {error}")
-
-
-def _check_head(collector: _Collector, version: str) -> None:
+def _check_head(collector: _Collector, *, http10: bool) -> None:
     """Raise for what httptools accepts and this edge does not."""
     headers = collector.headers
-    if version not in {"1.0", "1.1"}:
-        raise RequestError(f"HTTP/{version} is not supported here; use HTTP/1.1", 505)
     if collector.count > MAX_HEADERS:
         raise RequestError(f"a request has at most {MAX_HEADERS} headers, this one has {collector.count}", 431)
     if len(collector.url) > MAX_URL_BYTES:
         raise RequestError(f"the URL is longer than {MAX_URL_BYTES} bytes", 414)
-    if version == "1.1" and "host" not in headers:
+    if http10 and "transfer-encoding" in headers:
+        raise BadRequestError("HTTP/1.0 has no Transfer-Encoding")
+    if not http10 and "host" not in headers:
         raise BadRequestError("an HTTP/1.1 request needs a Host header")
+    check_host(headers.get("host", ""))
 
 
 def _body_length(headers: dict[str, str], *, allowed: bool) -> int:

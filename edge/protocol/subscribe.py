@@ -29,6 +29,7 @@ SPELLINGS = {
 }
 _DECIMAL = re.compile(r"[0-9]{1,9}(\.[0-9]{0,9})?", re.ASCII)
 _SESSION = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
+_BROKEN_ESCAPE = re.compile(r"%(?![0-9A-Fa-f]{2})", re.ASCII)
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
 
 
@@ -170,6 +171,7 @@ def _parse_query(query: str) -> tuple[list[str], dict[str, str]]:
         name, _, value = field.partition("=")
         if "%" in field or "+" in field:
             name, value = _unquote(name), _unquote(value)
+            _check_escapes(name, field)
         if name in CHANNEL_PARAMETERS:
             channels.append(check_channel(value))
         elif value:
@@ -177,6 +179,12 @@ def _parse_query(query: str) -> tuple[list[str], dict[str, str]]:
         else:
             parameters.setdefault(SPELLINGS.get(name, name), value)
     return channels, parameters
+
+
+def _check_escapes(name: str, field: str) -> None:
+    """Raise `BadRequestError` for a channel whose name another server may decode to a different one."""
+    if name in CHANNEL_PARAMETERS and _BROKEN_ESCAPE.search(field) is not None:
+        raise BadRequestError("id: after % there are two hexadecimal digits; the character % itself is written %25")
 
 
 def _unquote(text: str) -> str:

@@ -127,10 +127,10 @@ class RequestHandler:
                 return
             request = parse_request(data[:end])
         except RequestError as error:
-            self._close_with_error(seat, error.status, error.sentence)
+            self._close_with_error(seat, error.status, error.sentence, body=not data.startswith(b"HEAD "))
             return
         if len(data) < end + request.length:
-            if len(data) == end and request.headers.get("expect", "").lower() == "100-continue":
+            if len(data) == end and request.wants_continue:
                 self._seats.write(seat, CONTINUE)
             self._wait_for_the_rest(seat, data)
             return
@@ -258,10 +258,11 @@ class RequestHandler:
         else:
             self._lifecycle.close(seat, data, CloseReason.REFUSED)
 
-    def _close_with_error(self, seat: Seat, status: int, sentence: str) -> None:
+    def _close_with_error(self, seat: Seat, status: int, sentence: str, *, body: bool = True) -> None:
         """Answer a malformed request and close the connection: where the next request begins is not known."""
         self._counters.refused_total[status] += 1
-        self._lifecycle.close(seat, error_response(status, sentence, Variant(closing=True)), CloseReason.REFUSED)
+        answer = error_response(status, sentence, Variant(closing=True), body=body)
+        self._lifecycle.close(seat, answer, CloseReason.REFUSED)
 
     # Time passes.
 

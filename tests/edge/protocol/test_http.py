@@ -151,7 +151,7 @@ def test_lines_say_what_their_list_says(headers: list[tuple[str, str]]) -> None:
         (b"GET /sub HTTP/0.9\r\nHost: a\r\n\r\n", 505, "HTTP/0.9"),
         (b"GET /sub HTTP/2.0\r\nHost: a\r\n\r\n", 505, "HTTP/2.0"),
         (b"PRI * HTTP/2.0\r\n\r\n", 505, "HTTP/2.0"),
-        (b"GET /sub HTTP/1.2\r\nHost: a\r\n\r\n", 400, "version"),
+        (b"GET /sub HTTP/1.2\r\nHost: a\r\n\r\n", 505, "HTTP/1.2"),
         (b"GET /sub HTTP/1.1\r\n\r\n", 400, "Host"),
         (b"GET /sub HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400, "Host"),
         (b"GET /sub HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n", 400, "Host"),
@@ -218,6 +218,10 @@ def test_an_empty_body_is_no_body() -> None:
         (b"\x16\x03\x01", 400),
         (b"\x80", 400),
         (b"{", 400),
+        (b"GET /sub\r\n", 505),
+        (b"GET /sub HTTP/2.0\r\n", 505),
+        (b"GET /sub HTTP/1.1\n", 400),
+        (b"GET /sub RTSP/1.0\r\nHost", 400),
     ],
 )
 def test_a_hopeless_beginning_is_refused_at_once(beginning: bytes, status: int) -> None:

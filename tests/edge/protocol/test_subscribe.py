@@ -270,3 +270,12 @@ def test_any_query_is_understood_or_refused(path: str, query: str, last_event_id
     assert request.since is None or len(request.since) == len(request.channels)
     assert request.timeout is None or 0 <= request.timeout <= 300
     assert 0 <= request.history <= 10_000
+
+
+@pytest.mark.parametrize("name", ["a%", "a%2", "%zz", "%u0041", "%%30", "a%2%35"])
+def test_a_channel_with_a_broken_escape_is_refused(name: str) -> None:
+    """Servers decode it differently: to itself, to nothing, or to another name."""
+    for query in (f"id={name}", f"channel=a&cname={name}", f"i%64={name}"):
+        with pytest.raises(RequestError, match="hexadecimal"):
+            asked("/sub", query)
+    assert asked("/sub", "id=50%25&other=50%").channels == ("50%",)
