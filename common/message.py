@@ -14,6 +14,7 @@ from common.position import Position
 FRAME_START = b"\x01C1 "
 JOIN_START = b"\x01J1 "
 MAX_DIGITS = 20  # of a number: the parts of a Redis stream id are below 2**64
+LAST_EPOCH = 9_000_000_000_000  # of bare messages: the clock in milliseconds in the year 2255 (epochs.lua)
 MAX_JSON_GROWTH = 6  # bytes that JSON takes at most for one byte of a payload: \u0000
 _POSITION_FIELDS = 3
 
@@ -67,7 +68,7 @@ def decode(data: bytes) -> Message | Join:
         return _decode_framed(data)
     if data.startswith(JOIN_START):
         try:
-            return Join(_number(data[len(JOIN_START) :]))
+            return Join(_epoch(data[len(JOIN_START) :]))
         except ValueError as error:
             raise FrameError(f"a join frame names no epoch: {error}") from None
     return Message(data, bare=True)
@@ -98,6 +99,13 @@ def is_number(text: bytes) -> bool:
 def expiry(text: bytes) -> int:
     """Read the time at which a message expires; a time that is missing or malformed is 0, never."""
     return int(text) if is_number(text) else 0
+
+
+def _epoch(text: bytes) -> int:
+    epoch = _number(text)
+    if epoch > LAST_EPOCH:
+        raise ValueError(f"{epoch} cannot be one, no clock is that far ahead")
+    return epoch
 
 
 def _number(text: bytes) -> int:

@@ -60,7 +60,11 @@ class Publisher:
         self._pubsub.subscribe_own(self._inbox.name, self._inbox.on_message, self._on_reachable)
         self._scripts = Scripts(self._redis, names, settings)
         self._functions = FunctionKeeper(self._scripts, lambda: self._deployments.prefixes)
-        self._cluster = Cluster(EdgeClient(names, self._inbox, self._redis.publish), EdgeRegistry(self._redis, names))
+        self._cluster = Cluster(
+            EdgeClient(names, self._inbox, self._redis.publish),
+            EdgeRegistry(self._redis, names),
+            self._counters.unreadable,
+        )
         self._foreign = ForeignNames(settings.prefix)
         self._deployments = Deployments(
             self._redis,

@@ -1,28 +1,51 @@
 """All edges, as a publisher asks them: a question goes to all of them at once, and their replies are summed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from redis import RedisError
 
 from common.errors import UnavailableError
+from common.logs import get_logger
 from common.redis.registry import EdgeRegistry
 from common.rpc.client import EdgeClient, Replies
 from common.rpc.messages import Reply
+from publisher.announcements import count_of, is_announcement, named
 
 
 class Cluster:
-    """Asks every edge. Each answer has JSON values; its `silent` is the count of edges that did not reply in time."""
+    """Asks every edge. Each answer has JSON values; its `silent` is the count of edges that did not reply in time.
 
-    def __init__(self, edges: EdgeClient, registry: EdgeRegistry) -> None:
+    `on_unreadable` is called with the number of announcements that no edge can have made.
+    """
+
+    def __init__(
+        self, edges: EdgeClient, registry: EdgeRegistry, on_unreadable: Callable[[int], None] = lambda number: None
+    ) -> None:
         self._edges = edges
         self._registry = registry
+        self._on_unreadable = on_unreadable
+        self._has_told = False
 
     async def announced(self) -> dict[str, object]:
-        """Return the last announcement of every edge, without asking the edges; raises `UnavailableError`."""
+        """Return the last announcement of every edge, without asking the edges; raises `UnavailableError`.
+
+        What no edge can have announced is left out, and some of it is named.
+        """
         try:
-            return {"edges": await self._registry.read()}
+            found = await self._registry.read()
         except (RedisError, OSError):
             raise UnavailableError("redis does not tell which edges there are; try again") from None
+        unreadable = [edge_id for edge_id, about in found.items() if not is_announcement(edge_id, about)]
+        self._tell(unreadable)
+        edges = [about for edge_id, about in found.items() if edge_id not in unreadable]
+        return {"edges": edges} | ({"unreadable": named(unreadable)} if unreadable else {})
+
+    def _tell(self, unreadable: list[str]) -> None:
+        """Count announcements that cannot be read, and log them once until there are none."""
+        self._on_unreadable(len(unreadable))
+        if unreadable and not self._has_told:
+            get_logger().warning("an announcement in redis is of no edge; it is left out", ids=named(unreadable))
+        self._has_told = bool(unreadable)
 
     async def about_channel(self, channel: str) -> dict[str, object]:
         """Return how many subscribers a channel has, in all and on each edge; raises `RequestError`."""
@@ -63,8 +86,7 @@ def _missing(replies: Replies) -> dict[str, object]:
 
 
 def _count(fields: Mapping[str, object], field: str) -> int:
-    value = fields.get(field)
-    return value if isinstance(value, int) else 0
+    return count_of(fields.get(field))
 
 
 def _connections(edge: Mapping[str, object]) -> int:
@@ -72,4 +94,4 @@ def _connections(edge: Mapping[str, object]) -> int:
     by_transport = edge.get("connections")
     if not isinstance(by_transport, dict):
         return 0
-    return sum(count for count in by_transport.values() if isinstance(count, int))
+    return sum(map(count_of, by_transport.values()))

@@ -32,8 +32,20 @@ class Counters:
         (SOURCE, 200),
         (SOURCE, 503),
     )
+    unreadable_total: int = counted(
+        Series(
+            "comet_announcements_unreadable_total",
+            "counter",
+            "announcements that no edge can have made, so that the dashboard leaves them out; once for each look",
+            "any: another program writes to the keys of this deployment",
+        )
+    )
     loop_lag: Histogram = counted(LOOP_LAG)
     probe: Histogram = counted(REDIS_PROBE)
+
+    def unreadable(self, number: int) -> None:
+        """Count announcements that cannot be read."""
+        self.unreadable_total += number
 
     def published(self, status: int) -> None:
         """Count one message, or one request that could not be read, by the HTTP status it was answered with."""

@@ -14,6 +14,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from common.errors import SettingsError
+from common.redis.answers import Parser, expect_kinds
 from common.redis.pool import Pool, PooledConnection
 from common.url import masked
 
@@ -40,18 +41,21 @@ class Endpoint(NamedTuple):
 
 
 def connect(url: str) -> Redis:
-    """Return a redis-py client, which connects at its first command and never retries by itself."""
+    """Return a redis-py client, which connects at its first command, never retries, and trusts no odd answer."""
     pool = Pool.from_url(
         url,
         socket_connect_timeout=CONNECT_TIMEOUT,
         socket_timeout=COMMAND_TIMEOUT,
         retry=Retry(NoBackoff(), 0),
         protocol=2,
+        parser_class=Parser,
     )
     if issubclass(pool.connection_class, TcpConnection):
         pool.connection_kwargs |= {"socket_keepalive": True, "socket_keepalive_options": KEEPALIVE}
     pool.connection_class = type("Connection", (PooledConnection, pool.connection_class), {})
-    return Redis.from_pool(pool)
+    client = Redis.from_pool(pool)
+    expect_kinds(client)
+    return client
 
 
 def pool_of(client: Redis) -> Pool:

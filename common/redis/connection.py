@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import hiredis
+from redis import RedisError
 
+from common.logs import get_logger
+from common.redis.answers import MAX_BULK_BYTES, check_claims, shown, wrong_answer
 from common.redis.client import KEEPALIVE, Endpoint
 
 MAX_NAMES_PER_COMMAND = 512  # in one SUBSCRIBE: large enough to be cheap, small enough not to hold Redis up
@@ -76,9 +79,12 @@ class PubSubConnection(asyncio.Protocol):
         self._on_lost()
 
     def data_received(self, data: bytes) -> None:
-        """Hand over every complete reply of one read."""
+        """Hand over every complete reply of one read; one that Redis never sends ends the connection."""
         reader, on_message, own = self._reader, self._receiver.on_message, self._own
+        reply: Any = _INCOMPLETE
         try:
+            if not reader.has_data():
+                check_claims(data)
             reader.feed(data)
             while (reply := reader.gets()) is not _INCOMPLETE:
                 if type(reply) is not list or reply[0] != MESSAGE:
@@ -87,9 +93,21 @@ class PubSubConnection(asyncio.Protocol):
                     on_message(reply[1], reply[2])
                 else:
                     on_payload(reply[2])
-        except hiredis.HiredisError as error:
+            if reader.len() > MAX_BULK_BYTES:
+                raise wrong_answer("it", reader.len(), f"with a reply of at most {MAX_BULK_BYTES} bytes")
+        except (hiredis.HiredisError, OSError, RedisError) as error:
             self.fail(error)
+        except Exception as error:
+            self._on_unreadable(reply, error)
         self._receiver.on_read_end()
+
+    def _on_unreadable(self, reply: Any, error: Exception) -> None:
+        """End the connection: the reply is none of Redis', or, if it is a message, there is a bug in its handling."""
+        if is_message(reply):
+            get_logger().error("a message could not be handled; subscribing anew", exc_info=error)
+            self.fail(error)
+        else:
+            self.fail(unexpected(reply))
 
     def request(self, verb: bytes, name: bytes, attempt: int) -> None:
         """Queue a SUBSCRIBE or UNSUBSCRIBE; all of one loop turn go out together."""
@@ -127,17 +145,12 @@ class PubSubConnection(asyncio.Protocol):
             self._transport.write(hiredis.pack_command(words))
 
     def _on_control(self, reply: Any) -> None:
-        """Handle any reply but a message: an acknowledgement or an error."""
+        """Handle any reply but a message: raise if it is an error, or no acknowledgement that is expected."""
         if isinstance(reply, Exception):
-            self.fail(reply)
-        else:
-            self._on_acknowledgement(reply)
-
-    def _on_acknowledgement(self, reply: Any) -> None:
+            raise reply
         verb, name = (reply[0], reply[1]) if type(reply) is list else (reply, b"")
         if not self._expected or self._expected[0][:2] != (verb, name):
-            self.fail(ConnectionError(f"redis sent an unexpected reply: {reply!r:.200}"))
-            return
+            raise unexpected(reply)
         _, _, attempt = self._expected.popleft()
         if verb != SUBSCRIBE:
             return
@@ -147,6 +160,16 @@ class PubSubConnection(asyncio.Protocol):
         self._unacknowledged.discard(name)
         if not self._unacknowledged:
             self.ready.set()
+
+
+def is_message(reply: Any) -> bool:
+    """Say whether a reply is a message as Redis sends it."""
+    return type(reply) is list and len(reply) == 3 and all(type(part) is bytes for part in reply)
+
+
+def unexpected(reply: Any) -> ConnectionError:
+    """Return the error for a reply that was not asked for; the sentence has a bounded part of it."""
+    return ConnectionError(f"redis sent an unexpected reply: {shown(reply)}")
 
 
 def _set_keepalive(sock: socket.socket) -> None:

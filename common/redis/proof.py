@@ -13,6 +13,7 @@ new connection can be opened (the name server is away, Redis has its most client
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -25,6 +26,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from common.errors import WrongServerError
 from common.logs import get_logger
+from common.redis.answers import reading
 from common.redis.client import connect, pool_of
 from common.redis.pool import WRONG_SERVER
 
@@ -143,8 +145,10 @@ class ServerProof:
         except ResponseError as error:
             self._warn("ROLE", _sentence(error))
             return
-        if role[0] != b"master":
-            raise ReadOnlyError(f"its ROLE is {role[0].decode()}", status_code="READONLY")
+        with reading("ROLE", role):
+            name = role[0].decode()
+        if name != "master":
+            raise ReadOnlyError(f"its ROLE is {name:.20}", status_code="READONLY")
 
     def _note_refusal(self, refusal: str) -> None:
         if refusal and not self.refusal:
@@ -174,7 +178,8 @@ class ServerProof:
 
 def _judge_cluster(answer: Any) -> None:
     """Raise `WrongServerError` if Redis is a cluster of several shards; no answer proves nothing."""
-    shards = int(answer.get("cluster_size", 1)) if isinstance(answer, dict) else 1
+    size = answer.get("cluster_size", "1") if isinstance(answer, dict) else "1"
+    shards = int(size) if re.fullmatch("[0-9]{1,5}", size, re.ASCII) else 1
     if shards > 1:
         raise WrongServerError(SHARDS.format(shards))
 

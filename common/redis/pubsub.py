@@ -34,6 +34,7 @@ from common.redis.client import CONNECT_TIMEOUT, Endpoint
 from common.redis.connection import SUBSCRIBE, UNSUBSCRIBE, OnPayload, PubSubConnection, Receiver
 
 MIN_PAUSE, MAX_PAUSE = 0.05, 0.5  # seconds between two attempts to connect
+STEADY = 1.0  # seconds of use after which a connection that is lost is replaced without delay
 SILENT = "it took the connection and did not answer within {:g} s"
 LOSS_DELAY = 0.1  # seconds in which the end of a connection is noticed here after Redis has closed it
 
@@ -106,6 +107,8 @@ class PubSub:
         self._now = asyncio.get_running_loop().time
         self._log = get_logger(redis=str(endpoint))
         self._told_down = ""  # the reason that was logged
+        self._opened_at = 0.0  # when the connection was opened that is in use, or was last
+        self._is_flapping = False  # it was lost as soon as it was opened
 
     @property
     def up(self) -> bool:
@@ -152,12 +155,12 @@ class PubSub:
         """Connect, serve `consumer`, and connect again after a jittered pause, until cancelled."""
         pause = MIN_PAUSE
         while True:
+            began = self._now()
             try:
                 await self._serve_one_connection(consumer)
-                pause = MIN_PAUSE
             except Exception as error:  # of any kind: an edge that stopped trying would get no message any more
                 self._log_down(error)
-                pause = min(2 * pause, MAX_PAUSE)
+            pause = MIN_PAUSE if self._now() - began > STEADY else min(2 * pause, MAX_PAUSE)
             await asyncio.sleep(random.uniform(MIN_PAUSE, pause))  # jitter, not a secret
 
     async def _serve_one_connection(self, consumer: Consumer) -> None:
@@ -175,9 +178,10 @@ class PubSub:
 
     async def _use(self, connection: PubSubConnection, consumer: Consumer) -> None:
         """Tell of a connection that is ready, prove it until it is lost, and tell of its loss."""
-        self._connection = connection
+        self._connection, self._opened_at = connection, self._now()
         try:
-            self._log_up()
+            if not self._is_flapping:
+                self._log_up()
             self._tell_reachable(True)
             consumer.on_up()
             await self._prove_until_lost(connection)
@@ -185,6 +189,7 @@ class PubSub:
             self._log_down(connection.error)
         finally:
             self._connection = None
+            self._is_flapping = self._now() - self._opened_at < STEADY
             self._probe.forget()
             consumer.on_down()
             self._tell_reachable(False)
@@ -259,6 +264,8 @@ class PubSub:
         if seconds is not None:
             self._probe_seen.set()
             self._on_proved(seconds)
+            if self._told_down and self._now() - self._opened_at >= STEADY:
+                self._log_up()
 
     def _log_down(self, error: BaseException | None) -> None:
         """Log the first reason of an outage, and each later one that is proved."""

@@ -4,13 +4,14 @@ An announcement is a key that expires; a set holds the ids of the edges that ann
 ids whose announcement has expired from the set, so no clocks are compared.
 """
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, cast
 
 import orjson
 from redis.asyncio import Redis
 
 from common.names import RedisNames
+from common.redis.answers import reading
 
 ANNOUNCEMENT_TTL = 10  # seconds after which an edge that no longer announces itself is gone
 
@@ -36,29 +37,31 @@ class EdgeRegistry:
         pipeline.srem(self._names.edges(), edge_id)
         await pipeline.execute()
 
-    async def read(self) -> list[dict[str, Any]]:
-        """Return the last announcement of every edge, in the order of their ids."""
-        members = sorted(cast(set[bytes], await self._redis.smembers(self._key)))
-        if not members:
-            return []
+    async def read(self) -> dict[str, dict[str, Any] | None]:
+        """Return the last announcement of every edge, in the order of their ids; None for one that is not JSON."""
+        members = await cast(Awaitable[set[bytes]], self._redis.smembers(self._key))
+        with reading("SMEMBERS", members):
+            ids = {member.decode(errors="replace"): member for member in sorted(members)}
+        if not ids:
+            return {}
         pipeline = self._redis.pipeline(transaction=False)
-        for member in members:
-            pipeline.get(self._names.edge(member.decode(errors="replace")))
-        values = await pipeline.execute()
-        gone = [member for member, value in zip(members, values, strict=True) if value is None]
+        for edge_id in ids:
+            pipeline.get(self._names.edge(edge_id))
+        values = dict(zip(ids, await pipeline.execute(), strict=True))
+        gone = [member for edge_id, member in ids.items() if values[edge_id] is None]
         if gone:
             await self._redis.srem(self._key, *gone)
-        return [about for value in values if (about := _parse(value)) is not None]
+        return {edge_id: _parse(value) for edge_id, value in values.items() if value is not None}
 
     @property
     def _key(self) -> str:
         return self._names.edges().decode()
 
 
-def _parse(value: bytes | None) -> dict[str, Any] | None:
+def _parse(value: bytes) -> dict[str, Any] | None:
     """Return an announcement, or None if it cannot be read."""
     try:
-        about = orjson.loads(value or b"")
+        about = orjson.loads(value)
     except orjson.JSONDecodeError:
         return None
     return about if isinstance(about, dict) else None

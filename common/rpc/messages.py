@@ -16,6 +16,7 @@ from common.errors import FrameError, RequestError
 from common.message import is_number
 
 MAX_REPLY_BYTES = 65_536
+MAX_COUNT_DIGITS = 10
 _OP = re.compile(r"[a-z]{1,32}")
 _INBOX = re.compile(r"([0-9A-Za-z]{1,64})\.([0-9]{1,20})")
 
@@ -95,7 +96,7 @@ def decode_reply(data: bytes) -> Reply:
 
 def decode_receipt(data: bytes) -> int:
     """Read a receipt without the number in front: the subscribers that one edge reached; raises `FrameError`."""
-    if not is_number(data):
+    if not is_number(data) or len(data) > MAX_COUNT_DIGITS:
         raise FrameError("a receipt is a number of subscribers")
     return int(data)
 

@@ -53,6 +53,7 @@ end
 for i = 4, #ARGV, 3 do
   local epoch, number = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
   if must_wait() then return {count, 'wait'} end
+  if epoch > last_epoch then return {count, 'skipped'} end
   if epoch > newest then begin_again(epoch) end
   local stored = stored_before(epoch, number)
   if not stored or number <= stored and in_gap(epoch, number) then return {count, 'skipped'} end

@@ -1,7 +1,7 @@
 """Typed calls that run the Redis scripts."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, cast
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.crc import key_slot
@@ -10,6 +10,7 @@ from redis.exceptions import ClusterCrossSlotError
 from common.message import Message, encode_frame
 from common.names import RedisNames
 from common.position import Position
+from common.redis.answers import reading, wrong_answer
 from common.scripts.library import LIBRARY, Deployment, deployments_in, functions_text, lua_string, script_text
 from common.scripts.results import (
     Adopted,
@@ -20,6 +21,7 @@ from common.scripts.results import (
     SyncQuery,
     parse_seq,
     parse_sync_answer,
+    read_count,
 )
 from common.settings import Settings
 
@@ -57,16 +59,21 @@ class Scripts:
                 arguments += (name, value)
         if key:
             arguments += ("once", ONCE_TTL)
-        seq, edges = await self._publish(keys=[self._names.channel(channel)], args=arguments)
-        if int(edges) < 0:
-            return await self._first_result(channel, key, parse_seq(seq))
-        return Published(parse_seq(seq), int(edges))
+        answer = await self._publish(keys=[self._names.channel(channel)], args=arguments)
+        with reading("the publish script", answer):
+            seq, edges = answer
+            position, edges = parse_seq(seq), int(edges)
+        if edges < 0:
+            return await self._first_result(channel, key, position)
+        return Published(position, edges)
 
     async def _first_result(self, channel: str, key: str, position: Position) -> Published:
         """Return the result of the first publish with a key, as far as it is known."""
-        known = (await self._redis.get(self._names.once(channel, key)) or b"").split()  # position, edges, subscribers
-        edges = int(known[1]) if len(known) > 1 else 0
-        subscribers = int(known[2]) if len(known) > 2 else None
+        text: Any = await self._redis.get(self._names.once(channel, key)) or b""
+        with reading("a key's result", text):
+            known = text.split()  # position, edges, subscribers
+            edges = read_count(known[1]) if len(known) > 1 else 0
+            subscribers = read_count(known[2]) if len(known) > 2 else None
         return Published(position, edges, again=True, subscribers=subscribers)
 
     async def remember(self, channel: str, key: str, published: Published, subscribers: int) -> None:
@@ -83,7 +90,7 @@ class Scripts:
             answers = await self._sync(*self._sync_call(queries))
         except ClusterCrossSlotError:
             return await self._sync_by_slot(queries)
-        return [parse_sync_answer(answer) for answer in cast(list[Any], answers)]
+        return _outcomes(answers, len(queries))
 
     async def _sync_by_slot(self, queries: Sequence[SyncQuery]) -> list[SyncOutcome]:
         """Read channels of a server in cluster mode, which takes the keys of one slot in each call of a script."""
@@ -97,7 +104,7 @@ class Scripts:
             pipeline.evalsha(self._sync.sha, len(keys), *keys, *arguments)
         answers: dict[int, SyncOutcome] = {}
         for group, results in zip(groups.values(), [first, *await pipeline.execute()], strict=True):
-            answers |= zip(group, map(parse_sync_answer, cast(list[Any], results)), strict=True)
+            answers |= zip(group, _outcomes(results, len(group)), strict=True)
         return [answers[index] for index in range(len(queries))]
 
     def _sync_call(self, queries: Sequence[SyncQuery]) -> tuple[list[Any], list[Any]]:
@@ -113,8 +120,13 @@ class Scripts:
         arguments: list[Any] = [self._history_size, self._history_ttl, first_epoch]
         for message in messages:
             arguments += message
-        done, state = await self._adopt(keys=[self._names.channel(channel)], args=arguments)
-        return Adopted(int(done), AdoptionState(state.decode()))
+        answer = await self._adopt(keys=[self._names.channel(channel)], args=arguments)
+        with reading("the adopt script", answer):
+            done, state = answer
+            adopted = Adopted(int(done), AdoptionState(state.decode()))
+        if not 0 <= adopted.done <= len(messages):
+            raise wrong_answer("the adopt script", answer, f"with at most {len(messages)} messages")
+        return adopted
 
     async def install_functions(self, in_use: Iterable[str] = ()) -> None:
         """Install the function for `FCALL comet_publish 1 <channel> <payload>`, for backends of any language.
@@ -134,4 +146,13 @@ class Scripts:
     async def _deployments(self) -> dict[str, Deployment]:
         functions: Any = self._redis  # untyped in redis-py
         installed = await functions.function_list(library=LIBRARY, withcode=True)
-        return deployments_in(b"".join(library[-1] for library in installed).decode(errors="replace"))
+        with reading("FUNCTION LIST", installed):
+            return deployments_in(b"".join(library[-1] for library in installed).decode(errors="replace"))
+
+
+def _outcomes(answers: Any, count: int) -> list[SyncOutcome]:
+    """Read the answer of the sync script for `count` channels."""
+    if not isinstance(answers, list) or len(answers) != count:
+        raise wrong_answer("the sync script", answers, f"an array of {count}")
+    with reading("the sync script", answers):
+        return [parse_sync_answer(answer) for answer in answers]

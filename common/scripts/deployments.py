@@ -6,6 +6,7 @@ since pub/sub knows no databases. Neither refuses to start: the names that overl
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError
 
 from common.logs import get_logger
 from common.names import DEPLOYMENTS, ForeignNames
+from common.redis.answers import reading
 from common.scripts.library import script_text
 
 PERIOD = 5.0  # seconds between two announcements
@@ -25,6 +27,8 @@ TWICE = (
     "another database of this Redis has a deployment of the same prefix: /close, /broadcast and messages that are not "
     "stored reach both; give each its own COMET_PREFIX"
 )
+
+_DATABASE = re.compile("[0-9]{1,9}", re.ASCII)
 
 
 class Deployment(NamedTuple):
@@ -67,7 +71,8 @@ class Deployments:
     async def look(self) -> None:
         """Announce once, and see which others there are; raises RedisError or OSError."""
         members = await self._announce(keys=[DEPLOYMENTS], args=[*self._own, LIFETIME])
-        seen = frozenset(deployment for member in members if (deployment := _parse(member)) is not None)
+        with reading("the deployments script", members):
+            seen = frozenset(deployment for member in members if (deployment := _parse(member)) is not None)
         new, changed = seen - self.in_use, seen != self.in_use
         self.in_use = seen
         for other in sorted(new):
@@ -97,4 +102,4 @@ class Deployments:
 def _parse(member: bytes) -> Deployment | None:
     """Return the deployment of a member of the set, or None if another program wrote it."""
     database, _, prefix = member.decode(errors="replace").partition(" ")
-    return Deployment(int(database), prefix) if database.isdecimal() and prefix else None
+    return Deployment(int(database), prefix) if _DATABASE.fullmatch(database) and prefix else None

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 from common.message import Message, expiry, is_number
 from common.position import Position
 
+MAX_COUNT_DIGITS = 10
+
 
 class Published(NamedTuple):
     """The result of a publish: its position (None if live only), and the number of edges that Redis delivered it to.
@@ -83,6 +85,13 @@ class LogEntry(NamedTuple):
     expires: int
 
 
+def read_count(text: bytes) -> int:
+    """Read a number of edges or subscribers; raises ValueError if it cannot be one."""
+    if not (is_number(text) and len(text) <= MAX_COUNT_DIGITS):
+        raise ValueError("a count is a number of at most 10 digits")
+    return int(text)
+
+
 def parse_seq(seq: bytes) -> Position:
     """Read a position as the scripts write it, which is also the id of a stream entry."""
     offset, tag = seq.split(b"-")
@@ -94,6 +103,8 @@ def parse_sync_answer(answer: list[Any] | Exception) -> SyncOutcome:
     if isinstance(answer, Exception):
         return Unreadable(str(answer))
     offset, tag, entries, epoch = answer
+    if not isinstance(epoch, int):
+        raise TypeError("its epoch is no number")
     if not (is_number(offset) and is_number(tag)):
         return Unreadable(f"its top position is broken: offset {offset!r}, tag {tag!r}")
     return SyncResult(Position(int(offset), int(tag)), [stored_message(*entry) for entry in entries], epoch)

@@ -26,8 +26,9 @@ end
 -- join decides how long it waits (adopt.lua); in a log without the epochs before, a tenth of a second is enough.
 local function new_epoch(top, newest, unknown, alone, known)
   local fields, joined = {}, now_ms
-  if not newest or newest < known then
+  if not newest or newest < known or newest >= last_epoch then
     newest, joined = unused_after(known), now_ms - 400
+    if newest >= last_epoch then newest = tonumber(now_ms) end
     unknown, fields = newest, {'u', newest, 'sealed', newest - 1}
   end
   local epoch = newest + 1

@@ -7,13 +7,15 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from common.errors import RequestError, UnauthorizedError, UnavailableError, cannot_listen
+from common.errors import BadRequestError, RequestError, UnauthorizedError, UnavailableError, cannot_listen
 from common.logs import get_logger
 from common.service.addresses import open_listeners
 from common.service.http_refusals import MAX_FIELD_BYTES, MAX_HEADERS, MAX_URL_BYTES, check_version, refusal
 
 SHUTDOWN_TIMEOUT = 1.5  # seconds that requests in flight have at the end, and once more after they are cancelled
 MAX_SHOWN_PATH = 100  # characters of a wrong path that the answer repeats
+
+GONE = BadRequestError("the connection was closed before the request was complete")
 
 # aiohttp logs what its parts do; every failure is logged here, and a request that is not HTTP is answered only.
 _server_logger = logging.getLogger("common.service.http")
@@ -50,7 +52,14 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         allow = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}
         return json_answer(error_object(RequestError(_sentence(request, error), error.status)), error.status, allow)
     except Exception as error:
+        if isinstance(error, ConnectionError) and _has_gone(request):
+            return json_answer(error_object(GONE), GONE.status)  # which nobody reads
         return _unexpected(request, error)
+
+
+def _has_gone(request: web.Request) -> bool:
+    """Say whether a client closed its connection in the middle of its request, or of the answer."""
+    return request.transport is None or request.transport.is_closing()
 
 
 def _unexpected(request: web.BaseRequest, error: BaseException | None) -> web.Response:

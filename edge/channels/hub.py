@@ -18,6 +18,7 @@ from itertools import count, islice
 from typing import Protocol
 
 from common.errors import FrameError
+from common.logs import get_logger
 from common.message import Message, decode
 from common.names import RedisNames
 from edge.channel_log import LogRules
@@ -30,6 +31,7 @@ from edge.engine.wheel import Wheel
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Channel, PendingAttach, Seat
 
+QUIET_SECONDS = 60.0  # between two log lines of forged frames
 ENTRIES_PER_TURN = 64  # subscribers that wait for one channel and are admitted in one turn of the event loop
 
 
@@ -75,6 +77,7 @@ class Hub:
         self._send_receipt = send_receipt
         self._linger = linger
         self._attempts = count(1)
+        self._tells_again_at = 0.0  # of forged frames
 
     # Subscribers are attached and detached.
 
@@ -165,12 +168,21 @@ class Hub:
             return
         try:
             message = decode(payload)
-        except FrameError:
-            self._counters.dropped_total["malformed"] += 1
+        except FrameError as error:
+            self._on_malformed(channel, error)
             return
         if isinstance(message, Message) and message.inbox:
             self._send_receipt(message.inbox, channel.reached(message, self._clock()))
         self._tracker.receive(channel, message)
+
+    def _on_malformed(self, channel: Channel, error: FrameError) -> None:
+        """Drop and count what only looks like a frame; a stranger's flood of it is logged once a minute."""
+        self._counters.dropped_total["malformed"] += 1
+        now = self._clock()
+        if now >= self._tells_again_at:
+            self._tells_again_at = now + QUIET_SECONDS
+            sentence = "a message in redis is a forged frame; it is dropped"
+            get_logger().warning(sentence, channel=channel.name, error=str(error))
 
     def on_read_end(self) -> None:
         """Write the messages that one read from Redis brought."""

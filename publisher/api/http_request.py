@@ -48,5 +48,5 @@ async def body_of(request: web.Request) -> bytes:
         raise TooLargeError(
             f"the body is over {size} bytes; one request has at most {MAX_MESSAGES} messages and {size} bytes"
         ) from None
-    except web.RequestPayloadError:
+    except (web.RequestPayloadError, ConnectionError):  # of the client, which may have gone
         raise BadRequestError("the body is broken: its encoding or length is not what the headers say") from None

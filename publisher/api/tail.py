@@ -16,6 +16,7 @@ from redis.asyncio import Redis
 from common.errors import BadRequestError, UnavailableError
 from common.names import ForeignNames, RedisNames
 from common.position import Position
+from common.redis.answers import reading
 from common.scripts.results import LogEntry, parse_entry, parse_seq
 from publisher.api.http_request import query_of
 from publisher.request import parse_channel
@@ -103,12 +104,15 @@ class TailApi:
         """Return the entries after a position and the position of the last; without a position, the newest entries."""
         if at is None:
             newest = await self._newest(key, MAX_BACKLOG)
-            return _shown(newest, None), _last(newest, Position(0, 0))
+            with reading("XREVRANGE", newest):
+                return _shown(newest, None), _last(newest, Position(0, 0))
         answer = cast(list[Any], await self._redis.xread({key: str(at)}, count=MAX_PER_READ, block=BLOCK_MS))
-        found = answer[0][1] if answer else []
-        if not found and _last(await self._newest(key, 1), at) < at:
-            return [{"note": RESTARTED}], Position(0, 0)
-        return _shown(found, at), _last(found, at)
+        newest = [] if answer else await self._newest(key, 1)
+        with reading("XREAD", answer or newest):
+            if not answer and _last(newest, at) < at:
+                return [{"note": RESTARTED}], Position(0, 0)
+            found = answer[0][1] if answer else []
+            return _shown(found, at), _last(found, at)
 
     async def _newest(self, key: str, count: int) -> list[Any]:
         return list(reversed(cast(list[Any], await self._redis.xrevrange(key, count=count))))

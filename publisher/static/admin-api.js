@@ -39,8 +39,9 @@ const NO_RATES = { delivered: 0, opened: 0 };
 
 /** The last announcement of every edge. */
 export async function readEdges() {
-  const { edges } = await (await request("/admin/edges")).json();
-  return edges.map((edge) => ({ ...DEFAULTS, ...edge, rates: { ...NO_RATES, ...edge.rates } }));
+  const { edges, unreadable = [] } = await (await request("/admin/edges")).json();
+  const complete = edges.map((edge) => ({ ...DEFAULTS, ...edge, rates: { ...NO_RATES, ...edge.rates } }));
+  return { edges: complete, unreadable };
 }
 
 /** How many subscribers a channel has. */

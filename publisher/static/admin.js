@@ -75,7 +75,7 @@ byId("forget-key").addEventListener("click", () => {
   location.reload();
 });
 
-function show(edges) {
+function show({ edges, unreadable }) {
   const connections = sum(edges.map(connectionsOf));
   const delivered = sum(edges.map((edge) => edge.rates.delivered));
   byId("edge-count").textContent = whole.format(edges.length);
@@ -86,7 +86,15 @@ function show(edges) {
   charts.messages.add(delivered);
   byId("edges").replaceChildren(...edges.map(edgeRow));
   byId("no-edges").hidden = edges.length > 0;
+  showUnreadable(unreadable);
   showBusiest(busiestOf(edges));
+}
+
+function showUnreadable(ids) {
+  const text = ids.length === 0 ? "" : `In Redis there is an announcement of no edge; it is left out: ${ids.join(", ")}`;
+  const notice = byId("unreadable");
+  if (notice.textContent !== text) notice.textContent = text; // so that a screen reader says it once
+  notice.hidden = text === "";
 }
 
 function edgeRow(edge) {

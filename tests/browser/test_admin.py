@@ -107,6 +107,18 @@ def test_it_shows_edges_connections_and_channels(cluster: Cluster, open_page: Op
     sees(page, "#connection-count", r"^0$")
 
 
+def test_an_announcement_of_no_edge_is_named(cluster: Cluster, open_page: Open) -> None:
+    """The page shows the edges all the same, and says what is left out, until it is gone."""
+    page = open_page()
+    with cluster.valkey.client() as redis:
+        redis.set("comet:!edge:forged", '{"id": "forged", "busiest": 5}', ex=60)
+        redis.sadd("comet:!edges", "forged")
+        sees(page, "#unreadable", r"of no edge.*: forged$")
+        assert page.inner_text("#edge-count") == "2"
+        redis.delete("comet:!edge:forged")
+    until(lambda: page.locator("#unreadable").is_hidden(), PAGE_TIMEOUT)
+
+
 def test_it_shows_the_figures_of_each_edge(cluster: Cluster, open_page: Open) -> None:
     """Messages a second, channels, version and uptime of each edge stand under their headings."""
     with StreamClient(cluster.a.port, "rate"), StreamClient(cluster.a.port, "rate"):

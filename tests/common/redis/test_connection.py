@@ -74,9 +74,21 @@ async def test_attempts_for_one_name_are_acknowledged_in_order(start: Start, val
         (b"$-1\r\n", "redis sent an unexpected reply: None"),
         (b"-LOADING wait\r\n", "LOADING wait"),
         (b"HTTP/1.1 400\r\n\r\n", 'Protocol error, got "H" as reply type byte'),
-        (b"*0\r\n", "list index out of range"),
+        (b"*0\r\n", "redis sent an unexpected reply: []"),
+        (b"*1\r\n$7\r\nmessage\r\n", "redis sent an unexpected reply: [b'message']"),
+        (b"*2\r\n$7\r\nmessage\r\n$1\r\na\r\n", "redis sent an unexpected reply: [b'message', b'a']"),
+        (b"*3\r\n$7\r\nmessage\r\n*0\r\n*0\r\n", "redis sent an unexpected reply: [b'message', [], []]"),
+        (b"*1\r\n$9\r\nsubscribe\r\n", "redis sent an unexpected reply: [b'subscribe']"),
+        (b"%1\r\n+a\r\n:1\r\n", "redis sent an unexpected reply: dict"),
+        (
+            b"*1000000000\r\n",
+            "this is not the redis we need: it was answered b'*1000000000', not with what a message can have",
+        ),
     ],
-    ids=["other name", "other verb", "twice", "OK", "nil", "error", "not RESP", "empty"],
+    ids=[
+        *("other name", "other verb", "twice", "OK", "nil", "error", "not RESP", "empty", "one part", "two parts"),
+        *("arrays", "no name", "map", "huge"),
+    ],
 )
 async def test_an_unexpected_reply_ends_the_connection(
     start: Start, fake: Fake, log_lines: list[EventDict], reply: bytes, reason: str

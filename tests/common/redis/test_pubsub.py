@@ -284,3 +284,17 @@ async def test_own_channels_are_kept_over_reconnects_and_the_consumer_does_not_s
     await runner.client.publish(line, b"two")
     await until(lambda: got == [True, b"one", False, True, b"two"])
     assert runner.events == [("down",), ("up",)]
+
+
+async def test_a_server_that_ends_each_connection_is_told_once_and_tried_with_pauses(
+    start: Start, fake: Fake, log_lines: list[EventDict]
+) -> None:
+    """It is up and down again and again: neither the log nor a core is filled with that."""
+    server, where = await fake(lambda words: acknowledge(words) + b"+OK\r\n")
+    runner = start(where, publish_nowhere)
+    await until(lambda: server.connections >= 6)
+    assert len(log_lines) <= 3
+    began = time.monotonic()
+    await until(lambda: server.connections >= 12)
+    assert time.monotonic() - began > 0.3
+    assert runner.running

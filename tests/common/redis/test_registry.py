@@ -25,11 +25,11 @@ async def test_an_edge_is_there_from_its_announcement_until_it_is_withdrawn(regi
     await registry.announce("b", {"id": "b"})
     await registry.announce("a", {"id": "a", "busy": 1})
     await registry.announce("a", {"id": "a", "busy": 2})
-    assert await registry.read() == [{"id": "a", "busy": 2}, {"id": "b"}]
+    assert await registry.read() == {"a": {"id": "a", "busy": 2}, "b": {"id": "b"}}
     await registry.withdraw("a")
-    assert await registry.read() == [{"id": "b"}]
+    assert await registry.read() == {"b": {"id": "b"}}
     await registry.withdraw("b")
-    assert await registry.read() == []
+    assert await registry.read() == {}
 
 
 async def test_an_edge_that_dies_is_forgotten(redis: Redis, prefix: str, registry: EdgeRegistry) -> None:
@@ -39,14 +39,14 @@ async def test_an_edge_that_dies_is_forgotten(redis: Redis, prefix: str, registr
     assert 0 < await redis.ttl(names.edge("dead")) <= ANNOUNCEMENT_TTL
     await registry.announce("alive", {"id": "alive"})
     await redis.delete(names.edge("dead"))
-    assert await registry.read() == [{"id": "alive"}]
+    assert await registry.read() == {"alive": {"id": "alive"}}
     assert await redis.smembers(names.edges().decode()) == {b"alive"}
 
 
 @pytest.mark.parametrize("value", [b"", b"{", b"[]", b"\xff"])
-async def test_what_cannot_be_read_is_left_out(redis: Redis, prefix: str, registry: EdgeRegistry, value: bytes) -> None:
+async def test_what_cannot_be_read_is_named(redis: Redis, prefix: str, registry: EdgeRegistry, value: bytes) -> None:
     """A broken announcement hides no other."""
     await registry.announce("good", {"id": "good"})
     await registry.announce("bad", {"id": "bad"})
     await redis.set(RedisNames(prefix).edge("bad"), value)
-    assert await registry.read() == [{"id": "good"}]
+    assert await registry.read() == {"bad": None, "good": {"id": "good"}}

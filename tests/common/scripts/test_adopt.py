@@ -229,3 +229,11 @@ async def test_a_wipe_and_a_clock_that_was_set_back_lose_nothing(log: Log) -> No
     assert await adopt(log, epoch, epoch, 1, b"one") == DONE
     assert await join(log) > epoch
     assert await log.recover(START) == [b"one"]
+
+
+async def test_a_message_of_an_epoch_that_cannot_be_is_not_stored(log: Log) -> None:
+    """An edge of another version may have believed a forged join frame; its messages go out live, and are counted."""
+    epoch = await join(log)
+    assert await adopt(log, epoch, 10**15, 1) == SKIPPED
+    assert await adopt(log, epoch, epoch, 1) == DONE
+    assert await join(log) == epoch + 1

@@ -186,3 +186,12 @@ def test_an_older_publisher_reads_the_library_and_may_replace_it(own_valkey: Val
         asyncio.run(install(url, "c:", in_use=["a:", "a:b:", "c:"]))
         with pytest.raises(ResponseError, match="of the prefix a:b:"):
             call(["a:b:x"], "hi")
+
+
+@pytest.mark.parametrize("member", ["9" * 5000 + " a:", "\u00b2 a:", "-1 a:", " a:", "0", "0 ", "x a:"])
+async def test_what_another_program_announces_is_left_out(start: Start, member: str) -> None:
+    """It is no deployment, and keeps nobody from seeing the others."""
+    one = await start("one:")
+    await one.redis.zadd("!comet:deployments", {member: 4_000_000_000})
+    await one.deployments.look()
+    assert one.deployments.prefixes == {"one:"}

@@ -2,10 +2,10 @@
 
 import pytest
 
-from common.message import Message
+from common.message import LAST_EPOCH, Message
 from common.position import START, Position
 from common.scripts.calls import DAY
-from common.scripts.results import SyncQuery
+from common.scripts.results import SyncQuery, SyncResult
 from tests.common.scripts.real_log import Log, fill_memory, free_memory
 
 FAR_FUTURE = 4_000_000_000_000_000  # microseconds: the year 2096
@@ -198,3 +198,14 @@ async def test_a_top_that_lost_a_field_is_none(log: Log, field: str) -> None:
     await log.client.hdel(log.top_key, field)
     assert (await log.publish(b"two")).offset == 1
     assert [await log.recover(since) for since in (START, before)] == [[b"two"], None]
+
+
+@pytest.mark.parametrize("newest", ["9000000000000", "1000000000000000", "9007199254740993", "1" + "0" * 300])
+async def test_an_epoch_that_cannot_be_is_replaced_by_the_clock(log: Log, newest: str) -> None:
+    """Another program wrote it: from 1e14 on, two epochs could have one key, and messages would be lost."""
+    await log.top()
+    await log.client.hset(log.top_key, mapping={"b": newest, "u": newest, "sealed": newest})
+    for known in (0, 8_999_999_999_999, 10**15):
+        (synced,) = await log.scripts.sync([SyncQuery("room", None, known=known)])
+        assert isinstance(synced, SyncResult)
+        assert 1_700_000_000_000 < synced.epoch <= LAST_EPOCH

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
+from structlog.testing import capture_logs
 
 from common.errors import BadRequestError, SettingsError, UnauthorizedError, UnavailableError
 from common.service.http import errors_as_json, json_answer, listen, port_of
@@ -117,3 +118,28 @@ async def test_a_request_in_flight_is_cancelled_when_its_time_is_up() -> None:
         assert cancelled.is_set()
         assert await reader.read() == b""
     writer.close()
+
+
+async def test_a_client_that_goes_in_the_middle_of_its_body_is_no_failure() -> None:
+    """Nothing is logged, whatever the handler was doing."""
+    ended = asyncio.Event()
+
+    async def read(request: web.Request) -> web.Response:
+        try:
+            return json_answer(len(await request.read()))
+        finally:
+            ended.set()
+
+    app = web.Application(middlewares=[errors_as_json])
+    app.router.add_post("/", read)
+    runner = await listen(app, "127.0.0.1", 0, VARIABLE)
+    with capture_logs() as lines:
+        _, writer = await asyncio.open_connection("127.0.0.1", port_of(runner))
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+        writer.close()
+        async with asyncio.timeout(5):
+            await ended.wait()
+        await runner.cleanup()
+    assert lines == []

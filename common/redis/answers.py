@@ -1,0 +1,125 @@
+"""What a server may answer; one that answers anything else is not the Redis that the work needs.
+
+redis-py reads an answer as what it should be, and fails in the middle of it with whatever Python says then. Here such
+a server fails as one that cannot be reached does: with an error of redis-py that says what was expected and what came.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import NoneType
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.asyncio.connection import DefaultParser
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+MAX_BULK_BYTES = 134_217_728  # of one reply: more than a request that carries the largest message, however escaped
+MAX_ELEMENTS = 1_000_000  # of one array
+MAX_SHOWN = 80  # bytes of a text in a sentence
+MAX_PARTS = 3  # of an array in a sentence
+CLAIM_BYTES = 512  # of a read: an answer of another server stands at its beginning
+FAULTS = (TypeError, ValueError, AttributeError, LookupError, ArithmeticError)  # of reading one thing as another
+KINDS: dict[str, tuple[type, ...]] = {
+    "CLUSTER INFO": (bytes,),
+    "DEL": (int,),
+    "EVALSHA": (list,),
+    "FUNCTION LIST": (list,),
+    "FUNCTION LOAD": (bytes,),
+    "GET": (bytes, NoneType),
+    "PUBLISH": (int,),
+    "ROLE": (list,),
+    "SADD": (int,),
+    "SCRIPT LOAD": (bytes,),
+    "SET": (bytes, NoneType),
+    "SMEMBERS": (list,),
+    "SREM": (int,),
+    "TIME": (list,),
+    "XREAD": (list, NoneType),
+    "XREVRANGE": (list,),
+}
+_CLAIM = re.compile(rb"[*$%~>][0-9]{6}")
+
+Read = Callable[..., Any]
+
+
+class WrongAnswerError(RedisConnectionError):
+    """A server answered what Redis never does; the connection is of no use any more."""
+
+
+def wrong_answer(what: str, answer: object, expected: str) -> WrongAnswerError:
+    """Return the error for an answer of the wrong kind; the sentence has a bounded part of it."""
+    return WrongAnswerError(f"this is not the redis we need: {what} was answered {shown(answer)}, not {expected}")
+
+
+def shown(answer: object) -> str:
+    """Return an answer as Python writes it, or the beginning of one that is long."""
+    if isinstance(answer, bytes | str):
+        return repr(answer[:MAX_SHOWN])
+    if isinstance(answer, list):
+        more = ", …" if len(answer) > MAX_PARTS else ""
+        return f"[{', '.join(map(shown, answer[:MAX_PARTS]))}{more}]"
+    return f"{answer!r:.80}" if isinstance(answer, int | float | None) else type(answer).__name__
+
+
+def expect_kinds(client: Redis) -> None:
+    """Make a client refuse answers of the wrong kind to the commands that are used here."""
+    for command, kinds in KINDS.items():
+        client.set_response_callback(command, _expecting(command, kinds, client.response_callbacks.get(command)))
+
+
+@contextmanager
+def reading(what: str, answer: object) -> Iterator[None]:
+    """Read an answer of the right kind in the block: what fails in it is the fault of the server."""
+    try:
+        yield
+    except FAULTS as error:
+        raise wrong_answer(what, answer, f"as expected ({error!s:.100})") from None
+
+
+def check_claims(data: bytes) -> None:
+    """Raise `WrongAnswerError` if replies claim to be larger than any of Redis; `data` begins with a reply.
+
+    A parser makes room for what is claimed before it comes.
+    """
+    if _CLAIM.search(data, 0, CLAIM_BYTES) is not None:
+        _check_headers(data)
+
+
+def _check_headers(data: bytes) -> None:
+    at, end = 0, data.find(b"\r\n")
+    while 0 <= at < end <= CLAIM_BYTES:
+        kind, number = data[at : at + 1], data[at + 1 : end]
+        size = int(number) if number.isdigit() and len(number) <= 20 and kind in b"*$%~>" else 0
+        if size > (MAX_BULK_BYTES if kind == b"$" else MAX_ELEMENTS):
+            raise wrong_answer("it", data[at:end], "with what a message can have")
+        at = end + 2 + (size + 2 if kind == b"$" and number.isdigit() else 0)
+        end = data.find(b"\r\n", at)
+
+
+def _expecting(command: str, kinds: tuple[type, ...], read: Read | None) -> Read:
+    expected = " or ".join(kind.__name__ for kind in kinds)
+
+    def checked(answer: Any, **options: Any) -> Any:
+        if not isinstance(answer, kinds):
+            raise wrong_answer(command, answer, expected)
+        if read is None:
+            return answer
+        with reading(command, answer):
+            return read(answer, **options)
+
+    return checked
+
+
+class Parser(DefaultParser):  # type: ignore[misc,valid-type]
+    """redis-py's parser, which makes no room for what no Redis sends."""
+
+    async def read_from_socket(self) -> bool:
+        """Read once more from the server."""
+        data = await self._stream.read(self._read_size)
+        if not data:
+            raise RedisConnectionError("Connection closed by server.")
+        if not self._reader.has_data():
+            check_claims(data)
+        self._reader.feed(data)
+        return True

@@ -1,0 +1,135 @@
+"""What a server may answer, and what becomes of one that answers anything else."""
+
+from typing import Any
+
+import pytest
+from redis import RedisError
+
+from common.redis.answers import (
+    MAX_BULK_BYTES,
+    MAX_ELEMENTS,
+    WrongAnswerError,
+    check_claims,
+    reading,
+    shown,
+    wrong_answer,
+)
+from common.redis.client import connect
+from tests.common.redis.conftest import Fake
+
+NIL, OK, ZERO, EMPTY, TEXT = b"$-1\r\n", b"+OK\r\n", b":0\r\n", b"*0\r\n", b"$2\r\nhi\r\n"
+MAP, ODD_TIME, HUGE = b"%1\r\n+a\r\n:1\r\n", b"*2\r\n+now\r\n+then\r\n", b"*1000000000\r\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "answers"),
+    [
+        ("publish room hi", (NIL, OK, EMPTY, TEXT, MAP)),
+        ("get key", (ZERO, EMPTY, MAP)),
+        ("set key value", (ZERO, EMPTY, MAP)),
+        ("smembers key", (NIL, OK, ZERO, TEXT, MAP)),
+        ("time", (NIL, OK, ZERO, EMPTY, TEXT, MAP, ODD_TIME, HUGE)),
+        ("xrevrange key", (NIL, OK, ZERO, TEXT, MAP, b"*1\r\n:1\r\n")),
+        ("evalsha 0123456789012345678901234567890123456789 0", (NIL, OK, ZERO, TEXT, MAP)),
+    ],
+)
+async def test_an_answer_of_another_kind_is_an_error_of_redis(
+    fake: Fake, command: str, answers: tuple[bytes, ...]
+) -> None:
+    """Callers handle it as a Redis that cannot be reached; the next command has a new connection."""
+    given = [OK]
+    _, where = await fake(lambda words: OK if words[0] == b"CLIENT" else given[0])
+    name, *arguments = command.split()
+    async with connect(f"redis://{where.host}:{where.port}") as client:
+        for given[0] in answers:
+            with pytest.raises(RedisError):
+                await getattr(client, name)(*arguments)
+
+
+async def test_the_sentence_has_both_sides(fake: Fake) -> None:
+    """What was expected, and what came, in a bounded length."""
+    _, where = await fake(lambda words: OK if words[0] == b"CLIENT" else b"$100000\r\n" + b"x" * 100_000 + b"\r\n")
+    async with connect(f"redis://{where.host}:{where.port}") as client:
+        with pytest.raises(WrongAnswerError) as caught:
+            await client.publish("room", "hi")
+    assert str(caught.value).startswith("this is not the redis we need: PUBLISH was answered b'xxxx")
+    assert str(caught.value).endswith("', not int")
+    assert len(str(caught.value)) < 200
+
+
+async def test_a_pipeline_is_no_way_around(fake: Fake) -> None:
+    """Its answers are looked at like any others."""
+    _, where = await fake(lambda words: OK)
+    async with connect(f"redis://{where.host}:{where.port}") as client:
+        pipeline = client.pipeline(transaction=False)
+        pipeline.publish("room", "hi")
+        with pytest.raises(WrongAnswerError):
+            await pipeline.execute()
+
+
+def test_what_fails_while_an_answer_is_read_is_the_servers_fault() -> None:
+    """Any way in which Python says that one thing is not another; anything else is a bug of ours."""
+    for bad in (None, 5, [], [1], [1, 2], {}, [b"x"]):
+        with pytest.raises(WrongAnswerError), reading("it", bad):
+            take_apart(bad)
+    with pytest.raises(RuntimeError), reading("it", b""):
+        raise RuntimeError
+
+
+def take_apart(answer: Any) -> None:
+    """Read an answer as two texts, whatever it is."""
+    one, other = answer
+    assert one.decode() == other
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        (None, "None"),
+        (5, "5"),
+        (b"x" * 1000, repr(b"x" * 80)),
+        ([b"a", [1], None, 4], "[b'a', [1], None, …]"),
+        ({1: 2}, "dict"),
+    ],
+)
+def test_an_answer_is_shown_in_a_bounded_length(answer: object, text: str) -> None:
+    """However large it is."""
+    assert shown(answer) == text
+    assert text in str(wrong_answer("it", answer, "that"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"*1000000000\r\n",
+        b"*1000001\r\n",
+        b"$134217729\r\n",
+        b"%9999999\r\n",
+        b"+OK\r\n:1\r\n*1000000000\r\n",
+        b"*2\r\n$2\r\nhi\r\n*99999999\r\n",
+        b"*1\r\n*1\r\n*1\r\n$9999999999\r\n",
+    ],
+)
+def test_a_claim_that_no_redis_makes_is_refused(data: bytes) -> None:
+    """Before any room is made for it, wherever it stands at the beginning."""
+    with pytest.raises(WrongAnswerError):
+        check_claims(data)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"*",
+        b"*1000000",
+        b"*%d\r\n" % MAX_ELEMENTS,
+        b"$%d\r\n" % MAX_BULK_BYTES,
+        b"*3\r\n$7\r\nmessage\r\n$1\r\na\r\n$12\r\n*1000000000\r\n\r\n",
+        b"$13\r\n\r\n*1000000000\r\n",
+        b"+*1000000000\r\n",
+        b"x" * 600 + b"\r\n*1000000000\r\n",
+    ],
+)
+def test_what_only_looks_like_a_claim_passes(data: bytes) -> None:
+    """A message may have any content, and what is large may be legal."""
+    check_claims(data)
