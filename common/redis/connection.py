@@ -33,6 +33,9 @@ class Receiver(Protocol):
     def on_subscribed(self, name: bytes, attempt: int) -> None:
         """Redis has acknowledged the subscription that was requested with this attempt number."""
 
+    def on_unsubscribed(self, name: bytes) -> None:
+        """Redis has acknowledged that a channel was given up."""
+
 
 class PubSubConnection(asyncio.Protocol):
     """A connection from its opening to its loss.
@@ -153,6 +156,8 @@ class PubSubConnection(asyncio.Protocol):
             raise unexpected(reply)
         _, _, attempt = self._expected.popleft()
         if verb != SUBSCRIBE:
+            if verb == UNSUBSCRIBE:
+                self._receiver.on_unsubscribed(name)
             return
         if name not in self._own:
             self._receiver.on_subscribed(name, attempt)

@@ -61,6 +61,9 @@ class NoConsumer:
     def on_subscribed(self, name: bytes, attempt: int) -> None:
         """Nothing is subscribed."""
 
+    def on_unsubscribed(self, name: bytes) -> None:
+        """Nothing is given up."""
+
     def on_up(self) -> None:
         """There is nothing to subscribe to."""
 

@@ -43,6 +43,10 @@ class RecordingConsumer:
         """Write down an acknowledgement."""
         self.events.append(("subscribed", name, attempt))
 
+    def on_unsubscribed(self, name: bytes) -> None:
+        """Write down that a channel was given up."""
+        self.events.append(("unsubscribed", name))
+
     def on_up(self) -> None:
         """Write down a connection."""
         self.events.append(("up",))
