@@ -1,5 +1,6 @@
 """Typed calls that run the Redis scripts."""
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -27,6 +28,7 @@ from common.settings import Settings
 
 ONCE_TTL = 300  # seconds that the result of a publish with an idempotency key is kept
 DAY = 86400  # seconds
+LEAST_GENESIS_TTL = 300  # seconds; an edge that was away for less finds its channels without messages as they were
 TRIM_SLACK = 128  # entries: XADD MAXLEN ~ keeps up to a stream node (100) more than its limit
 
 
@@ -40,8 +42,11 @@ class Scripts:
         self._history_ttl = settings.history_ttl
         self._deployment = Deployment(settings.max_message_bytes, settings.history_size, settings.history_ttl)
         self._max_entries = settings.history_size + TRIM_SLACK
+        self._position_ttl = max(DAY, 10 * self._history_ttl)
+        self._genesis_ttl = genesis_ttl(settings)
         self._publish = redis.register_script(script_text("publish", self._history_size, self._history_ttl))
         self._sync = redis.register_script(script_text("sync"))
+        self._release = redis.register_script(script_text("release"))
         self._adopt = redis.register_script(script_text("adopt"))
 
     async def publish(self, channel: str, message: Message, *, key: str = "", live: bool = False) -> Published:
@@ -94,26 +99,33 @@ class Scripts:
 
     async def _sync_by_slot(self, queries: Sequence[SyncQuery]) -> list[SyncOutcome]:
         """Read channels of a server in cluster mode, which takes the keys of one slot in each call of a script."""
-        groups: dict[int, list[int]] = {}
-        for index, query in enumerate(queries):
-            groups.setdefault(key_slot(self._names.channel(query.channel)), []).append(index)
-        calls = [self._sync_call([queries[index] for index in group]) for group in groups.values()]
+        groups = _by_slot([self._names.channel(query.channel) for query in queries])
+        calls = [self._sync_call([queries[index] for index in group]) for group in groups]
         first = await self._sync(*calls[0])  # which loads the script, if need be
         pipeline = self._redis.pipeline(transaction=False)
         for keys, arguments in calls[1:]:
             pipeline.evalsha(self._sync.sha, len(keys), *keys, *arguments)
         answers: dict[int, SyncOutcome] = {}
-        for group, results in zip(groups.values(), [first, *await pipeline.execute()], strict=True):
+        for group, results in zip(groups, [first, *await pipeline.execute()], strict=True):
             answers |= zip(group, _outcomes(results, len(group)), strict=True)
         return [answers[index] for index in range(len(queries))]
 
     def _sync_call(self, queries: Sequence[SyncQuery]) -> tuple[list[Any], list[Any]]:
         """Return the keys and the arguments with which the script reads channels."""
         keys: list[Any] = [self._names.channel(channel) for channel, _, _ in queries]
-        arguments: list[Any] = [self._max_entries, max(DAY, 10 * self._history_ttl)]
+        arguments: list[Any] = [self._max_entries, self._position_ttl, self._genesis_ttl]
         for _, offset, known in queries:
             arguments += ("" if offset is None else offset, "" if known is None else known)
         return keys, arguments
+
+    async def release(self, channels: Sequence[str]) -> None:
+        """Let go of channels that this process has unsubscribed from: names without messages leave nothing behind."""
+        keys = [self._names.channel(channel) for channel in channels]
+        try:
+            await self._release(keys=keys, args=[self._position_ttl])
+        except ClusterCrossSlotError:
+            for group in _by_slot(keys):
+                await self._release(keys=[keys[index] for index in group], args=[self._position_ttl])
 
     async def adopt(self, channel: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
         """Hand in bare messages, in order, for an edge that counts them since `first_epoch`."""
@@ -156,3 +168,19 @@ def _outcomes(answers: Any, count: int) -> list[SyncOutcome]:
         raise wrong_answer("the sync script", answers, f"an array of {count}")
     with reading("the sync script", answers):
         return [parse_sync_answer(answer) for answer in answers]
+
+
+def genesis_ttl(settings: Settings) -> int:
+    """Return for how many seconds the position of a channel without messages is kept while no edge looks at it.
+
+    The edges that have the channel look at it about once in `COMET_AUDIT` seconds.
+    """
+    return math.ceil(max(LEAST_GENESIS_TTL, 2 * settings.linger, 4 * settings.audit))
+
+
+def _by_slot(keys: Sequence[bytes]) -> list[list[int]]:
+    """Return the indexes of keys, in a group for each slot of a server in cluster mode."""
+    groups: dict[int, list[int]] = {}
+    for index, key in enumerate(keys):
+        groups.setdefault(key_slot(key), []).append(index)
+    return list(groups.values())

@@ -25,13 +25,14 @@ class Deployment(NamedTuple):
 
 
 def script_text(name: str, history_size: int = 100, history_ttl: int = 300) -> str:
-    """Return the Lua text of a script (`publish`, `sync`, `adopt`, `deployments`), as edges and publishers run it.
+    """Return the Lua text of a script, as edges and publishers run it.
 
-    `history_size` (messages) and `history_ttl` (seconds) are the defaults of a publish.
+    It is `publish`, `sync`, `release`, `adopt` or `deployments`. `history_size` (messages) and `history_ttl` (seconds)
+    are the defaults of a publish.
     """
     if name == "publish":
         return _lua("append") + _adapted("publish", defaults=_defaults(history_size, history_ttl))
-    if name == "deployments":
+    if name in {"deployments", "release"}:
         return _lua(name)
     return _lua("append") + _lua("epochs") + _lua(name)
 

@@ -8,6 +8,7 @@ from common.message import Message, expiry, is_number
 from common.position import Position
 
 MAX_COUNT_DIGITS = 10
+NO_ROOM = "NOROOM "  # the beginning of an error of sync.lua
 
 
 class Published(NamedTuple):
@@ -43,9 +44,13 @@ class SyncResult(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """Why a channel cannot be read: a key of it holds foreign data, or this process may not read it."""
+    """Why a channel cannot be read: a key of it holds foreign data, or this process may not read it.
+
+    With `is_refused` it is a new one that Redis has no memory for.
+    """
 
     reason: str
+    is_refused: bool = False
 
 
 #: The result of one channel, or why there is none.
@@ -101,7 +106,7 @@ def parse_seq(seq: bytes) -> Position:
 def parse_sync_answer(answer: list[Any] | Exception) -> SyncOutcome:
     """Read the answer of the sync script for one channel: its result, or its error."""
     if isinstance(answer, Exception):
-        return Unreadable(str(answer))
+        return Unreadable(str(answer), str(answer).startswith(NO_ROOM))
     offset, tag, entries, epoch = answer
     if not isinstance(epoch, int):
         raise TypeError("its epoch is no number")

@@ -1,9 +1,10 @@
 -- Read the newest position of channels and the newest of their entries after a given offset. A channel that was never
 -- written gets its genesis, so that an empty log has a position that can be proved, too. An edge that joins begins a
 -- new epoch of bare messages (see adopt.lua), which is published to all edges. Returns {offset, tag, entries, epoch}
--- for each channel; if a key of one channel holds foreign data, its answer is the error, and the others are still read.
--- KEYS channels   ARGV most entries, seconds a position is kept, then for each channel: offset or '', and to join the
--- newest epoch that the edge knows of it (0: none), else ''
+-- for each channel; if a key of one channel holds foreign data, or a new one has no room, its answer is the error, and
+-- the others are still read.
+-- KEYS channels   ARGV most entries, seconds a position is kept, the same of a channel without messages, then for each
+-- channel: offset or '', and to join the newest epoch that the edge knows of it (0: none), else ''
 --
 -- When Redis was away, an edge joins all its channels again, fifty thousand perhaps. A call from a script costs more
 -- than the command itself, and each write is repeated when an append-only file is loaded, so commands are combined.
@@ -11,11 +12,18 @@ local now = tag_after(nil)
 local now_ms = string.sub(now, 1, -4)
 local listeners   -- channel, number of edges that are subscribed to it, channel …
 
--- When memory is full, Redis refuses a script's writes unless an earlier write was one that it never refuses (DEL). So
--- a DEL comes first: a join needs a few bytes per channel, and subscribers attach although nothing can be published.
-local function prepare_to_join()
-  listeners = call('PUBSUB', 'NUMSUB', unpack(KEYS))
-  call('DEL', '{' .. KEYS[1] .. '}:none')
+-- When memory is full, Redis refuses a script's writes unless an earlier one was one that it never refuses (DEL). The
+-- first write here changes nothing and tells. Then names that nobody knows are refused, since anybody can ask for them;
+-- and a DEL lets the others pass: to join a channel that is there takes a few bytes.
+local full   -- unknown at first
+local function memory_is_full()
+  if full == nil then
+    local none = '{' .. KEYS[1] .. '}:none'
+    local answer = redis.pcall('SET', none, '', 'XX')
+    full = type(answer) == 'table' and string.find(answer.err or '', 'OOM', 1, true) ~= nil
+    call('DEL', none)
+  end
+  return full
 end
 
 -- Return a new epoch, and the fields to write for it. A log without an epoch is new or was wiped; a log whose newest
@@ -41,30 +49,41 @@ local function new_epoch(top, newest, unknown, alone, known)
   return epoch, fields
 end
 
--- A position is kept as long as it is read, which edges do for each channel that has subscribers.
-local function keep(top)
-  local left = call('TTL', top)
-  if 0 <= left and left < ARGV[2] / 2 then call('EXPIRE', top, ARGV[2]) end
+-- A position is kept as long as it is read, which edges do for each channel that has subscribers. While no message was
+-- ever published it is worth little: edges delete it when they let go (release.lua), and it expires soon if they cannot.
+local function keep(top, offset)
+  local left, ttl = call('TTL', top), offset == '0' and ARGV[3] or ARGV[2]
+  if 0 <= left and left < ttl / 2 then call('EXPIRE', top, ttl) end
+end
+
+-- Write the genesis of a channel: a tag of a while ago, so that the first message, whichever version of append.lua
+-- stores it, finds the position old and has it kept for long.
+local function begin(top, log, fields)
+  local genesis = string.format('%.0f', now - 61000000)
+  call('DEL', log)
+  call('HSET', top, 'o', '0', 't', genesis, unpack(fields))
+  call('EXPIRE', top, ARGV[3])
+  return {'0', genesis}
 end
 
 local function read(i, channel)
   local top, log = keys_of(channel)
-  local since, known = ARGV[2 * i + 1], tonumber(ARGV[2 * i + 2])
+  local since, known = ARGV[2 * i + 2], tonumber(ARGV[2 * i + 3])
   local last, entries, fields, epoch = redis.pcall('HMGET', top, 'o', 't', 'b', 'u'), {}, {}, 0
   if last.err then return last end
   local is_new = not (last[1] and last[2])
+  if (is_new or known) and memory_is_full() and is_new and since == '' then
+    return redis.error_reply('NOROOM the channel is new, and the memory of Redis is full')
+  end
   if known then
-    if not listeners then prepare_to_join() end
+    listeners = listeners or call('PUBSUB', 'NUMSUB', unpack(KEYS))
     epoch, fields = new_epoch(top, tonumber(last[3]), tonumber(last[4]) or 0, listeners[2 * i] <= 1, known)
   end
   if is_new then
-    last = {'0', now}
-    call('DEL', log)
-    call('HSET', top, 'o', last[1], 't', last[2], unpack(fields))
-    call('EXPIRE', top, ARGV[2])
+    last = begin(top, log, fields)
   else
     if known then call('HSET', top, unpack(fields)) end
-    if since == '' then keep(top) end
+    if since == '' or last[1] == '0' then keep(top, last[1]) end
   end
   if known then call('PUBLISH', channel, '\1J1 ' .. epoch) end
   if not is_new and since ~= '' and since ~= last[1] then

@@ -16,6 +16,7 @@ from common.scripts.results import Adopted, AdoptionState, Bare, SyncQuery, Sync
 
 NAMES = RedisNames("comet:")
 RECENT_JOINS, RECENT_EPOCHS = 32, 256
+GENESIS_AGE = 61_000_000  # microseconds
 
 
 class ModelLog:
@@ -50,7 +51,7 @@ class ModelRedis:
         """Return a channel's log, with its genesis if it is new."""
         log = self.logs.setdefault(name, ModelLog())
         if log.top is None:
-            log.top, log.entries = Position(0, self._tag_after(None)), []
+            log.top, log.entries = Position(0, self._tag_after(None) - GENESIS_AGE), []
         return log
 
     def top(self, name: str) -> Position:
@@ -75,6 +76,12 @@ class ModelRedis:
         top = self.top(wanted.channel)
         entries = [] if wanted.offset is None else [each for each in log.entries if each.offset > wanted.offset]
         return SyncResult(top, entries, epoch)
+
+    def release(self, name: str) -> None:
+        """Do what release.lua does for one channel."""
+        log = self.logs.get(name)
+        if log is not None and log.top is not None and not log.top.offset and not self.subscribers.get(name):
+            del self.logs[name]
 
     def adopt(self, name: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
         """Do what adopt.lua does."""
