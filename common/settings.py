@@ -58,6 +58,12 @@ class Settings(BaseSettings):
     linger: float = Field(
         30, ge=0, le=3600, description="seconds a channel stays subscribed after its last subscriber left"
     )
+    max_lingering: int = Field(
+        0,
+        ge=0,
+        description="channels that never carried a message and stay subscribed that long; 0: 20,000, or the limit of "
+        "connections if that is more",
+    )
     max_connections: int = Field(
         0, ge=0, description="connections one edge holds; 0: what the hard limit of open files allows"
     )

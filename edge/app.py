@@ -33,6 +33,7 @@ from common.service.runner import notice_of_drain
 from common.settings import Settings
 from common.tasks import Tasks, Work, run_forever
 from edge.channels.audit import Auditor
+from edge.channels.release import Releaser
 from edge.channels.sync import LogReader
 from edge.cluster.commands import Commands
 from edge.cluster.node import NodeInfo, NodeRegistration
@@ -85,6 +86,7 @@ class Edge:
         self._pubsub.subscribe_own(inbox.name, inbox.on_message, inbox.on_reachable)
         replies = ReplySender(names, self._publish_all, self._counters)
         scripts = Scripts(self._redis, names, settings)
+        self._releaser = Releaser(scripts.release)
 
         self._foreign = ForeignNames(settings.prefix)
         self._deployments = Deployments(
@@ -118,6 +120,7 @@ class Edge:
             clock=time.monotonic,
             call_soon=loop.call_soon,
             call_later=loop.call_later,
+            release=self._releaser.add if settings.history_size else lambda name: None,
             adopt=scripts.adopt if settings.adopt and settings.history_size else None,
             age=self._redis_clock.age,
             foreign=self._foreign,
@@ -129,6 +132,7 @@ class Edge:
             heartbeat=settings.heartbeat,
             poll_timeout=settings.poll_timeout,
             linger=settings.linger,
+            max_lingering=settings.max_lingering,
             header_timeout=settings.header_timeout,
             max_connections=self._max_connections,
             max_message_bytes=settings.max_message_bytes,
@@ -218,7 +222,7 @@ class Edge:
     def _ticks(self) -> list[Callable[[], bool]]:
         """Return what `run_ticks` calls all the time so that deadlines are kept."""
         clock, parts = time.monotonic, self._parts
-        wheels = (parts.seat_wheel, self._hub.wheel, parts.changes.wheel)
+        wheels = (parts.seat_wheel, self._hub.lingering, parts.changes.wheel)
         trimmer = MemoryTrimmer(lambda: self._seats.parked_bytes, give_back_memory)
         advances = (lambda wheel=wheel: wheel.advance(clock()) for wheel in wheels)
         return [
@@ -249,6 +253,7 @@ class Edge:
         await self._tasks.cancel_all()
         if self._parts.adopter is not None:
             await self._parts.adopter.finish(ADOPTION_TIMEOUT)
+        await self._releaser.finish()
         if has_run:
             await self._registration.withdraw()
         for seat in self._seats:

@@ -156,6 +156,11 @@ class Channel(ChannelLog):
         return bool(self.seats or self.waiting)
 
     @property
+    def is_unused(self) -> bool:
+        """Whether this edge knows of no message that the channel ever carried."""
+        return not (self.sent_at or self.fresh or self.bare_count or (self.last is not None and self.last.offset))
+
+    @property
     def delivered_position(self) -> str:
         """The position of a seat to which all that is on its way is sent (F5)."""
         return self.job.cursor if self.job is not None else self.cursor

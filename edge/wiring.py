@@ -7,6 +7,7 @@ that point upward have defaults; `wire` sets them at its end.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import NamedTuple
 
 from common.message import Message
@@ -23,12 +24,15 @@ from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.items import data_item
 from edge.server.handler import RequestHandler
-from edge.state import Channel, Seat
+from edge.state import Channel, PendingAttach, Seat
 from edge.subscribers.changes import ChannelChanges
 from edge.subscribers.lifecycle import Lifecycle
 from edge.subscribers.output import Output
+from edge.subscribers.pending import PendingJoin
 from edge.subscribers.sessions import Sessions
 from edge.subscribers.websocket import WebSocketReader
+
+LEAST_LINGERING = 20_000  # channels without messages that may linger, unless `max_lingering` says otherwise
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class Outside:
     """What the parts of an edge use from outside: Redis, the event loop, the clock; tests replace any of it.
 
     `ask` sends a request to other edges, and `send_receipt` the number of a message's subscribers to its publisher.
+    `release` lets go of what Redis keeps of a channel that this edge has given up.
     `clock` is monotonic, in seconds; `age` returns how many seconds before a time of it Redis made a tag, or None.
     """
 
@@ -47,6 +52,7 @@ class Outside:
     clock: Callable[[], float]
     call_soon: Callable[..., object]
     call_later: Callable[[float, Callable[[], None]], object]
+    release: Callable[[str], None] = lambda name: None
     adopt: Adopt | None = None  # None: plain messages are not handed in to the log
     adopt_sleep: Sleep = asyncio.sleep
     age: Callable[[int, float], float | None] = lambda tag, now: None
@@ -62,6 +68,7 @@ class Options(NamedTuple):
     header_timeout: float
     max_connections: int
     max_message_bytes: int
+    max_lingering: int = 0
     max_age: float = 0.0
     flush_after: float = 0.0
     policy: Policy = "disconnect"
@@ -137,11 +144,21 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     )
     seats.on_detach = changes.detach
     seats.on_flushed = handler.turns.on_flushed
+    hub.on_refused = partial(_refuse, changes, handler)
+    outside.reader.on_refused = hub.refuse
     fanout.on_begun = hub.admit
     fanout.on_answered = handler.turns.on_answered
     lifecycle.on_early_bytes = handler.on_early_bytes
     wheel.on_due = handler.on_due
     return Parts(hub, fanout, adopter, sessions, lifecycle, changes, forwarder, handler, wheel, absences)
+
+
+def _refuse(changes: ChannelChanges, handler: RequestHandler, pending: PendingAttach) -> None:
+    """Turn away who waits for a channel that Redis has no room for: a newcomer, or a held subscriber that joins it."""
+    if isinstance(pending, PendingJoin):
+        changes.refuse(pending)
+    else:
+        handler.reject_waiting(pending)
 
 
 def _make_adopter(channels: dict[str, Channel], fanout: FanOut, counters: Counters, outside: Outside) -> Adopter | None:
@@ -184,5 +201,7 @@ def _make_hub(
         channels=channels,
         adopter=adopter,
         send_receipt=outside.send_receipt,
+        release=outside.release,
         linger=options.linger,
+        max_lingering=options.max_lingering or max(LEAST_LINGERING, options.max_connections),
     )

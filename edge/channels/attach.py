@@ -23,6 +23,8 @@ from edge.state import Channel, Entry
 class Reader(Protocol):
     """The part of `LogReader` that attaching and tracking use."""
 
+    on_refused: Callable[[str], None]
+
     def ask(self, request: SyncRequest) -> None:
         """Queue a read."""
 

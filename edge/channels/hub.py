@@ -1,19 +1,20 @@
 """The hub: which channels this edge is subscribed to in Redis, and which subscribers are attached to them here.
 
-A channel is created, STALE, when its first subscriber is attached, and removed when it has had none for a linger.
-Between the two it moves as edge/channel_log.py describes. The hub leads subscribers to their channels (attach.py lets
-them enter), hands messages to the tracker (tracker.py carries out what the channel's log decides), and subscribes. It
-is plain synchronous code that the event loop calls: between two calls the state is consistent, and no call waits.
+A channel is created, STALE, when its first subscriber is attached, and removed when it has lingered without one
+(linger.py). Between the two it moves as edge/channel_log.py describes. The hub leads subscribers to their channels
+(attach.py lets them enter), hands messages to the tracker (tracker.py carries out what the channel's log decides), and
+subscribes. It is plain synchronous code that the event loop calls: between two calls the state is consistent, and no
+call waits.
 
 H1  A subscriber enters a channel only when it is LIVE: after its welcome it misses nothing that is published (I5).
 H2  An acknowledgement counts only for the attempt that it belongs to (I8).
 H3  No subscriber enters a channel between the receipt of a message and the beginning of its job, so none gets a message
     from before its start.
-H4  The edge is subscribed to exactly the channels that have a subscriber here or had one less than a linger ago (I9).
+H4  The edge is subscribed to exactly the channels that have a subscriber here or linger (I9).
 H5  A held subscriber may `join` one more channel under the same rules (H1, H3), or `unsubscribe` from one.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import count, islice
 from typing import Protocol
 
@@ -24,10 +25,10 @@ from common.names import RedisNames
 from edge.channel_log import LogRules
 from edge.channels.adoption import Adopter
 from edge.channels.attach import Attacher, Reader
+from edge.channels.linger import Lingering
 from edge.channels.tracker import ChannelTracker
 from edge.counters import Counters
 from edge.engine.fanout import FanOut
-from edge.engine.wheel import Wheel
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Channel, PendingAttach, Seat
 
@@ -46,7 +47,11 @@ class Subscriptions(Protocol):
 
 
 class Hub:
-    """All channels of an edge; the consumer of its pub/sub connection. `linger` is in seconds."""
+    """All channels of an edge; the consumer of its pub/sub connection.
+
+    `linger` is in seconds, and `max_lingering` the number of channels without messages that may linger. `release` is
+    called with each channel that this edge is not subscribed to any more.
+    """
 
     def __init__(
         self,
@@ -62,10 +67,13 @@ class Hub:
         channels: dict[str, Channel],
         adopter: Adopter | None,
         send_receipt: Callable[[str, int], None],
+        release: Callable[[str], None],
         linger: float,
+        max_lingering: int,
     ) -> None:
+        self.on_refused: Callable[[PendingAttach], None] = lambda pending: None  # upward: Redis has no room for it
         self.channels = channels
-        self.wheel: Wheel[Channel] = Wheel(clock(), self._on_linger_over)
+        self.lingering = Lingering(clock, linger, max_lingering, self._let_go)
         self._tracker = ChannelTracker(self, fanout, reader, counters, rules, adopter)
         self._attacher = Attacher(reader, self.repair, counters, keeps_history=rules.keeps_history)
         self._names = names
@@ -75,7 +83,7 @@ class Hub:
         self._clock = clock
         self._call_soon = call_soon
         self._send_receipt = send_receipt
-        self._linger = linger
+        self._release = release
         self._attempts = count(1)
         self._tells_again_at = 0.0  # of forged frames
 
@@ -145,19 +153,36 @@ class Hub:
         """Compare a live channel with its log, and send its subscribers what they missed."""
         self._tracker.repair(channel)
 
+    def refuse(self, name: str) -> None:
+        """Redis has no room for a new channel: turn away those that wait for it, a few in each turn, and give it up."""
+        channel = self.channels.get(name)
+        if channel is None or channel.last is not None:
+            return
+        waiting = channel.waiting or {}
+        for entry in list(islice(waiting, ENTRIES_PER_TURN)):
+            waiting.pop(entry, None)
+            if entry.pending.is_alive:
+                self.on_refused(entry.pending)
+        if waiting:
+            self._call_soon(self.refuse, name)
+        else:
+            self._let_go(channel)
+
     def _linger_if_empty(self, channel: Channel) -> None:
         if not channel.is_occupied:
-            self.wheel.schedule(channel, self._clock() + self._linger)
+            self.lingering.begin(channel)
 
-    def _on_linger_over(self, channels: Sequence[Channel]) -> None:
-        for channel in channels:
-            if self._attacher.is_reading(channel.name):
-                self._linger_if_empty(channel)
-            elif not channel.is_occupied and self.channels.get(channel.name) is channel:
-                del self.channels[channel.name]
-                channel.forget_subscription()
-                self._tracker.release(channel)
-                self._pubsub.unsubscribe(self._names.channel(channel.name))
+    def _let_go(self, channel: Channel) -> None:
+        """Give up a channel that nobody holds (H4)."""
+        if channel.is_occupied or self.channels.get(channel.name) is not channel:
+            return
+        if self._attacher.is_reading(channel.name):
+            self.lingering.go_on(channel)
+            return
+        del self.channels[channel.name]
+        channel.forget_subscription()
+        self._tracker.release(channel)
+        self._pubsub.unsubscribe(self._names.channel(channel.name))
 
     # Pub/sub calls its consumer.
 
@@ -193,6 +218,12 @@ class Hub:
         channel = self.channels.get(self._names.name_of(name))
         if channel is not None and channel.attempt == attempt:
             self._tracker.on_subscribed(channel)
+
+    def on_unsubscribed(self, name: bytes) -> None:
+        """Redis acknowledged an UNSUBSCRIBE: let go of what it keeps of the channel, unless that is back."""
+        channel = self._names.name_of(name)
+        if channel not in self.channels:
+            self._release(channel)
 
     def on_up(self) -> None:
         """The connection is up: subscribe to every channel anew, those with subscribers first."""

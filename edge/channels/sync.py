@@ -39,6 +39,7 @@ class LogReader:
     """
 
     def __init__(self, sync: Callable[[Sequence[SyncQuery]], Awaitable[Sequence[SyncOutcome]]]) -> None:
+        self.on_refused: Callable[[str], None] = lambda name: None  # upward: Redis has no room for this new channel
         self._sync = sync
         self._requests: deque[SyncRequest] = deque()
         self._readers: set[asyncio.Task[None]] = set()
@@ -92,11 +93,13 @@ class LogReader:
 
     def _answer(self, requests: deque[SyncRequest], request: SyncRequest, outcome: SyncOutcome) -> None:
         """Answer one request; if that fails, it concerns this request only, and its channel is read again later."""
-        if isinstance(outcome, Unreadable):
-            self._put_off(requests, request, outcome.reason)
-            return
         try:
-            request.done(outcome)
+            if not isinstance(outcome, Unreadable):
+                request.done(outcome)
+            elif outcome.is_refused:
+                self.on_refused(request.query.channel)
+            else:
+                self._put_off(requests, request, outcome.reason)
         except Exception as error:
             self._put_off(requests, request, str(error), error)
 

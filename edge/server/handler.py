@@ -27,7 +27,7 @@ from edge.protocol.websocket import VERSION
 from edge.server.turns import Turns
 from edge.state import ENDING, IDLE, Pending, PendingAttach, Seat
 from edge.subscribers.lifecycle import CLOSE_TIMEOUT, Lifecycle
-from edge.subscribers.pending import ATTACH_TIMEOUT, NOT_JOINED
+from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED
 from edge.subscribers.postponed import NO_ROOM, PostponedSubscribe
 from edge.subscribers.websocket import WebSocketReader
 
@@ -293,6 +293,10 @@ class RequestHandler:
             self._close_with_error(seat, 408, f"the request was not complete after {self._header_timeout:g} seconds")
         else:
             self._seats.abort(seat, CloseReason.IDLE)
+
+    def reject_waiting(self, pending: PendingAttach) -> None:
+        """Reject a subscriber that waits for its channels, because Redis has no room for one of them."""
+        self._reject(pending.seat, pending.framing, NO_MEMORY)
 
     def _reject(self, seat: Seat, framing: Framing, sentence: str) -> None:
         """Reject a subscriber with a 503 (SSE: an empty 200) and a random time after which to try again."""

@@ -31,7 +31,7 @@ from edge.protocol.operations import Op, Operation
 from edge.protocol.subscribe import MAX_CHANNELS, Start, SubscribeRequest
 from edge.state import Channel, Seat
 from edge.subscribers.output import Output
-from edge.subscribers.pending import ATTACH_TIMEOUT, NOT_JOINED, PendingJoin, PendingRepoll
+from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED, PendingJoin, PendingRepoll
 from edge.subscribers.sessions import Sessions
 
 UNSUBSCRIBED = "an unsub followed before the channel was ready"
@@ -209,6 +209,10 @@ class ChannelChanges:
         for join in joins:
             if join.is_alive:
                 self._cancel(join, 503, NOT_JOINED)
+
+    def refuse(self, join: PendingJoin) -> None:
+        """End a join because Redis has no room for its channel."""
+        self._cancel(join, 503, NO_MEMORY)
 
     def _cancel(self, join: PendingJoin, code: int, sentence: str) -> None:
         """End a join before its channel is ready: each `sub` that waits for it gets an error."""

@@ -236,7 +236,7 @@ def test_unknown_variables_are_told_with_the_nearest_name() -> None:
     [
         ("COMET_DRAIN", "COMET_DRAIN_SECONDS"),
         ("COMET_DRAIN_SECOND", "COMET_DRAIN_SECONDS"),
-        ("COMET_MAX", "COMET_MAX_CONNECTIONS"),
+        ("COMET_MAX_CONN", "COMET_MAX_CONNECTIONS"),
         ("COMET_KEYS", "COMET_PUBLISH_KEYS"),
         ("COMET_REDIS", "COMET_REDIS_URL"),
         ("COMET_HISTROY_SIZE", "COMET_HISTORY_SIZE"),

@@ -11,7 +11,7 @@ from redis import RedisError
 from common.message import Message, encode_frame
 from common.names import RedisNames
 from common.rpc.client import Replies
-from common.scripts.results import SyncQuery, SyncResult
+from common.scripts.results import SyncOutcome, SyncQuery, SyncResult, Unreadable
 from edge.channels.hub import Hub
 from edge.channels.sync import LogReader
 from edge.counters import CloseReason, Counters
@@ -54,15 +54,18 @@ class FakeSubscriptions:
     def unsubscribe(self, name: bytes) -> None:
         """Note an UNSUBSCRIBE."""
         self.given_up.append(name)
+        if self.acknowledging:
+            self._loop.call_soon(self.hub.on_unsubscribed, name)
 
 
 class LogsInMemory:
-    """The logs in Redis, with the usual tags; counts its reads and fails when told to."""
+    """The logs in Redis, with the usual tags; counts its reads; fails, or has no room for new ones, when told to."""
 
     def __init__(self) -> None:
         self.messages: dict[str, list[Message]] = {}
         self.reads = 0
         self.failing = False
+        self.full = False
 
     def append(self, name: str, payload: bytes) -> Message:
         """Store a message and return it."""
@@ -71,7 +74,7 @@ class LogsInMemory:
         kept.append(message)
         return message
 
-    async def sync(self, wanted: Sequence[SyncQuery]) -> list[SyncResult]:
+    async def sync(self, wanted: Sequence[SyncQuery]) -> list[SyncOutcome]:
         """Answer as the sync script does, in the loop's next turn."""
         self.reads += 1
         await asyncio.sleep(0)
@@ -79,7 +82,9 @@ class LogsInMemory:
             raise RedisError("the fake log fails")
         return [self._read(query.channel, query.offset) for query in wanted]
 
-    def _read(self, name: str, offset: int | None) -> SyncResult:
+    def _read(self, name: str, offset: int | None) -> SyncOutcome:
+        if self.full and offset is None and name not in self.messages:
+            return Unreadable("command not allowed when used memory > 'maxmemory'.", is_refused=True)
         kept = self.messages.get(name, [])
         after = [] if offset is None else [message for message in kept if message.offset > offset]
         return SyncResult(at(len(kept)), after)
@@ -95,6 +100,7 @@ class EdgeWithoutRedis:
         max_connections: int = 1000,
         allowed_origins: tuple[str, ...] = (),
         linger: float = 30.0,
+        max_lingering: int = 0,
         keeps_history: bool = True,
         max_age: float = 0.0,
         policy: Policy = "disconnect",
@@ -106,16 +112,19 @@ class EdgeWithoutRedis:
         self.poller = poller or make_poller()
         self.names = RedisNames("t:")
         self.pubsub = FakeSubscriptions(self.loop)
+        self.released: list[str] = []  # what Redis kept of these channels was let go of
         self.seats = Seats(self.poller, self.counters, self.clock)
+        self.reader = LogReader(self.logs.sync)
         outside = Outside(
             names=self.names,
             pubsub=self.pubsub,
-            reader=LogReader(self.logs.sync),
+            reader=self.reader,
             ask=_ask_no_edge,
             send_receipt=lambda inbox, subscribers: None,
             clock=self.clock,
             call_soon=self.loop.call_soon,
             call_later=self.loop.call_later,
+            release=self.released.append,
         )
         options = Options(
             heartbeat=20.0,
@@ -124,6 +133,7 @@ class EdgeWithoutRedis:
             header_timeout=10.0,
             max_connections=max_connections,
             max_message_bytes=1000,
+            max_lingering=max_lingering,
             max_age=max_age,
             flush_after=flush_after,
             policy=policy,
@@ -174,7 +184,7 @@ class EdgeWithoutRedis:
         while self.clock.now < end:
             self.clock.now = min(self.clock.now + 0.25, end)
             self.absences.tick()
-            for wheel in (self.seat_wheel, self.hub.wheel, self.changes.wheel):
+            for wheel in (self.seat_wheel, self.hub.lingering, self.changes.wheel):
                 while wheel.advance(self.clock.now):
                     pass
 

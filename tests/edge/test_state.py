@@ -2,8 +2,10 @@
 
 import pytest
 
+from common.position import Position
 from edge.framing.base import Framing
 from edge.framing.http import Variant
+from edge.framing.items import Item, ItemKind
 from edge.framing.transports import framing_for
 from edge.state import Channel, Pending, Phase, Seat
 
@@ -71,3 +73,14 @@ def test_a_seat_that_is_held_behind_parked_bytes_waits_for_them() -> None:
     seat.attach((Channel("room"),), 0)
     seat.hold(STREAM, None)
     assert not seat.fast_path
+
+
+def test_a_channel_is_unused_until_something_comes() -> None:
+    """A stored message, one that is being stored, one without a position, or messages from before this edge had it."""
+    channels = {name: Channel(name) for name in ("new", "read", "stored", "counted", "sent", "older")}
+    channels["read"].last = Position(0, 7)
+    channels["stored"].fresh = [Item(ItemKind.DATA, "stored", "hi")]
+    channels["counted"].bare_count = 1
+    channels["sent"].sent_at = 1.0
+    channels["older"].last = Position(1, 8)
+    assert [name for name, channel in channels.items() if channel.is_unused] == ["new", "read"]

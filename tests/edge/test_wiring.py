@@ -16,6 +16,7 @@ async def test_what_points_upward_is_set(edge: EdgeWithoutRedis) -> None:
     """Each callback that has a default leads to the part above: none is forgotten."""
     assert edge.seats.on_detach == edge.changes.detach
     assert edge.seats.on_flushed == edge.handler.turns.on_flushed
+    assert edge.reader.on_refused == edge.hub.refuse
     assert edge.fanout.on_begun == edge.hub.admit
     assert edge.fanout.on_answered == edge.handler.turns.on_answered
     assert edge.lifecycle.on_early_bytes == edge.handler.on_early_bytes

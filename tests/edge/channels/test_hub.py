@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.edge.edge_without_redis import EdgeWithoutRedis
+from edge.subscribers.pending import NO_MEMORY
+from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import head
 from tests.edge.model.client import STREAM, ModelClient
 from tests.edge.model.edge import ModelEdge
@@ -48,6 +49,70 @@ async def test_a_channel_is_given_up_after_its_linger(edge: EdgeWithoutRedis) ->
     assert edge.pubsub.given_up == []
     edge.pass_time(1.0)
     assert edge.pubsub.given_up == [b"t:room"]
+
+
+async def test_what_redis_keeps_is_let_go_of_when_the_channel_is_given_up(edge: EdgeWithoutRedis) -> None:
+    """Once the UNSUBSCRIBE is acknowledged: before that, Redis would take this edge for another one that has it."""
+    (await edge.held("/sub?id=room")).close()
+    await edge.until(lambda: len(edge.seats) == 0)
+    edge.pubsub.acknowledging = False
+    edge.pass_time(31)
+    await edge.turns()
+    assert (edge.pubsub.given_up, edge.released) == ([b"t:room"], [])
+    edge.hub.on_unsubscribed(b"t:room")
+    assert edge.released == ["room"]
+
+
+async def test_a_channel_that_is_back_keeps_what_redis_has_of_it(edge: EdgeWithoutRedis) -> None:
+    """A subscriber that comes between the UNSUBSCRIBE and its acknowledgement is not robbed of its position."""
+    (await edge.held("/sub?id=room")).close()
+    await edge.until(lambda: len(edge.seats) == 0)
+    edge.pubsub.acknowledging = False
+    edge.pass_time(31)
+    edge.pubsub.acknowledging = True
+    await edge.held("/sub?id=room")
+    edge.hub.on_unsubscribed(b"t:room")
+    assert edge.released == []
+
+
+async def test_names_without_messages_give_way_and_others_linger() -> None:
+    """A stranger's names push each other out, and not the channel of a poller that may be between two polls."""
+    async with edge_without_redis(max_lingering=2) as edge:
+        client = await edge.held("/sub?id=room")
+        edge.publish("room", b"hi")
+        client.close()
+        await edge.until(lambda: len(edge.seats) == 0)
+        stranger = await edge.connect()
+        for number in range(6):
+            await stranger.ask(head(f"/poll?id={number}&timeout=0"))
+        assert list(edge.hub.channels) == ["room", "4", "5"]
+        await edge.turns()
+        assert edge.released == ["0", "1", "2", "3"]
+
+
+async def test_a_new_channel_that_redis_has_no_room_for_is_refused(edge: EdgeWithoutRedis) -> None:
+    """At once, with a time after which to try again; nothing stays, and the connection may ask for another one."""
+    edge.logs.append("known", b"old")
+    edge.logs.full = True
+    client = await edge.connect()
+    answer = await client.ask(head("/poll?id=known&id=new&timeout=0"))
+    assert (answer.status, answer.json["content"]) == (503, NO_MEMORY)
+    assert 1 <= int(answer.headers["retry-after"]) <= 5
+    assert "new" not in edge.hub.channels
+    assert (await client.ask(head("/poll?id=known&timeout=0"))).status == 200
+    edge.logs.full = False
+    assert (await client.ask(head("/poll?id=new&timeout=0"))).status == 200
+
+
+async def test_all_who_wait_for_a_channel_are_refused(edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few in each turn."""
+    monkeypatch.setattr("edge.channels.hub.ENTRIES_PER_TURN", 2)
+    edge.logs.full = True
+    clients = [await edge.waiting("/poll?id=new") for _ in range(5)]
+    await edge.until(lambda: len(edge.hub.channels["new"].waiting or ()) == 5)
+    edge.hub.on_subscribed(*edge.pubsub.asked[0])
+    assert [(await client.answer()).status for client in clients] == [503] * 5
+    assert "new" not in edge.hub.channels
 
 
 async def test_a_channel_is_not_given_up_while_a_subscriber_is_brought_up_to_date(edge: EdgeWithoutRedis) -> None:

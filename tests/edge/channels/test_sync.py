@@ -74,6 +74,23 @@ def sync_request(name: str, answered: list[str], offset: int | None = None) -> S
     return SyncRequest(SyncQuery(name, offset), lambda synced: answered.append(f"{name} at {synced.top}"))
 
 
+async def test_a_channel_that_is_refused_is_told_and_not_read_again(answered: list[str]) -> None:
+    """Redis has no room for it; the other channels of the call are answered."""
+
+    async def sync(wanted: Sequence[SyncQuery]) -> list[SyncOutcome]:
+        reads.append(len(wanted))
+        return [Unreadable("OOM", is_refused=True) if one.channel == "new" else SyncResult(at(5), []) for one in wanted]
+
+    reads: list[int] = []
+    refused: list[str] = []
+    log_reader = LogReader(sync)
+    log_reader.on_refused = refused.append
+    for name in ("new", "known"):
+        log_reader.ask(sync_request(name, answered))
+    await asyncio.sleep(0.01)
+    assert (refused, answered, reads) == (["new"], [f"known at {at(5)}"], [2])
+
+
 async def test_the_requests_of_one_turn_are_one_read(script: PausedSyncScript, answered: list[str]) -> None:
     """What is asked for together goes out together and is answered in order."""
     log_reader = LogReader(script.sync)

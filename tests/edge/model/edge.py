@@ -69,6 +69,7 @@ class ModelEdge:
     def __init__(self, redis: ModelRedis, *, adopts: bool = False, sleep: Any = None) -> None:
         self.redis = redis
         self.now = 0.0
+        self.on_refused: Callable[[str], None]
         self.connection: ModelConnection | None = None
         self.requests: list[SyncRequest] = []  # asked, not executed
         self.replies: list[tuple[SyncRequest, SyncResult]] = []  # executed, not answered
@@ -84,6 +85,7 @@ class ModelEdge:
             clock=self.clock,
             call_soon=lambda action, channel: self.do_later(0, partial(action, channel)),
             call_later=self.do_later,
+            release=redis.release,
             adopt=self.adopt if adopts else None,
             adopt_sleep=sleep,
         )
@@ -112,6 +114,7 @@ class ModelEdge:
     def unsubscribe(self, name: bytes) -> None:
         if self.connection is not None:
             self.connection.unsubscribe(NAMES.name_of(name))
+            self.connection.queue.append(("gone", NAMES.name_of(name), 0))
 
     def ask(self, request: SyncRequest) -> None:
         self.requests.append(request)
@@ -170,6 +173,8 @@ class ModelEdge:
             kind, name, value = self.connection.queue.popleft()
             if kind == "ack":
                 self.hub.on_subscribed(NAMES.channel(name), value)
+            elif kind == "gone":
+                self.hub.on_unsubscribed(NAMES.channel(name))
             elif not (lose and _is_message(value)):
                 for _ in range(2 if repeat and _is_message(value) else 1):
                     self.hub.on_message(NAMES.channel(name), value)
@@ -232,9 +237,11 @@ class ModelEdge:
         self.changes.change(seat, [Operation(Op(op), name, (since, 0))], lambda channels: None)
 
     def pass_time(self) -> None:
-        """Let subscribers that wait for a channel give up."""
+        """Let subscribers that wait for a channel give up, and let go of channels that nobody has held for long."""
         self.now += 4
         self.changes.wheel.advance(self.now)
+        while self.hub.lingering.advance(self.now):
+            pass
 
     def time_out(self, client: ModelClient) -> None:
         """Answer a waiting poll with nothing."""

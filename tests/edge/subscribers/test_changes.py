@@ -6,6 +6,7 @@ import pytest
 
 from edge.protocol.subscribe import MAX_CHANNELS
 from edge.state import Seat
+from edge.subscribers.pending import NO_MEMORY
 from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.usual_log import GENESIS
 from tests.edge.websocket_client import text, welcomed_websocket
@@ -146,6 +147,19 @@ async def test_a_channel_that_does_not_get_ready_is_refused(edge: EdgeWithoutRed
     error = await one.next_object()
     assert (error["type"], error["code"], error["op"], error["id"], error["ref"]) == ("error", 503, "sub", "b", 1)
     edge.hub.on_subscribed(*edge.pubsub.asked[-1])
+    await one.send(SUB_B)
+    assert await one.next_object() == welcome("b")
+
+
+async def test_a_new_channel_that_redis_has_no_room_for_is_refused(edge: EdgeWithoutRedis) -> None:
+    """At once, and the connection stays."""
+    one = await welcomed_websocket(edge, "a")
+    edge.logs.full = True
+    await one.send(SUB_B | {"ref": 1})
+    error = await one.next_object()
+    assert (error["code"], error["content"], error["ref"]) == (503, NO_MEMORY, 1)
+    assert list(edge.hub.channels) == ["a"]
+    edge.logs.full = False
     await one.send(SUB_B)
     assert await one.next_object() == welcome("b")
 
