@@ -20,9 +20,9 @@ OLDER = "62c66bd8"  # the commit before the floors; scripts, frames, cursors and
 class MixedCluster(Cluster):
     """Edge `a` and `publisher` are of this checkout, edge `b` and `older_publisher` of the older commit."""
 
-    def __init__(self, folder: Path, older: Path) -> None:
-        super().__init__(folder)
-        self.older_publisher = Service("publisher", "older-publisher", self.valkey.url, {}, folder)
+    def __init__(self, folder: Path, older: Path, **settings: str) -> None:
+        super().__init__(folder, **settings)
+        self.older_publisher = Service("publisher", "older-publisher", self.valkey.url, settings, folder)
         self.services = (*self.services, self.older_publisher)
         for service in (self.b, self.older_publisher):
             service.run_from(older)
@@ -31,11 +31,15 @@ class MixedCluster(Cluster):
 @pytest.fixture(scope="session")
 def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a checkout of the older commit."""
-    known = subprocess.run(["git", "cat-file", "-e", OLDER], cwd=ROOT, capture_output=True, check=False)
+    return checkout(OLDER, tmp_path_factory.mktemp("older"))
+
+
+def checkout(commit: str, folder: Path) -> Path:
+    """Check a commit out into an empty folder, and return that."""
+    known = subprocess.run(["git", "cat-file", "-e", commit], cwd=ROOT, capture_output=True, check=False)
     if known.returncode:
-        pytest.skip(f"this machine is without the history up to {OLDER}")
-    folder = tmp_path_factory.mktemp("older")
-    archive = subprocess.run(["git", "archive", OLDER], cwd=ROOT, capture_output=True, check=True)
+        pytest.skip(f"this machine is without the history up to {commit}")
+    archive = subprocess.run(["git", "archive", commit], cwd=ROOT, capture_output=True, check=True)
     subprocess.run(["tar", "-x", "-C", str(folder)], input=archive.stdout, check=True)
     return folder
 
