@@ -1,86 +1,14 @@
 """Absences: each client counts once, whatever it does, and no stranger makes another one count as gone."""
 
-from itertools import count
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from common.position import START, Position
+from common.position import START
 from edge.engine.absences import MAX_SESSIONS, Absences
 from edge.protocol.subscribe import MAX_CHANNELS
-from edge.state import Channel, Seat
-from tests.edge.edge_without_redis import FakeClock
+from tests.edge.polling_clients import LINGER, World
 from tests.edge.usual_log import at
 
-LINGER = 30.0
 OWN = "a-session-of-my-own"
-
-
-class World:
-    """Channels, and the connections that poll them."""
-
-    def __init__(self) -> None:
-        self.clock = FakeClock()
-        self.absences = Absences(self.clock, LINGER)
-        self.channels: dict[str, Channel] = {}
-        self._fds = count(10)
-
-    def channel(self, name: str = "room") -> Channel:
-        """Return a channel, which stands at the beginning of its log unless it was moved."""
-        if name not in self.channels:
-            self.channels[name] = Channel(name)
-            self.channels[name].last = at(0)
-        return self.channels[name]
-
-    def publish(self, name: str = "room") -> None:
-        """Move a channel to its next message."""
-        channel = self.channel(name)
-        assert channel.last is not None
-        channel.last = at(channel.last.offset + 1)
-
-    def pass_time(self, seconds: float) -> None:
-        """Let time pass."""
-        self.clock.now += seconds
-        self.absences.tick()
-
-    def connect(self) -> Seat:
-        """Return a new connection."""
-        return Seat(next(self._fds))
-
-    def poll(self, seat: Seat, *names: str, since: Position | None = None, session: str = "") -> None:
-        """Let a connection hold a poll of these channels."""
-        channels = tuple(map(self.channel, names or ("room",)))
-        seat.attach(channels, 0)
-        for channel in channels:
-            channel.add(seat)
-        self.absences.came_back(seat, (since,) * len(channels) if since is not None else None, session)
-
-    def answer(self, seat: Seat) -> None:
-        """Answer a held poll."""
-        self.absences.left(seat)
-        self._detach(seat)
-
-    def close(self, seat: Seat) -> None:
-        """End a connection, whether it holds a poll or not."""
-        seat.die()
-        self._detach(seat)
-
-    def looped(self, seat: Seat, times: int = 1, since: Position | None = None) -> None:
-        """Poll and be answered, again and again."""
-        for _ in range(times):
-            self.poll(seat, since=since)
-            self.answer(seat)
-
-    def counted(self, name: str = "room") -> int:
-        """Return the channel's number of subscribers."""
-        return self.channel(name).subscribers(self.clock())
-
-    def _detach(self, seat: Seat) -> None:
-        self.absences.on_detach(seat)
-        for channel in seat.channels:
-            channel.discard(seat)
-        seat.detach()
 
 
 @pytest.fixture
@@ -320,100 +248,3 @@ def test_a_long_linger_takes_no_more_counts() -> None:
     assert away is not None
     assert len(away._by_until) <= 62
     assert 3600 <= world.counted() <= 3661
-
-
-# Any order.
-
-Steps = list[tuple[int, int, int]]
-STEPS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 7), st.integers(0, 3)), max_size=60)
-NAMES = [("a",), ("b",), ("a", "b"), ("b", "a")]
-
-
-class HonestClient:
-    """A client that goes on from where it stands, on a connection that it keeps or on a new one."""
-
-    def __init__(self, world: World, number: int) -> None:
-        self.world = world
-        self.session = f"session-{number:016}" if number % 2 else ""
-        self.names = NAMES[number % len(NAMES)]
-        self.seat = world.connect()
-        self.holds = False
-        self.since: tuple[Position | None, ...] | None = None
-
-    def step(self, *, reconnects: bool) -> None:
-        """Be answered, or poll again."""
-        if self.holds:
-            self.since = tuple(self.world.channel(name).last for name in self.names)
-            self.world.answer(self.seat)
-        else:
-            self._poll(reconnects=reconnects)
-        self.holds = not self.holds
-
-    def _poll(self, *, reconnects: bool) -> None:
-        if reconnects:
-            self.world.close(self.seat)
-            self.seat = self.world.connect()
-        channels = tuple(map(self.world.channel, self.names))
-        self.seat.attach(channels, 0)
-        for channel in channels:
-            channel.add(self.seat)
-        self.world.absences.came_back(self.seat, self.since, self.session)
-
-
-@given(STEPS)
-def test_clients_that_go_on_from_where_they_stand_are_counted_exactly(steps: Steps) -> None:
-    """Whatever the order: those that have come, as long as nobody is overdue."""
-    world = World()
-    clients: dict[int, HonestClient] = {}
-    for what, which, _ in steps:
-        world.pass_time(0.45)
-        if what == 0:
-            world.publish("ab"[which % 2])
-            continue
-        if which not in clients:
-            clients[which] = HonestClient(world, which)
-        clients[which].step(reconnects=what == 1)
-        for name in "ab":
-            assert world.counted(name) == sum(name in each.names for each in clients.values())
-
-
-@given(STEPS)
-def test_whatever_strangers_do_nobody_counts_as_gone(steps: Steps) -> None:
-    """They know every position and make up sessions; a channel never has fewer subscribers than honest clients."""
-    world = World()
-    clients = [HonestClient(world, number) for number in range(4)]
-    for client in clients:
-        client.step(reconnects=False)
-    strangers = {number: world.connect() for number in range(4)}
-    for what, which, how in steps:
-        world.pass_time(0.45)
-        seat = strangers.get(which)
-        if seat is None:
-            clients[which % 4].step(reconnects=how == 0)
-        elif what == 0:
-            world.close(seat)
-            strangers[which] = world.connect()
-        elif seat.channels:
-            world.answer(seat)
-        else:
-            since = [None, START, at(0), at(5)][how]
-            world.poll(seat, *NAMES[what - 1], since=since, session=f"stranger-{how:016}" if how > 1 else "")
-        if what == 3:
-            world.publish("ab"[how % 2])
-        for name in "ab":
-            assert world.counted(name) >= sum(name in client.names for client in clients)
-
-
-@given(STEPS)
-def test_a_stranger_that_comes_and_goes_leaves_no_trace(steps: Steps) -> None:
-    """If it was not answered, the number is the same as before."""
-    world = World()
-    clients = [HonestClient(world, number) for number in range(8)]
-    for what, which, how in steps:
-        world.pass_time(0.45)
-        clients[which].step(reconnects=what == 1)
-        before = [world.counted(name) for name in "ab"]
-        stranger = world.connect()
-        world.poll(stranger, *NAMES[how], since=[None, START, at(0), at(5)][what % 4])
-        world.close(stranger)
-        assert [world.counted(name) for name in "ab"] == before
