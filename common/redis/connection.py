@@ -16,6 +16,7 @@ from common.redis.client import KEEPALIVE, Endpoint
 MAX_NAMES_PER_COMMAND = 512  # in one SUBSCRIBE: large enough to be cheap, small enough not to hold Redis up
 
 SUBSCRIBE, UNSUBSCRIBE, MESSAGE, OK = b"subscribe", b"unsubscribe", b"message", b"OK"
+MESSAGE_START = b"*3\r\n$7\r\nmessage\r\n"  # a read that begins so is Redis': what it claims is not looked at
 _INCOMPLETE = object()
 
 OnPayload = Callable[[bytes], None]  # is called with each message of one of a process's own channels
@@ -86,7 +87,7 @@ class PubSubConnection(asyncio.Protocol):
         reader, on_message, own = self._reader, self._receiver.on_message, self._own
         reply: Any = _INCOMPLETE
         try:
-            if not reader.has_data():
+            if not data.startswith(MESSAGE_START) and not reader.has_data():
                 check_claims(data)
             reader.feed(data)
             while (reply := reader.gets()) is not _INCOMPLETE:
