@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from common.message import Message
 from common.names import RedisNames
+from common.redis.answers import WrongAnswerError
 from common.redis.client import connect
 from common.scripts.calls import Scripts
 from common.settings import load_settings
@@ -63,7 +64,7 @@ class RedisPublisher:
                 pipeline.publish(self._names.channel(channel), content)
                 continue
             # A pipeline queues the call and answers later, so what `publish` unpacks is no answer yet.
-            with suppress(TypeError):
+            with suppress(WrongAnswerError):
                 await scripts.publish(channel, Message(content))
         answers = await pipeline.execute()
         if len(answers) != len(messages):

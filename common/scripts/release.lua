@@ -11,3 +11,4 @@ for i, channel in ipairs(KEYS) do
     redis.call('EXPIRE', top, ARGV[1])
   end
 end
+return {}  -- the calls of scripts expect an array
