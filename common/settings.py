@@ -54,7 +54,12 @@ class Settings(BaseSettings):
         25, description="seconds without a message after which a held connection gets a heartbeat"
     )
     poll_timeout: Seconds = Field(25, description="seconds a long-poll waits for a message")
-    header_timeout: Seconds = Field(10, description="seconds a client has to send a complete request head")
+    header_timeout: Seconds = Field(10, description="seconds a client has to send a complete request")
+    input_bytes: int = Field(
+        4_194_304,
+        ge=65_536,
+        description="bytes kept of requests and frames that are not complete, of all connections of an edge together",
+    )
     linger: float = Field(
         30, ge=0, le=3600, description="seconds a channel stays subscribed after its last subscriber left"
     )

@@ -48,11 +48,12 @@ from edge.engine.wheel import run_ticks
 from edge.framing.transports import TRANSPORTS
 from edge.metrics import Gauges
 from edge.server.listener import MAX_SURPLUS, RESERVED_FILES, Listener
-from edge.wiring import Options, Outside, wire
+from edge.wiring import Outside, options_from, wire
 
 GOODBYE_TIMEOUT = 1.0  # seconds for the last bytes of the connections when the edge stops
 ADOPTION_TIMEOUT = 1.0  # seconds for the plain messages that are being handed in when the edge stops
 MAX_RPC_BYTES = 65_536  # of a request from another process, without the message that it may carry
+MUCH_INPUT = 1_048_576  # bytes of unfinished requests, after which freed memory is given back
 GC_THRESHOLD = 50_000  # objects; a full collection visits every seat, and few circles wait for one
 
 
@@ -94,7 +95,7 @@ class Edge:
         )
         self.peers = EdgeClient(names, inbox, self._redis.publish)
         outside = self._outside(names, scripts, replies)
-        self._parts = wire(self.id, self._seats, self._counters, outside, self._options())
+        self._parts = wire(self.id, self._seats, self._counters, outside, options_from(settings, self._max_connections))
         self._hub, self._lifecycle = self._parts.hub, self._parts.lifecycle
         self._listener = Listener(self._poller, self._seats, self._parts.handler, max_connections=self._max_connections)
         self._auditor = Auditor(self._hub.channels, self._hub.repair, scripts.sync, settings.audit)
@@ -124,24 +125,6 @@ class Edge:
             adopt=scripts.adopt if settings.adopt and settings.history_size else None,
             age=self._redis_clock.age,
             foreign=self._foreign,
-        )
-
-    def _options(self) -> Options:
-        settings = self._settings
-        return Options(
-            heartbeat=settings.heartbeat,
-            poll_timeout=settings.poll_timeout,
-            linger=settings.linger,
-            max_lingering=settings.max_lingering,
-            header_timeout=settings.header_timeout,
-            max_connections=self._max_connections,
-            max_message_bytes=settings.max_message_bytes,
-            max_age=settings.max_connection_age,
-            flush_after=settings.flush_ms / 1000,
-            policy=settings.slow_policy,
-            keeps_history=settings.history_size > 0,
-            allowed_origins=settings.allowed_origins,
-            session_asks=settings.session_asks,
         )
 
     def _serve_cluster(self, names: RedisNames, replies: ReplySender) -> None:
@@ -223,13 +206,16 @@ class Edge:
         """Return what `run_ticks` calls all the time so that deadlines are kept."""
         clock, parts = time.monotonic, self._parts
         wheels = (parts.seat_wheel, self._hub.lingering, parts.changes.wheel)
-        trimmer = MemoryTrimmer(lambda: self._seats.parked_bytes, give_back_memory)
+        inbox = self._seats.inbox
+        trim_output = MemoryTrimmer(lambda: self._seats.parked_bytes, give_back_memory).tick
+        trim_input = MemoryTrimmer(lambda: inbox.kept_bytes, give_back_memory, MUCH_INPUT, MUCH_INPUT // 16).tick
         advances = (lambda wheel=wheel: wheel.advance(clock()) for wheel in wheels)
         return [
             self._seats.evict_stuck,
             self._lifecycle.postponed.admit,
             parts.absences.tick,
-            trimmer.tick,
+            trim_output,
+            trim_input,
             *advances,
         ]
 
@@ -294,6 +280,7 @@ class Edge:
             channels=len(channels),
             subscriptions=sum(len(channel.seats) for channel in channels),
             parked_bytes=self._seats.parked_bytes,
+            input_bytes=self._seats.inbox.kept_bytes,
             redis_up=self._pubsub.ready,
             redis_reconnects=self._pubsub.reconnects,
             draining=self._drain.has_begun,

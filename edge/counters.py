@@ -174,10 +174,11 @@ class Counters:
         Series(
             "comet_refused_total",
             "counter",
-            "requests answered with 429, by the limit: `session_asks` (`COMET_SESSION_ASKS`)",
-            "rises: somebody asks for sessions that do not exist",
+            "requests, operations and connections refused, by the setting that limits them, see limits.md",
+            "rises: a client misbehaves, or the limit is too low",
             ("limit",),
         ),
+        "input_bytes",
         "session_asks",
     )
     latency: Histogram = counted(

@@ -54,6 +54,16 @@ class Gauges:
             )
         )
     )
+    input_bytes: int = field(
+        metadata=shown_as(
+            Series(
+                "comet_input_bytes",
+                "gauge",
+                "bytes kept of requests and frames that are not complete or wait for their turn",
+                "near `COMET_INPUT_BYTES`",
+            )
+        )
+    )
     redis_up: bool = field(metadata=shown_as(REDIS_UP))
     redis_reconnects: int = field(metadata=shown_as(REDIS_RECONNECTS))
     draining: bool = field(metadata=shown_as(DRAINING))

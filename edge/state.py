@@ -125,7 +125,7 @@ class Seat:
 
     def end(self) -> None:
         """Serve nothing more that the client sends."""
-        self.phase, self.recv_buffer = ENDING, b""
+        self.phase = ENDING
 
     def die(self) -> int:
         """Forget the descriptor, which the caller closes next, and return it."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from common.message import Message
 from common.names import ForeignNames, RedisNames
+from common.settings import Settings
 from edge.channel_log import LogRules
 from edge.channels.adoption import Adopt, Adopter, Sleep
 from edge.channels.attach import Reader
@@ -20,10 +21,12 @@ from edge.cluster.forwarding import Ask, SessionForwarder
 from edge.counters import Counters
 from edge.engine.absences import Absences
 from edge.engine.fanout import FanOut, Policy
+from edge.engine.inbox import MAX_BYTES
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.items import data_item
 from edge.server.handler import RequestHandler
+from edge.server.overflow import Overflow
 from edge.state import Channel, PendingAttach, Seat
 from edge.subscribers.changes import ChannelChanges
 from edge.subscribers.lifecycle import Lifecycle
@@ -75,6 +78,27 @@ class Options(NamedTuple):
     keeps_history: bool = True
     allowed_origins: tuple[str, ...] = ()
     session_asks: int = 50
+    input_bytes: int = MAX_BYTES
+
+
+def options_from(settings: Settings, max_connections: int) -> Options:
+    """Return the options that the settings of a process ask for."""
+    return Options(
+        heartbeat=settings.heartbeat,
+        poll_timeout=settings.poll_timeout,
+        linger=settings.linger,
+        max_lingering=settings.max_lingering,
+        header_timeout=settings.header_timeout,
+        max_connections=max_connections,
+        max_message_bytes=settings.max_message_bytes,
+        max_age=settings.max_connection_age,
+        flush_after=settings.flush_ms / 1000,
+        policy=settings.slow_policy,
+        keeps_history=settings.history_size > 0,
+        allowed_origins=settings.allowed_origins,
+        session_asks=settings.session_asks,
+        input_bytes=settings.input_bytes,
+    )
 
 
 class Parts(NamedTuple):
@@ -142,6 +166,8 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         allowed_origins=options.allowed_origins,
         max_connections=options.max_connections,
     )
+    seats.inbox.max_bytes = options.input_bytes
+    seats.inbox.on_over = Overflow(seats.inbox, lifecycle, handler.answers, counters, outside.call_soon).on_over
     seats.on_detach = changes.detach
     seats.on_flushed = handler.turns.on_flushed
     hub.on_refused = partial(_refuse, changes, handler)

@@ -63,7 +63,13 @@ def edge_series() -> Iterator[Metric]:
     counters.opened("sse")
     counters.closed_total["sse", "client"] += 1
     counters.delivered("sse", 1, 100)
-    counted = (counters.dropped_total, counters.repairs_total, counters.replays_total, counters.not_adopted_total)
+    counted = (
+        counters.limited_total,
+        counters.dropped_total,
+        counters.repairs_total,
+        counters.replays_total,
+        counters.not_adopted_total,
+    )
     for by_word in (*counted, counters.control_total):
         by_word["word"] += 1
     counters.refused_total[400] += 1
@@ -74,6 +80,7 @@ def edge_series() -> Iterator[Metric]:
         channels=0,
         subscriptions=0,
         parked_bytes=0,
+        input_bytes=0,
         redis_up=True,
         redis_reconnects=0,
         draining=False,

@@ -12,18 +12,18 @@ class Interest:
     def __init__(self, poller: Poller) -> None:
         self.half_closed: set[Seat] = set()  # seats whose client sends nothing more and is still to be answered
         self._poller = poller
-        self._paused: set[Seat] = set()  # seats that are not read from
+        self.paused: set[Seat] = set()  # seats that are not read from
 
     def pause(self, seat: Seat) -> None:
         """Read nothing from a client; its bytes stay in the kernel, and its hang-up is still noticed."""
-        if seat not in self._paused:
-            self._paused.add(seat)
+        if seat not in self.paused:
+            self.paused.add(seat)
             self.update(seat)
 
     def resume(self, seat: Seat) -> None:
         """Read from a client again."""
-        if seat in self._paused:
-            self._paused.remove(seat)
+        if seat in self.paused:
+            self.paused.remove(seat)
             self.update(seat)
 
     def end(self, seat: Seat) -> None:
@@ -39,7 +39,7 @@ class Interest:
         is_parked = seat.send_buffer is not None
         if seat in self.half_closed:
             reading = 0
-        elif seat in self._paused or (is_parked and seat.phase is IDLE):
+        elif seat in self.paused or (is_parked and seat.phase is IDLE):
             reading = READ_HANGUP
         else:
             reading = WATCHED
@@ -47,5 +47,5 @@ class Interest:
 
     def forget(self, seat: Seat) -> None:
         """Forget a seat whose connection is closed."""
-        self._paused.discard(seat)
+        self.paused.discard(seat)
         self.half_closed.discard(seat)

@@ -194,19 +194,27 @@ class Outbox:
 
 
 class MemoryTrimmer:
-    """Gives memory back to the system once nothing is parked, if much was: the C library would keep most of it."""
+    """Gives memory back to the system once little is kept, if much was: the C library would keep most of it."""
 
-    def __init__(self, parked_bytes: Callable[[], int], give_back: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        parked_bytes: Callable[[], int],
+        give_back: Callable[[], None],
+        much: int = TRIM_THRESHOLD,
+        little: int = 0,
+    ) -> None:
         self._parked_bytes = parked_bytes
         self._give_back = give_back
+        self._much = much
+        self._little = little
         self._is_due = False
 
     def tick(self) -> bool:
         """Look at how much is parked; return False, because there is nothing more to do in this turn."""
         parked = self._parked_bytes()
-        if parked >= TRIM_THRESHOLD:
+        if parked >= self._much:
             self._is_due = True
-        elif self._is_due and not parked:
+        elif self._is_due and parked <= self._little:
             self._is_due = False
             self._give_back()
         return False

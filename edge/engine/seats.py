@@ -30,6 +30,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 
 from edge.counters import CloseReason, Counters
+from edge.engine.inbox import Inbox
 from edge.engine.interest import WATCHED, Interest
 from edge.engine.outbox import EVICTIONS_PER_TURN, Limits, Outbox
 from edge.engine.poller import Poller
@@ -53,9 +54,10 @@ class Seats:
         self.on_flushed: Callable[[Seat], None] = lambda seat: None  # upward: nothing is parked for it any more
         self._outbox = Outbox(limits, clock)
         self.parked: Collection[Seat] = self._outbox.parked
+        self.inbox = Inbox()
         self._poller = poller
         self._interest = Interest(poller)
-        self.half_closed = self._interest.half_closed  # seats whose client sends nothing more and is to be answered
+        self.half_closed, self.paused = self._interest.half_closed, self._interest.paused
         self._counters = counters
         self._by_fd: dict[int, Seat] = {}  # the oldest connection first
         self._generations = array("Q")  # how many connections each descriptor number has had
@@ -106,6 +108,7 @@ class Seats:
         fd = seat.die()
         self.detach(seat, reason)
         self._outbox.forget(seat)
+        self.inbox.forget(seat)
         self._interest.forget(seat)
         del self._by_fd[fd]
         self._poller.unregister(fd)
@@ -118,6 +121,7 @@ class Seats:
         not read here (RFC 9112 section 9.6).
         """
         self.detach(seat, reason)
+        self.inbox.forget(seat)
         seat.end()
         self.write(seat, data)
         if seat.fd >= 0 and seat.send_buffer is None:
@@ -255,6 +259,7 @@ class Seats:
             self.abort(seat, CloseReason.SLOW)
             return
         self.detach(seat, CloseReason.SLOW)
+        self.inbox.forget(seat)
         seat.end()
         self.replace_parked(seat, last_words)
 

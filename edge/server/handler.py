@@ -1,29 +1,27 @@
 """The request handler: reads the requests of the public port, attaches subscribers, and answers everything else.
 
 The bytes come from listener.py. edge/protocol/ parses them; edge/subscribers/lifecycle.py attaches and holds
-subscribers; edge/cluster/forwarding.py changes the channels of a session.
+subscribers; answers.py refuses; edge/cluster/forwarding.py changes the channels of a session.
 """
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from common.errors import ForeignChannelError, LimitError, RequestError, UnavailableError
+from common.errors import RequestError
 from common.names import ForeignNames
 from common.tasks import Tasks
 from edge.cluster.forwarding import FORWARD_TIMEOUT, SessionForwarder
 from edge.counters import CloseReason, Counters
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
-from edge.framing.base import Framing
-from edge.framing.http import CONTINUE, Variant, change_response, error_response, preflight, retry_headers
+from edge.framing.http import CONTINUE, change_response, preflight
 from edge.framing.items import GOING_AWAY, error_item
 from edge.framing.transports import framing_for
 from edge.protocol.http import CHANGE_PATH, HEAD_END, Request, check_unfinished, parse_request
 from edge.protocol.operations import Operation, load_operations, parse_operation
 from edge.protocol.origins import Origins
 from edge.protocol.subscribe import negotiate
-from edge.protocol.websocket import VERSION
+from edge.server.answers import Answers
 from edge.server.turns import Turns
 from edge.state import ENDING, IDLE, Pending, PendingAttach, Seat
 from edge.subscribers.lifecycle import CLOSE_TIMEOUT, Lifecycle
@@ -31,13 +29,10 @@ from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED
 from edge.subscribers.postponed import NO_ROOM, PostponedSubscribe
 from edge.subscribers.websocket import WebSocketReader
 
-RETRY_AFTER = (1.0, 5.0)  # seconds; each client gets a random time between these, so that they do not return together
 SURPLUS_TIMEOUT = 2.0  # seconds that a connection over the limit has to send its request
 FULL = "this edge is full; try again, here or on another edge"
 CHANGE_TIMEOUT = FORWARD_TIMEOUT + ATTACH_TIMEOUT  # seconds that a change may take, wherever the session is held
 NOT_CHANGED = f"the channels could not be changed within {CHANGE_TIMEOUT:g} seconds; try again"
-ALLOWED_METHODS = "GET, OPTIONS"
-EXPECTED = {405: (f"Allow: {ALLOWED_METHODS}",), 426: ("Upgrade: websocket", f"Sec-WebSocket-Version: {VERSION}")}
 
 
 class RequestHandler:
@@ -63,15 +58,16 @@ class RequestHandler:
         self._closes_connections = False
         self._rejects_subscribers = False
         self._seats = seats
+        self._inbox = seats.inbox
         self._lifecycle = lifecycle
         self._websockets = websockets
         self._forwarder = forwarder
         self._wheel = wheel
-        self._counters = counters
         self._clock = clock
         self._foreign = foreign
         self._header_timeout = header_timeout
         self._origins = Origins(allowed_origins)
+        self.answers = Answers(seats, lifecycle, self.turns, counters, self._origins)
         self._max_connections = max_connections
         self._changes_under_way = Tasks()
 
@@ -127,7 +123,7 @@ class RequestHandler:
                 return
             request = parse_request(data[:end])
         except RequestError as error:
-            self._close_with_error(seat, error.status, error.sentence, body=not data.startswith(b"HEAD "))
+            self.answers.refuse_last(seat, error.status, error.sentence, body=not data.startswith(b"HEAD "))
             return
         if len(data) < end + request.length:
             if len(data) == end and request.wants_continue:
@@ -136,12 +132,14 @@ class RequestHandler:
             return
         rest = data[end + request.length :]
         if rest or seat.recv_buffer:
-            seat.keep(rest)
+            self._inbox.keep_rest(seat, rest)
         self._serve(seat, request, data[end : end + request.length])
 
     def _wait_for_the_rest(self, seat: Seat, data: bytes) -> None:
-        if seat.fd >= 0:
-            seat.keep(data)
+        if seat in self._seats.half_closed:
+            self._lifecycle.let_go(seat)
+        elif seat.fd >= 0:
+            self._inbox.keep(seat, data)
             self._wheel.schedule(seat, min(seat.deadline, self._clock() + self._header_timeout))
 
     def on_early_bytes(self, seat: Seat) -> None:
@@ -160,16 +158,16 @@ class RequestHandler:
         """
         framing = seat.framing or (seat.pending.framing if seat.pending is not None else None)
         if framing is not None and (framing.single_response or framing.bidirectional):
-            seat.keep(seat.recv_buffer + data)
+            self._inbox.keep(seat, seat.recv_buffer + data)
             self._seats.pause_reading(seat)
         elif not (seat.recv_buffer + data).strip(b"\r\n"):
-            seat.keep(b"")
+            self._inbox.forget(seat)
         elif seat.framing is not None:
             sentence = "this connection is held by a stream; send another request on a connection of its own"
             last_words = seat.framing.encode([error_item(400, sentence)], "") + seat.framing.end
             self._lifecycle.close(seat, last_words, CloseReason.ERROR)
         else:
-            self._close_with_error(seat, 400, "a second request came before the first was answered")
+            self.answers.refuse_last(seat, 400, "a second request came before the first was answered")
 
     # A request is answered.
 
@@ -183,11 +181,11 @@ class RequestHandler:
                 self._change(seat, request, body)
             elif request.method == "OPTIONS":
                 asked = request.headers.get("access-control-request-headers", "")
-                self._answer(seat, preflight(asked, self._plain(request)), request.keep_alive)
+                self.answers.send(seat, preflight(asked, self.answers.plain(request)), request.keep_alive)
             else:
                 raise RequestError(f"{request.method} is not allowed here; subscribe with GET", 405)
         except RequestError as error:
-            self._refuse(seat, request, error)
+            self.answers.refuse(seat, request, error)
 
     def _subscribe(self, seat: Seat, request: Request) -> None:
         surplus = len(self._seats) - self._max_connections
@@ -198,18 +196,18 @@ class RequestHandler:
             for name in asked.channels:
                 self._foreign.check(name)
         if is_surplus:
-            self._reject(seat, framing, FULL)
+            self.answers.reject(seat, framing, FULL)
             return
         if self._rejects_subscribers:
             if not framing.single_response:
-                self._reject(seat, framing, GOING_AWAY)
+                self.answers.reject(seat, framing, GOING_AWAY)
                 return
             asked = asked._replace(timeout=0.0)
         self._lifecycle.attach(seat, asked, framing)
 
     def _change(self, seat: Seat, request: Request, body: bytes) -> None:
         """Change the channels of a session, whichever edge holds it; the next request on this connection waits."""
-        pending = Pending(seat, framing_for("poll", self._plain(request)))
+        pending = Pending(seat, framing_for("poll", self.answers.plain(request)))
         values = load_operations(body)
         operations = [parse_operation(value) for value in values]
         seat.wait(pending)
@@ -225,44 +223,11 @@ class RequestHandler:
         except RequestError as error:
             if pending.is_alive:
                 pending.seat.detach()
-                self._refuse(pending.seat, request, error)
+                self.answers.refuse(pending.seat, request, error)
         else:
             if pending.is_alive:
                 pending.seat.detach()
-                self._answer(pending.seat, change_response(channels, pending.framing.variant), request.keep_alive)
-
-    def _plain(self, request: Request) -> Variant:
-        """Return the variant of a complete answer; raises `RequestError` 403 for an origin that is not allowed."""
-        return Variant(closing=not request.keep_alive, origin=self._origins.admit(request.headers.get("origin", "")))
-
-    def _refuse(self, seat: Seat, request: Request, error: RequestError) -> None:
-        """Answer a well-formed request that cannot be served; the connection may go on with another one."""
-        self._counters.refused_total[error.status] += 1
-        extra = EXPECTED.get(error.status, ())
-        if isinstance(error, UnavailableError):
-            extra = retry_headers(error.retry_after)
-        elif isinstance(error, LimitError):
-            self._counters.limited_total[error.limit] += 1
-            extra = retry_headers(random.uniform(*RETRY_AFTER))
-        is_of_foreign_page = error.status == 403 and not isinstance(error, ForeignChannelError)
-        origin = "" if is_of_foreign_page else self._origins.readable_by(request.headers.get("origin", ""))
-        variant = Variant(closing=not request.keep_alive, origin=origin)
-        data = error_response(error.status, error.sentence, variant, extra, body=request.method != "HEAD")
-        self._answer(seat, data, request.keep_alive)
-
-    def _answer(self, seat: Seat, data: bytes, keep_alive: bool) -> None:
-        """Send a complete answer, and wait for the next request or close the connection."""
-        if keep_alive:
-            self._seats.write(seat, data)
-            self.turns.on_answered(seat)
-        else:
-            self._lifecycle.close(seat, data, CloseReason.REFUSED)
-
-    def _close_with_error(self, seat: Seat, status: int, sentence: str, *, body: bool = True) -> None:
-        """Answer a malformed request and close the connection: where the next request begins is not known."""
-        self._counters.refused_total[status] += 1
-        answer = error_response(status, sentence, Variant(closing=True), body=body)
-        self._lifecycle.close(seat, answer, CloseReason.REFUSED)
+                self.answers.send(pending.seat, change_response(channels, pending.framing.variant), request.keep_alive)
 
     # Time passes.
 
@@ -282,7 +247,7 @@ class RequestHandler:
         elif seat.phase is ENDING:
             self._seats.abort(seat, CloseReason.CLIENT)
         elif seat.pending is not None:
-            self._reject(seat, seat.pending.framing, _why_in_vain(seat.pending))
+            self.answers.reject(seat, seat.pending.framing, _why_in_vain(seat.pending))
         elif seat.framing is None:
             self._on_no_request(seat)
         else:
@@ -290,24 +255,13 @@ class RequestHandler:
 
     def _on_no_request(self, seat: Seat) -> None:
         if seat.recv_buffer:
-            self._close_with_error(seat, 408, f"the request was not complete after {self._header_timeout:g} seconds")
+            self.answers.refuse_last(seat, 408, f"the request was not complete after {self._header_timeout:g} seconds")
         else:
             self._seats.abort(seat, CloseReason.IDLE)
 
     def reject_waiting(self, pending: PendingAttach) -> None:
         """Reject a subscriber that waits for its channels, because Redis has no room for one of them."""
-        self._reject(pending.seat, pending.framing, NO_MEMORY)
-
-    def _reject(self, seat: Seat, framing: Framing, sentence: str) -> None:
-        """Reject a subscriber with a 503 (SSE: an empty 200) and a random time after which to try again."""
-        self._counters.refused_total[503] += 1
-        data = framing.refusal(503, sentence, random.uniform(*RETRY_AFTER))
-        if framing.variant.closing or not framing.single_response:
-            self._lifecycle.close(seat, data, CloseReason.UNAVAILABLE)
-        else:
-            self._seats.detach(seat, CloseReason.UNAVAILABLE)
-            self._seats.write(seat, data)
-            self.turns.on_answered(seat)
+        self.answers.reject(pending.seat, pending.framing, NO_MEMORY)
 
 
 def _why_in_vain(pending: Pending) -> str:

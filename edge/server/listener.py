@@ -25,6 +25,7 @@ ACCEPTS_PER_TURN = 16  # connections: many that come together must not delay del
 READ_BYTES = 992  # enough for most requests; a bytes object of this size fits the quick bins of the C library
 MAX_REST_BYTES = 7200  # of a second read, if the first one was full
 USER_TIMEOUT_MS = 30_000  # a peer that acknowledges no byte for this long is gone
+RECEIVE_BUFFER = 8192  # bytes that the kernel keeps of what is not read yet; it doubles the figure
 SEND_BUFFER = 65_536  # bytes that the kernel keeps for one slow client; it doubles the figure
 RESERVED_FILES = 64  # descriptors that clients never get: they are for Redis, the internal port, logs
 MAX_SURPLUS = 128  # connections over the limit that are accepted all the same, to be rejected with a proper answer
@@ -185,6 +186,7 @@ def _rest(fd: int) -> bytes:
 def _set_options(listening: socket.socket) -> None:
     """Set a listening socket's options; accepted connections inherit them on Linux."""
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):

@@ -50,7 +50,7 @@ class Lifecycle:
         self.on_early_bytes: Callable[[Seat], None] = lambda seat: None  # upward: it sent bytes before it was held
         self.postponed = Postponed(seats, wheel, clock, self._attach_again)
         self._seats = seats
-        self._half_closed, self._parked = seats.half_closed, seats.parked
+        self._half_closed, self._paused, self._parked = seats.half_closed, seats.paused, seats.parked
         self._hub = hub
         self._fanout = fanout
         self._sessions = sessions
@@ -194,10 +194,11 @@ class Lifecycle:
     def on_half_closed(self, seat: Seat) -> None:
         """A client sends nothing more. Most have gone; one that still reads gets all of an answer that has an end.
 
-        A poll that waits is answered with what there is. A stream has no end to wait for: it is aborted.
+        A poll that waits is answered with what there is. A stream has no end to wait for, and a request that is not
+        complete never will be: it is aborted.
         """
         framing = seat.framing if seat.pending is None else seat.pending.framing
-        is_under_way = seat.send_buffer is not None or HEAD_END in seat.recv_buffer
+        is_under_way = seat.send_buffer is not None or (seat in self._paused and HEAD_END in seat.recv_buffer)
         if not (is_under_way if framing is None else framing.single_response):
             self._seats.abort(seat, CloseReason.CLIENT)
             return
@@ -224,6 +225,13 @@ class Lifecycle:
     def evict(self, seat: Seat, reason: CloseReason) -> None:
         """Close a connection with the last words of its transport; its client reconnects, here or elsewhere."""
         self.close(seat, self._sessions.sign(seat, _farewell(seat)), reason)
+
+    def turn_out(self, seat: Seat, reason: CloseReason) -> None:
+        """Evict a seat; a poll with messages on their way to it is aborted: it asks for them again."""
+        if seat.pending is not None or self._may_be_evicted(seat):
+            self.evict(seat, reason)
+        else:
+            self._seats.abort(seat, reason)
 
     def evict_all(self) -> None:
         """Evict every subscriber at once, because the edge stops."""

@@ -31,6 +31,7 @@ class WebSocketReader:
         call_soon: Callable[..., object],
     ) -> None:
         self._seats = seats
+        self._inbox = seats.inbox
         self._lifecycle = lifecycle
         self._changes = changes
         self._output = output
@@ -40,8 +41,9 @@ class WebSocketReader:
 
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """Bytes arrived on a held WebSocket; none if those that came before its welcome are to be read."""
-        seat.keep(seat.recv_buffer + data)
-        if seat not in self._behind and self._read(seat):
+        if seat in self._behind:
+            self._inbox.keep(seat, seat.recv_buffer + data)
+        elif self._read(seat, seat.recv_buffer + data):
             self._seats.pause_reading(seat)
             if not self._behind:
                 self._call_soon(self._work)
@@ -62,17 +64,17 @@ class WebSocketReader:
             self._call_soon(self._work)
 
     def _take_turn(self, seat: Seat) -> None:
-        if self._read(seat):
+        if self._read(seat, seat.recv_buffer):
             self._behind[seat] = None
         elif seat.fd >= 0:
             self._seats.resume_reading(seat)
 
-    def _read(self, seat: Seat) -> bool:
+    def _read(self, seat: Seat, data: bytes) -> bool:
         """Serve what a client sent, up to one message; return whether it may have sent more."""
         if seat.phase is not HELD:
             return False
-        received = parse_frames(seat.recv_buffer)
-        seat.keep(received.rest)
+        received = parse_frames(data)
+        self._keep_rest(seat, received)
         with self._output.cork(seat):
             for payload in received.pings:
                 self._output.write(seat, pong_frame(payload))
@@ -80,6 +82,13 @@ class WebSocketReader:
                 self._apply(seat, received.text)
         self._close_if_over(seat, received)
         return received.more and seat.phase is HELD
+
+    def _keep_rest(self, seat: Seat, received: Received) -> None:
+        """Keep what is left; only a whole message, or the end of all bytes, ends the wait of what came before."""
+        if received.text is not None and received.rest:
+            self._inbox.keep_rest(seat, received.rest)
+        elif received.rest or seat.recv_buffer:
+            self._inbox.keep(seat, received.rest)
 
     def _apply(self, seat: Seat, text: str) -> None:
         """Carry out the operations of one message; each one that is wrong gets an error, and the others are done."""

@@ -16,6 +16,7 @@ from edge.channels.hub import Hub
 from edge.channels.sync import LogReader
 from edge.counters import CloseReason, Counters
 from edge.engine.fanout import Policy
+from edge.engine.inbox import MAX_BYTES
 from edge.engine.poller import Poller, make_poller
 from edge.engine.seats import Seats
 from edge.server.listener import Listener
@@ -106,6 +107,7 @@ class EdgeWithoutRedis:
         policy: Policy = "disconnect",
         flush_after: float = 0.0,
         session_asks: int = 50,
+        input_bytes: int = MAX_BYTES,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock, self.counters, self.logs = FakeClock(), Counters(), LogsInMemory()
@@ -140,6 +142,7 @@ class EdgeWithoutRedis:
             keeps_history=keeps_history,
             allowed_origins=allowed_origins,
             session_asks=session_asks,
+            input_bytes=input_bytes,
         )
         parts = wire("edge", self.seats, self.counters, outside, options)
         self.hub = self.pubsub.hub = parts.hub

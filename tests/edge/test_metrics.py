@@ -15,6 +15,7 @@ def test_each_gauge_is_a_series_of_its_own_name() -> None:
         "comet_channels",
         "comet_subscriptions",
         "comet_parked_bytes",
+        "comet_input_bytes",
         "comet_redis_up",
         "comet_redis_reconnects_total",
         "comet_draining",
@@ -29,6 +30,7 @@ def test_gauges_are_shown_with_the_values_of_their_scrape() -> None:
         channels=2,
         subscriptions=4,
         parked_bytes=17,
+        input_bytes=18,
         redis_up=True,
         redis_reconnects=5,
         draining=False,
@@ -38,6 +40,7 @@ def test_gauges_are_shown_with_the_values_of_their_scrape() -> None:
     assert registry.get_sample_value("comet_connections", {"transport": "stream"}) == 3
     assert registry.get_sample_value("comet_connections", {"transport": "ws"}) == 0
     assert registry.get_sample_value("comet_parked_bytes") == 17
+    assert registry.get_sample_value("comet_input_bytes") == 18
     assert registry.get_sample_value("comet_redis_up") == 1
     assert registry.get_sample_value("comet_redis_reconnects_total") == 5
     assert registry.get_sample_value("comet_draining") == 0

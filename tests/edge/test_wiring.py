@@ -6,7 +6,10 @@ from unittest.mock import Mock
 import pytest
 from redis import ResponseError
 
-from tests.edge.edge_without_redis import EdgeWithoutRedis
+from common.settings import load_settings
+from edge.server.overflow import Overflow
+from edge.wiring import options_from
+from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.model.client import STREAM, ModelClient
 from tests.edge.model.edge import ModelEdge
 from tests.edge.model.redis import ModelRedis
@@ -21,6 +24,24 @@ async def test_what_points_upward_is_set(edge: EdgeWithoutRedis) -> None:
     assert edge.fanout.on_answered == edge.handler.turns.on_answered
     assert edge.lifecycle.on_early_bytes == edge.handler.on_early_bytes
     assert edge.seat_wheel.on_due == edge.handler.on_due
+
+
+async def test_what_has_been_sent_in_part_has_its_budget() -> None:
+    """The inbox tells the part above that it holds too much."""
+    async with edge_without_redis(input_bytes=100_000) as edge:
+        assert edge.seats.inbox.max_bytes == 100_000
+        assert edge.seats.inbox.on_over.__self__.__class__ is Overflow  # type: ignore[attr-defined]
+
+
+def test_the_options_are_those_of_the_settings() -> None:
+    """Each limit has its setting."""
+    options = options_from(
+        load_settings(
+            input_bytes=70_000,
+        ),
+        99,
+    )
+    assert (options.max_connections, options.input_bytes) == (99, 70_000)
 
 
 async def test_the_options_reach_the_parts(edge: EdgeWithoutRedis) -> None:

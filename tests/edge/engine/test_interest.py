@@ -76,4 +76,4 @@ def test_a_seat_that_is_gone_is_forgotten(watched: Watched) -> None:
     watched.interest.end(watched.seat)
     watched.interest.forget(watched.seat)
     assert not watched.interest.half_closed
-    assert not watched.interest._paused
+    assert not watched.interest.paused

@@ -253,3 +253,12 @@ def test_memory_is_given_back_once_when_the_last_of_much_is_gone(parked: list[in
     trimmer = MemoryTrimmer(lambda: next(looks), lambda: given.append(None))
     assert not any(trimmer.tick() for _ in parked)
     assert len(given) == times
+
+
+def test_what_is_much_and_what_is_little_may_be_said() -> None:
+    """Some bytes are always under way: memory is given back when few are."""
+    given: list[None] = []
+    looks = iter([99, 10, 100, 11, 10, 10])
+    trimmer = MemoryTrimmer(lambda: next(looks), lambda: given.append(None), much=100, little=10)
+    told = [trimmer.tick() or len(given) for _ in range(6)]
+    assert told == [0, 0, 0, 0, 1, 1]

@@ -12,6 +12,7 @@ from common.rpc.client import Replies
 from common.scripts.results import Adopted, Bare, SyncResult
 from edge.channels.sync import SyncRequest
 from edge.counters import CloseReason, Counters
+from edge.engine.inbox import Inbox
 from edge.framing.base import Framing
 from edge.framing.items import Item, stamp, welcome_item
 from edge.protocol.operations import Op, Operation
@@ -29,7 +30,9 @@ class SeatsWithoutSockets:
     def __init__(self) -> None:
         self.clients: dict[Seat, ModelClient] = {}
         self.half_closed: set[Seat] = set()
+        self.paused: set[Seat] = set()
         self.parked: tuple[()] = ()
+        self.inbox = Inbox()
         self.on_detach: Callable[[Seat], None]
 
     def broadcast(

@@ -1,8 +1,13 @@
 """The listener: accepting, the limits of it, and batches."""
 
+import array
+import asyncio
 import errno
+import fcntl
 import os
 import socket
+import sys
+import termios
 from unittest.mock import Mock
 
 import pytest
@@ -30,6 +35,19 @@ async def test_connections_get_the_listeners_options(edge: EdgeWithoutRedis) -> 
         assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert not os.get_blocking(seat.fd)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other kernels count otherwise")
+async def test_the_kernel_keeps_little_of_what_is_not_read(edge: EdgeWithoutRedis) -> None:
+    """A client that sends ahead of its poll's answer fills 20 KB, and then its own buffer."""
+    client = await edge.held(POLL, transport="poll")
+    (seat,) = edge.seats
+    sending = asyncio.create_task(client.send(b"x" * 8_000_000))
+    await asyncio.sleep(0.2)  # a duration: more than the kernel needs
+    unread = array.array("i", [0])
+    fcntl.ioctl(seat.fd, termios.FIONREAD, unread)
+    assert 0 < unread[0] <= 20_480
+    sending.cancel()
 
 
 async def test_a_closed_listener_keeps_its_connections(edge: EdgeWithoutRedis) -> None:

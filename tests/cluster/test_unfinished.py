@@ -1,0 +1,126 @@
+"""Thousands of unfinished requests and frames: memory stays within the budget and comes back, others are served."""
+
+import resource
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+
+import pytest
+
+from tests.cluster.clients import HOST, Connection
+from tests.cluster.processes import Cluster, Service
+from tests.cluster.running import running
+from tests.cluster.waiting import until
+
+COUNT = 3000
+BUDGET = 4_194_304
+SLACK = 1_048_576  # what one turn of the loop reads before room is made
+SIZE = 15_000
+HEAD = b"GET /sub?id=1 HTTP/1.1\r\nHost: x\r\nX: "
+BODY = b"POST /sub/x HTTP/1.1\r\nHost: x\r\nContent-Length: 16000\r\n\r\n"
+UPGRADE = (
+    b"GET /ws?id=1 HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+FRAME = b"\x81\xfe\x3f\xff\0\0\0\0"  # a text of 16,383 bytes begins
+UNFINISHED = {"heads": HEAD, "bodies": BODY, "frames": UPGRADE + FRAME}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _files() -> None:
+    """Let this process open as many files as it may."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+@pytest.fixture
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Return the edge of a cluster that has no other."""
+    cluster = Cluster(tmp_path_factory.mktemp("cluster"), edges="a")
+    with running(cluster):
+        yield cluster.a
+
+
+def resident(edge: Service) -> float:
+    """Return the memory of the edge, in bytes."""
+    return edge.metric("process_resident_memory_bytes")
+
+
+def send_part(port: int, part: bytes) -> socket.socket:
+    """Send an unfinished request on a connection of its own."""
+    client = socket.create_connection((HOST, port), 5)
+    with suppress(ConnectionError):
+        client.sendall(part + b"a" * SIZE)
+    return client
+
+
+@contextmanager
+def polling(edge: Service) -> Iterator[list[float]]:
+    """Poll on one connection all the while; yield how long each poll took, in seconds."""
+    took: list[float] = []
+    is_over = threading.Event()
+
+    def poll() -> None:
+        with Connection(edge.port) as bystander:
+            while not is_over.is_set():
+                began = time.monotonic()
+                bystander.ask("/poll", {"id": "bystander", "timeout": "0"})
+                assert bystander.answer().status == 200
+                took.append(time.monotonic() - began)
+                time.sleep(0.01)  # a duration: a client that polls a hundred times a second
+
+    thread = threading.Thread(target=poll)
+    thread.start()
+    try:
+        yield took
+    finally:
+        is_over.set()
+        thread.join()
+
+
+@pytest.mark.parametrize("kind", UNFINISHED)
+def test_thousands_of_unfinished_requests_stay_within_the_budget(edge: Service, kind: str) -> None:
+    """45 MB are sent and 4 MiB are kept; the oldest are ended and counted, and the memory comes back."""
+    base = resident(edge)
+    with polling(edge) as took, ExitStack() as clients:
+        for _ in range(COUNT):
+            clients.enter_context(closing(send_part(edge.port, UNFINISHED[kind])))
+        ended = 'comet_refused_total{limit="input_bytes"}'
+        until(lambda: edge.metric(ended) >= COUNT - (BUDGET + SLACK) / SIZE)
+        assert BUDGET / 2 < edge.metric("comet_input_bytes") <= BUDGET
+        assert resident(edge) <= base + 32 * 1024 * 1024
+    assert len(took) > 20, "the bystander did not poll: the test proves nothing"
+    assert sorted(took)[int(len(took) * 0.95)] <= 0.1
+    until(lambda: edge.metric("comet_input_bytes") == 0)
+    until(lambda: resident(edge) <= base + 16 * 1024 * 1024, 15)
+
+
+def test_connections_that_are_opened_filled_and_closed_leave_nothing(edge: Service) -> None:
+    """S13: what was read goes with its descriptor, not when a deadline passes."""
+    base = resident(edge)
+    for _ in range(10_000):
+        send_part(edge.port, HEAD).close()
+    assert resident(edge) <= base + 24 * 1024 * 1024
+    until(lambda: edge.metric("comet_input_bytes") == 0)
+
+
+def test_idle_partial_and_dripping_connections_are_closed_in_time(edge: Service) -> None:
+    """A few hundred of each: all are told so and closed when the ten seconds are over, whatever they send meanwhile."""
+    began = time.monotonic()
+    with polling(edge) as took, ExitStack() as stack:
+        parts = [b"", HEAD, BODY] * 100
+        clients = [stack.enter_context(socket.create_connection((HOST, edge.port), 5)) for _ in parts]
+        for client, part in zip(clients, parts, strict=True):
+            client.sendall(part)
+        while time.monotonic() < began + 9:
+            for client, part in zip(clients, parts, strict=True):
+                if part:
+                    client.sendall(b"a")
+            time.sleep(0.5)  # a duration: the rate at which they drip
+        for client, part in zip(clients, parts, strict=True):
+            answer = client.makefile("rb").read()
+            assert answer.startswith(b"HTTP/1.1 408 " if part else b""), answer
+        assert time.monotonic() - began <= 12
+    assert sorted(took)[int(len(took) * 0.95)] <= 0.1
