@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from common.errors import SettingsError
 from common.redis.url import check_redis_url
 from common.settings_help import advice
-from common.url import BLANK, WILDCARD, as_browsers_write, check_port, culprit, masked, split_url
+from common.url import BLANK, WILDCARD, as_browsers_write, check_port, culprit, masked, parse_network, split_url
 
 PREFIX = "COMET_"
 SECRET = frozenset({"publish_keys"})  # settings whose value is never shown
@@ -87,6 +87,23 @@ class Settings(BaseSettings):
     )
     drain_seconds: float = Field(
         30, ge=0, le=3600, description="seconds over which SIGTERM closes the connections; 0: it stops at once"
+    )
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="addresses and networks of the load balancers, separated by commas, whose word counts for where "
+        "clients are",
+    )
+    proxy_protocol: bool = Field(
+        False, description="connections of COMET_TRUSTED_PROXIES begin with a PROXY line (version 1 or 2)"
+    )
+    max_connections_per_address: int = Field(
+        0, ge=0, description="connections that one client's address may have on an edge; 0: no limit"
+    )
+    new_channels_per_minute: int = Field(
+        0, ge=0, description="channels new to the edge that one address may subscribe to in a minute; 0: no limit"
+    )
+    subscriptions_per_second: int = Field(
+        0, ge=0, description="subscriptions, one for each channel and poll, of one address in a second; 0: no limit"
     )
     slow_bytes: int = Field(
         262_144,
@@ -163,6 +180,23 @@ class Settings(BaseSettings):
             raise ValueError("must be an address such as http://127.0.0.1:8081")
         check_port(value)
         return _as_browsers_write_url(value)
+
+    @field_validator("trusted_proxies", mode="before")
+    @classmethod
+    def _split_proxies(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        parts = tuple(part.strip() for part in value.split(",") if part.strip())
+        for part in parts:
+            parse_network(part)
+        return parts
+
+    @field_validator("proxy_protocol")
+    @classmethod
+    def _check_proxy_protocol(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and not info.data.get("trusted_proxies"):
+            raise ValueError("only the proxies of COMET_TRUSTED_PROXIES are believed; set that, too")
+        return value
 
     @field_validator("publish_keys", mode="before")
     @classmethod

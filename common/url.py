@@ -1,7 +1,7 @@
 """Reading the URLs that settings hold, without ever showing a password in one, and writing them as browsers do."""
 
 import re
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from urllib.parse import SplitResult, urlsplit
 
 ESCAPES = "in user and password write / ? # @ : [ ] as %2F %3F %23 %40 %3A %5B %5D"
@@ -108,3 +108,13 @@ def _ascii_name(name: str) -> str:
     import idna  # noqa: PLC0415  # few need it
 
     return idna.encode(name, uts46=True).decode()  # its errors are ValueErrors
+
+
+def parse_network(text: str) -> IPv4Network | IPv6Network:
+    """Parse a network, or an address, which is a network of its own; raises ValueError with a sentence."""
+    try:
+        network = ip_network(text.strip("[]"))
+    except ValueError as error:
+        raise ValueError(f"{text!r} must be an address or a network such as 10.0.0.0/8: {error}") from None
+    mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
+    return ip_network(f"{mapped}/{max(network.prefixlen - 96, 0)}") if mapped is not None else network

@@ -97,7 +97,13 @@ class Edge:
         outside = self._outside(names, scripts, replies)
         self._parts = wire(self.id, self._seats, self._counters, outside, options_from(settings, self._max_connections))
         self._hub, self._lifecycle = self._parts.hub, self._parts.lifecycle
-        self._listener = Listener(self._poller, self._seats, self._parts.handler, max_connections=self._max_connections)
+        self._listener = Listener(
+            self._poller,
+            self._seats,
+            self._parts.front,
+            self._parts.handler.places.vacate,
+            max_connections=self._max_connections,
+        )
         self._auditor = Auditor(self._hub.channels, self._hub.repair, scripts.sync, settings.audit)
         self._serve_cluster(names, replies)
         self._drain = Drain(

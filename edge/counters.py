@@ -180,6 +180,10 @@ class Counters:
         ),
         "input_bytes",
         "session_asks",
+        "max_connections",
+        "max_connections_per_address",
+        "new_channels_per_minute",
+        "subscriptions_per_second",
     )
     latency: Histogram = counted(
         Series(

@@ -25,8 +25,11 @@ from edge.engine.inbox import MAX_BYTES
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.items import data_item
+from edge.server.clients import ClientLimits, Clients
 from edge.server.handler import RequestHandler
+from edge.server.listener import Handler
 from edge.server.overflow import Overflow
+from edge.server.proxied import ProxiedHandler
 from edge.state import Channel, PendingAttach, Seat
 from edge.subscribers.changes import ChannelChanges
 from edge.subscribers.lifecycle import Lifecycle
@@ -79,6 +82,7 @@ class Options(NamedTuple):
     allowed_origins: tuple[str, ...] = ()
     session_asks: int = 50
     input_bytes: int = MAX_BYTES
+    clients: ClientLimits = ClientLimits()
 
 
 def options_from(settings: Settings, max_connections: int) -> Options:
@@ -98,6 +102,13 @@ def options_from(settings: Settings, max_connections: int) -> Options:
         allowed_origins=settings.allowed_origins,
         session_asks=settings.session_asks,
         input_bytes=settings.input_bytes,
+        clients=ClientLimits(
+            settings.trusted_proxies,
+            settings.proxy_protocol,
+            settings.max_connections_per_address,
+            settings.new_channels_per_minute,
+            settings.subscriptions_per_second,
+        ),
     )
 
 
@@ -112,6 +123,7 @@ class Parts(NamedTuple):
     changes: ChannelChanges
     forwarder: SessionForwarder
     handler: RequestHandler
+    front: Handler  # of the listener
     seat_wheel: Wheel[Seat]
     absences: Absences
 
@@ -152,10 +164,11 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     output = Output(seats)
     changes = ChannelChanges(hub, fanout, seats, sessions, absences, output, wheel, counters, clock, outside.foreign)
     forwarder = SessionForwarder(sessions, changes, outside.ask, max_asks=options.session_asks)
+    websockets = WebSocketReader(seats, lifecycle, changes, output, clock, outside.call_soon)
     handler = RequestHandler(
         seats,
         lifecycle,
-        WebSocketReader(seats, lifecycle, changes, output, clock, outside.call_soon),
+        websockets,
         forwarder,
         wheel,
         counters,
@@ -176,7 +189,27 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     fanout.on_answered = handler.turns.on_answered
     lifecycle.on_early_bytes = handler.on_early_bytes
     wheel.on_due = handler.on_due
-    return Parts(hub, fanout, adopter, sessions, lifecycle, changes, forwarder, handler, wheel, absences)
+    front: Handler = handler
+    if options.clients.are_needed:
+        clients = Clients(options.clients, channels, counters, clock)
+        front = _count_clients(clients, handler, seats, changes, websockets)
+    return Parts(hub, fanout, adopter, sessions, lifecycle, changes, forwarder, handler, front, wheel, absences)
+
+
+def _count_clients(
+    clients: Clients, handler: RequestHandler, seats: Seats, changes: ChannelChanges, websockets: WebSocketReader
+) -> Handler:
+    """Have the clients counted by their addresses, and return the handler that is told of all connections."""
+
+    def detach(seat: Seat) -> None:
+        """Take a seat out of its channels, and of what its client has."""
+        clients.leave(seat)
+        changes.detach(seat)
+
+    seats.on_detach = detach
+    handler.clients = clients
+    websockets.refuse_join = clients.refusal_of_held
+    return ProxiedHandler(handler, clients, seats)
 
 
 def _refuse(changes: ChannelChanges, handler: RequestHandler, pending: PendingAttach) -> None:

@@ -47,8 +47,9 @@ class Answers:
         extra = EXPECTED.get(error.status, ())
         if isinstance(error, UnavailableError):
             extra = retry_headers(error.retry_after)
-        elif isinstance(error, LimitError):
-            self._counters.limited_total[error.limit] += 1
+        elif error.status == 429:
+            if isinstance(error, LimitError):
+                self._counters.limited_total[error.limit] += 1
             extra = retry_headers(random.uniform(*RETRY_AFTER))
         is_of_foreign_page = error.status == 403 and not isinstance(error, ForeignChannelError)
         origin = "" if is_of_foreign_page else self._origins.readable_by(request.headers.get("origin", ""))
@@ -63,10 +64,10 @@ class Answers:
         answer = error_response(status, sentence, Variant(closing=True), extra, body=body)
         self._lifecycle.close(seat, answer, CloseReason.REFUSED)
 
-    def reject(self, seat: Seat, framing: Framing, sentence: str) -> None:
-        """Reject a subscriber with a 503 (SSE: an empty 200) and a random time after which to try again."""
-        self._counters.refused_total[503] += 1
-        data = framing.refusal(503, sentence, random.uniform(*RETRY_AFTER))
+    def reject(self, seat: Seat, framing: Framing, sentence: str, status: int = 503) -> None:
+        """Reject a subscriber with 503 or 429 (SSE: an empty 200) and a random time after which to try again."""
+        self._counters.refused_total[status] += 1
+        data = framing.refusal(status, sentence, random.uniform(*RETRY_AFTER))
         if framing.variant.closing or not framing.single_response:
             self._lifecycle.close(seat, data, CloseReason.UNAVAILABLE)
         else:

@@ -18,10 +18,13 @@ from edge.framing.http import CONTINUE, change_response, preflight
 from edge.framing.items import GOING_AWAY, error_item
 from edge.framing.transports import framing_for
 from edge.protocol.http import CHANGE_PATH, HEAD_END, Request, check_unfinished, parse_request
-from edge.protocol.operations import Operation, load_operations, parse_operation
+from edge.protocol.operations import Op, Operation, load_operations, parse_operation
 from edge.protocol.origins import Origins
 from edge.protocol.subscribe import negotiate
 from edge.server.answers import Answers
+from edge.server.clients import Clients
+from edge.server.listener import Address
+from edge.server.places import Places
 from edge.server.turns import Turns
 from edge.state import ENDING, IDLE, Pending, PendingAttach, Seat
 from edge.subscribers.lifecycle import CLOSE_TIMEOUT, Lifecycle
@@ -29,7 +32,6 @@ from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED
 from edge.subscribers.postponed import NO_ROOM, PostponedSubscribe
 from edge.subscribers.websocket import WebSocketReader
 
-SURPLUS_TIMEOUT = 2.0  # seconds that a connection over the limit has to send its request
 FULL = "this edge is full; try again, here or on another edge"
 CHANGE_TIMEOUT = FORWARD_TIMEOUT + ATTACH_TIMEOUT  # seconds that a change may take, wherever the session is held
 NOT_CHANGED = f"the channels could not be changed within {CHANGE_TIMEOUT:g} seconds; try again"
@@ -63,12 +65,15 @@ class RequestHandler:
         self._websockets = websockets
         self._forwarder = forwarder
         self._wheel = wheel
+        self._counters = counters
         self._clock = clock
         self._foreign = foreign
         self._header_timeout = header_timeout
         self._origins = Origins(allowed_origins)
         self.answers = Answers(seats, lifecycle, self.turns, counters, self._origins)
         self._max_connections = max_connections
+        self.clients: Clients | None = None  # upward: None while nothing is counted by address
+        self.places = Places(seats, clock, max_connections=max_connections, header_timeout=header_timeout)
         self._changes_under_way = Tasks()
 
     # The edge drains and stops.
@@ -87,11 +92,9 @@ class RequestHandler:
 
     # Bytes are received.
 
-    def on_connection(self, seat: Seat) -> None:
+    def on_connection(self, seat: Seat, address: Address) -> None:
         """A connection was accepted: set the deadline of its first request."""
-        surplus = len(self._seats) > self._max_connections
-        timeout = min(self._header_timeout, SURPLUS_TIMEOUT) if surplus else self._header_timeout
-        self._wheel.schedule(seat, self._clock() + timeout)
+        self._wheel.schedule(seat, self._clock() + self._header_timeout)
 
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """Handle bytes from a client; none if those in the seat's `recv_buffer` are to be handled."""
@@ -188,14 +191,14 @@ class RequestHandler:
             self.answers.refuse(seat, request, error)
 
     def _subscribe(self, seat: Seat, request: Request) -> None:
-        surplus = len(self._seats) - self._max_connections
-        is_surplus = surplus > 0 and self._seats.is_among_newest(seat, surplus)
+        is_surplus = len(self._seats) > self._max_connections and not self.places.has_place(seat)
         closing = is_surplus or self._clock() >= seat.expires
         asked, framing = negotiate(request, self._origins, closing=closing)
         if self._foreign.beginnings:
             for name in asked.channels:
                 self._foreign.check(name)
         if is_surplus:
+            self._counters.limited_total["max_connections"] += 1
             self.answers.reject(seat, framing, FULL)
             return
         if self._rejects_subscribers:
@@ -203,6 +206,11 @@ class RequestHandler:
                 self.answers.reject(seat, framing, GOING_AWAY)
                 return
             asked = asked._replace(timeout=0.0)
+        if self.clients is not None:
+            refusal = self.clients.refusal(seat, request.headers, asked.channels, holds=True)
+            if refusal:
+                self.answers.reject(seat, framing, refusal, 429)
+                return
         self._lifecycle.attach(seat, asked, framing)
 
     def _change(self, seat: Seat, request: Request, body: bytes) -> None:
@@ -210,6 +218,11 @@ class RequestHandler:
         pending = Pending(seat, framing_for("poll", self.answers.plain(request)))
         values = load_operations(body)
         operations = [parse_operation(value) for value in values]
+        names = [operation.channel for operation in operations if operation.op is Op.SUB]
+        if self.clients is not None and names:
+            refusal = self.clients.refusal(seat, request.headers, names, holds=False)
+            if refusal:
+                raise RequestError(refusal, 429)
         seat.wait(pending)
         self._wheel.schedule(seat, self._clock() + CHANGE_TIMEOUT)
         self._changes_under_way.start(self._answer_change(pending, request, operations, values))

@@ -9,7 +9,8 @@ import asyncio
 import errno
 import os
 import socket
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 from common.errors import cannot_listen
 from common.logs import get_logger
@@ -30,15 +31,18 @@ SEND_BUFFER = 65_536  # bytes that the kernel keeps for one slow client; it doub
 RESERVED_FILES = 64  # descriptors that clients never get: they are for Redis, the internal port, logs
 MAX_SURPLUS = 128  # connections over the limit that are accepted all the same, to be rejected with a proper answer
 EXHAUSTED_PAUSE = 1.0  # seconds without accepting when descriptors or memory are used up
-SURPLUS_PAUSE = 0.05  # seconds without accepting at MAX_SURPLUS: those connections end soon
+SURPLUS_PAUSE = 0.05  # seconds without accepting beyond MAX_SURPLUS: those connections end soon
 EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC}  # ENOSPC: epoll's watches
+
+
+Address = tuple[Any, ...]  # as the kernel gives it: an address, a port, and more for IPv6
 
 
 class Handler(Protocol):
     """What a listener tells of its connections."""
 
-    def on_connection(self, seat: Seat) -> None:
-        """A connection was accepted."""
+    def on_connection(self, seat: Seat, address: Address) -> None:
+        """A connection from an address was accepted."""
 
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """A client sent something."""
@@ -48,13 +52,25 @@ class Handler(Protocol):
 
 
 class Listener:
-    """Accepts connections for one edge; `port` is 0 while it does not listen."""
+    """Accepts connections for one edge; `port` is 0 while it does not listen.
 
-    def __init__(self, poller: Poller, seats: Seats, handler: Handler, *, max_connections: int) -> None:
+    `vacate` ends a connection that asks for nothing, and returns whether there was one.
+    """
+
+    def __init__(
+        self,
+        poller: Poller,
+        seats: Seats,
+        handler: Handler,
+        vacate: Callable[[], bool] = lambda: False,
+        *,
+        max_connections: int,
+    ) -> None:
         self.port = 0
         self._poller = poller
         self._seats = seats
         self._handler = handler
+        self._vacate = vacate
         self._max_connections = max_connections
         self._sockets: dict[int, socket.socket] = {}  # by their descriptors
         self._paused = False
@@ -140,15 +156,15 @@ class Listener:
 
     def _accept_some(self, listening: socket.socket) -> None:
         for _ in range(ACCEPTS_PER_TURN):
-            if len(self._seats) >= self._max_connections + MAX_SURPLUS:
+            if len(self._seats) > self._max_connections + MAX_SURPLUS and not self._vacate():
                 self._pause(SURPLUS_PAUSE)
                 return
             try:
                 # Only the C half of socket.accept(): the other half wraps the descriptor in an object that is of no
                 # use here, for a tenth of what a subscriber costs in all.
-                fd, _ = listening._accept()  # type: ignore[attr-defined]
+                fd, address = listening._accept()  # type: ignore[attr-defined]
                 os.set_blocking(fd, False)
-                self._handler.on_connection(self._seats.add(fd))
+                self._handler.on_connection(self._seats.add(fd), address)
             except BlockingIOError:
                 return
             except OSError as error:

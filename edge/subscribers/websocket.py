@@ -10,7 +10,14 @@ from common.tasks import TURN_BUDGET, TurnBudget
 from edge.counters import CloseReason
 from edge.engine.seats import Seats
 from edge.framing.websocket import close_frame, close_reply, pong_frame
-from edge.protocol.operations import BadOperationError, bad_operation_item, load_operations, parse_operation
+from edge.protocol.operations import (
+    BadOperationError,
+    Op,
+    Operation,
+    bad_operation_item,
+    load_operations,
+    parse_operation,
+)
 from edge.protocol.websocket import Received, parse_frames
 from edge.state import HELD, Seat
 from edge.subscribers.changes import ChannelChanges
@@ -30,6 +37,7 @@ class WebSocketReader:
         clock: Callable[[], float],
         call_soon: Callable[..., object],
     ) -> None:
+        self.refuse_join: Callable[[Seat, str], str] | None = None  # upward: says why not, or ""
         self._seats = seats
         self._inbox = seats.inbox
         self._lifecycle = lifecycle
@@ -99,9 +107,20 @@ class WebSocketReader:
             return
         for value in values:
             try:
-                self._changes.apply(seat, parse_operation(value))
+                operation = parse_operation(value)
+                if operation.op is Op.SUB and self.refuse_join is not None:
+                    self._check_join(seat, operation, self.refuse_join)
+                self._changes.apply(seat, operation)
             except BadOperationError as error:
                 self._output.send(seat, bad_operation_item(error))
+
+    def _check_join(self, seat: Seat, operation: Operation, refuse: Callable[[Seat, str], str]) -> None:
+        """Raise `BadOperationError` if a subscriber may not join a channel now."""
+        sentence = refuse(seat, operation.channel)
+        if sentence:
+            error = BadOperationError(sentence, operation.op.value, operation.channel, operation.ref)
+            error.status = 429
+            raise error
 
     def _close_if_over(self, seat: Seat, received: Received) -> None:
         if seat.phase is not HELD:

@@ -1,6 +1,6 @@
 import pytest
 
-from common.url import check_port, culprit, masked, split_url
+from common.url import check_port, culprit, masked, parse_network, split_url
 
 
 @pytest.mark.parametrize(
@@ -44,3 +44,10 @@ def test_the_wrong_part_of_a_list_is_named_unless_it_may_be_secret() -> None:
     """A comma in a password splits it, and a part of it may stand alone."""
     assert culprit("ftp://a", "ftp://a,http://b") == "'ftp://a'"
     assert culprit("cret@a", "http://u:se,cret@a") == "one of them"
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1/8", "10.0.0", "lb.example", "10.0.0.0/33"])
+def test_what_is_no_network_is_told(text: str) -> None:
+    """A network with bits of a host in it is a slip, too."""
+    with pytest.raises(ValueError, match="must be an address or a network such as"):
+        parse_network(text)

@@ -19,6 +19,7 @@ from edge.engine.fanout import Policy
 from edge.engine.inbox import MAX_BYTES
 from edge.engine.poller import Poller, make_poller
 from edge.engine.seats import Seats
+from edge.server.clients import ClientLimits
 from edge.server.listener import Listener
 from edge.wiring import Options, Outside, wire
 from tests.edge.http_client import PATIENCE, HttpClient, head
@@ -108,6 +109,7 @@ class EdgeWithoutRedis:
         flush_after: float = 0.0,
         session_asks: int = 50,
         input_bytes: int = MAX_BYTES,
+        clients: ClientLimits = ClientLimits(),  # noqa: B008  # it cannot be changed
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock, self.counters, self.logs = FakeClock(), Counters(), LogsInMemory()
@@ -143,13 +145,16 @@ class EdgeWithoutRedis:
             allowed_origins=allowed_origins,
             session_asks=session_asks,
             input_bytes=input_bytes,
+            clients=clients,
         )
         parts = wire("edge", self.seats, self.counters, outside, options)
         self.hub = self.pubsub.hub = parts.hub
         self.sessions, self.lifecycle, self.changes = parts.sessions, parts.lifecycle, parts.changes
         self.fanout, self.handler, self.seat_wheel = parts.fanout, parts.handler, parts.seat_wheel
         self.forwarder, self.absences = parts.forwarder, parts.absences
-        self.listener = Listener(self.poller, self.seats, self.handler, max_connections=max_connections)
+        self.listener = Listener(
+            self.poller, self.seats, parts.front, self.handler.places.vacate, max_connections=max_connections
+        )
         self._clients: list[HttpClient] = []
 
     async def connect(self) -> HttpClient:

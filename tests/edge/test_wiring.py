@@ -7,6 +7,7 @@ import pytest
 from redis import ResponseError
 
 from common.settings import load_settings
+from edge.server.clients import ClientLimits
 from edge.server.overflow import Overflow
 from edge.wiring import options_from
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
@@ -37,11 +38,17 @@ def test_the_options_are_those_of_the_settings() -> None:
     """Each limit has its setting."""
     options = options_from(
         load_settings(
+            trusted_proxies=("10.0.0.0/8",),
+            proxy_protocol=True,
+            max_connections_per_address=1,
+            new_channels_per_minute=2,
+            subscriptions_per_second=3,
             input_bytes=70_000,
         ),
         99,
     )
     assert (options.max_connections, options.input_bytes) == (99, 70_000)
+    assert options.clients == ClientLimits(("10.0.0.0/8",), True, 1, 2, 3)
 
 
 async def test_the_options_reach_the_parts(edge: EdgeWithoutRedis) -> None:

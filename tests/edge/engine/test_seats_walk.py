@@ -15,7 +15,7 @@ from edge.engine.poller import Poller, make_poller
 from edge.engine.seats import Seats
 from edge.framing.http import Variant
 from edge.framing.transports import framing_for
-from edge.server.listener import Listener
+from edge.server.listener import Address, Listener
 from edge.state import Channel, Phase, Seat
 from tests.edge.seats_on_sockets import FRAMING, POLLERS, received, said
 
@@ -55,7 +55,7 @@ class OwnerCheckingHandler:
         self.owners: dict[Seat, int] = {}
         self.seats = seats
 
-    def on_connection(self, seat: Seat) -> None:
+    def on_connection(self, seat: Seat, address: Address) -> None:
         """No client connects in a walk: `open` makes its seat."""
 
     def on_bytes(self, seat: Seat, data: bytes) -> None:

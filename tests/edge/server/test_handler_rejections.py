@@ -2,7 +2,6 @@
 
 import pytest
 
-from edge.server import handler as handler_module
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import head
 from tests.edge.websocket_client import HANDSHAKE
@@ -45,14 +44,6 @@ async def test_at_a_full_edge_the_first_that_came_have_the_room() -> None:
         answer = await stranger.ask(head("/poll?id=room&timeout=0"))
         assert (answer.status, answer.headers["connection"]) == (503, "close")
         assert await stranger.rest() == b""
-
-
-async def test_one_client_too_many_that_sends_nothing_goes_soon() -> None:
-    """Two seconds are enough for a request; the room in front of a full edge is small."""
-    async with edge_without_redis(max_connections=0) as edge:
-        silent = await edge.connect()
-        edge.pass_time(handler_module.SURPLUS_TIMEOUT + 0.5)
-        assert await silent.rest() == b""
 
 
 async def test_newcomers_are_told_different_times() -> None:

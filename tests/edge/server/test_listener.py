@@ -5,18 +5,19 @@ import asyncio
 import errno
 import fcntl
 import os
+import select
 import socket
 import sys
 import termios
+from contextlib import ExitStack
 from unittest.mock import Mock
 
 import pytest
 
 from common.errors import SettingsError
-from edge.server import handler as handler_module
 from edge.server import listener as listener_module
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
-from tests.edge.http_client import PATIENCE, head
+from tests.edge.http_client import head
 
 POLL = "/poll?id=room"
 
@@ -84,21 +85,23 @@ async def test_a_batch_is_bounded(edge: EdgeWithoutRedis, monkeypatch: pytest.Mo
         assert (await client.answer()).status == 404
 
 
-async def test_at_a_more_than_full_edge_newcomers_wait_and_are_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond a margin they stay in the kernel's queue until those in it are gone; an EventSource never sees a 503."""
-    monkeypatch.setattr(listener_module, "MAX_SURPLUS", 2)
+async def test_at_a_more_than_full_edge_newcomers_are_answered_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond a margin they stay in the kernel's queue until there is room; an EventSource never sees a 503."""
+    monkeypatch.setattr(listener_module, "MAX_SURPLUS", 0)
     monkeypatch.setattr(listener_module, "SURPLUS_PAUSE", 0)
-    async with edge_without_redis(max_connections=0) as edge:
-        for _ in range(2):
-            await edge.connect()
-        with socket.create_connection(("127.0.0.1", edge.listener.port)) as newcomer:
-            newcomer.sendall(head("/sse?id=room"))
-            await edge.turns()
-            assert len(edge.seats) == 2
-            edge.pass_time(handler_module.SURPLUS_TIMEOUT + 0.5)
-            await edge.until(lambda: edge.counters.refused_total[503])
-            newcomer.settimeout(PATIENCE)
-            assert newcomer.recv(65536).startswith(b"HTTP/1.1 200")
+    async with edge_without_redis(max_connections=1) as edge:
+        await edge.held("/poll?id=room", transport="poll")
+        address = ("127.0.0.1", edge.listener.port)
+        with ExitStack() as stack:
+            newcomers = [stack.enter_context(socket.create_connection(address)) for _ in range(3)]
+            for newcomer in newcomers:
+                newcomer.sendall(head("/sse?id=room"))
+            for newcomer in newcomers:
+                await edge.until(lambda one=newcomer: select.select([one], [], [], 0)[0])
+                assert newcomer.recv(65536).startswith(b"HTTP/1.1 200")
+                newcomer.close()
+        await edge.until(lambda: len(edge.seats) == 1)
+        assert edge.counters.limited_total["max_connections"] == 3
 
 
 async def test_a_connection_that_cannot_be_watched_is_let_go(

@@ -1,0 +1,46 @@
+"""Rates: what a client may do at once, and over time."""
+
+from edge.server.rates import MIN_SWEEP, Rate
+from tests.edge.edge_without_redis import FakeClock
+
+
+def test_a_bucket_is_emptied_at_once_and_fills_with_time() -> None:
+    """Ten in five seconds: ten now, none more, one after half a second."""
+    clock = FakeClock()
+    rate = Rate(10, 5.0, clock)
+    assert [rate.take("a", 1) for _ in range(11)] == [True] * 10 + [False]
+    assert rate.take("b", 10)
+    clock.now += 0.5
+    assert [rate.take("a", 1) for _ in range(2)] == [True, False]
+    clock.now += 60
+    assert [rate.take("a", 5) for _ in range(3)] == [True, True, False]
+
+
+def test_more_than_a_bucket_is_paid_for_later() -> None:
+    """A page of many channels is let in when its client has used nothing lately."""
+    clock = FakeClock()
+    rate = Rate(10, 10.0, clock)
+    assert rate.take("a", 30)
+    clock.now += 20
+    assert not rate.take("a", 1)
+    clock.now += 1
+    assert rate.take("a", 1)
+    assert not rate.take("a", 30)
+
+
+def test_no_limit_and_nothing_cost_nothing() -> None:
+    """Zero is off; a client that takes nothing is not remembered."""
+    off, on = Rate(0, 1.0, FakeClock()), Rate(1, 1.0, FakeClock())
+    assert off.take("a", 10**6)
+    assert on.take("a", 0)
+    assert (off._buckets, on._buckets) == ({}, {})
+
+
+def test_clients_that_have_used_nothing_lately_are_forgotten() -> None:
+    """However many there are."""
+    clock = FakeClock()
+    rate = Rate(10, 1.0, clock)
+    for number in range(20 * MIN_SWEEP):
+        clock.now += 0.01
+        rate.take(str(number), 1)
+        assert len(rate._buckets) <= MIN_SWEEP
