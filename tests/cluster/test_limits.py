@@ -12,6 +12,8 @@ from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
 from tests.cluster.waiting import until
 
+pytestmark = pytest.mark.system  # it takes half a minute, and more on a machine with other work
+
 PLACES, CROWD, PER_ADDRESS = 100, 600, 3
 LIMITS = {
     "COMET_MAX_CONNECTIONS": str(PLACES),

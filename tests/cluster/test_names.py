@@ -15,6 +15,8 @@ from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
 from tests.cluster.waiting import until
 
+pytestmark = pytest.mark.system  # it takes half a minute, and more on a machine with other work
+
 LINGER = 2
 MOST = 1000  # channels without messages that may linger
 NAMES_PER_REQUEST = 128

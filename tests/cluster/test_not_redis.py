@@ -11,6 +11,8 @@ from tests.cluster.not_redis import NotRedis
 from tests.cluster.processes import Service
 from tests.cluster.waiting import STARTING, until
 
+pytestmark = pytest.mark.system  # it takes half a minute, and more on a machine with other work
+
 MAX_LOG_BYTES = 8_000  # of a process in the seconds of one test
 MAX_CPU = 0.35  # of a core
 MAX_GROWTH = 96 << 20  # bytes of memory

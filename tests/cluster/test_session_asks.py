@@ -15,6 +15,8 @@ from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
 from tests.cluster.waiting import until
 
+pytestmark = pytest.mark.system  # it takes half a minute, and more on a machine with other work
+
 ASKS = 5
 LIMITED = 'comet_refused_total{limit="session_asks"}'
 OWN = "a-poll-that-is-held-on-b"

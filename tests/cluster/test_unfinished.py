@@ -14,6 +14,8 @@ from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
 from tests.cluster.waiting import until
 
+pytestmark = pytest.mark.system  # it takes half a minute, and more on a machine with other work
+
 COUNT = 3000
 BUDGET = 4_194_304
 SLACK = 1_048_576  # what one turn of the loop reads before room is made
