@@ -70,7 +70,7 @@ class Edge:
         self._max_connections = _max_connections(settings.max_connections)
         slow = (settings.slow_bytes, settings.slow_seconds, settings.slow_total_bytes, settings.slow_rate)
         limits = Limits(*slow, burst_seconds=settings.slow_seconds)
-        self._seats = Seats(self._poller, self._counters, time.monotonic, limits)
+        self._seats = Seats(self._poller, self._counters, time.monotonic, limits, settings.input_bytes)
         self._redis = connect(settings.redis_url)
         self._redis_clock = RedisClock(self._redis.time, time.monotonic)
         names = RedisNames(settings.prefix)

@@ -21,7 +21,6 @@ from edge.cluster.forwarding import Ask, SessionForwarder
 from edge.counters import Counters
 from edge.engine.absences import Absences
 from edge.engine.fanout import FanOut, Policy
-from edge.engine.inbox import MAX_BYTES
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.items import data_item
@@ -81,7 +80,6 @@ class Options(NamedTuple):
     keeps_history: bool = True
     allowed_origins: tuple[str, ...] = ()
     session_asks: int = 50
-    input_bytes: int = MAX_BYTES
     clients: ClientLimits = ClientLimits()
 
 
@@ -101,7 +99,6 @@ def options_from(settings: Settings, max_connections: int) -> Options:
         keeps_history=settings.history_size > 0,
         allowed_origins=settings.allowed_origins,
         session_asks=settings.session_asks,
-        input_bytes=settings.input_bytes,
         clients=ClientLimits(
             settings.trusted_proxies,
             settings.proxy_protocol,
@@ -164,7 +161,9 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     output = Output(seats)
     changes = ChannelChanges(hub, fanout, seats, sessions, absences, output, wheel, counters, clock, outside.foreign)
     forwarder = SessionForwarder(sessions, changes, outside.ask, max_asks=options.session_asks)
-    websockets = WebSocketReader(seats, lifecycle, changes, output, clock, outside.call_soon)
+    clients = Clients(options.clients, channels, counters, clock) if options.clients.are_needed else None
+    refuse_join = clients.refusal_of_held if clients is not None else None
+    websockets = WebSocketReader(seats, lifecycle, changes, output, clock, outside.call_soon, refuse_join)
     handler = RequestHandler(
         seats,
         lifecycle,
@@ -175,41 +174,27 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         clock,
         outside.call_soon,
         outside.foreign,
+        clients,
         header_timeout=options.header_timeout,
         allowed_origins=options.allowed_origins,
         max_connections=options.max_connections,
     )
-    seats.inbox.max_bytes = options.input_bytes
     seats.inbox.on_over = Overflow(seats.inbox, lifecycle, handler.answers, counters, outside.call_soon).on_over
-    seats.on_detach = changes.detach
+    seats.on_detach = changes.detach if clients is None else partial(_detach, clients, changes)
     seats.on_flushed = handler.turns.on_flushed
     hub.on_refused = partial(_refuse, changes, handler)
-    outside.reader.on_refused = hub.refuse
     fanout.on_begun = hub.admit
     fanout.on_answered = handler.turns.on_answered
     lifecycle.on_early_bytes = handler.on_early_bytes
     wheel.on_due = handler.on_due
-    front: Handler = handler
-    if options.clients.are_needed:
-        clients = Clients(options.clients, channels, counters, clock)
-        front = _count_clients(clients, handler, seats, changes, websockets)
+    front = ProxiedHandler(handler, clients, seats) if clients is not None else handler
     return Parts(hub, fanout, adopter, sessions, lifecycle, changes, forwarder, handler, front, wheel, absences)
 
 
-def _count_clients(
-    clients: Clients, handler: RequestHandler, seats: Seats, changes: ChannelChanges, websockets: WebSocketReader
-) -> Handler:
-    """Have the clients counted by their addresses, and return the handler that is told of all connections."""
-
-    def detach(seat: Seat) -> None:
-        """Take a seat out of its channels, and of what its client has."""
-        clients.leave(seat)
-        changes.detach(seat)
-
-    seats.on_detach = detach
-    handler.clients = clients
-    websockets.refuse_join = clients.refusal_of_held
-    return ProxiedHandler(handler, clients, seats)
+def _detach(clients: Clients, changes: ChannelChanges, seat: Seat) -> None:
+    """Take a seat out of its channels, and of what its client has."""
+    clients.leave(seat)
+    changes.detach(seat)
 
 
 def _refuse(changes: ChannelChanges, handler: RequestHandler, pending: PendingAttach) -> None:

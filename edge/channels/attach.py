@@ -23,8 +23,6 @@ from edge.state import Channel, Entry
 class Reader(Protocol):
     """The part of `LogReader` that attaching and tracking use."""
 
-    on_refused: Callable[[str], None]
-
     def ask(self, request: SyncRequest) -> None:
         """Queue a read."""
 
@@ -91,11 +89,11 @@ class Attacher:
         self._reads.pop(key, None)
         return False
 
-    def _on_read(self, key: tuple[str, Position], result: SyncResult) -> None:
+    def _on_read(self, key: tuple[str, Position], result: SyncResult | None) -> None:
         for entry in self._reads.pop(key, ()):
             if not entry.pending.is_alive:
                 continue
-            if entry.channel.is_open:
+            if result is not None and entry.channel.is_open:
                 self._bring_up(entry, key[1], result)
             else:
                 entry.channel.let_wait(entry)

@@ -153,10 +153,9 @@ class Hub:
         """Compare a live channel with its log, and send its subscribers what they missed."""
         self._tracker.repair(channel)
 
-    def refuse(self, name: str) -> None:
+    def refuse(self, channel: Channel) -> None:
         """Redis has no room for a new channel: turn away those that wait for it, a few in each turn, and give it up."""
-        channel = self.channels.get(name)
-        if channel is None or channel.last is not None:
+        if self.channels.get(channel.name) is not channel or channel.last is not None:
             return
         waiting = channel.waiting or {}
         for entry in list(islice(waiting, ENTRIES_PER_TURN)):
@@ -164,7 +163,7 @@ class Hub:
             if entry.pending.is_alive:
                 self.on_refused(entry.pending)
         if waiting:
-            self._call_soon(self.refuse, name)
+            self._call_soon(self.refuse, channel)
         else:
             self._let_go(channel)
 

@@ -22,10 +22,13 @@ MAX_FAILURES = 10  # of one channel that are counted
 
 
 class SyncRequest(NamedTuple):
-    """One read of a channel's log: `done` gets the result, and `is_awaited` says whether it is still wanted."""
+    """One read of a channel's log; `is_awaited` says whether it is still wanted.
+
+    `done` gets the result, or None if Redis has no room for the new channel.
+    """
 
     query: SyncQuery
-    done: Callable[[SyncResult], None]
+    done: Callable[[SyncResult | None], None]
     is_awaited: Callable[[], bool] = lambda: True
     failures: int = 0  # reads that failed because of this channel
 
@@ -39,7 +42,6 @@ class LogReader:
     """
 
     def __init__(self, sync: Callable[[Sequence[SyncQuery]], Awaitable[Sequence[SyncOutcome]]]) -> None:
-        self.on_refused: Callable[[str], None] = lambda name: None  # upward: Redis has no room for this new channel
         self._sync = sync
         self._requests: deque[SyncRequest] = deque()
         self._readers: set[asyncio.Task[None]] = set()
@@ -97,7 +99,7 @@ class LogReader:
             if not isinstance(outcome, Unreadable):
                 request.done(outcome)
             elif outcome.is_refused:
-                self.on_refused(request.query.channel)
+                request.done(None)
             else:
                 self._put_off(requests, request, outcome.reason)
         except Exception as error:

@@ -28,6 +28,9 @@ class TrackerHub(Protocol):
     def admit(self, channel: Channel) -> None:
         """Let the subscribers that wait enter a live channel."""
 
+    def refuse(self, channel: Channel) -> None:
+        """Turn away the subscribers that wait for a new channel."""
+
     def resubscribe(self, channel: Channel) -> None:
         """Subscribe to a channel anew."""
 
@@ -92,8 +95,11 @@ class ChannelTracker:
         on_synced = partial(self._on_synced, channel, channel.attempt, channel.last)
         self._reader.ask(SyncRequest(query, on_synced, partial(channel.is_syncing, channel.attempt)))
 
-    def _on_synced(self, channel: Channel, attempt: int, read_from: Position | None, result: SyncResult) -> None:
+    def _on_synced(self, channel: Channel, attempt: int, read_from: Position | None, result: SyncResult | None) -> None:
         """A read of a channel's log is answered: send its subscribers what they missed, or a reset."""
+        if result is None:
+            self._hub.refuse(channel)
+            return
         step, missed = channel.on_synced(attempt, read_from, result, self._rules)
         if step is REPAIR:
             self._read(channel, channel.begin_sync())

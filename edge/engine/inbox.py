@@ -15,9 +15,9 @@ MAX_BYTES = 4_194_304
 class Inbox:
     """The received bytes of all seats of an edge; `kept_bytes` is their sum, which may be `max_bytes`."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self.on_over: Callable[[], None] = lambda: None  # upward: more is kept than may be
-        self.max_bytes = MAX_BYTES
+        self.max_bytes = max_bytes
         self.kept_bytes = 0
         self._waiting: dict[Seat, None] = {}  # seats with bytes; the one that waits longest first
 

@@ -30,7 +30,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from itertools import islice
 
 from edge.counters import CloseReason, Counters
-from edge.engine.inbox import Inbox
+from edge.engine.inbox import MAX_BYTES, Inbox
 from edge.engine.interest import WATCHED, Interest
 from edge.engine.outbox import EVICTIONS_PER_TURN, Limits, Outbox
 from edge.engine.poller import Poller
@@ -49,12 +49,13 @@ class Seats:
         counters: Counters,
         clock: Callable[[], float] = time.monotonic,
         limits: Limits = Limits(),  # noqa: B008  # it cannot be changed
+        max_input_bytes: int = MAX_BYTES,
     ) -> None:
         self.on_detach: Callable[[Seat], None] = lambda seat: None  # upward: detach the seat from its channels
         self.on_flushed: Callable[[Seat], None] = lambda seat: None  # upward: nothing is parked for it any more
         self._outbox = Outbox(limits, clock)
         self.parked: Collection[Seat] = self._outbox.parked
-        self.inbox = Inbox()
+        self.inbox = Inbox(max_input_bytes)
         self._poller = poller
         self._interest = Interest(poller)
         self.half_closed, self.paused = self._interest.half_closed, self._interest.paused

@@ -51,6 +51,7 @@ class RequestHandler:
         clock: Callable[[], float],
         call_soon: Callable[..., object],
         foreign: ForeignNames,
+        clients: Clients | None = None,
         *,
         header_timeout: float,
         allowed_origins: tuple[str, ...],
@@ -72,7 +73,7 @@ class RequestHandler:
         self._origins = Origins(allowed_origins)
         self.answers = Answers(seats, lifecycle, self.turns, counters, self._origins)
         self._max_connections = max_connections
-        self.clients: Clients | None = None  # upward: None while nothing is counted by address
+        self.clients = clients  # None: nothing is counted by address
         self.places = Places(seats, clock, max_connections=max_connections, header_timeout=header_timeout)
         self._changes_under_way = Tasks()
 

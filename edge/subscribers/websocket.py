@@ -36,8 +36,9 @@ class WebSocketReader:
         output: Output,
         clock: Callable[[], float],
         call_soon: Callable[..., object],
+        refuse_join: Callable[[Seat, str], str] | None = None,
     ) -> None:
-        self.refuse_join: Callable[[Seat, str], str] | None = None  # upward: says why not, or ""
+        self._refuse_join = refuse_join  # says why a subscriber may not join a channel, or ""; None: all may
         self._seats = seats
         self._inbox = seats.inbox
         self._lifecycle = lifecycle
@@ -108,8 +109,8 @@ class WebSocketReader:
         for value in values:
             try:
                 operation = parse_operation(value)
-                if operation.op is Op.SUB and self.refuse_join is not None:
-                    self._check_join(seat, operation, self.refuse_join)
+                if operation.op is Op.SUB and self._refuse_join is not None:
+                    self._check_join(seat, operation, self._refuse_join)
                 self._changes.apply(seat, operation)
             except BadOperationError as error:
                 self._output.send(seat, bad_operation_item(error))

@@ -117,7 +117,7 @@ class EdgeWithoutRedis:
         self.names = RedisNames("t:")
         self.pubsub = FakeSubscriptions(self.loop)
         self.released: list[str] = []  # what Redis kept of these channels was let go of
-        self.seats = Seats(self.poller, self.counters, self.clock)
+        self.seats = Seats(self.poller, self.counters, self.clock, max_input_bytes=input_bytes)
         self.reader = LogReader(self.logs.sync)
         outside = Outside(
             names=self.names,
@@ -144,7 +144,6 @@ class EdgeWithoutRedis:
             keeps_history=keeps_history,
             allowed_origins=allowed_origins,
             session_asks=session_asks,
-            input_bytes=input_bytes,
             clients=clients,
         )
         parts = wire("edge", self.seats, self.counters, outside, options)

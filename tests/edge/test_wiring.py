@@ -20,7 +20,6 @@ async def test_what_points_upward_is_set(edge: EdgeWithoutRedis) -> None:
     """Each callback that has a default leads to the part above: none is forgotten."""
     assert edge.seats.on_detach == edge.changes.detach
     assert edge.seats.on_flushed == edge.handler.turns.on_flushed
-    assert edge.reader.on_refused == edge.hub.refuse
     assert edge.fanout.on_begun == edge.hub.admit
     assert edge.fanout.on_answered == edge.handler.turns.on_answered
     assert edge.lifecycle.on_early_bytes == edge.handler.on_early_bytes
@@ -43,11 +42,10 @@ def test_the_options_are_those_of_the_settings() -> None:
             max_connections_per_address=1,
             new_channels_per_minute=2,
             subscriptions_per_second=3,
-            input_bytes=70_000,
         ),
         99,
     )
-    assert (options.max_connections, options.input_bytes) == (99, 70_000)
+    assert options.max_connections == 99
     assert options.clients == ClientLimits(("10.0.0.0/8",), True, 1, 2, 3)
 
 

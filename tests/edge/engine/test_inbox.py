@@ -8,9 +8,7 @@ from edge.state import Seat
 
 def inbox_of(max_bytes: int) -> Inbox:
     """Return an inbox with this limit."""
-    inbox = Inbox()
-    inbox.max_bytes = max_bytes
-    return inbox
+    return Inbox(max_bytes)
 
 
 def test_nothing_is_named_up_to_the_limit() -> None:

@@ -72,7 +72,6 @@ class ModelEdge:
     def __init__(self, redis: ModelRedis, *, adopts: bool = False, sleep: Any = None) -> None:
         self.redis = redis
         self.now = 0.0
-        self.on_refused: Callable[[str], None]
         self.connection: ModelConnection | None = None
         self.requests: list[SyncRequest] = []  # asked, not executed
         self.replies: list[tuple[SyncRequest, SyncResult]] = []  # executed, not answered
