@@ -23,6 +23,7 @@ from bench.report.plan import Plan, option, read_plan
 from bench.servers.valkey import running_valkey
 from common.message import Message
 from common.names import RedisNames
+from common.redis.answers import WrongAnswerError
 from common.redis.client import connect
 from common.scripts.calls import Scripts
 from common.settings import load_settings
@@ -93,7 +94,7 @@ def scripts_of(pipeline: Redis) -> Scripts:
 
 async def with_history(pipeline: Redis, channel: str) -> None:
     """Queue a publish through the script, as the publisher does it."""
-    with suppress(TypeError):  # a pipeline queues the call and answers later, so what is unpacked is no answer yet
+    with suppress(WrongAnswerError):  # a pipeline queues the call and answers later: that is no answer yet
         await scripts_of(pipeline).publish(channel, Message(PAYLOAD))
 
 
