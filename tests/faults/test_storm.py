@@ -39,6 +39,8 @@ def test_random_attaches_during_a_publish_storm(start: StartTrial, record_proper
     trial = start(COMET_LINGER="0.3")
     ports = [edge.port for edge in trial.cluster.edges]
     places = Places(CHANNELS, QUIET)
+    for channel in QUIET:  # without a message a position would be worth only as long as the channel lingers
+        trial.publish(channel, f"{channel} begins")
     with trial.writing(batch=5, pause=0.001, channels=[*(10 * CHANNELS), *QUIET]):
         began = time.monotonic()
         clients = [Attacher(ports, places, 1 + ATTACHES // CLIENTS, seed) for seed in range(CLIENTS)]

@@ -253,6 +253,7 @@ def lonely(stack: ExitStack, tmp_path: Path) -> Cluster:
 
 def test_a_full_redis_is_told_and_takes_no_subscriber_out(lonely: Cluster) -> None:
     """Subscribers are still served, so the edge stays ready; `writes` and one line say what Redis said."""
+    assert lonely.publish("room", "known").status == 404  # nobody hears it, and it makes the channel known
     with lonely.valkey.client() as redis:
         redis.config_set("maxmemory", 1)
         until(lambda: all("writes" in readiness(service) for service in lonely.services), SEEN)
@@ -263,6 +264,7 @@ def test_a_full_redis_is_told_and_takes_no_subscriber_out(lonely: Cluster) -> No
             assert said["writes"]["error"].startswith("OOM")
         with StreamClient(lonely.a.port, "room"):
             pass
+        assert "no memory left for a new channel" in get(lonely.a.port, "/poll", id="unknown").text
         assert lonely.publish("room", "too much").status == 503
         redis.config_set("maxmemory", 0)
     until(lambda: all("writes" not in readiness(service) for service in lonely.services), SEEN)
