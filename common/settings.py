@@ -105,6 +105,9 @@ class Settings(BaseSettings):
     subscriptions_per_second: int = Field(
         0, ge=0, description="subscriptions, one for each channel and poll, of one address in a second; 0: no limit"
     )
+    history_bytes_per_second: int = Field(
+        0, ge=0, description="bytes of missed messages that one address is sent in a second; 0: no limit"
+    )
     slow_bytes: int = Field(
         262_144,
         ge=1024,

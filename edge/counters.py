@@ -184,6 +184,7 @@ class Counters:
         "max_connections_per_address",
         "new_channels_per_minute",
         "subscriptions_per_second",
+        "history_bytes_per_second",
     )
     latency: Histogram = counted(
         Series(

@@ -105,6 +105,7 @@ def options_from(settings: Settings, max_connections: int) -> Options:
             settings.max_connections_per_address,
             settings.new_channels_per_minute,
             settings.subscriptions_per_second,
+            settings.history_bytes_per_second,
         ),
     )
 
@@ -145,6 +146,7 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     channels: dict[str, Channel] = {}
     adopter = _make_adopter(channels, fanout, counters, outside)
     hub = _make_hub(channels, fanout, adopter, counters, outside, options)
+    clients = Clients(options.clients, channels, counters, clock) if options.clients.are_needed else None
     lifecycle = Lifecycle(
         seats,
         hub,
@@ -157,11 +159,11 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         heartbeat=options.heartbeat,
         poll_timeout=options.poll_timeout,
         max_age=options.max_age,
+        sent_history=clients.sent_history if clients is not None else None,
     )
     output = Output(seats)
     changes = ChannelChanges(hub, fanout, seats, sessions, absences, output, wheel, counters, clock, outside.foreign)
     forwarder = SessionForwarder(sessions, changes, outside.ask, max_asks=options.session_asks)
-    clients = Clients(options.clients, channels, counters, clock) if options.clients.are_needed else None
     refuse_join = clients.refusal_of_held if clients is not None else None
     websockets = WebSocketReader(seats, lifecycle, changes, output, clock, outside.call_soon, refuse_join)
     handler = RequestHandler(

@@ -43,6 +43,11 @@ class Operation(NamedTuple):
     start: Start = (None, 0)
     ref: Ref = None
 
+    @property
+    def goes_back(self) -> bool:
+        """Whether it asks for messages of the past."""
+        return self.start != (None, 0)
+
 
 class BadOperationError(BadRequestError):
     """An operation that is malformed, with as many of its values as could be read."""

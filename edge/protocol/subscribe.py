@@ -55,6 +55,11 @@ class SubscribeRequest(NamedTuple):
     heartbeat_as_event: bool = False  # SSE only: heartbeats are events, which an EventSource passes to its page
     ws_accept: str = ""  # WebSocket only: the Sec-WebSocket-Accept that answers its handshake
 
+    @property
+    def goes_back(self) -> bool:
+        """Whether it asks for messages of the past."""
+        return self.since is not None or self.history > 0
+
     def positions_at(self, starts: Sequence[Position | None]) -> Positions:
         """Return the positions of a subscriber that goes on from `starts`, one for each channel of the request."""
         kind = NamedPositions if self.has_channel_names else Positions

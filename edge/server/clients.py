@@ -12,6 +12,7 @@ from typing import NamedTuple
 from edge.counters import Counters
 from edge.protocol.forwarded import client_address
 from edge.protocol.networks import Networks, client_of
+from edge.protocol.operations import Operation
 from edge.server.rates import Rate
 from edge.state import Seat
 
@@ -20,10 +21,12 @@ MARGIN = 64  # connections over the limit that are accepted all the same, to be 
 CONNECTIONS = "max_connections_per_address"
 CHANNELS = "new_channels_per_minute"
 SUBSCRIPTIONS = "subscriptions_per_second"
+HISTORY = "history_bytes_per_second"
 SENTENCES = {
     CONNECTIONS: "your address has too many connections here; close some",
     CHANNELS: "your address has subscribed to too many new channels; try again later",
     SUBSCRIPTIONS: "your address subscribes too often; try again later",
+    HISTORY: "your address has read too much history; go on from your position later",
 }
 
 
@@ -35,6 +38,7 @@ class ClientLimits(NamedTuple):
     connections: int = 0
     channels_per_minute: int = 0
     subscriptions_per_second: int = 0
+    history_bytes_per_second: int = 0
 
     @property
     def are_needed(self) -> bool:
@@ -54,6 +58,7 @@ class Clients:
         self._max_connections = limits.connections
         self._channel_rate = Rate(limits.channels_per_minute, 60.0, clock)
         self._subscription_rate = Rate(limits.subscriptions_per_second, 1.0, clock)
+        self._history_rate = Rate(limits.history_bytes_per_second, 1.0, clock)
         self._channels = channels
         self._counters = counters
         self._peers: dict[Seat, str] = {}  # where each connection comes from
@@ -110,14 +115,16 @@ class Clients:
 
     # What they ask for.
 
-    def refusal(self, seat: Seat, headers: Mapping[str, str], channels: Collection[str], *, holds: bool) -> str:
+    def refusal(
+        self, seat: Seat, headers: Mapping[str, str], channels: Collection[str], *, holds: bool, goes_back: bool = False
+    ) -> str:
         """Say why a request for these channels is refused, or return "": then it counts.
 
-        With `holds` the connection is a subscriber from now on.
+        With `holds` the connection is a subscriber from now on; with `goes_back` it asks for messages of the past.
         """
         client = self._client(seat, headers)
         is_over = holds and self._is_over(seat, client)
-        limit = CONNECTIONS if is_over else self._broken_rate(client, channels) if client else ""
+        limit = CONNECTIONS if is_over else self._broken_rate(client, channels, goes_back) if client else ""
         if limit:
             self._counters.limited_total[limit] += 1
             return SENTENCES[limit]
@@ -125,13 +132,19 @@ class Clients:
             self._count(seat, client)
         return ""
 
-    def refusal_of_held(self, seat: Seat, channel: str) -> str:
+    def refusal_of_held(self, seat: Seat, operation: Operation) -> str:
         """Say why a held subscriber may not join one more channel, or return ""."""
         client = self._counted.get(seat, "")
-        limit = self._broken_rate(client, (channel,)) if client else ""
+        limit = self._broken_rate(client, (operation.channel,), operation.goes_back) if client else ""
         if limit:
             self._counters.limited_total[limit] += 1
         return SENTENCES[limit] if limit else ""
+
+    def sent_history(self, seat: Seat, size: int) -> None:
+        """A held subscriber is sent this many bytes of messages that it had missed."""
+        client = self._counted.get(seat, "")
+        if client:
+            self._history_rate.spend(client, size)
 
     def _client(self, seat: Seat, headers: Mapping[str, str]) -> str:
         address = client_address(self._peers.get(seat, ""), headers, self._trusted)
@@ -144,8 +157,10 @@ class Clients:
             return seat in self._over
         return 0 < self._max_connections <= self._connections[client] and bool(client)
 
-    def _broken_rate(self, client: str, channels: Collection[str]) -> str:
+    def _broken_rate(self, client: str, channels: Collection[str], goes_back: bool) -> str:
         """Return the limit that a client crosses by subscribing to these channels, or ""."""
+        if goes_back and self._history_rate.is_spent(client):
+            return HISTORY
         if not self._subscription_rate.take(client, max(len(channels), 1)):
             return SUBSCRIPTIONS
         new = sum(name not in self._channels for name in channels)

@@ -208,7 +208,7 @@ class RequestHandler:
                 return
             asked = asked._replace(timeout=0.0)
         if self.clients is not None:
-            refusal = self.clients.refusal(seat, request.headers, asked.channels, holds=True)
+            refusal = self.clients.refusal(seat, request.headers, asked.channels, holds=True, goes_back=asked.goes_back)
             if refusal:
                 self.answers.reject(seat, framing, refusal, 429)
                 return
@@ -219,9 +219,10 @@ class RequestHandler:
         pending = Pending(seat, framing_for("poll", self.answers.plain(request)))
         values = load_operations(body)
         operations = [parse_operation(value) for value in values]
-        names = [operation.channel for operation in operations if operation.op is Op.SUB]
-        if self.clients is not None and names:
-            refusal = self.clients.refusal(seat, request.headers, names, holds=False)
+        subs = [operation for operation in operations if operation.op is Op.SUB]
+        if self.clients is not None and subs:
+            names, goes_back = [sub.channel for sub in subs], any(sub.goes_back for sub in subs)
+            refusal = self.clients.refusal(seat, request.headers, names, holds=False, goes_back=goes_back)
             if refusal:
                 raise RequestError(refusal, 429)
         seat.wait(pending)

@@ -25,10 +25,22 @@ class Rate:
         tokens = self._tokens(client)
         if tokens < min(count, self._burst):
             return False
-        self._buckets[client] = (tokens - count, self._clock())
+        self._put(client, tokens - count)
+        return True
+
+    def is_spent(self, client: str) -> bool:
+        """Say whether a client has nothing left now."""
+        return bool(self._burst) and self._tokens(client) <= 0
+
+    def spend(self, client: str, count: int) -> None:
+        """Take what a client has had already, and let it owe the rest."""
+        if self._burst:
+            self._put(client, self._tokens(client) - count)
+
+    def _put(self, client: str, tokens: float) -> None:
+        self._buckets[client] = (tokens, self._clock())
         if len(self._buckets) >= self._sweep_at:
             self._sweep()
-        return True
 
     def _tokens(self, client: str) -> float:
         tokens, at = self._buckets.get(client, (self._burst, 0.0))

@@ -46,6 +46,7 @@ class Lifecycle:
         heartbeat: float,
         poll_timeout: float,
         max_age: float = 0,
+        sent_history: Callable[[Seat, int], None] | None = None,
     ) -> None:
         self.on_early_bytes: Callable[[Seat], None] = lambda seat: None  # upward: it sent bytes before it was held
         self.postponed = Postponed(seats, wheel, clock, self._attach_again)
@@ -61,6 +62,7 @@ class Lifecycle:
         self._heartbeat = heartbeat
         self._poll_timeout = poll_timeout
         self._max_age = max_age
+        self._sent_history = sent_history  # is told of a subscriber's missed messages, and their bytes
         self._log = get_logger()
 
     # A subscriber is attached.
@@ -107,6 +109,8 @@ class Lifecycle:
         if self._max_age and seat.expires == NEVER:
             seat.expires = self._clock() + self._max_age * random.uniform(1 - MAX_AGE_JITTER, 1 + MAX_AGE_JITTER)
         spans_channels = len(starts) > 1 or request.has_channel_names
+        if items and self._sent_history is not None:
+            self._sent_history(seat, size_of(items))
         seat.hold(framing, request.positions_at(starts) if spans_channels and framing.cursor_in_bytes else None)
         if framing.single_response:
             self._hold_poll(seat, request, items)

@@ -36,9 +36,9 @@ class WebSocketReader:
         output: Output,
         clock: Callable[[], float],
         call_soon: Callable[..., object],
-        refuse_join: Callable[[Seat, str], str] | None = None,
+        refuse_join: Callable[[Seat, Operation], str] | None = None,
     ) -> None:
-        self._refuse_join = refuse_join  # says why a subscriber may not join a channel, or ""; None: all may
+        self._refuse_join = refuse_join  # says why an operation may not be carried out, or ""; None: all may
         self._seats = seats
         self._inbox = seats.inbox
         self._lifecycle = lifecycle
@@ -115,9 +115,9 @@ class WebSocketReader:
             except BadOperationError as error:
                 self._output.send(seat, bad_operation_item(error))
 
-    def _check_join(self, seat: Seat, operation: Operation, refuse: Callable[[Seat, str], str]) -> None:
+    def _check_join(self, seat: Seat, operation: Operation, refuse: Callable[[Seat, Operation], str]) -> None:
         """Raise `BadOperationError` if a subscriber may not join a channel now."""
-        sentence = refuse(seat, operation.channel)
+        sentence = refuse(seat, operation)
         if sentence:
             error = BadOperationError(sentence, operation.op.value, operation.channel, operation.ref)
             error.status = 429

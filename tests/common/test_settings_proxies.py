@@ -33,5 +33,6 @@ def test_lines_of_proxies_need_somebody_to_be_believed(monkeypatch: pytest.Monke
 def test_limits_by_address_are_off_by_default() -> None:
     """Who sets none pays nothing for them."""
     settings = load_settings()
-    limits = (settings.max_connections_per_address, settings.new_channels_per_minute, settings.subscriptions_per_second)
-    assert limits == (0, 0, 0)
+    limits = (settings.max_connections_per_address, settings.new_channels_per_minute)
+    rates = (settings.subscriptions_per_second, settings.history_bytes_per_second)
+    assert limits + rates == (0, 0, 0, 0)

@@ -42,11 +42,12 @@ def test_the_options_are_those_of_the_settings() -> None:
             max_connections_per_address=1,
             new_channels_per_minute=2,
             subscriptions_per_second=3,
+            history_bytes_per_second=4,
         ),
         99,
     )
     assert options.max_connections == 99
-    assert options.clients == ClientLimits(("10.0.0.0/8",), True, 1, 2, 3)
+    assert options.clients == ClientLimits(("10.0.0.0/8",), True, 1, 2, 3, 4)
 
 
 async def test_the_options_reach_the_parts(edge: EdgeWithoutRedis) -> None:

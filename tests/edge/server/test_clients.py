@@ -6,7 +6,7 @@ import pytest
 
 from edge.counters import CloseReason
 from edge.server import clients as clients_module
-from edge.server.clients import CHANNELS, CONNECTIONS, SENTENCES, SUBSCRIPTIONS, ClientLimits
+from edge.server.clients import CHANNELS, CONNECTIONS, HISTORY, SENTENCES, SUBSCRIPTIONS, ClientLimits
 from tests.edge.change_requests import post
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import HttpClient, head
@@ -179,6 +179,23 @@ async def test_new_channels_a_minute() -> None:
         edge.pass_time(30)
         assert (await client.ask(head("/poll?id=c&timeout=0"))).status == 200
         assert refused(edge, CHANNELS) == 1
+
+
+async def test_history_bytes_a_second() -> None:
+    """Who was sent more than a second's worth gets no history until it has paid; messages from now on it gets."""
+    async with edge_without_redis(clients=ClientLimits(history_bytes_per_second=10)) as edge:
+        client = await edge.connect()
+        await client.ask(head(POLL))
+        edge.publish("room", *[b"0123456789"] * 3)
+        await edge.until(lambda: edge.hub.channels["room"].is_open)
+        answer = await client.ask(head(POLL + "&since=0-0"))
+        assert (answer.status, len(answer.json["messages"])) == (200, 3)
+        answer = await client.ask(head(POLL + "&since=0-0"))
+        assert (answer.status, answer.json["content"]) == (429, SENTENCES[HISTORY])
+        assert (await client.ask(head(POLL))).status == 200
+        edge.pass_time(2.1)
+        assert (await client.ask(head(POLL + "&since=0-0"))).status == 200
+        assert refused(edge, HISTORY) == 1
 
 
 async def test_a_websocket_pays_for_the_channels_that_it_joins() -> None:

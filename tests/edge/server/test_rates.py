@@ -44,3 +44,24 @@ def test_clients_that_have_used_nothing_lately_are_forgotten() -> None:
         clock.now += 0.01
         rate.take(str(number), 1)
         assert len(rate._buckets) <= MIN_SWEEP
+
+
+def test_what_a_client_has_had_is_owed() -> None:
+    """A replay of 30 bytes, at 10 a second: nothing more for two seconds."""
+    clock = FakeClock()
+    rate = Rate(10, 1.0, clock)
+    assert not rate.is_spent("a")
+    rate.spend("a", 30)
+    clock.now += 2.0
+    assert rate.is_spent("a")
+    clock.now += 0.1
+    assert not rate.is_spent("a")
+    assert not rate.is_spent("b")
+
+
+def test_without_a_limit_nothing_is_owed() -> None:
+    """Zero is off here, too."""
+    rate = Rate(0, 1.0, FakeClock())
+    rate.spend("a", 10**9)
+    assert not rate.is_spent("a")
+    assert rate._buckets == {}
