@@ -21,15 +21,21 @@ LIMITS = {
     "COMET_MAX_CONNECTIONS_PER_ADDRESS": str(PER_ADDRESS),
     "COMET_NEW_CHANNELS_PER_MINUTE": "5",
     "COMET_SUBSCRIPTIONS_PER_SECOND": "20",
+    "COMET_HISTORY_BYTES_PER_SECOND": "1000",
 }
 
 
 @pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Return an edge with all limits, whose clients come from a proxy on this machine."""
-    cluster = Cluster(tmp_path_factory.mktemp("cluster"), edges="a", **LIMITS)
-    with running(cluster):
-        yield cluster.a
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Return a cluster with one edge with all limits, whose clients come from a proxy on this machine."""
+    with running(Cluster(tmp_path_factory.mktemp("cluster"), edges="a", **LIMITS)) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def edge(cluster: Cluster) -> Service:
+    """Return the edge."""
+    return cluster.a
 
 
 def asking(path: str, client: str, *, keep: bool = False) -> bytes:
@@ -83,6 +89,19 @@ def exchange_quickly(edge: Service, client: str) -> bytes:
     with socket.create_connection((HOST, edge.port), 5) as connection:
         connection.sendall(asking("/poll?id=new1&timeout=0", client))
         return connection.recv(65536).split()[1]
+
+
+def test_one_address_reads_so_much_history(cluster: Cluster) -> None:
+    """A replay is sent whole and owed: the next position gets a 429, a newcomer from now on and others are served."""
+    for number in range(5):
+        cluster.publish("told", f"{number}" * 1000)
+    replay = "/poll?id=told&timeout=0&since=0"
+    first, second = [exchange(cluster.a.port, asking(replay, "192.0.2.13"))[0] for _ in range(2)]
+    assert (first.status, len(first.json["messages"]), second.status) == (200, 5, 429)
+    assert 1 <= int(second.headers["retry-after"]) <= 5
+    assert exchange(cluster.a.port, asking("/poll?id=told&timeout=0", "192.0.2.13"))[0].status == 200
+    assert exchange(cluster.a.port, asking(replay, "192.0.2.14"))[0].status == 200
+    assert refused(cluster.a, "history_bytes_per_second") == 1
 
 
 def test_behind_a_crowd_that_says_nothing_a_newcomer_is_answered_at_once(edge: Service) -> None:
