@@ -102,6 +102,7 @@ class Edge:
             self._seats,
             self._parts.front,
             self._parts.handler.places.vacate,
+            self._parts.overflow.make_room,
             max_connections=self._max_connections,
         )
         self._auditor = Auditor(self._hub.channels, self._hub.repair, scripts.sync, settings.audit)

@@ -122,6 +122,7 @@ class Parts(NamedTuple):
     forwarder: SessionForwarder
     handler: RequestHandler
     front: Handler  # of the listener
+    overflow: Overflow
     seat_wheel: Wheel[Seat]
     absences: Absences
 
@@ -181,7 +182,7 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         allowed_origins=options.allowed_origins,
         max_connections=options.max_connections,
     )
-    seats.inbox.on_over = Overflow(seats.inbox, lifecycle, handler.answers, counters, outside.call_soon).on_over
+    overflow = Overflow(seats.inbox, lifecycle, handler.answers, counters)
     seats.on_detach = changes.detach if clients is None else partial(_detach, clients, changes)
     seats.on_flushed = handler.turns.on_flushed
     hub.on_refused = partial(_refuse, changes, handler)
@@ -190,7 +191,9 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     lifecycle.on_early_bytes = handler.on_early_bytes
     wheel.on_due = handler.on_due
     front = ProxiedHandler(handler, clients, seats) if clients is not None else handler
-    return Parts(hub, fanout, adopter, sessions, lifecycle, changes, forwarder, handler, front, wheel, absences)
+    return Parts(
+        hub, fanout, adopter, sessions, lifecycle, changes, forwarder, handler, front, overflow, wheel, absences
+    )
 
 
 def _detach(clients: Clients, changes: ChannelChanges, seat: Seat) -> None:

@@ -5,8 +5,6 @@ That is the beginning of a request or of a frame, and requests that were sent ah
 when all together have too much; edge/server/overflow.py ends it.
 """
 
-from collections.abc import Callable
-
 from edge.state import Seat
 
 MAX_BYTES = 4_194_304
@@ -16,7 +14,6 @@ class Inbox:
     """The received bytes of all seats of an edge; `kept_bytes` is their sum, which may be `max_bytes`."""
 
     def __init__(self, max_bytes: int = MAX_BYTES) -> None:
-        self.on_over: Callable[[], None] = lambda: None  # upward: more is kept than may be
         self.max_bytes = max_bytes
         self.kept_bytes = 0
         self._waiting: dict[Seat, None] = {}  # seats with bytes; the one that waits longest first
@@ -29,8 +26,6 @@ class Inbox:
             self._waiting.pop(seat, None)
         elif seat not in self._waiting:
             self._waiting[seat] = None
-        if self.kept_bytes > self.max_bytes:
-            self.on_over()
 
     def keep_rest(self, seat: Seat, rest: bytes) -> None:
         """Keep what is left after something was served: the wait for that begins now."""

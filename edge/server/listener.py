@@ -54,7 +54,8 @@ class Handler(Protocol):
 class Listener:
     """Accepts connections for one edge; `port` is 0 while it does not listen.
 
-    `vacate` ends a connection that asks for nothing, and returns whether there was one.
+    `vacate` ends a connection that asks for nothing, and returns whether there was one. `make_room` ends connections
+    after a batch that has sent more than may be kept.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Listener:
         seats: Seats,
         handler: Handler,
         vacate: Callable[[], bool] = lambda: False,
+        make_room: Callable[[], None] = lambda: None,
         *,
         max_connections: int,
     ) -> None:
@@ -71,6 +73,7 @@ class Listener:
         self._seats = seats
         self._handler = handler
         self._vacate = vacate
+        self._make_room = make_room
         self._max_connections = max_connections
         self._sockets: dict[int, socket.socket] = {}  # by their descriptors
         self._paused = False
@@ -118,6 +121,7 @@ class Listener:
                     self._on_event(seat, events)
             elif fd in self._sockets:
                 accept = True
+        self._make_room()
         if accept:
             self._accept()
 

@@ -1,7 +1,5 @@
 """Overflow: while clients together have sent too much that cannot be served yet, those that wait longest are ended."""
 
-from collections.abc import Callable
-
 from websockets.frames import CloseCode
 
 from edge.counters import CloseReason, Counters
@@ -18,7 +16,7 @@ LAST_FRAME = close_frame(
 
 
 class Overflow:
-    """Ends the seats that `Inbox.longest` names, in a turn of the loop of its own."""
+    """Ends the seats that `Inbox.longest` names."""
 
     def __init__(
         self,
@@ -26,23 +24,14 @@ class Overflow:
         lifecycle: Lifecycle,
         answers: Answers,
         counters: Counters,
-        call_soon: Callable[..., object],
     ) -> None:
         self._inbox = inbox
         self._lifecycle = lifecycle
         self._answers = answers
         self._counters = counters
-        self._call_soon = call_soon
-        self._is_due = False
 
-    def on_over(self) -> None:
-        """More is kept than may be: what is being read now is read to its end first."""
-        if not self._is_due:
-            self._is_due = True
-            self._call_soon(self._make_room)
-
-    def _make_room(self) -> None:
-        self._is_due = False
+    def make_room(self) -> None:
+        """End those that wait longest until no more is kept than may be; no seat is being read meanwhile."""
         while (seat := self._inbox.longest()) is not None:
             self._counters.limited_total["input_bytes"] += 1
             try:

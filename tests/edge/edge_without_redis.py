@@ -150,9 +150,14 @@ class EdgeWithoutRedis:
         self.hub = self.pubsub.hub = parts.hub
         self.sessions, self.lifecycle, self.changes = parts.sessions, parts.lifecycle, parts.changes
         self.fanout, self.handler, self.seat_wheel = parts.fanout, parts.handler, parts.seat_wheel
-        self.forwarder, self.absences = parts.forwarder, parts.absences
+        self.forwarder, self.absences, self.overflow = parts.forwarder, parts.absences, parts.overflow
         self.listener = Listener(
-            self.poller, self.seats, parts.front, self.handler.places.vacate, max_connections=max_connections
+            self.poller,
+            self.seats,
+            parts.front,
+            self.handler.places.vacate,
+            parts.overflow.make_room,
+            max_connections=max_connections,
         )
         self._clients: list[HttpClient] = []
 

@@ -8,7 +8,6 @@ from redis import ResponseError
 
 from common.settings import load_settings
 from edge.server.clients import ClientLimits
-from edge.server.overflow import Overflow
 from edge.wiring import options_from
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.model.client import STREAM, ModelClient
@@ -27,10 +26,9 @@ async def test_what_points_upward_is_set(edge: EdgeWithoutRedis) -> None:
 
 
 async def test_what_has_been_sent_in_part_has_its_budget() -> None:
-    """The inbox tells the part above that it holds too much."""
+    """The limit is that of the settings."""
     async with edge_without_redis(input_bytes=100_000) as edge:
         assert edge.seats.inbox.max_bytes == 100_000
-        assert edge.seats.inbox.on_over.__self__.__class__ is Overflow  # type: ignore[attr-defined]
 
 
 def test_the_options_are_those_of_the_settings() -> None:
