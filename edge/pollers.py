@@ -21,26 +21,26 @@ class Departed:
 class AwayPollers:
     """The counts of one channel, the earliest first."""
 
-    __slots__ = ("_by_until", "_channel", "newest", "until")
+    __slots__ = ("_channel", "_counts", "newest", "until")
 
     def __init__(self, channel: str) -> None:
         self.newest: tuple[Departed, ...] = ()  # the last count, by itself: all who are in it share this tuple
         self.until = -1.0  # of that count
-        self._by_until: dict[float, Departed] = {}
+        self._counts: tuple[Departed, ...] = ()  # most channels have one: it is `newest` itself then
         self._channel = channel
 
     def add(self, now: float, until: float, tag: int) -> tuple[Departed, ...]:
         """Count a poller that left at the position of a tag, and return the count that it is in, by itself."""
         if self.until != until:
             self._drop_overdue(now)
-            departed = self._by_until[until] = Departed(self._channel, until, tag)
-            self.newest, self.until = (departed,), until
+            self.newest, self.until = (Departed(self._channel, until, tag),), until
+            self._counts = self._counts + self.newest if self._counts else self.newest
         self.newest[0].count += 1
         return self.newest
 
     def take_free(self, now: float, tag: int) -> Departed | None:
         """Take the last poller out that left at the position of a tag or before, and whose connection is gone."""
-        for departed in reversed(self._by_until.values()):
+        for departed in reversed(self._counts):
             if departed.free and departed.first <= tag and departed.until > now:
                 departed.free -= 1
                 departed.count -= 1
@@ -50,8 +50,8 @@ class AwayPollers:
     def count(self, now: float) -> int:
         """Return how many pollers are expected back."""
         self._drop_overdue(now)
-        return sum(departed.count for departed in self._by_until.values())
+        return sum(departed.count for departed in self._counts)
 
     def _drop_overdue(self, now: float) -> None:
-        for until in [until for until in self._by_until if until <= now]:
-            del self._by_until[until]
+        if self._counts and self._counts[0].until <= now:
+            self._counts = tuple([departed for departed in self._counts if departed.until > now])

@@ -14,6 +14,7 @@ MAX_HEAD_BYTES = 16384
 MAX_URL_BYTES = 8192
 MAX_HEADERS = 100
 MAX_BODY_BYTES = 16384
+MAX_CACHED_BYTES = 1024  # of what is parsed once for all who send the same; longer ones are rare and would fill memory
 
 CHANGE_PATH = "/sub/"  # followed by a session, whose channels a POST changes: the only request with a body
 HEAD_END = b"\r\n\r\n"
@@ -48,6 +49,7 @@ class Request:
     http10: bool
     keep_alive: bool
     length: int = 0  # of the body, in bytes
+    is_short: bool = False  # at most MAX_CACHED_BYTES: what is read from it is cached
 
     @property
     def wants_continue(self) -> bool:
@@ -105,21 +107,27 @@ def _check_beginning(data: bytes) -> None:
         raise BadRequestError("this is not an HTTP request; TLS ends at the load balancer, this port speaks HTTP/1.1")
 
 
-@lru_cache(maxsize=256)
 def parse_request(head: bytes) -> Request:
     """Parse one complete request head, which ends with an empty line.
 
     Raises `RequestError`: 400 if it is malformed (RFC 9112), 411 and 413 for its body, 414 and 431 if it is too long,
-    505 for another version of HTTP. Cached, because the pollers of a channel send equal requests.
+    505 for another version of HTTP.
     """
+    _check_beginning(head)
+    return _parse(head)
+
+
+@lru_cache(maxsize=256)
+def parse_short_request(head: bytes) -> Request:
+    """Parse a head of at most MAX_CACHED_BYTES; cached, because the pollers of a channel send equal requests."""
     _check_beginning(head)
     line, _, block = head.partition(b"\r\n")
     plain = _PLAIN_LINE.fullmatch(line)
     if plain is None:
-        return _parse(head)
-    path, query = _split_target(plain[1])
+        return _parse(head, is_short=True)
+    path, query = _split_short_target(plain[1])
     headers, keep_alive = _plain_headers(block)
-    return Request("GET", path, query, headers, False, keep_alive)
+    return Request("GET", path, query, headers, False, keep_alive, is_short=True)
 
 
 @lru_cache(maxsize=1024)
@@ -129,7 +137,7 @@ def _plain_headers(block: bytes) -> tuple[dict[str, str], bool]:
     return request.headers, request.keep_alive
 
 
-def _parse(head: bytes) -> Request:
+def _parse(head: bytes, *, is_short: bool = False) -> Request:
     line, _, block = head.partition(b"\r\n")
     check_line(line)
     check_fields(block)
@@ -149,10 +157,15 @@ def _parse(head: bytes) -> Request:
     path, query = _split_target(origin_form(collector.url, method))
     keep_alive = not http10 and "close" not in headers.get("connection", "").lower()
     length = _body_length(headers, allowed=method == "POST" and path.startswith(CHANGE_PATH))
-    return Request(method, path, query, headers, http10, keep_alive, length)
+    return Request(method, path, query, headers, http10, keep_alive, length, is_short)
 
 
 @lru_cache(maxsize=256)
+def _split_short_target(target: bytes) -> tuple[str, str]:
+    """Return path and query of a short request target; cached, because pollers of one channel differ in headers."""
+    return _split_target(target)
+
+
 def _split_target(target: bytes) -> tuple[str, str]:
     """Return path and query of a request target that begins with its path."""
     path, _, query = target.decode("latin-1").partition("#")[0].partition("?")

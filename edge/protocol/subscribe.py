@@ -73,17 +73,21 @@ class Negotiated(NamedTuple):
     framing: Framing
 
 
-@lru_cache(maxsize=256)
 def negotiate(request: Request, origins: Origins, *, closing: bool) -> Negotiated:
     """Read what a GET asks for, and choose its framing; with `closing` its answer is the connection's last.
 
-    Raises `RequestError`: as `parse_subscribe`, and 403 for a page that may not subscribe. Cached, because the pollers
-    of a channel send equal requests, which are one object (`parse_request`).
+    Raises `RequestError`: as `parse_subscribe`, and 403 for a page that may not subscribe.
     """
     origin = origins.admit(request.headers.get("origin", ""))
     asked = parse_subscribe(request)
     origins.admit_page(asked.transport, request.headers)
     return Negotiated(asked, framing_for(asked.transport, _variant(request, asked, origins, origin, closing)))
+
+
+@lru_cache(maxsize=256)
+def negotiate_short(request: Request, origins: Origins, *, closing: bool) -> Negotiated:
+    """Negotiate a short request; cached, because equal ones are one object (`parse_short_request`)."""
+    return negotiate(request, origins, closing=closing)
 
 
 def _variant(request: Request, asked: SubscribeRequest, origins: Origins, origin: str, closing: bool) -> Variant:
@@ -111,7 +115,8 @@ def parse_subscribe(request: Request) -> SubscribeRequest:
     """
     headers = request.headers
     preferred = "ws" if wants_websocket(headers) else "sse" if _accepts_events(headers) else "stream"
-    asked = _parse_target(request.path, request.query, preferred, headers.get("last-event-id", ""))
+    parse = _parse_short_target if request.is_short else _parse_target
+    asked = parse(request.path, request.query, preferred, headers.get("last-event-id", ""))
     if asked.transport != "ws":
         return asked
     if request.http10:
@@ -124,11 +129,13 @@ def _accepts_events(headers: dict[str, str]) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> SubscribeRequest:
-    """Read a subscriber's request; the arguments are all that it depends on.
+def _parse_short_target(path: str, query: str, preferred: str, last_event_id: str) -> SubscribeRequest:
+    """Read a request of the usual length; cached, because the subscribers of a channel begin with equal requests."""
+    return _parse_target(path, query, preferred, last_event_id)
 
-    Cached, because the subscribers of one channel begin with equal requests, and pollers repeat theirs.
-    """
+
+def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> SubscribeRequest:
+    """Read a subscriber's request; the arguments are all that it depends on."""
     forced = path[1:]
     if forced not in TRANSPORTS and forced != "sub":
         raise RequestError(f"there is nothing at {path[:60]}; subscribe at /sub?id=CHANNEL", 404)

@@ -17,10 +17,18 @@ from edge.engine.wheel import Wheel
 from edge.framing.http import CONTINUE, change_response, preflight
 from edge.framing.items import GOING_AWAY, error_item
 from edge.framing.transports import framing_for
-from edge.protocol.http import CHANGE_PATH, HEAD_END, Request, check_unfinished, parse_request
+from edge.protocol.http import (
+    CHANGE_PATH,
+    HEAD_END,
+    MAX_CACHED_BYTES,
+    Request,
+    check_unfinished,
+    parse_request,
+    parse_short_request,
+)
 from edge.protocol.operations import Op, Operation, load_operations, parse_operation
 from edge.protocol.origins import Origins
-from edge.protocol.subscribe import negotiate
+from edge.protocol.subscribe import negotiate, negotiate_short
 from edge.server.answers import Answers
 from edge.server.clients import Clients
 from edge.server.listener import Address
@@ -125,7 +133,7 @@ class RequestHandler:
                 check_unfinished(data)
                 self._wait_for_the_rest(seat, data)
                 return
-            request = parse_request(data[:end])
+            request = parse_short_request(data[:end]) if end <= MAX_CACHED_BYTES else parse_request(data[:end])
         except RequestError as error:
             self.answers.refuse_last(seat, error.status, error.sentence, body=not data.startswith(b"HEAD "))
             return
@@ -194,7 +202,8 @@ class RequestHandler:
     def _subscribe(self, seat: Seat, request: Request) -> None:
         is_surplus = len(self._seats) > self._max_connections and not self.places.has_place(seat)
         closing = is_surplus or self._clock() >= seat.expires
-        asked, framing = negotiate(request, self._origins, closing=closing)
+        read = negotiate_short if request.is_short else negotiate
+        asked, framing = read(request, self._origins, closing=closing)
         if self._foreign.beginnings:
             for name in asked.channels:
                 self._foreign.check(name)

@@ -20,7 +20,7 @@ def test_pollers_that_leave_within_a_second_are_one_count() -> None:
         now = number // 100
         (departed,) = pollers.add(now, until=now + 30, tag=number)
         assert departed.first == now * 100
-    assert len(pollers._by_until) == 30
+    assert len(pollers._counts) == 30
     assert pollers.count(999) == 3000
 
 

@@ -246,5 +246,5 @@ def test_a_long_linger_takes_no_more_counts() -> None:
         world.pass_time(1)
     away = world.channel().pollers_away
     assert away is not None
-    assert len(away._by_until) <= 62
+    assert len(away._counts) <= 62
     assert 3600 <= world.counted() <= 3661

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import astuple
+from functools import partial
 
 import pytest
 from hypothesis import example, given
@@ -9,7 +10,15 @@ from hypothesis import strategies as st
 
 from common.errors import RequestError
 from edge.protocol import http as http_module
-from edge.protocol.http import MAX_HEADERS, MAX_URL_BYTES, SINGLE, Request, check_unfinished, parse_request
+from edge.protocol.http import (
+    MAX_HEADERS,
+    MAX_URL_BYTES,
+    SINGLE,
+    Request,
+    check_unfinished,
+    parse_request,
+    parse_short_request,
+)
 from tests.edge.http_client import head
 
 HEADERS = st.lists(
@@ -45,7 +54,7 @@ def test_a_head_is_read_into_its_parts() -> None:
     """Method, path, query and headers are taken apart; header names are lower-case."""
     request = parse_request(b"GET /sub?id=1&x=%20 HTTP/1.1\r\nHost: edge\r\nLast-Event-ID: 3-103\r\n\r\n")
     headers = {"host": "edge", "last-event-id": "3-103"}
-    assert astuple(request) == ("GET", "/sub", "id=1&x=%20", headers, False, True, 0)
+    assert astuple(request) == ("GET", "/sub", "id=1&x=%20", headers, False, True, 0, False)
 
 
 @pytest.mark.parametrize(
@@ -245,8 +254,10 @@ def test_a_good_beginning_is_waited_for(beginning: bytes) -> None:
 @example(b"")
 def test_any_head_is_read_or_refused(data: bytes) -> None:
     """Whatever bytes end in an empty line give a request or a RequestError, and nothing else."""
+    data += b"\r\n\r\n"
+    assert outcome(partial(http_module._parse, is_short=True), data) == outcome(parse_short_request, data)
     try:
-        request = parse_request(data + b"\r\n\r\n")
+        request = parse_request(data)
     except RequestError:
         return
     assert request.method.isascii()
@@ -261,13 +272,14 @@ def test_any_head_is_read_or_refused(data: bytes) -> None:
 def test_what_is_remembered_is_what_would_be_parsed(target: str, headers: list[str]) -> None:
     """A plain GET whose headers were seen before is read as the parser itself reads it, faults included."""
     data = ("\r\n".join([f"GET {target} HTTP/1.1", *headers]) + "\r\n\r\n").encode()
-    assert outcome(http_module._parse, data) == outcome(parse_request, data) == outcome(parse_request, data)
+    parse = partial(http_module._parse, is_short=True)
+    assert outcome(parse, data) == outcome(parse_short_request, data) == outcome(parse_short_request, data)
 
 
 def test_the_same_bytes_are_the_same_request() -> None:
     """What follows from a request can be remembered with it, and is found again without a look at its parts."""
-    assert parse_request(head("/poll?id=again")) is parse_request(head("/poll?id=again"))
-    assert parse_request(head("/poll?id=again")) != parse_request(head("/poll?id=other"))
+    assert parse_short_request(head("/poll?id=again")) is parse_short_request(head("/poll?id=again"))
+    assert parse_short_request(head("/poll?id=again")) != parse_short_request(head("/poll?id=other"))
 
 
 def outcome(parse: Callable[[bytes], Request], data: bytes) -> object:

@@ -171,14 +171,14 @@ async def test_requests_sent_ahead_are_served_one_a_turn(
     """A client that sends thousands at once waits for them, and no other waits for it; not all are even read."""
     served: list[int] = []
     count = 0
-    parse = handler_module.parse_request
+    parse = handler_module.parse_short_request
 
     def counted(data: bytes) -> Request:
         nonlocal count
         count += 1
         return parse(data)
 
-    monkeypatch.setattr(handler_module, "parse_request", counted)
+    monkeypatch.setattr(handler_module, "parse_short_request", counted)
     client, request = await edge.connect(), head("/poll?id=room&timeout=0")
     (seat,) = edge.seats
     sending = asyncio.create_task(client.send(request * 3000))
@@ -301,7 +301,7 @@ async def test_a_bug_costs_one_connection(edge: EdgeWithoutRedis, monkeypatch: p
     """An exception in the handler ends the connection it happened on and is logged; all others go on."""
     log = Mock()
     monkeypatch.setattr(edge.lifecycle, "_log", log)
-    monkeypatch.setattr(handler_module, "parse_request", failing_on_bad_paths)
+    monkeypatch.setattr(handler_module, "parse_short_request", failing_on_bad_paths)
     other, client = await edge.held("/sub?id=room"), await edge.connect()
     await client.send(head("/bug"))
     assert await client.rest() == b""
@@ -314,7 +314,7 @@ async def test_a_bug_in_a_pipelined_request_costs_one_connection(
     edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same holds for a request that waited behind another."""
-    monkeypatch.setattr(handler_module, "parse_request", failing_on_bad_paths)
+    monkeypatch.setattr(handler_module, "parse_short_request", failing_on_bad_paths)
     edge.loop.set_exception_handler(lambda loop, context: None)
     client = await edge.connect()
     await client.send(head("/nowhere") + head("/bug"))
@@ -349,3 +349,12 @@ async def test_a_client_torn_off_with_a_request_ahead_is_no_bug(edge: EdgeWithou
     client.reset()
     edge.handler.on_bytes(seat, head("/nowhere") + head("/nowhere"))
     assert seat.fd == -1
+
+
+async def test_long_requests_are_not_remembered(edge: EdgeWithoutRedis) -> None:
+    """A stranger's long requests, each different, would fill the caches; they are answered all the same."""
+    client, caches = await edge.connect(), (handler_module.parse_short_request, handler_module.negotiate_short)
+    before = [cache.cache_info().misses for cache in caches]
+    names = "&".join(f"id=room{number:03}" for number in range(128))
+    assert (await client.ask(head(f"/poll?{names}&timeout=0"))).status == 200
+    assert [cache.cache_info().misses for cache in caches] == before
