@@ -34,7 +34,7 @@ from edge.server.clients import Clients
 from edge.server.listener import Address
 from edge.server.places import Places
 from edge.server.turns import Turns
-from edge.state import ENDING, IDLE, Pending, PendingAttach, Seat
+from edge.state import ENDING, IDLE, NEVER, Pending, PendingAttach, Seat
 from edge.subscribers.lifecycle import CLOSE_TIMEOUT, Lifecycle
 from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED
 from edge.subscribers.postponed import NO_ROOM, PostponedSubscribe
@@ -127,9 +127,9 @@ class RequestHandler:
     def _next_request(self, seat: Seat, data: bytes) -> None:
         """Serve the first request in what a client has sent if it is complete, and keep the rest."""
         data = data.lstrip(b"\r\n")  # empty lines before a request are ignored (RFC 9112 section 2.2)
-        end = data.find(HEAD_END) + len(HEAD_END)
+        end = data.find(HEAD_END) + 4  # its length
         try:
-            if end < len(HEAD_END):
+            if end < 4:
                 check_unfinished(data)
                 self._wait_for_the_rest(seat, data)
                 return
@@ -142,10 +142,10 @@ class RequestHandler:
                 self._seats.write(seat, CONTINUE)
             self._wait_for_the_rest(seat, data)
             return
-        rest = data[end + request.length :]
-        if rest or seat.recv_buffer:
-            self._inbox.keep_rest(seat, rest)
-        self._serve(seat, request, data[end : end + request.length])
+        end += request.length
+        if len(data) > end or seat.recv_buffer:
+            self._inbox.keep_rest(seat, data[end:])
+        self._serve(seat, request, data[end - request.length : end] if request.length else b"")
 
     def _wait_for_the_rest(self, seat: Seat, data: bytes) -> None:
         if seat in self._seats.half_closed:
@@ -201,7 +201,7 @@ class RequestHandler:
 
     def _subscribe(self, seat: Seat, request: Request) -> None:
         is_surplus = len(self._seats) > self._max_connections and not self.places.has_place(seat)
-        closing = is_surplus or self._clock() >= seat.expires
+        closing = is_surplus or (seat.expires != NEVER and self._clock() >= seat.expires)
         read = negotiate_short if request.is_short else negotiate
         asked, framing = read(request, self._origins, closing=closing)
         if self._foreign.beginnings:
