@@ -60,8 +60,11 @@ class RedisNames:
         return self._prefix_bytes + name.encode()
 
     def name_of(self, pubsub_channel: bytes) -> str:
-        """Return the channel name of a pub/sub channel: the inverse of `channel`."""
-        return pubsub_channel[self._prefix_length :].decode()
+        """Return the channel name of a pub/sub channel: the inverse of `channel`.
+
+        One that is not UTF-8, which nobody here has subscribed to, becomes a name that no channel has.
+        """
+        return pubsub_channel[self._prefix_length :].decode("utf-8", "surrogateescape")
 
     def log(self, name: str) -> str:
         """Return the key of the stream that holds a channel's history."""

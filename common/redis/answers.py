@@ -38,7 +38,8 @@ KINDS: dict[str, tuple[type, ...]] = {
     "XREAD": (list, NoneType),
     "XREVRANGE": (list,),
 }
-_CLAIM = re.compile(rb"[*$%~>][0-9]{6}")
+BULKS, AGGREGATES = b"$=", b"*%~>|"  # a text; an array, a map, a set, a push, attributes
+_CLAIM = re.compile(rb"[%b][0-9]{6}" % (BULKS + AGGREGATES))
 
 Read = Callable[..., Any]
 
@@ -86,14 +87,37 @@ def check_claims(data: bytes) -> None:
         _check_headers(data)
 
 
+class Claims:
+    """What the replies of one connection claim, also where a claim comes in several reads."""
+
+    __slots__ = ("_begun", "_last")
+
+    def __init__(self) -> None:
+        self._begun = b""  # what came of a reply that a short read has begun
+        self._last = b""  # byte; a parser that has read the first one of a reply has no data left, and needs the rest
+
+    def check(self, data: bytes, *, goes_on: bool) -> None:
+        """Raise `WrongAnswerError` as `check_claims` does; a read goes on with a reply, or begins with one."""
+        begun = self._begun if goes_on or self._last not in b"\n" else None
+        self.pass_over(data)
+        if begun != b"":
+            data = (begun or b"") + data
+            check_claims(data)
+            self._begun = data if len(data) < CLAIM_BYTES else b""
+
+    def pass_over(self, data: bytes) -> None:
+        """Believe a read."""
+        self._begun, self._last = b"", data[-1:]
+
+
 def _check_headers(data: bytes) -> None:
     at, end = 0, data.find(b"\r\n")
     while 0 <= at < end <= CLAIM_BYTES:
         kind, number = data[at : at + 1], data[at + 1 : end]
-        size = int(number) if number.isdigit() and len(number) <= 20 and kind in b"*$%~>" else 0
-        if size > (MAX_BULK_BYTES if kind == b"$" else MAX_ELEMENTS):
+        size = int(number) if number.isdigit() and len(number) <= 20 and kind in BULKS + AGGREGATES else 0
+        if size > (MAX_BULK_BYTES if kind in BULKS else MAX_ELEMENTS):
             raise wrong_answer("it", data[at:end], "with what a message can have")
-        at = end + 2 + (size + 2 if kind == b"$" and number.isdigit() else 0)
+        at = end + 2 + (size + 2 if kind in BULKS and number.isdigit() else 0)
         end = data.find(b"\r\n", at)
 
 
@@ -114,12 +138,15 @@ def _expecting(command: str, kinds: tuple[type, ...], read: Read | None) -> Read
 class Parser(DefaultParser):  # type: ignore[misc,valid-type]
     """redis-py's parser, which makes no room for what no Redis sends."""
 
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._claims = Claims()
+
     async def read_from_socket(self) -> bool:
         """Read once more from the server."""
         data = await self._stream.read(self._read_size)
         if not data:
             raise RedisConnectionError("Connection closed by server.")
-        if not self._reader.has_data():
-            check_claims(data)
+        self._claims.check(data, goes_on=self._reader.has_data())
         self._reader.feed(data)
         return True

@@ -10,7 +10,7 @@ import hiredis
 from redis import RedisError
 
 from common.logs import get_logger
-from common.redis.answers import MAX_BULK_BYTES, check_claims, shown, wrong_answer
+from common.redis.answers import MAX_BULK_BYTES, Claims, shown, wrong_answer
 from common.redis.client import KEEPALIVE, Endpoint
 
 MAX_NAMES_PER_COMMAND = 512  # in one SUBSCRIBE: large enough to be cheap, small enough not to hold Redis up
@@ -61,6 +61,7 @@ class PubSubConnection(asyncio.Protocol):
         self._unacknowledged = set(own)
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(notEnoughData=_INCOMPLETE)
+        self._claims = Claims()
         self._transport: asyncio.Transport | None = None
         self._requests: list[tuple[bytes, bytes, int]] = []  # verb, name, attempt: of this turn, not sent yet
         self._expected: deque[tuple[bytes, bytes, int]] = deque()  # the same, in the order of the replies to come
@@ -84,11 +85,13 @@ class PubSubConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand over every complete reply of one read; one that Redis never sends ends the connection."""
-        reader, on_message, own = self._reader, self._receiver.on_message, self._own
+        reader, on_message, own, claims = self._reader, self._receiver.on_message, self._own, self._claims
         reply: Any = _INCOMPLETE
         try:
-            if not data.startswith(MESSAGE_START) and not reader.has_data():
-                check_claims(data)
+            if data.startswith(MESSAGE_START):
+                claims.pass_over(data)
+            else:
+                claims.check(data, goes_on=reader.has_data())
             reader.feed(data)
             while (reply := reader.gets()) is not _INCOMPLETE:
                 if type(reply) is not list or reply[0] != MESSAGE:

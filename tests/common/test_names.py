@@ -103,3 +103,10 @@ def test_no_channel_can_be_a_control_name(name: str, owner: str) -> None:
     """Inboxes and probes cannot be reached by any legal channel name."""
     names = RedisNames("comet:")
     assert names.channel(check_channel(name)) not in (names.inbox(owner), names.probe(owner))
+
+
+def test_a_pubsub_channel_that_is_not_utf8_leads_to_no_name() -> None:
+    """Found by fuzzing: what nobody here has subscribed to was an error with a traceback. No channel has this name."""
+    name = RedisNames("comet:").name_of(b"comet:\xff")
+    with pytest.raises(BadRequestError):
+        check_channel(name)

@@ -1,13 +1,16 @@
 """What a server may answer, and what becomes of one that answers anything else."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from hiredis import Reader
 from redis import RedisError
 
 from common.redis.answers import (
     MAX_BULK_BYTES,
     MAX_ELEMENTS,
+    Claims,
     WrongAnswerError,
     check_claims,
     reading,
@@ -106,6 +109,8 @@ def test_an_answer_is_shown_in_a_bounded_length(answer: object, text: str) -> No
         b"$134217729\r\n",
         b"%9999999\r\n",
         b"+OK\r\n:1\r\n*1000000000\r\n",
+        b"|1000000000\r\nxxxx",  # found by fuzzing: attributes, a kind of map
+        b"=1000000000\r\n",
         b"*2\r\n$2\r\nhi\r\n*99999999\r\n",
         b"*1\r\n*1\r\n*1\r\n$9999999999\r\n",
     ],
@@ -133,3 +138,32 @@ def test_a_claim_that_no_redis_makes_is_refused(data: bytes) -> None:
 def test_what_only_looks_like_a_claim_passes(data: bytes) -> None:
     """A message may have any content, and what is large may be legal."""
     check_claims(data)
+
+
+@pytest.mark.parametrize(
+    "reads", [(b"*", b"1000000000\r\n"), (b"+OK\r\n*1", b"00000", b"0000", b"\r\n"), (b":1\r\n$1000000000\r", b"\n")]
+)
+def test_a_claim_that_comes_in_pieces_is_refused(reads: tuple[bytes, ...]) -> None:
+    """Found by fuzzing: room for a thousand million elements was made, and the process stood still for seconds."""
+    with pytest.raises(WrongAnswerError):
+        read_all(reads)
+
+
+def test_a_payload_that_comes_in_pieces_claims_nothing() -> None:
+    """Its bytes may be anything, wherever they are cut, also behind a reply that was short."""
+    replies = (
+        b"+OK\r\n" + (b"$13\r\n*1000000000\r\n" + b"\r\n") * 99 + b"$1300\r\n" + b"*1000000000\r\n" * 100 + b"\r\n"
+    )
+    for size in range(1, 40):
+        read_all([replies[at : at + size] for at in range(0, len(replies), size)])
+
+
+def read_all(reads: Sequence[bytes]) -> None:
+    """Read what comes in these reads, to its end."""
+    claims, reader = Claims(), Reader()
+    for read in reads:
+        claims.check(read, goes_on=reader.has_data())
+        reader.feed(read)
+        while reader.gets() is not False:
+            pass
+    assert not reader.has_data()
