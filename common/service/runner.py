@@ -11,6 +11,7 @@ from typing import Protocol
 
 from common.errors import SettingsError
 from common.logs import configure_logging, get_logger
+from common.service.exhausted import LoopFaults
 from common.service.process import raise_open_files
 from common.settings import Settings, load_settings, unknown_variables
 
@@ -89,6 +90,7 @@ def run_service(
 async def _serve(make: Callable[[Settings], Service], settings: Settings) -> None:
     signals = StopSignals()
     signals.watch()
+    asyncio.get_running_loop().set_exception_handler(LoopFaults())
     service = make(settings)
     service.on_drain = signals.asked.set
     await service.start()

@@ -6,7 +6,6 @@ port have their turn.
 """
 
 import asyncio
-import errno
 import os
 import socket
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 from common.errors import cannot_listen
 from common.logs import get_logger
 from common.service.addresses import BACKLOG, open_listeners
+from common.service.exhausted import EXHAUSTED
 from common.service.graceful_close import refuse_new
 from edge.counters import CloseReason
 from edge.engine.poller import ERROR, HANGUP, READ, READ_HANGUP, WRITE, Poller
@@ -32,7 +32,6 @@ RESERVED_FILES = 64  # descriptors that clients never get: they are for Redis, t
 MAX_SURPLUS = 128  # connections over the limit that are accepted all the same, to be rejected with a proper answer
 EXHAUSTED_PAUSE = 1.0  # seconds without accepting when descriptors or memory are used up
 SURPLUS_PAUSE = 0.05  # seconds without accepting beyond MAX_SURPLUS: those connections end soon
-EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ENOSPC}  # ENOSPC: epoll's watches
 
 
 Address = tuple[Any, ...]  # as the kernel gives it: an address, a port, and more for IPv6
@@ -179,7 +178,7 @@ class Listener:
         """Pause if descriptors or memory are used up: without it the loop fails on the same connection all the time."""
         if error.errno not in EXHAUSTED:
             return  # the client has closed the connection already
-        self._log.error("no more connections can be accepted; pausing", error=error.strerror)
+        self._log.warning("no more connections can be accepted; pausing", error=error.strerror)
         self._pause(EXHAUSTED_PAUSE)
 
     def _pause(self, seconds: float) -> None:
