@@ -13,7 +13,7 @@ from common.tasks import Tasks
 from edge.cluster.forwarding import FORWARD_TIMEOUT, SessionForwarder
 from edge.counters import CloseReason, Counters
 from edge.engine.seats import Seats
-from edge.engine.wheel import Wheel
+from edge.engine.wheel import TICK_PERIOD, Wheel
 from edge.framing.http import CONTINUE, change_response, preflight
 from edge.framing.items import GOING_AWAY, error_item
 from edge.framing.transports import framing_for
@@ -41,6 +41,7 @@ from edge.subscribers.postponed import NO_ROOM, PostponedSubscribe
 from edge.subscribers.websocket import WebSocketReader
 
 FULL = "this edge is full; try again, here or on another edge"
+LATENESS = 6 * TICK_PERIOD  # by which thousands of deadlines that pass at once are kept: they are set so much earlier
 CHANGE_TIMEOUT = FORWARD_TIMEOUT + ATTACH_TIMEOUT  # seconds that a change may take, wherever the session is held
 NOT_CHANGED = f"the channels could not be changed within {CHANGE_TIMEOUT:g} seconds; try again"
 
@@ -78,11 +79,12 @@ class RequestHandler:
         self._clock = clock
         self._foreign = foreign
         self._header_timeout = header_timeout
+        self._patience = header_timeout - min(LATENESS, header_timeout / 4)
         self._origins = Origins(allowed_origins)
         self.answers = Answers(seats, lifecycle, self.turns, counters, self._origins)
         self._max_connections = max_connections
         self.clients = clients  # None: nothing is counted by address
-        self.places = Places(seats, clock, max_connections=max_connections, header_timeout=header_timeout)
+        self.places = Places(seats, clock, max_connections=max_connections, header_timeout=self._patience)
         self._changes_under_way = Tasks()
 
     # The edge drains and stops.
@@ -103,7 +105,7 @@ class RequestHandler:
 
     def on_connection(self, seat: Seat, address: Address) -> None:
         """A connection was accepted: set the deadline of its first request."""
-        self._wheel.schedule(seat, self._clock() + self._header_timeout)
+        self._wheel.schedule(seat, self._clock() + self._patience)
 
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """Handle bytes from a client; none if those in the seat's `recv_buffer` are to be handled."""
@@ -152,7 +154,7 @@ class RequestHandler:
             self._lifecycle.let_go(seat)
         elif seat.fd >= 0:
             self._inbox.keep(seat, data)
-            self._wheel.schedule(seat, min(seat.deadline, self._clock() + self._header_timeout))
+            self._wheel.schedule(seat, min(seat.deadline, self._clock() + self._patience))
 
     def on_early_bytes(self, seat: Seat) -> None:
         """A subscriber is held that sent bytes before its welcome: handle them if it has a WebSocket, else end it."""
