@@ -8,7 +8,7 @@ BIN := .venv/bin
 # `kill -9` of make ends the cluster, too; elsewhere than on Linux only that of `comet dev` does.
 GUARD := $(if $(filter Linux,$(shell uname)),$(BIN)/python -m comet.guard $$PPID)
 
-.PHONY: help dev test check compiled client test-system soak bench bench-all bench-compare bench-million clean
+.PHONY: help dev test check compiled client test-system fuzz soak bench bench-all bench-compare bench-million clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 22
@@ -40,6 +40,9 @@ client: clients/js/node_modules ## build and test the browser client; its built 
 clients/js/node_modules: clients/js/package-lock.json
 	cd clients/js && npm ci --silent
 	@touch $@
+
+fuzz: .venv/system ## look for inputs that do harm, all targets in turn: make fuzz MINUTES=60
+	$(BIN)/python -m tests.fuzz --minutes $(or $(MINUTES),10)
 
 soak: .venv/installed ## break everything at random for a while: make soak SECONDS=600 SEED=7
 	$(BIN)/python -m tests.faults.soak --seconds $(or $(SECONDS),60) $(and $(SEED),--seed $(SEED))
