@@ -86,6 +86,10 @@ class RedisNames:
         """Return the pub/sub channel on which the process `owner` proves that its Redis connection delivers."""
         return self._prefix_bytes + b"!probe:" + owner.encode()
 
+    def name_list(self, digest: str) -> bytes:
+        """Return the key of a list of channels' names that long cursors refer to."""
+        return self._prefix_bytes + b"!names:" + digest.encode()
+
     def edges(self) -> bytes:
         """Return the pub/sub channel that every edge subscribes to; the key of the same name lists the edges."""
         return self._prefix_bytes + b"!edges"

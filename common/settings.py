@@ -79,6 +79,12 @@ class Settings(BaseSettings):
         description="questions to all edges, which of them holds the poll of a session, that one edge has under way; a "
         "change of channels beyond that gets 429",
     )
+    names_bytes: int = Field(
+        16_777_216,
+        ge=65_536,
+        description="bytes of channels' names that Redis keeps for the long positions of one edge's clients; a "
+        "subscription or change that needs more gets 429",
+    )
     max_connection_age: float = Field(
         0,
         ge=0,

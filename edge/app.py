@@ -48,12 +48,14 @@ from edge.engine.wheel import run_ticks
 from edge.framing.transports import TRANSPORTS
 from edge.metrics import Gauges
 from edge.server.listener import MAX_SURPLUS, RESERVED_FILES, Listener
+from edge.subscribers.name_lists import Command, NameLists
 from edge.wiring import Outside, options_from, wire
 
 GOODBYE_TIMEOUT = 1.0  # seconds for the last bytes of the connections when the edge stops
 ADOPTION_TIMEOUT = 1.0  # seconds for the plain messages that are being handed in when the edge stops
 MAX_RPC_BYTES = 65_536  # of a request from another process, without the message that it may carry
 MUCH_INPUT = 1_048_576  # bytes of unfinished requests, after which freed memory is given back
+MIN_NAMES_LIFETIME = 300.0  # seconds that the names of long cursors are kept, however short the history
 GC_THRESHOLD = 50_000  # objects; a full collection visits every seat, and few circles wait for one
 
 
@@ -93,6 +95,14 @@ class Edge:
         self._deployments = Deployments(
             self._redis, Deployment(database(settings.redis_url), settings.prefix), self._foreign
         )
+        self._name_lists = NameLists(
+            self._run_all,
+            names,
+            self._seats,
+            time.monotonic,
+            lifetime=max(settings.history_ttl, MIN_NAMES_LIFETIME),
+            max_bytes=settings.names_bytes,
+        )
         self.peers = EdgeClient(names, inbox, self._redis.publish)
         outside = self._outside(names, scripts, replies)
         self._parts = wire(self.id, self._seats, self._counters, outside, options_from(settings, self._max_connections))
@@ -123,6 +133,7 @@ class Edge:
             names=names,
             pubsub=self._pubsub,
             reader=LogReader(scripts.sync),
+            name_lists=self._name_lists,
             ask=self.peers.ask,
             send_receipt=replies.add_receipt,
             clock=time.monotonic,
@@ -196,6 +207,7 @@ class Edge:
     def _work(self) -> list[Work]:
         """Return the background work that runs until the edge stops."""
         work: list[Work] = [
+            self._name_lists.run,
             partial(self._pubsub.run, self._hub),
             partial(run_ticks, self._ticks()),
             self._redis_clock.run,
@@ -247,6 +259,7 @@ class Edge:
         if self._parts.adopter is not None:
             await self._parts.adopter.finish(ADOPTION_TIMEOUT)
         await self._releaser.finish()
+        await self._name_lists.finish()
         if has_run:
             await self._registration.withdraw()
         for seat in self._seats:
@@ -263,6 +276,13 @@ class Edge:
         deadline = loop.time() + GOODBYE_TIMEOUT
         while len(self._seats) and loop.time() < deadline:  # noqa: ASYNC110  # ends at the deadline anyway
             await asyncio.sleep(0.01)
+
+    async def _run_all(self, commands: Sequence[Command]) -> Sequence[object]:
+        """Send commands to Redis in one go; return the answer of each, or why it was refused."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command)
+        return await pipeline.execute(raise_on_error=False)
 
     async def _publish_all(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
         pipeline = self._redis.pipeline(transaction=False)

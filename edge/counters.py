@@ -180,6 +180,7 @@ class Counters:
         ),
         "input_bytes",
         "session_asks",
+        "names_bytes",
         "max_connections",
         "max_connections_per_address",
         "new_channels_per_minute",

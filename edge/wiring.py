@@ -31,7 +31,9 @@ from edge.server.overflow import Overflow
 from edge.server.proxied import ProxiedHandler
 from edge.state import Channel, PendingAttach, Seat
 from edge.subscribers.changes import ChannelChanges
+from edge.subscribers.cursor_names import CursorNames
 from edge.subscribers.lifecycle import Lifecycle
+from edge.subscribers.name_lists import NameLists
 from edge.subscribers.output import Output
 from edge.subscribers.pending import PendingJoin
 from edge.subscribers.sessions import Sessions
@@ -52,6 +54,7 @@ class Outside:
     names: RedisNames
     pubsub: Subscriptions
     reader: Reader
+    name_lists: NameLists
     ask: Ask
     send_receipt: Callable[[str, int], None]
     clock: Callable[[], float]
@@ -164,7 +167,10 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     )
     output = Output(seats)
     changes = ChannelChanges(hub, fanout, seats, sessions, absences, output, wheel, counters, clock, outside.foreign)
-    forwarder = SessionForwarder(sessions, changes, outside.ask, max_asks=options.session_asks)
+    lists = outside.name_lists
+    forwarder = SessionForwarder(
+        sessions, changes, CursorNames(changes, lists), outside.ask, max_asks=options.session_asks
+    )
     refuse_join = clients.refusal_of_held if clients is not None else None
     websockets = WebSocketReader(seats, lifecycle, changes, output, clock, outside.call_soon, refuse_join)
     handler = RequestHandler(
@@ -177,6 +183,7 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         clock,
         outside.call_soon,
         outside.foreign,
+        lists,
         clients,
         header_timeout=options.header_timeout,
         allowed_origins=options.allowed_origins,

@@ -11,13 +11,16 @@ from functools import partial
 from typing import Protocol
 
 from common.message import Message
-from common.position import FOREIGN, START, Position, unproven
+from common.position import FOREIGN, FORGOTTEN, START, Position, unproven
 from common.scripts.results import SyncQuery, SyncResult
 from edge.chain import EMPTY, Gap, catch_up
 from edge.channels.sync import SyncRequest
 from edge.counters import Counters
-from edge.framing.items import FOREIGN_ID, reset_item, unexpired_items
+from edge.framing.items import FOREIGN_ID, FORGOTTEN_NAMES, reset_item, unexpired_items
 from edge.state import Channel, Entry
+
+#: What a reset says to a client whose position never was one of its channels.
+WHY_RESET: dict[Position | None, str] = {FOREIGN: FOREIGN_ID, FORGOTTEN: FORGOTTEN_NAMES}
 
 
 class Reader(Protocol):
@@ -121,7 +124,7 @@ class Attacher:
         entry.at = at
         if missed is None:
             self._counters.replays_total["reset"] += 1
-            sentence = FOREIGN_ID if entry.since == FOREIGN else None
+            sentence = None if pending.items else WHY_RESET.get(entry.since)  # the first reset says it for all
             pending.items.append(reset_item(channel.name, channel.cursor, sentence))
         elif missed:
             pending.items += unexpired_items(channel.name, missed, time.time())

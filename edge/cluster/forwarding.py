@@ -14,6 +14,7 @@ from common.errors import LimitError, RequestError, UnavailableError
 from common.rpc.client import Replies
 from edge.protocol.operations import MAX_OPERATIONS, Operation, parse_operation
 from edge.subscribers.changes import ChannelChanges
+from edge.subscribers.cursor_names import CursorNames
 from edge.subscribers.pending import ATTACH_TIMEOUT
 from edge.subscribers.sessions import Sessions
 
@@ -29,7 +30,10 @@ Ask = Callable[[str | None, str, Mapping[str, object], float], Awaitable[Replies
 class SessionForwarder:
     """Changes the channels of any session of the cluster; all edges are asked for `max_asks` sessions at a time."""
 
-    def __init__(self, sessions: Sessions, changes: ChannelChanges, ask: Ask, *, max_asks: int) -> None:
+    def __init__(
+        self, sessions: Sessions, changes: ChannelChanges, cursor_names: CursorNames, ask: Ask, *, max_asks: int
+    ) -> None:
+        self._cursor_names = cursor_names
         self._sessions = sessions
         self._changes = changes
         self._ask = ask
@@ -40,7 +44,8 @@ class SessionForwarder:
         """Change a session's channels, and return the names of those that it has afterwards.
 
         `values` are the same operations as JSON values. Raises `RequestError`: 404 if no edge holds the session, 429
-        if too many are asked for, 503 if an edge that may hold it does not answer.
+        if too many are asked for, or too many long names are kept, 503 if an edge that may hold it, or Redis for such
+        names, does not answer.
         """
         try:
             return await self._change_here(session, operations)
@@ -74,8 +79,11 @@ class SessionForwarder:
         seat = self._sessions.find(session)
         if seat is None:
             raise RequestError(NOT_HELD, 404)
+        names = await self._cursor_names.prepare(seat, operations)
+        if self._sessions.find(session) is not seat:
+            raise RequestError(NOT_HELD, 404)
         done: asyncio.Future[list[str] | None] = asyncio.get_running_loop().create_future()
-        self._changes.change(seat, operations, partial(_resolve, done))
+        self._changes.change(seat, operations, partial(_resolve, done), names)
         channels = await done
         if channels is None:
             raise RequestError(NOT_HELD, 404)

@@ -216,11 +216,12 @@ class FanOut:
             self._send(seat, seat.framing, b"".join([job.encode(seat.framing) for job in jobs]), items)
 
     def deliver(self, seat: Seat, items: list[Item]) -> None:
-        """Write items to one seat, each with the cursor that is valid after it."""
+        """Write items to one seat, with the cursor that is valid after them."""
         framing = seat.framing
         if framing is not None:  # None: it was aborted while others were written to
             stamped = stamp(items, seat.positions)
-            self._send(seat, framing, framing.encode(stamped, seat.cursor), stamped)
+            cursor = stamped[-1].cursor if stamped and seat.positions is not None else seat.cursor
+            self._send(seat, framing, framing.encode(stamped, cursor), stamped)
 
     def _send(self, seat: Seat, framing: Framing, data: bytes, items: list[Item]) -> None:
         self._counters.delivered(framing.transport, len(items), len(data))

@@ -1,6 +1,6 @@
 """Items: the objects that are sent to subscribers, whatever the transport. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -12,6 +12,10 @@ from common.position import Positions
 WELCOME = "hello world!"
 SESSION_BLANK = "*"  # in shared bytes, in place of each character of a session; no channel's name contains it
 FOREIGN_ID = "Last-Event-ID: this is no position of this server; you go on from here, what came before may be missing"
+FORGOTTEN_NAMES = (
+    "Last-Event-ID: the channels that were added to this connection are no longer known; "
+    "you go on from here on those of the URL, what came before may be missing"
+)
 GOING_AWAY = "this edge is going away; connect again"
 # These are legal in JSON strings, but in JavaScript strings only since ES2019.
 _SEPARATORS = (("\u2028".encode(), b"\\u2028"), ("\u2029".encode(), b"\\u2029"))
@@ -33,7 +37,7 @@ class Item(NamedTuple):
     """One object that is sent to a subscriber.
 
     `seq` is the item's own position. `cursor` is what the subscriber sends back to go on after it: the same position
-    with one channel, a list of positions with several. Both are empty for a live message.
+    with one channel; with several a list of positions, on the last item of a write. Both are empty for a live message.
     """
 
     kind: ItemKind
@@ -81,19 +85,30 @@ def error_item(status: int, sentence: str) -> Item:
     return Item(ItemKind.ERROR, content=sentence, code=status)
 
 
-def stamp(items: list[Item], positions: Positions | None) -> list[Item]:
-    """Move a subscriber's positions over some items; return the items, each with the cursor that is valid after it.
-
-    Without positions, those of a subscriber with one channel, the items are returned as they are.
-    """
-    if positions is None:
-        return items
-    stamped = []
+def advance(positions: Positions, items: Iterable[Item]) -> None:
+    """Move a subscriber's positions over some items."""
     for item in items:
         if item.seq:
             positions[item.channel] = item.seq
-        stamped.append(item._replace(cursor=positions.cursor))
-    return stamped
+
+
+def stamp(items: list[Item], positions: Positions | None) -> list[Item]:
+    """Move a subscriber's positions over the items of one write; return them, the last with the cursor after them all.
+
+    A cursor of many channels is long, so a write has one. Without positions, those of a subscriber with one channel,
+    the items are returned as they are: each has its own.
+    """
+    if positions is None or not items:
+        return items
+    advance(positions, items)
+    return mark(items, len(items) - 1, positions.cursor)
+
+
+def mark(items: Sequence[Item], index: int, cursor: str) -> list[Item]:
+    """Return items of which only the one at `index` has a cursor."""
+    marked = [item._replace(cursor="") if item.cursor else item for item in items]
+    marked[index] = marked[index]._replace(cursor=cursor)
+    return marked
 
 
 def json_object(item: Item) -> bytes:

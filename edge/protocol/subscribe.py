@@ -8,10 +8,11 @@ from urllib.parse import unquote_plus
 
 from common.errors import BadRequestError, RequestError
 from common.names import check_channel, missing_channel
-from common.position import FOREIGN, START, NamedPositions, Position, Positions, parse_named_positions, parse_positions
+from common.position import START, NamedPositions, NameList, Position, Positions, StoredCursor, is_long
 from edge.framing.base import Framing
 from edge.framing.http import Variant
 from edge.framing.transports import TRANSPORTS, framing_for
+from edge.protocol.beginning import begin_after, begin_after_header
 from edge.protocol.http import Request
 from edge.protocol.origins import Origins
 from edge.protocol.websocket import accept, wants_websocket
@@ -36,9 +37,6 @@ _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
 #: Where a subscriber begins on one channel: after a position, or without one with this many of the newest messages.
 Start = tuple[Position | None, int]
 
-#: Whether a position names its channels; the channels; where to begin on each, None being from now on.
-Beginning = tuple[bool, tuple[str, ...], tuple[Position | None, ...] | None]
-
 
 class SubscribeRequest(NamedTuple):
     """What a subscriber asks for; `since` has one position for each channel, and None stands for "from now on"."""
@@ -54,6 +52,9 @@ class SubscribeRequest(NamedTuple):
     session: str = ""  # polls only: the session that its client made up
     heartbeat_as_event: bool = False  # SSE only: heartbeats are events, which an EventSource passes to its page
     ws_accept: str = ""  # WebSocket only: the Sec-WebSocket-Accept that answers its handshake
+    stored: StoredCursor | None = None  # the position's names are to be read; until then the channels are the URL's
+    needs_names: bool = False  # its next cursors are too long to have their channels' names, unless these are stored
+    names: NameList | None = None  # what its cursors refer to
 
     @property
     def goes_back(self) -> bool:
@@ -62,8 +63,8 @@ class SubscribeRequest(NamedTuple):
 
     def positions_at(self, starts: Sequence[Position | None]) -> Positions:
         """Return the positions of a subscriber that goes on from `starts`, one for each channel of the request."""
-        kind = NamedPositions if self.has_channel_names else Positions
-        return kind(zip(self.channels, (str(start or START) for start in starts), strict=True))
+        positions = zip(self.channels, (str(start or START) for start in starts), strict=True)
+        return NamedPositions(positions, self.names) if self.has_channel_names else Positions(positions)
 
 
 class Negotiated(NamedTuple):
@@ -144,10 +145,11 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> 
     if not parameters and not last_event_id and transport not in DEFAULT_CALLBACKS:
         return _parse_plain(named_in_query, transport)
     if last_event_id:
-        has_channel_names, channels, since = _go_on_after_header(last_event_id, named_in_query, transport)
+        beginning = begin_after_header(last_event_id, named_in_query, transport)
     else:
-        has_channel_names, channels, since = _go_on_after(parameters.get("since", ""), named_in_query)
-    _check(channels, optional=transport == "ws")
+        beginning = begin_after(parameters.get("since", ""), named_in_query)
+    has_channel_names, channels, since, stored = beginning
+    check_count(channels, optional=transport == "ws" or stored is not None)
     return SubscribeRequest(
         transport,
         channels,
@@ -159,13 +161,15 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> 
         has_channel_names,
         _session(parameters.get("session", "")) if transport in {"poll", "jsonp"} else "",
         _heartbeat_as_event(parameters.get("heartbeat", "")),
+        stored=stored,
+        needs_names=has_channel_names and TRANSPORTS[transport].cursor_in_bytes and is_long(channels),
     )
 
 
 def _parse_plain(asked: Sequence[str], transport: str) -> SubscribeRequest:
     """Read a request that names channels and nothing else, as most do: there is nothing more to look at."""
     channels = tuple(dict.fromkeys(asked))
-    _check(channels, optional=transport == "ws")
+    check_count(channels, optional=transport == "ws")
     return SubscribeRequest(transport, channels)
 
 
@@ -207,41 +211,8 @@ def _unquote(text: str) -> str:
         raise BadRequestError("the query is not UTF-8; percent-encode it as such") from None
 
 
-def _go_on_after(text: str, asked: Sequence[str]) -> Beginning:
-    """Read a position: it goes with the channels as asked, or names its own in place of them."""
-    if "=" in text:
-        named = parse_named_positions(text)
-        return True, tuple(named), tuple(named.values())
-    channels = tuple(dict.fromkeys(asked))
-    return False, channels, _since(text, asked, channels)
-
-
-def _go_on_after_header(text: str, asked: Sequence[str], transport: str) -> Beginning:
-    """Read a Last-Event-ID.
-
-    A browser sends back what another server gave it, as a page cannot prevent; told that this is wrong it would give
-    up for ever. So on SSE it gets a reset.
-    """
-    try:
-        return _go_on_after(text, asked)
-    except BadRequestError as error:
-        if transport != "sse":
-            raise BadRequestError(f"Last-Event-ID: {error.sentence.removeprefix('since: ')}") from None
-    channels = tuple(dict.fromkeys(asked))
-    return False, channels, (FOREIGN,) * len(channels)
-
-
-def _since(text: str, asked: Sequence[str], channels: Sequence[str]) -> tuple[Position | None, ...] | None:
-    """Return one position for each channel; a list has one for each name in the query, or for each channel once."""
-    if not text:
-        return None
-    names = asked if text.count(",") + 1 == len(asked) else channels
-    positions = parse_positions(text, len(names))
-    first = dict(zip(reversed(names), reversed(positions), strict=True))
-    return tuple(first[channel] for channel in channels)
-
-
-def _check(channels: Sequence[str], *, optional: bool) -> None:
+def check_count(channels: Sequence[str], *, optional: bool) -> None:
+    """Raise `BadRequestError` for too many channels, or for none unless that is allowed."""
     if not channels and not optional:
         raise missing_channel("?id=room")
     if len(channels) > MAX_CHANNELS:

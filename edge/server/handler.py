@@ -14,6 +14,7 @@ from edge.cluster.forwarding import FORWARD_TIMEOUT, SessionForwarder
 from edge.counters import CloseReason, Counters
 from edge.engine.seats import Seats
 from edge.engine.wheel import TICK_PERIOD, Wheel
+from edge.framing.base import Framing
 from edge.framing.http import CONTINUE, change_response, preflight
 from edge.framing.items import GOING_AWAY, error_item
 from edge.framing.transports import framing_for
@@ -28,14 +29,16 @@ from edge.protocol.http import (
 )
 from edge.protocol.operations import Op, Operation, load_operations, parse_operation
 from edge.protocol.origins import Origins
-from edge.protocol.subscribe import negotiate, negotiate_short
+from edge.protocol.subscribe import SubscribeRequest, negotiate, negotiate_short
 from edge.server.answers import Answers
 from edge.server.clients import Clients
 from edge.server.listener import Address
+from edge.server.long_cursors import LongCursors, PendingNames
 from edge.server.places import Places
 from edge.server.turns import Turns
 from edge.state import ENDING, IDLE, NEVER, Pending, PendingAttach, Seat
 from edge.subscribers.lifecycle import CLOSE_TIMEOUT, Lifecycle
+from edge.subscribers.name_lists import UNREACHABLE, NameLists
 from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED
 from edge.subscribers.postponed import NO_ROOM, PostponedSubscribe
 from edge.subscribers.websocket import WebSocketReader
@@ -60,6 +63,7 @@ class RequestHandler:
         clock: Callable[[], float],
         call_soon: Callable[..., object],
         foreign: ForeignNames,
+        lists: NameLists,
         clients: Clients | None = None,
         *,
         header_timeout: float,
@@ -86,6 +90,7 @@ class RequestHandler:
         self.clients = clients  # None: nothing is counted by address
         self.places = Places(seats, clock, max_connections=max_connections, header_timeout=self._patience)
         self._changes_under_way = Tasks()
+        self._long_cursors = LongCursors(lists, lifecycle, self.answers, wheel, counters, clock, self._admit)
 
     # The edge drains and stops.
 
@@ -98,8 +103,9 @@ class RequestHandler:
         self._rejects_subscribers = True
 
     async def stop(self) -> None:
-        """Cancel the changes of channels that are under way."""
+        """Cancel what is under way between edges, or with Redis."""
         await self._changes_under_way.cancel_all()
+        await self._long_cursors.stop()
 
     # Bytes are received.
 
@@ -206,9 +212,6 @@ class RequestHandler:
         closing = is_surplus or (seat.expires != NEVER and self._clock() >= seat.expires)
         read = negotiate_short if request.is_short else negotiate
         asked, framing = read(request, self._origins, closing=closing)
-        if self._foreign.beginnings:
-            for name in asked.channels:
-                self._foreign.check(name)
         if is_surplus:
             self._counters.limited_total["max_connections"] += 1
             self.answers.reject(seat, framing, FULL)
@@ -218,6 +221,16 @@ class RequestHandler:
                 self.answers.reject(seat, framing, GOING_AWAY)
                 return
             asked = asked._replace(timeout=0.0)
+        if asked.has_channel_names and (asked.needs_names or asked.stored is not None):
+            self._long_cursors.lead(seat, request, asked, framing)
+        else:
+            self._admit(seat, request, asked, framing)
+
+    def _admit(self, seat: Seat, request: Request, asked: SubscribeRequest, framing: Framing) -> None:
+        """Attach a subscriber whose channels are known, unless it may not have them."""
+        if self._foreign.beginnings:
+            for name in asked.channels:
+                self._foreign.check(name)
         if self.clients is not None:
             refusal = self.clients.refusal(seat, request.headers, asked.channels, holds=True, goes_back=asked.goes_back)
             if refusal:
@@ -294,4 +307,6 @@ def _why_in_vain(pending: Pending) -> str:
     """Say what a subscriber waited for whose time is up."""
     if isinstance(pending, PostponedSubscribe):
         return NO_ROOM
+    if isinstance(pending, PendingNames):
+        return UNREACHABLE
     return NOT_JOINED if isinstance(pending, PendingAttach) else NOT_CHANGED

@@ -7,17 +7,17 @@ C1  Every operation is answered once: with an acknowledgement or with an error. 
     of its channel; then come the messages that were missed there.
 C2  What is on its way to a seat is written before its channels change (`FanOut.flush_to`, F5). So the seat gets nothing
     of a channel after the acknowledgement of its `unsub`, and nothing twice if it is back before a job is done.
-C3  While a channel is not ready, nothing else waits for it; after ATTACH_TIMEOUT its `sub` gets an error.
+C3  While a channel is not ready, nothing else waits for it; after ATTACH_TIMEOUT its `sub` gets an error. The cursor,
+    which may be long, stands on the last answer; so does the answer to the request on the other connection.
 C4  A seat that is detached waits for nothing: it enters no channel after its end.
 C5  Nothing can be sent to a poll except its answer. So a poll is attached again, to the changed channels, from its
     positions, and is answered as soon as all of them are ready. The acknowledgements come first in the answer.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
-from common.errors import ForeignChannelError
 from common.names import ForeignNames
-from common.position import NamedPositions, parse_position
+from common.position import NamedPositions, NameList, parse_position
 from edge.channels.hub import Hub
 from edge.counters import CloseReason, Counters
 from edge.engine.absences import Absences
@@ -25,17 +25,15 @@ from edge.engine.fanout import FanOut
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.base import Framing
-from edge.framing.items import Item, ItemKind, stamp, welcome_item
+from edge.framing.items import Item, ItemKind, advance
 from edge.framing.transports import framing_for
 from edge.protocol.operations import Op, Operation
 from edge.protocol.subscribe import MAX_CHANNELS, Start, SubscribeRequest
 from edge.state import Channel, Seat
+from edge.subscribers.acknowledgements import TOO_MANY, UNSUBSCRIBED, Acknowledgements, error_of
 from edge.subscribers.output import Output
 from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED, PendingJoin, PendingRepoll
 from edge.subscribers.sessions import Sessions
-
-UNSUBSCRIBED = "an unsub followed before the channel was ready"
-TOO_MANY = f"id: one connection holds at most {MAX_CHANNELS} channels; unsubscribe from one first"
 
 #: Gets the names of the channels that a seat has after a change, or None if it was detached first.
 OnDone = Callable[[list[str] | None], None]
@@ -67,9 +65,10 @@ class ChannelChanges:
         self._output = output
         self._counters = counters
         self._clock = clock
-        self._foreign = foreign
+        self._answers = Acknowledgements(sessions, foreign)
         self._on_done: dict[Seat, list[OnDone]] = {}  # to be called when a seat waits for no channel
         self._joins: dict[Seat, dict[str, PendingJoin]] = {}  # by the channels' names
+        self._lists: dict[Seat, NameList] = {}  # for the cursors of seats whose channels will be the first to change
 
     def apply(self, seat: Seat, operation: Operation) -> None:
         """Carry out one operation of a held subscriber; a `sub` may be acknowledged later."""
@@ -80,14 +79,25 @@ class ChannelChanges:
         else:
             self._output.send(seat, Item(ItemKind.PONG, ref=operation.ref))
 
-    def change(self, seat: Seat, operations: Sequence[Operation], on_done: OnDone) -> None:
-        """Carry out operations that came on another connection; call `on_done` when all of them are answered."""
+    def names_wanted(self, seat: Seat, operations: Sequence[Operation]) -> dict[str, None]:
+        """Return all channels that a seat may have from now on until other operations come."""
+        names = dict.fromkeys(_names(seat)) | dict.fromkeys(self._joins.get(seat, ()))
+        return names | {operation.channel: None for operation in operations if operation.op is Op.SUB}
+
+    def change(
+        self, seat: Seat, operations: Sequence[Operation], on_done: OnDone, names: NameList | None = None
+    ) -> None:
+        """Carry out operations that came on another connection; call `on_done` when all of them are answered.
+
+        `names` are those that `CursorNames.prepare` returned for them.
+        """
         framing = seat.framing
         if framing is None:
             on_done(None)
         elif framing.single_response:
-            self._repoll(seat, framing, operations, on_done)
+            self._repoll(seat, framing, operations, on_done, names)
         else:
+            self._name(seat, names)
             self._change_held(seat, operations, on_done)
 
     def detach(self, seat: Seat) -> None:
@@ -103,6 +113,8 @@ class ChannelChanges:
         if self._on_done:
             for on_done in self._on_done.pop(seat, ()):
                 on_done(None)
+        if self._lists:
+            self._lists.pop(seat, None)
         self._hub.detach(seat)
 
     def _change_held(self, seat: Seat, operations: Sequence[Operation], on_done: OnDone) -> None:
@@ -125,21 +137,13 @@ class ChannelChanges:
             joins[operation.channel].operations.append(operation)
         elif channel is not None:
             self._flush_to(seat)
-            self._welcome_again(seat, channel, operation)
-        elif refusal := self._foreign_refusal(operation):
+            self._output.send(seat, self._welcome_again(seat, channel, operation))
+        elif refusal := self._answers.foreign(operation):
             self._output.send(seat, refusal)
         elif len(seat.channels) + len(joins) >= MAX_CHANNELS:
-            self._output.send(seat, _error(operation, 400, TOO_MANY))
+            self._output.send(seat, error_of(operation, 400, TOO_MANY))
         elif seat.framing is not None:
             self._join(seat, seat.framing, operation)
-
-    def _foreign_refusal(self, operation: Operation) -> Item | None:
-        """Return the refusal of a channel that is another deployment's."""
-        try:
-            self._foreign.check(operation.channel)
-        except ForeignChannelError as error:
-            return _error(operation, error.status, error.sentence)
-        return None
 
     def _join(self, seat: Seat, framing: Framing, operation: Operation) -> None:
         channel = self._hub.channel(operation.channel)
@@ -158,21 +162,16 @@ class ChannelChanges:
         first, *others = join.operations
         if seat.positions is not None:
             seat.positions[channel.name] = str(start) if start is not None else channel.delivered_position
-        self._output.send(seat, self._welcome(seat, channel.name, str(start or ""), first))
-        if join.items and seat.framing is not None:
-            items = stamp(join.items, seat.positions)
-            self._output.write(seat, seat.framing.encode(items, items[-1].cursor))
-        for operation in others:
-            self._welcome_again(seat, channel, operation)
+        if seat.positions is not None:
+            advance(seat.positions, join.items)
+        welcome = self._answers.welcome(seat, channel.name, str(start or ""), first)
+        again = [self._welcome_again(seat, channel, operation) for operation in others]
+        self._output.send(seat, welcome, *join.items, *again, more=seat in self._joins)
         self._check_done(seat)
 
-    def _welcome_again(self, seat: Seat, channel: Channel, operation: Operation) -> None:
+    def _welcome_again(self, seat: Seat, channel: Channel, operation: Operation) -> Item:
         seq = channel.delivered_position if channel.last is not None else ""
-        self._output.send(seat, self._welcome(seat, channel.name, seq, operation))
-
-    def _welcome(self, seat: Seat, name: str, seq: str, operation: Operation) -> Item:
-        session = self._sessions.name_of(seat) or self._sessions.of(seat) if seat.fd >= 0 else ""
-        return welcome_item(name, seq, session=session, ref=operation.ref)
+        return self._answers.welcome(seat, channel.name, seq, operation)
 
     # One channel less.
 
@@ -195,11 +194,20 @@ class ChannelChanges:
             self._output.flush()
             self._fanout.flush_to(seat)
 
+    def _name(self, seat: Seat, names: NameList | None) -> None:
+        """Take the names to which the seat's cursors refer from now on, or from its first change on."""
+        if isinstance(seat.positions, NamedPositions):
+            seat.positions.names = names
+        elif names is not None:
+            self._lists[seat] = names
+        else:
+            self._lists.pop(seat, None)
+
     def _reshape(self, seat: Seat) -> None:
         """Give the seat the framing that its channels need now: with several, each message names its channel."""
         framing = seat.framing
         if framing is not None and framing.cursor_in_bytes and not isinstance(seat.positions, NamedPositions):
-            seat.positions = NamedPositions(seat.delivered_positions)
+            seat.positions = NamedPositions(seat.delivered_positions, self._lists.pop(seat, None))
             seat.framing = framing_for(framing.transport, framing.variant._replace(envelope=True))
         seat.refresh_fast_path()
 
@@ -218,8 +226,8 @@ class ChannelChanges:
         """End a join before its channel is ready: each `sub` that waits for it gets an error."""
         self._drop(join)
         self._hub.cancel(join)
-        for operation in join.operations:
-            self._output.send(join.seat, _error(operation, code, sentence))
+        errors = [error_of(operation, code, sentence) for operation in join.operations]
+        self._output.send(join.seat, *errors, more=join.seat in self._joins)
         self._check_done(join.seat)
 
     def _drop(self, join: PendingJoin) -> None:
@@ -236,7 +244,14 @@ class ChannelChanges:
 
     # Polls (C5).
 
-    def _repoll(self, seat: Seat, framing: Framing, operations: Sequence[Operation], on_done: OnDone) -> None:
+    def _repoll(
+        self,
+        seat: Seat,
+        framing: Framing,
+        operations: Sequence[Operation],
+        on_done: OnDone,
+        names: NameList | None,
+    ) -> None:
         self._flush_to(seat)
         if seat.framing is None:
             on_done(None)  # the flush has answered it
@@ -245,11 +260,13 @@ class ChannelChanges:
         for operation in operations:
             if operation.op is Op.UNSUB:
                 wanted.pop(operation.channel, None)
-            elif operation.op is Op.SUB and len(wanted) < MAX_CHANNELS and self._foreign_refusal(operation) is None:
+            elif operation.op is Op.SUB and len(wanted) < MAX_CHANNELS and self._answers.foreign(operation) is None:
                 wanted.setdefault(operation.channel, operation.start)
         session = self._sessions.name_of(seat)
         self._seats.detach(seat, CloseReason.CHANGED)
-        request = SubscribeRequest(framing.transport, tuple(wanted), has_channel_names=True, session=session)
+        request = SubscribeRequest(
+            framing.transport, tuple(wanted), has_channel_names=True, session=session, names=names
+        )
         self._on_done[seat] = [on_done]
         self._seat_wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
         self._hub.attach(PendingRepoll(seat, request, framing, wanted, operations, self._on_repolled))
@@ -262,28 +279,9 @@ class ChannelChanges:
         self._sessions.name(seat, request.session)
         self._absences.came_back(seat, None, request.session)
         channels, callbacks = _names(seat), self._on_done.pop(seat)
-        self._fanout.deliver(seat, [*self._acknowledgements(repoll), *repoll.items])
+        self._fanout.deliver(seat, [*self._answers.of_poll(repoll), *repoll.items])
         for on_done in callbacks:
             on_done(channels)
-
-    def _acknowledgements(self, repoll: PendingRepoll) -> Iterator[Item]:
-        names = repoll.request.channels
-        for operation in repoll.operations:
-            if operation.op is Op.PING:
-                yield Item(ItemKind.PONG, ref=operation.ref)
-            elif operation.op is Op.UNSUB:
-                yield Item(ItemKind.UNSUB, operation.channel, ref=operation.ref)
-            elif operation.channel in names:
-                start = repoll.positions[names.index(operation.channel)]
-                yield self._welcome(repoll.seat, operation.channel, str(start or ""), operation)
-            else:
-                is_unsubscribed = len(names) < MAX_CHANNELS
-                code, sentence = (409, UNSUBSCRIBED) if is_unsubscribed else (400, TOO_MANY)
-                yield self._foreign_refusal(operation) or _error(operation, code, sentence)
-
-
-def _error(operation: Operation, code: int, sentence: str) -> Item:
-    return Item(ItemKind.ERROR, operation.channel, sentence, code=code, op=operation.op.value, ref=operation.ref)
 
 
 def _names(seat: Seat) -> list[str]:

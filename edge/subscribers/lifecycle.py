@@ -15,7 +15,7 @@ from edge.engine.fanout import FanOut
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.base import Framing
-from edge.framing.items import GOING_AWAY, Item, stamp, welcome_item
+from edge.framing.items import GOING_AWAY, Item, mark, stamp, welcome_item
 from edge.framing.transports import framing_for
 from edge.protocol.http import HEAD_END
 from edge.protocol.subscribe import SubscribeRequest
@@ -146,7 +146,7 @@ class Lifecycle:
         """Send the head, a welcome for each channel, and the messages that were missed, in one write."""
         spread = random.random()  # spreads the heartbeats and the reconnects of clients that subscribe together
         self._wheel.schedule(seat, min(self._clock() + self._heartbeat * (1 + spread) / 2, seat.expires))
-        cursor = seat.positions.cursor if seat.positions is not None else None
+        cursor = None if seat.positions is None else "" if items else seat.positions.cursor
         shared = welcome(framing, request.channels, cursor, self._sessions.blank, *starts)
         data = framing.head(1000 + 50 * int(80 * spread), request.ws_accept) + self._sessions.fill(seat, shared)
         if items:
@@ -288,12 +288,12 @@ def welcome(
 ) -> bytes:
     """Return the welcomes to some channels, each with the position in `starts` from which the subscriber goes on.
 
-    `cursor` is that of all channels together; None if there is one channel, whose position it is. `session` is a blank
-    that `Sessions.fill` replaces, so the subscribers that begin at one position of a channel share the cached bytes.
+    `cursor` is that of all channels together, which the last welcome has; empty if what follows in the same write has
+    it, and None if there is one channel, whose position it is. `session` is a blank that `Sessions.fill` replaces, so
+    the subscribers that begin at one position of a channel share the cached bytes.
     """
     seqs = [str(start) if start is not None else "" for start in starts]
-    items = [
-        welcome_item(name, seq, seq if cursor is None else cursor, session=session)
-        for name, seq in zip(channels, seqs, strict=True)
-    ]
+    items = [welcome_item(name, seq, seq, session=session) for name, seq in zip(channels, seqs, strict=True)]
+    if cursor is not None and items:
+        items = mark(items, len(items) - 1, cursor)
     return framing.encode(items or [welcome_item(session=session)], "")

@@ -23,6 +23,7 @@ from edge.server.clients import ClientLimits
 from edge.server.listener import Listener
 from edge.wiring import Options, Outside, wire
 from tests.edge.http_client import PATIENCE, HttpClient, head
+from tests.edge.names_in_memory import NamesInMemory
 from tests.edge.usual_log import at, stored
 
 
@@ -119,10 +120,12 @@ class EdgeWithoutRedis:
         self.released: list[str] = []  # what Redis kept of these channels was let go of
         self.seats = Seats(self.poller, self.counters, self.clock, max_input_bytes=input_bytes)
         self.reader = LogReader(self.logs.sync)
+        self.names_in_redis = NamesInMemory()
         outside = Outside(
             names=self.names,
             pubsub=self.pubsub,
             reader=self.reader,
+            name_lists=self.names_in_redis.lists(self.clock, self.seats),
             ask=_ask_no_edge,
             send_receipt=lambda inbox, subscribers: None,
             clock=self.clock,

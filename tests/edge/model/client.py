@@ -7,7 +7,7 @@ from typing import Any
 from common.position import Position, named_positions, parse_named_positions
 from edge.framing.base import Framing
 from edge.framing.http import Variant
-from edge.framing.items import Item
+from edge.framing.items import Item, ItemKind
 from edge.state import Seat
 from tests.edge.model.redis import ModelRedis
 
@@ -58,8 +58,11 @@ class ModelClient:
     def receive(self, items: list[Item], cursor: str) -> None:
         for item in items:
             getattr(self, f"_on_{item.kind}")(item)
-            if self.framing is EVENTS and item.seq:
+            if self.framing is EVENTS and item.cursor:
                 self._check_cursor(item.cursor)
+        moving = [index for index, item in enumerate(items) if item.seq and item.kind is not ItemKind.WELCOME]
+        if self.framing is EVENTS and moving:
+            assert any(item.cursor for item in items[moving[-1] :]), "a write that moves the client without an id"
         if self.polls:
             self._check_cursor(cursor)
             self.cursor = cursor

@@ -22,6 +22,7 @@ from edge.subscribers.pending import PendingSubscribe
 from edge.wiring import Options, Outside, wire
 from tests.edge.model.client import POLL, ModelClient
 from tests.edge.model.redis import NAMES, ModelConnection, ModelRedis
+from tests.edge.names_in_memory import NamesInMemory
 
 
 class SeatsWithoutSockets:
@@ -82,6 +83,7 @@ class ModelEdge:
             names=NAMES,
             pubsub=self,
             reader=self,
+            name_lists=NamesInMemory().lists(self.clock),
             ask=_ask_no_edge,
             send_receipt=lambda inbox, subscribers: None,
             clock=self.clock,

@@ -1,14 +1,16 @@
 """What a held subscriber is told besides messages: at once, or in one write while it is corked."""
 
 from contextlib import suppress
+from socket import socket
 
 import pytest
 
+from common.position import NamedPositions
 from edge.framing.base import Framing
 from edge.framing.http import Variant
 from edge.framing.items import Item, ItemKind
 from edge.framing.transports import framing_for
-from edge.state import Channel
+from edge.state import Channel, Seat
 from edge.subscribers.output import Output
 from tests.edge.seats_on_sockets import SeatsOnSockets, received
 from tests.edge.usual_log import at
@@ -78,13 +80,32 @@ def test_a_seat_that_is_held_no_more_is_told_nothing(sockets: SeatsOnSockets, ou
     assert received(client) == b""
 
 
-@pytest.mark.parametrize(("framing", "told"), [(STREAM, b'{"type":"pong"}\n'), (EVENTS, b"id: 5-105\nevent: pong\n")])
-def test_what_is_told_moves_no_position(sockets: SeatsOnSockets, output: Output, framing: Framing, told: bytes) -> None:
-    """An event's id is where its seat stands: a client that comes back with it misses nothing."""
+@pytest.mark.parametrize(("framing", "told"), [(STREAM, b'{"type":"pong"}\n'), (EVENTS, b"event: pong\n")])
+def test_a_pong_has_no_id(sockets: SeatsOnSockets, output: Output, framing: Framing, told: bytes) -> None:
+    """It leaves its client where it is."""
+    seat, client = held(sockets, framing)
+    output.send(seat, PONG)
+    assert received(client).startswith(told)
+
+
+def test_a_write_has_one_id_however_many_are_told(sockets: SeatsOnSockets, output: Output) -> None:
+    """It is where the seat stands after all of them, on the last one that changes something."""
+    seat, client = held(sockets, EVENTS)
+    with output.cork(seat):
+        for _ in range(3):
+            output.send(seat, PONG)
+            output.send(seat, Item(ItemKind.UNSUB, "room"))
+        output.send(seat, PONG)
+    lines = received(client).splitlines()
+    assert [index for index, line in enumerate(lines) if line.startswith(b"id: ")] == [15]
+    assert lines[15:17] == [b"id: room=5-105", b"event: unsub"]
+
+
+def held(sockets: SeatsOnSockets, framing: Framing) -> tuple[Seat, socket]:
+    """Return a seat that is held on a channel, and its client."""
     seat, client = sockets.connect()
     channel = Channel("room")
     channel.last = at(5)
     seat.attach((channel,), 0)
-    seat.hold(framing, None)
-    output.send(seat, PONG)
-    assert received(client).startswith(told)
+    seat.hold(framing, NamedPositions({"room": "5-105"}) if framing.cursor_in_bytes else None)
+    return seat, client

@@ -1,0 +1,213 @@
+"""Lists of names that long cursors refer to (common/position.py): in Redis, so that any edge takes such a cursor back.
+
+N1  A list is stored before a client gets a cursor that refers to it, and is renewed while this edge uses it. After that
+    it lasts for `lifetime` at least.
+N2  Its key is made of its content. So equal lists are one key, to write it again does no harm, and a value that is not
+    ours is noticed.
+N3  What Redis and this edge keep because of this edge is at most `max_bytes`: more gets 429.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from itertools import islice
+
+from redis import RedisError
+from redis.exceptions import OutOfMemoryError
+
+from common.errors import BadRequestError, LimitError, UnavailableError
+from common.logs import get_logger
+from common.names import RedisNames
+from common.position import MAX_NAMES_BYTES, NamedPositions, NameList
+from common.tasks import Worker, run_in_turns
+from edge.state import Seat
+
+LIST_OVERHEAD = 256  # bytes that a key needs, roughly
+LISTS_PER_CALL = 64  # at most 4 MiB
+PURGED_AT_ONCE = 16  # lists; more than one for each that is added
+SEATS_PER_STEP = 500
+PATIENCE = 2.5  # seconds; a subscriber waits for no longer than ATTACH_TIMEOUT
+RETRY_PAUSE = 5.0  # seconds
+UNREACHABLE = "Redis, which keeps the names of so many channels, does not answer; try again"
+NO_MEMORY = "Redis has no memory left for the names of so many channels; try again later"
+TOO_MANY = "this edge keeps too many lists of channels whose names are long; try again, or with fewer channels"
+
+Command = tuple[str | bytes | int, ...]
+
+#: Sends commands to Redis in one go, and returns the answer of each: an exception if it was refused.
+Ask = Callable[[Sequence[Command]], Awaitable[Sequence[object]]]
+
+
+class NameLists:
+    """Stores and finds lists of names, and renews those that `seats` use; `lifetime` is in seconds."""
+
+    def __init__(
+        self,
+        ask: Ask,
+        names: RedisNames,
+        seats: Iterable[Seat],
+        clock: Callable[[], float],
+        *,
+        lifetime: float,
+        max_bytes: int,
+    ) -> None:
+        self._ask = ask
+        self._names = names
+        self._seats = seats
+        self._clock = clock
+        self._lifetime = lifetime
+        self._ttl = int(1.5 * lifetime)  # renewed every half of a lifetime
+        self._max_bytes = max_bytes
+        self._known: dict[str, NameList] = {}  # by digest: those that Redis keeps for half a lifetime at least
+        self._kept: dict[str, tuple[float, int]] = {}  # until when Redis keeps a list, the soonest first; its size
+        self._kept_bytes = 0
+        self._queue: deque[tuple[Command, asyncio.Future[object]]] = deque()
+        self._worker = Worker(self._work)
+        self._is_failing = False
+
+    async def store(self, channels: Sequence[str]) -> NameList:
+        """Have Redis keep a list; raises `RequestError`: 429 if it keeps too many, 503 if it does not take it."""
+        names = NameList(channels)
+        known = self._known.get(names.digest)
+        if known is not None:
+            return known
+        self._keep(names)
+        try:
+            await self._send(self._set(names))
+        except UnavailableError:
+            self._kept_bytes -= self._kept.pop(names.digest, (0, 0))[1]
+            raise
+        return self._use(names)
+
+    async def find(self, digest: str) -> NameList | None:
+        """Return the list of a digest, or None if it is not kept any more; raises `RequestError` as `store` does."""
+        known = self._known.get(digest)
+        if known is not None:
+            return known
+        names = _read(await self._send(("GETEX", self._names.name_list(digest), "EX", self._ttl)), digest)
+        if names is None:
+            return None
+        self._keep(names)
+        return self._use(names)
+
+    async def run(self) -> None:
+        """Renew what is in use, again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(RETRY_PAUSE if self._is_failing else self._lifetime / 2)
+            await self.renew()
+
+    async def renew(self) -> None:
+        """Let Redis keep for longer what is in use here, and write again what it has lost."""
+        held: dict[str, NameList] = {}
+        if self._kept:
+            await run_in_turns(self._find_held(held), self._clock)
+        self._known, lists = held, list(held.values())
+        try:
+            for start in range(0, len(lists), LISTS_PER_CALL):
+                await self._renew(lists[start : start + LISTS_PER_CALL])
+        except (RedisError, OSError) as error:
+            self._log_failure(error)
+        else:
+            self._is_failing = False
+
+    async def finish(self) -> None:
+        """End what is under way."""
+        await self._worker.finish()
+
+    def _find_held(self, found: dict[str, NameList]) -> Iterator[None]:
+        """Find the lists that held seats use, some seats in each step."""
+        for index, seat in enumerate(list(self._seats)):
+            if isinstance(seat.positions, NamedPositions) and seat.positions.names is not None:
+                found[seat.positions.names.digest] = seat.positions.names
+            if index % SEATS_PER_STEP == 0:
+                yield
+
+    async def _renew(self, some: Sequence[NameList]) -> None:
+        keys = [self._names.name_list(names.digest) for names in some]
+        answers = await self._ask([("EXPIRE", key, self._ttl) for key in keys])
+        lost = [names for names, answer in zip(some, answers, strict=True) if answer is not True]
+        answers = await self._ask([self._set(names) for names in lost]) if lost else ()
+        for names in some:
+            self._note(names)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+
+    def _set(self, names: NameList) -> Command:
+        return ("SET", self._names.name_list(names.digest), names.text, "EX", self._ttl)
+
+    def _use(self, names: NameList) -> NameList:
+        """Return the one object for this list."""
+        return self._known.setdefault(names.digest, names)
+
+    def _keep(self, names: NameList) -> None:
+        """Count a list that Redis keeps from now on; raises `LimitError` if there is no room for it (N3)."""
+        now = self._clock()
+        for digest, (until, size) in [*islice(self._kept.items(), PURGED_AT_ONCE)]:
+            if until <= now:
+                del self._kept[digest]
+                self._kept_bytes -= size
+        if names.digest not in self._kept and self._kept_bytes + _size(names) > self._max_bytes:
+            raise LimitError(TOO_MANY, "names_bytes")
+        self._note(names)
+
+    def _note(self, names: NameList) -> None:
+        """Note that Redis keeps a list for a whole `ttl` again."""
+        self._kept_bytes += _size(names) - self._kept.pop(names.digest, (0, 0))[1]
+        self._kept[names.digest] = (self._clock() + self._ttl, _size(names))
+
+    # Redis is asked by one task, for many subscribers at a time.
+
+    async def _send(self, command: Command) -> object:
+        """Return the answer to a command; raises `UnavailableError`."""
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._queue.append((command, future))
+        self._worker.wake()
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return await future
+        except TimeoutError:
+            raise UnavailableError(UNREACHABLE) from None
+
+    async def _work(self) -> None:
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(len(self._queue), LISTS_PER_CALL))]
+            batch = [asked for asked in batch if not asked[1].done()]  # the others waited too long
+            if batch:
+                await self._send_all(batch)
+
+    async def _send_all(self, batch: Sequence[tuple[Command, asyncio.Future[object]]]) -> None:
+        answers: Sequence[object]
+        try:
+            answers = await self._ask([command for command, _ in batch])
+        except Exception as error:  # whatever it is, those who wait are answered
+            answers = [error] * len(batch)
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                self._log_failure(answer)
+                sentence = NO_MEMORY if isinstance(answer, OutOfMemoryError) else UNREACHABLE
+                future.set_exception(UnavailableError(sentence))
+            else:
+                future.set_result(answer)
+
+    def _log_failure(self, error: Exception) -> None:
+        if not self._is_failing:
+            get_logger().warning("redis does not keep the names of long cursors", error=str(error))
+        self._is_failing = True
+
+
+def _read(text: object, digest: str) -> NameList | None:
+    """Return the list that Redis keeps under a digest, or None if it keeps none, or something else (N2)."""
+    if not isinstance(text, bytes) or len(text) > MAX_NAMES_BYTES:
+        return None
+    try:
+        names = NameList.read(text)
+    except (ValueError, BadRequestError):
+        return None
+    return names if names.digest == digest else None
+
+
+def _size(names: NameList) -> int:
+    return len(names.text) + LIST_OVERHEAD

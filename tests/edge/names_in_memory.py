@@ -1,0 +1,42 @@
+"""The lists of names that edges keep in Redis, in memory; it fails, or is full, when told to."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from redis import RedisError
+from redis.exceptions import NoPermissionError, OutOfMemoryError
+
+from common.names import RedisNames
+from edge.state import Seat
+from edge.subscribers.name_lists import Command, NameLists
+
+
+class NamesInMemory:
+    """As much of Redis as lists of names need."""
+
+    def __init__(self) -> None:
+        self.values: dict[object, bytes] = {}
+        self.commands: list[Command] = []
+        self.failing = False
+        self.full = False
+        self.denied = False
+
+    async def ask(self, commands: Sequence[Command]) -> list[object]:
+        """Answer some commands."""
+        if self.failing:
+            raise RedisError("the fake fails")
+        self.commands += commands
+        return [self._answer(*command) for command in commands]
+
+    def lists(self, clock: Callable[[], float], seats: Iterable[Seat] = (), *, max_bytes: int = 1_000_000) -> NameLists:
+        """Return what an edge has that keeps its lists here."""
+        return NameLists(self.ask, RedisNames("t:"), seats, clock, lifetime=300, max_bytes=max_bytes)
+
+    def _answer(self, name: object, key: object, *arguments: object) -> object:
+        if self.denied:
+            return NoPermissionError("this user has no permissions to access one of the keys")
+        if name == "SET" and isinstance(arguments[0], bytes):
+            if self.full:
+                return OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")
+            self.values[key] = arguments[0]
+            return True
+        return key in self.values if name == "EXPIRE" else self.values.get(key)
