@@ -25,17 +25,19 @@ from common.redis.pubsub import PubSub
 from common.redis.registry import EdgeRegistry
 from common.rpc.client import EdgeClient
 from common.rpc.replies import ReplyInbox
-from common.scripts.calls import Scripts
+from common.scripts.calls import PieceLimit, Scripts
 from common.scripts.deployments import Deployment, Deployments
 from common.service.admin import AdminServer, Check, redis_checks
 from common.service.process import give_back_memory, max_open_files, measure_lag, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
 from common.tasks import Tasks, Work, run_forever
+from edge.chain import PIECE_BYTES, PIECE_MESSAGES
 from edge.channels.audit import Auditor
 from edge.channels.release import Releaser
 from edge.channels.sync import LogReader
 from edge.cluster.commands import Commands
+from edge.cluster.name_lists import Command, NameLists
 from edge.cluster.node import NodeInfo, NodeRegistration
 from edge.cluster.redis_clock import RedisClock
 from edge.cluster.rpc_server import ReplySender, RpcServer
@@ -48,7 +50,6 @@ from edge.engine.wheel import run_ticks
 from edge.framing.transports import TRANSPORTS
 from edge.metrics import Gauges
 from edge.server.listener import MAX_SURPLUS, RESERVED_FILES, Listener
-from edge.subscribers.name_lists import Command, NameLists
 from edge.wiring import Outside, options_from, wire
 
 GOODBYE_TIMEOUT = 1.0  # seconds for the last bytes of the connections when the edge stops
@@ -56,6 +57,8 @@ ADOPTION_TIMEOUT = 1.0  # seconds for the plain messages that are being handed i
 MAX_RPC_BYTES = 65_536  # of a request from another process, without the message that it may carry
 MUCH_INPUT = 1_048_576  # bytes of unfinished requests, after which freed memory is given back
 MIN_NAMES_LIFETIME = 300.0  # seconds that the names of long cursors are kept, however short the history
+FIRST_ENTRY = PieceLimit(0, 1)
+ONE_PIECE = PieceLimit(PIECE_BYTES, PIECE_MESSAGES)
 GC_THRESHOLD = 50_000  # objects; a full collection visits every seat, and few circles wait for one
 
 
@@ -134,6 +137,8 @@ class Edge:
             pubsub=self._pubsub,
             reader=LogReader(scripts.sync),
             name_lists=self._name_lists,
+            starts=LogReader(partial(scripts.read, limit=FIRST_ENTRY)),
+            pieces=LogReader(partial(scripts.read, limit=ONE_PIECE), max_channels=1, repeats=False),
             ask=self.peers.ask,
             send_receipt=replies.add_receipt,
             clock=time.monotonic,
@@ -232,6 +237,7 @@ class Edge:
         return [
             self._seats.evict_stuck,
             self._lifecycle.postponed.admit,
+            parts.replays.admit,
             parts.absences.tick,
             trim_output,
             trim_input,

@@ -21,6 +21,11 @@ MAX_RING_MESSAGES = 64  # what a poller may miss between two polls without a rea
 MAX_RING_BYTES = 262_144
 MESSAGE_OVERHEAD = 200  # bytes of memory that a message uses besides its payload
 
+PIECE_BYTES = (
+    262_144  # what a subscriber is given in one go of what it missed; the message that reaches this is the last
+)
+PIECE_MESSAGES = 256
+
 
 class Gap(Enum):
     """Why the messages from a position up to the channel's own position are not known."""
@@ -115,25 +120,49 @@ def proven(since: Position, top: Position, messages: Sequence[Message]) -> bool:
     return _linked(messages) and (messages[-1].offset, messages[-1].tag) == top
 
 
+def begin_after(since: Position, result: SyncResult) -> Position | Gap:
+    """Return the position from which a subscriber at `since` goes on, by the first message that its log has after it.
+
+    That is `since` itself if the log proves it. A `since` with tag 0 becomes the one before the first message.
+    """
+    top = result.top
+    if not result.messages:
+        is_proven = top.tag and (since == top or since.tag == 0)
+        return top if is_proven else Gap.UNPROVEN if top.tag else Gap.BEHIND
+    first = result.messages[0]
+    before = Position(first.offset - 1, first.prev)
+    return before if first.prev > 0 and (since == before or since.tag == 0) else Gap.UNPROVEN
+
+
 def catch_up(since: Position, result: SyncResult, chain: Chain) -> Sequence[Message] | Gap:
-    """Return the messages after `since` up to `last` of a live channel, from a read of its log and from its ring.
+    """Return the next messages after `since`, a read of its log brings the oldest; none if `since` is at `last`.
 
     Messages may have arrived by pub/sub between the read and now, or be in the log and not have arrived yet. The ring
-    adds the former; the latter are left out, because pub/sub will deliver them.
+    adds the former; the latter are left out, because pub/sub will deliver them, or a later read.
     """
-    if not proven(since, result.top, result.messages):
+    if not follows(since, result.messages, result.top):
         return Gap.UNPROVEN
-    messages, last = result.messages, chain.last
-    if result.top == last:
-        return messages
-    if last is not None and since.offset > last.offset:
+    last = chain.last
+    if last is None or since.offset > last.offset:
         return Gap.BEHIND
-    if last is not None and result.top.offset > last.offset:
-        messages = [message for message in messages if message.offset <= last.offset]
-        reached = messages[-1].position if messages else since
-        return messages if reached == last or (reached and not reached.tag) else Gap.UNPROVEN
-    tail = chain.tail(result.top)
-    return Gap.BEHIND if tail is None else [*messages, *tail]
+    messages = [message for message in result.messages if message.offset <= last.offset]
+    reached = messages[-1].position if messages else since
+    if reached is not None and reached.offset == last.offset:
+        return messages if reached == last else Gap.UNPROVEN
+    if messages:
+        return messages
+    tail = chain.tail(since)
+    return Gap.BEHIND if tail is None else tail
+
+
+def follows(since: Position, messages: Sequence[Message], top: Position) -> bool:
+    """Say whether messages follow `since` without a hole, as far as they go; if there are none, it must be the top."""
+    if not messages:
+        return since == top
+    first, last = messages[0], messages[-1]
+    if (first.offset, first.prev) != (since.offset + 1, since.tag) or not _linked(messages):
+        return False
+    return last.offset < top.offset or (last.offset, last.tag) == top
 
 
 def _linked(messages: Iterable[Message]) -> bool:

@@ -8,12 +8,14 @@ P2  A seat is on the fast path if and only if it is HELD on one channel, gets th
     and has nothing parked. `Seat.refresh_fast_path` is the only code that puts a seat on it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
+from typing import ClassVar, NamedTuple
 
 from common.message import Message
 from common.position import Position, Positions
-from edge.chain import EMPTY
+from edge.batch import Batch
+from edge.chain import EMPTY, PIECE_BYTES, size_of
 from edge.channel_log import LIVE, ChannelLog
 from edge.framing.base import Framing
 from edge.framing.items import Item
@@ -137,7 +139,7 @@ class Seat:
 class Channel(ChannelLog):
     """A channel of this edge and its subscribers; it lingers for a while after the last of them is gone."""
 
-    __slots__ = ("deadline", "fresh", "job", "pollers_away", "seats", "sent_at", "tick", "waiting")
+    __slots__ = ("behind", "deadline", "fresh", "job", "pollers_away", "seats", "sent_at", "tick", "waiting")
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
@@ -145,6 +147,9 @@ class Channel(ChannelLog):
         self.seats: dict[Seat, None] | tuple[Seat] | tuple[()] = ()  # a tuple up to one: a dict costs 170 bytes more
         self.job: Job | None = None  # its items that are being written now
         self.waiting: dict[Entry, None] | None = None  # entries that wait until the channel is open
+        self.behind: (
+            dict[Seat, None] | tuple[()]
+        ) = ()  # seats that are given what they missed, before they are attached
         self.sent_at = 0.0  # when its last job began: a heartbeat is due a period after that
         self.pollers_away: AwayPollers | None = None  # pollers between two polls
         self.deadline = 0.0  # of its linger, in seconds
@@ -152,8 +157,8 @@ class Channel(ChannelLog):
 
     @property
     def is_occupied(self) -> bool:
-        """Whether a subscriber is attached or waits here."""
-        return bool(self.seats or self.waiting)
+        """Whether a subscriber is attached, waits, or is behind here."""
+        return bool(self.seats or self.waiting or self.behind)
 
     @property
     def is_unused(self) -> bool:
@@ -177,6 +182,18 @@ class Channel(ChannelLog):
         else:
             self.seats = {self.seats[0]: None, seat: None} if self.seats else (seat,)
 
+    def fall_behind(self, seat: Seat) -> None:
+        """Count a seat as a subscriber that is given what it missed, and nothing else, until `catch_up`."""
+        if not isinstance(self.behind, dict):
+            self.behind = {}
+        self.behind[seat] = None
+
+    def catch_up(self, seat: Seat) -> None:
+        """A seat is behind no longer."""
+        if isinstance(self.behind, dict):
+            self.behind.pop(seat, None)
+            self.behind = self.behind or ()
+
     def discard(self, seat: Seat) -> None:
         """Detach a seat, if it is attached."""
         if isinstance(self.seats, dict):
@@ -196,8 +213,9 @@ class Channel(ChannelLog):
             self.waiting.pop(entry, None)
 
     def subscribers(self, now: float) -> int:
-        """Return how many subscribers are connected: those attached, and pollers that are expected back."""
-        return len(self.seats) + (self.pollers_away.count(now) if self.pollers_away is not None else 0)
+        """Return how many subscribers are connected: attached, behind, or pollers that are expected back."""
+        away = self.pollers_away.count(now) if self.pollers_away is not None else 0
+        return len(self.seats) + len(self.behind) + away
 
     def reached(self, message: Message, now: float) -> int:
         """Return how many subscribers get a message here: none gets one from before `start` that arrives late."""
@@ -243,7 +261,9 @@ class Pending:
 class PendingAttach(Pending):
     """A subscriber on its way into its channels, with the items from those that it has entered before the others."""
 
-    __slots__ = ("entries", "items", "missing", "request")
+    __slots__ = ("batch", "behind", "entries", "items", "missing", "request", "room")
+
+    catches_up: ClassVar[bool] = False  # its positions are proven, and it is given what it missed piece by piece
 
     def __init__(self, seat: Seat, request: SubscribeRequest, framing: Framing) -> None:
         super().__init__(seat, framing)
@@ -251,6 +271,9 @@ class PendingAttach(Pending):
         self.entries: Sequence[Entry] = EMPTY
         self.items: list[Item] = []
         self.missing = 0  # channels that it has not entered yet
+        self.behind: list[Behind] | tuple[()] = EMPTY  # channels that it enters later
+        self.batch: Batch | None = None  # what a poll that was behind is answered with
+        self.room = PIECE_BYTES  # for messages from rings, the rest comes later
 
     def enter_all(self, channels: Sequence[Channel]) -> Sequence[Entry]:
         """Make an entry for each channel and return them."""
@@ -265,9 +288,28 @@ class PendingAttach(Pending):
     @property
     def positions(self) -> list[Position | None]:
         """The positions from which the subscriber goes on, one for each channel, once it is ready."""
-        return [entry.at for entry in self.entries]
+        return self.batch.starts if self.batch is not None else [entry.at for entry in self.entries]
 
-    def entered(self) -> None:
+    def takes(self, channel: Channel, tail: Sequence[Message]) -> bool:
+        """Take room for the newest messages of a channel's ring; return False if they do not fit."""
+        size = sum(map(size_of, tail))
+        if size > self.room and (len(tail) > 1 or self.room < PIECE_BYTES):
+            return False
+        self.room = max(self.room - size, 0)
+        return True
+
+    def admit(self, entry: Entry, enter: Callable[[Entry], None]) -> None:
+        """The channel of an entry that waited for it is open: let the subscriber enter."""
+        enter(entry)
+
+    def fall_behind(self, entry: Entry, since: Position) -> None:
+        """The subscriber is at a proven position, with much to be read: it does not enter the channel now."""
+        entry.at = since
+        entry.channel.fall_behind(self.seat)
+        self.behind = [*self.behind, Behind(entry.channel, since)]
+        self.entered(entry)
+
+    def entered(self, entry: Entry) -> None:
         """The subscriber has entered one more channel; after the last one it is ready."""
         self.missing -= 1
         if self.missing == 0:
@@ -281,6 +323,13 @@ class PendingAttach(Pending):
     def ready(self) -> None:
         """Begin the subscriber's answer."""
         raise NotImplementedError
+
+
+class Behind(NamedTuple):
+    """A channel that a subscriber has not entered, and its position there."""
+
+    channel: Channel
+    at: Position
 
 
 class Job:

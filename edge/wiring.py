@@ -13,11 +13,15 @@ from typing import NamedTuple
 from common.message import Message
 from common.names import ForeignNames, RedisNames
 from common.settings import Settings
+from edge.chain import MESSAGE_OVERHEAD, PIECE_BYTES, PIECE_MESSAGES
 from edge.channel_log import LogRules
 from edge.channels.adoption import Adopt, Adopter, Sleep
 from edge.channels.attach import Reader
 from edge.channels.hub import Hub, Subscriptions
+from edge.channels.pieces import PieceReader
+from edge.cluster.cursor_names import CursorNames
 from edge.cluster.forwarding import Ask, SessionForwarder
+from edge.cluster.name_lists import NameLists
 from edge.counters import Counters
 from edge.engine.absences import Absences
 from edge.engine.fanout import FanOut, Policy
@@ -31,11 +35,10 @@ from edge.server.overflow import Overflow
 from edge.server.proxied import ProxiedHandler
 from edge.state import Channel, PendingAttach, Seat
 from edge.subscribers.changes import ChannelChanges
-from edge.subscribers.cursor_names import CursorNames
 from edge.subscribers.lifecycle import Lifecycle
-from edge.subscribers.name_lists import NameLists
 from edge.subscribers.output import Output
 from edge.subscribers.pending import PendingJoin
+from edge.subscribers.replays import Replays
 from edge.subscribers.sessions import Sessions
 from edge.subscribers.websocket import WebSocketReader
 
@@ -46,6 +49,7 @@ LEAST_LINGERING = 20_000  # channels without messages that may linger, unless `m
 class Outside:
     """What the parts of an edge use from outside: Redis, the event loop, the clock; tests replace any of it.
 
+    `reader` reads what channels need, `starts` the first entry after a position, and `pieces` some after one.
     `ask` sends a request to other edges, and `send_receipt` the number of a message's subscribers to its publisher.
     `release` lets go of what Redis keeps of a channel that this edge has given up.
     `clock` is monotonic, in seconds; `age` returns how many seconds before a time of it Redis made a tag, or None.
@@ -55,6 +59,8 @@ class Outside:
     pubsub: Subscriptions
     reader: Reader
     name_lists: NameLists
+    starts: Reader
+    pieces: Reader
     ask: Ask
     send_receipt: Callable[[str, int], None]
     clock: Callable[[], float]
@@ -121,6 +127,7 @@ class Parts(NamedTuple):
     adopter: Adopter | None
     sessions: Sessions
     lifecycle: Lifecycle
+    replays: Replays
     changes: ChannelChanges
     forwarder: SessionForwarder
     handler: RequestHandler
@@ -150,23 +157,30 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     channels: dict[str, Channel] = {}
     adopter = _make_adopter(channels, fanout, counters, outside)
     hub = _make_hub(channels, fanout, adopter, counters, outside, options)
+    output = Output(seats)
+    largest = PIECE_BYTES + options.max_message_bytes + PIECE_MESSAGES * MESSAGE_OVERHEAD
+    pieces = PieceReader(outside.pieces, clock, outside.call_soon, largest=largest)
     clients = Clients(options.clients, channels, counters, clock) if options.clients.are_needed else None
+    sent_history = clients.sent_history if clients is not None else None
+    replays = Replays(hub, pieces, seats, output, wheel, counters, clock, outside.call_soon, sent_history=sent_history)
     lifecycle = Lifecycle(
         seats,
         hub,
         fanout,
         sessions,
         absences,
+        replays,
         wheel,
         counters,
         clock,
         heartbeat=options.heartbeat,
         poll_timeout=options.poll_timeout,
         max_age=options.max_age,
-        sent_history=clients.sent_history if clients is not None else None,
+        sent_history=sent_history,
     )
-    output = Output(seats)
-    changes = ChannelChanges(hub, fanout, seats, sessions, absences, output, wheel, counters, clock, outside.foreign)
+    changes = ChannelChanges(
+        hub, fanout, seats, sessions, absences, replays, output, wheel, counters, clock, outside.foreign
+    )
     lists = outside.name_lists
     forwarder = SessionForwarder(
         sessions, changes, CursorNames(changes, lists), outside.ask, max_asks=options.session_asks
@@ -199,7 +213,19 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     wheel.on_due = handler.on_due
     front = ProxiedHandler(handler, clients, seats) if clients is not None else handler
     return Parts(
-        hub, fanout, adopter, sessions, lifecycle, changes, forwarder, handler, front, overflow, wheel, absences
+        hub,
+        fanout,
+        adopter,
+        sessions,
+        lifecycle,
+        replays,
+        changes,
+        forwarder,
+        handler,
+        front,
+        overflow,
+        wheel,
+        absences,
     )
 
 
@@ -250,6 +276,7 @@ def _make_hub(
         outside.pubsub,
         fanout,
         outside.reader,
+        outside.starts,
         rules,
         counters,
         outside.clock,

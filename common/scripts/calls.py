@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 from redis.crc import key_slot
 from redis.exceptions import ClusterCrossSlotError
 
@@ -32,6 +34,13 @@ LEAST_GENESIS_TTL = 300  # seconds; an edge that was away for less finds its cha
 TRIM_SLACK = 128  # entries: XADD MAXLEN ~ keeps up to a stream node (100) more than its limit
 
 
+class PieceLimit(NamedTuple):
+    """Where a piece of a log ends: after the message that reaches one of these."""
+
+    max_bytes: int
+    max_entries: int
+
+
 class Scripts:
     """Runs the scripts of one deployment; every call may raise `redis.RedisError`."""
 
@@ -46,6 +55,7 @@ class Scripts:
         self._genesis_ttl = genesis_ttl(settings)
         self._publish = redis.register_script(script_text("publish", self._history_size, self._history_ttl))
         self._sync = redis.register_script(script_text("sync"))
+        self._read = redis.register_script(script_text("read"))
         self._release = redis.register_script(script_text("release"))
         self._adopt = redis.register_script(script_text("adopt"))
 
@@ -91,32 +101,49 @@ class Scripts:
 
         For a channel that cannot be read the result has its error.
         """
-        try:
-            answers = await self._sync(*self._sync_call(queries))
-        except ClusterCrossSlotError:
-            return await self._sync_by_slot(queries)
-        return _outcomes(answers, len(queries))
+        arguments = (self._max_entries, self._position_ttl, self._genesis_ttl)
+        own = [(_or_nothing(query.offset), _or_nothing(query.known)) for query in queries]
+        return await self._run(self._sync, arguments, [query.channel for query in queries], own)
 
-    async def _sync_by_slot(self, queries: Sequence[SyncQuery]) -> list[SyncOutcome]:
-        """Read channels of a server in cluster mode, which takes the keys of one slot in each call of a script."""
-        groups = _by_slot([self._names.channel(query.channel) for query in queries])
-        calls = [self._sync_call([queries[index] for index in group]) for group in groups]
-        first = await self._sync(*calls[0])  # which loads the script, if need be
+    async def read(self, queries: Sequence[SyncQuery], limit: PieceLimit) -> list[SyncOutcome]:
+        """Read the oldest messages after an offset of several channels, those of each up to a limit.
+
+        With a limit of 0 bytes it is the first message, without its payload. The position of a channel that has none
+        is `START`: it has to be synced.
+        """
+        return await self._run(
+            self._read, limit, [query.channel for query in queries], [(query.offset or 0,) for query in queries]
+        )
+
+    async def _run(
+        self,
+        script: AsyncScript,
+        arguments: Sequence[Any],
+        channels: Sequence[str],
+        own: Sequence[Sequence[Any]],
+    ) -> list[SyncOutcome]:
+        """Read channels with a script, which gets the arguments, and then the own ones of each channel."""
+        keys: list[Any] = [self._names.channel(channel) for channel in channels]
+        try:
+            return _outcomes(await script(keys, [*arguments, *chain.from_iterable(own)]), len(keys))
+        except ClusterCrossSlotError:
+            groups = _by_slot(keys)
+        calls = [
+            ([keys[index] for index in group], [*arguments, *chain.from_iterable(own[index] for index in group)])
+            for group in groups
+        ]
+        answers: dict[int, SyncOutcome] = {}
+        for group, results in zip(groups, await self._run_each(script, calls), strict=True):
+            answers |= zip(group, _outcomes(results, len(group)), strict=True)
+        return [answers[index] for index in range(len(keys))]
+
+    async def _run_each(self, script: AsyncScript, calls: Sequence[tuple[list[Any], list[Any]]]) -> list[Any]:
+        """Run a script for each slot of a server in cluster mode, which takes the keys of one slot in each call."""
+        first = await script(*calls[0])  # which loads the script, if need be
         pipeline = self._redis.pipeline(transaction=False)
         for keys, arguments in calls[1:]:
-            pipeline.evalsha(self._sync.sha, len(keys), *keys, *arguments)
-        answers: dict[int, SyncOutcome] = {}
-        for group, results in zip(groups, [first, *await pipeline.execute()], strict=True):
-            answers |= zip(group, _outcomes(results, len(group)), strict=True)
-        return [answers[index] for index in range(len(queries))]
-
-    def _sync_call(self, queries: Sequence[SyncQuery]) -> tuple[list[Any], list[Any]]:
-        """Return the keys and the arguments with which the script reads channels."""
-        keys: list[Any] = [self._names.channel(channel) for channel, _, _ in queries]
-        arguments: list[Any] = [self._max_entries, self._position_ttl, self._genesis_ttl]
-        for _, offset, known in queries:
-            arguments += ("" if offset is None else offset, "" if known is None else known)
-        return keys, arguments
+            pipeline.evalsha(script.sha, len(keys), *keys, *arguments)
+        return [first, *await pipeline.execute()]
 
     async def release(self, channels: Sequence[str]) -> None:
         """Let go of channels that this process has unsubscribed from: names without messages leave nothing behind."""
@@ -168,6 +195,10 @@ def _outcomes(answers: Any, count: int) -> list[SyncOutcome]:
         raise wrong_answer("the sync script", answers, f"an array of {count}")
     with reading("the sync script", answers):
         return [parse_sync_answer(answer) for answer in answers]
+
+
+def _or_nothing(number: int | None) -> int | str:
+    return "" if number is None else number
 
 
 def genesis_ttl(settings: Settings) -> int:

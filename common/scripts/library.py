@@ -27,12 +27,12 @@ class Deployment(NamedTuple):
 def script_text(name: str, history_size: int = 100, history_ttl: int = 300) -> str:
     """Return the Lua text of a script, as edges and publishers run it.
 
-    It is `publish`, `sync`, `release`, `adopt` or `deployments`. `history_size` (messages) and `history_ttl` (seconds)
-    are the defaults of a publish.
+    It is `publish`, `sync`, `read`, `release`, `adopt` or `deployments`. `history_size` (messages) and `history_ttl`
+    (seconds) are the defaults of a publish.
     """
     if name == "publish":
         return _lua("append") + _adapted("publish", defaults=_defaults(history_size, history_ttl))
-    if name in {"deployments", "release"}:
+    if name in {"deployments", "read", "release"}:
         return _lua(name)
     return _lua("append") + _lua("epochs") + _lua(name)
 

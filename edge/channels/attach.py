@@ -1,8 +1,9 @@
 """Attaching: a subscriber enters each of its channels, with the messages that it missed there.
 
 If it goes on from a position, the channel's ring usually proves what it missed; for a poller it nearly always does. If
-not, the log is read (edge/channels/sync.py), once for all subscribers at the same position. If the log proves nothing
-either, the subscriber gets a reset.
+not, the log is asked for the first message after it, once for all subscribers at the same position. That proves the
+position, or the subscriber gets a reset. Then it is behind: it is given what it missed in pieces, before it enters the
+channel (edge/subscribers/replays.py).
 """
 
 import time
@@ -13,7 +14,7 @@ from typing import Protocol
 from common.message import Message
 from common.position import FOREIGN, FORGOTTEN, START, Position, unproven
 from common.scripts.results import SyncQuery, SyncResult
-from edge.chain import EMPTY, Gap, catch_up
+from edge.chain import EMPTY, Gap, begin_after
 from edge.channels.sync import SyncRequest
 from edge.counters import Counters
 from edge.framing.items import FOREIGN_ID, FORGOTTEN_NAMES, reset_item, unexpired_items
@@ -21,6 +22,8 @@ from edge.state import Channel, Entry
 
 #: What a reset says to a client whose position never was one of its channels.
 WHY_RESET: dict[Position | None, str] = {FOREIGN: FOREIGN_ID, FORGOTTEN: FORGOTTEN_NAMES}
+#: In place of the position of a subscriber that must be reset once its channel is open.
+LOST = Position(-1, 1)
 
 
 class Reader(Protocol):
@@ -34,19 +37,22 @@ class Reader(Protocol):
 
 
 class Attacher:
-    """Lets subscribers enter channels; `repair` compares a channel with its log."""
+    """Lets subscribers enter channels; `starts` reads first entries of logs; `repair` compares a channel with its."""
 
     def __init__(
-        self, reader: Reader, repair: Callable[[Channel], None], counters: Counters, *, keeps_history: bool
+        self, starts: Reader, repair: Callable[[Channel], None], counters: Counters, *, keeps_history: bool
     ) -> None:
-        self._reader = reader
+        self._starts = starts
         self._repair = repair
         self._counters = counters
         self._keeps_history = keeps_history
         self._reads: dict[tuple[str, Position], list[Entry]] = {}
 
     def enter(self, entry: Entry) -> None:
-        """Let a subscriber enter a channel as soon as that is open and the messages that it missed are known."""
+        """Let a subscriber enter a channel as soon as that is open, unless it is to be given more than a piece before.
+
+        If the ring cannot tell, the log is asked where the messages begin that it missed.
+        """
         channel = entry.channel
         if not channel.is_open:
             channel.let_wait(entry)
@@ -59,10 +65,30 @@ class Attacher:
         elif not self._keeps_history:
             self._put_in(entry, last, EMPTY if since == START else None)
         elif (tail := channel.tail(since)) is not None:
-            self._counters.replays_total["hit"] += 1
-            self._put_in(entry, _first_position(since, tail, channel), tail)
+            if channel.ring_bytes <= entry.pending.room:
+                entry.pending.room -= channel.ring_bytes
+                self._counters.replays_total["hit"] += 1
+                self._put_in(entry, _first_position(since, tail, channel), tail)
+            else:
+                self._give_tail(entry, since, tail)
+        elif since is LOST:
+            self._put_in(entry, last, None)
+        elif entry.pending.catches_up:
+            entry.pending.fall_behind(entry, since)
         else:
-            self._read(entry, since)
+            self._find_start(entry, since)
+
+    def settle(self, entry: Entry, gap: Gap) -> None:
+        """Do what remains if neither log nor ring tell what follows a subscriber's position."""
+        channel = entry.channel
+        if gap is Gap.BEHIND:
+            channel.let_wait(entry)
+            self._repair(channel)
+        elif channel.is_open:
+            self._put_in(entry, channel.last, None)
+        else:
+            entry.since = entry.since if entry.since == FOREIGN else LOST
+            channel.let_wait(entry)
 
     def is_reading(self, name: str) -> bool:
         """Say whether the log of a channel is being read for a subscriber."""
@@ -76,14 +102,24 @@ class Attacher:
                     entry.channel.let_wait(entry)
         self._reads.clear()
 
-    def _read(self, entry: Entry, since: Position) -> None:
-        """Have the log read after a position, once for all subscribers that go on from there."""
+    def _give_tail(self, entry: Entry, since: Position, tail: Sequence[Message]) -> None:
+        """The ring proves what a subscriber missed: let it enter with that, unless that is too much now."""
+        start = _first_position(since, tail, entry.channel)
+        if not entry.pending.catches_up:
+            self._counters.replays_total["hit"] += 1
+        if start is None or entry.pending.takes(entry.channel, tail):
+            self._put_in(entry, start, tail)
+        else:
+            entry.pending.fall_behind(entry, start)
+
+    def _find_start(self, entry: Entry, since: Position) -> None:
+        """Have the log tell what it has after a position, once for all subscribers that go on from there."""
         key = (entry.channel.name, since)
         entries = self._reads.setdefault(key, [])
         entries.append(entry)
         if len(entries) == 1:
             query = SyncQuery(entry.channel.name, since.offset)
-            self._reader.ask(SyncRequest(query, partial(self._on_read, key), partial(self._is_awaited, key)))
+            self._starts.ask(SyncRequest(query, partial(self._on_read, key), partial(self._is_awaited, key)))
 
     def _is_awaited(self, key: tuple[str, Position]) -> bool:
         """Say whether a subscriber still waits for a read; if none does, forget it."""
@@ -97,22 +133,24 @@ class Attacher:
             if not entry.pending.is_alive:
                 continue
             if result is not None and entry.channel.is_open:
-                self._bring_up(entry, key[1], result)
+                self._begin(entry, begin_after(key[1], result))
             else:
                 entry.channel.let_wait(entry)
 
-    def _bring_up(self, entry: Entry, since: Position, result: SyncResult) -> None:
-        """Let a subscriber enter with the messages that the log holds after its position."""
-        channel = entry.channel
-        missed = catch_up(since, result, channel)
-        if missed is Gap.BEHIND:
-            channel.let_wait(entry)
-            self._repair(channel)
-        elif isinstance(missed, Gap):
-            self._put_in(entry, channel.last, None)
+    def _begin(self, entry: Entry, start: Position | Gap) -> None:
+        """Let a subscriber go on from its position, which the log has proved."""
+        last = entry.channel.last
+        if isinstance(start, Gap):
+            self.settle(entry, start)
+            return
+        if last is None or start.offset > last.offset:
+            self.settle(entry, Gap.BEHIND)
+            return
+        self._counters.replays_total["read"] += 1
+        if start == last:
+            self._put_in(entry, last, EMPTY)
         else:
-            self._counters.replays_total["read"] += 1
-            self._put_in(entry, _first_position(since, missed, channel), missed)
+            entry.pending.fall_behind(entry, start)
 
     def _put_in(self, entry: Entry, at: Position | None, missed: Sequence[Message] | None) -> None:
         """Put a subscriber into a channel at a position, with the messages that it missed; None stands for a reset."""
@@ -128,7 +166,7 @@ class Attacher:
             pending.items.append(reset_item(channel.name, channel.cursor, sentence))
         elif missed:
             pending.items += unexpired_items(channel.name, missed, time.time())
-        pending.entered()
+        pending.entered(entry)
 
 
 def _first_position(since: Position, missed: Sequence[Message], channel: Channel) -> Position | None:

@@ -12,6 +12,8 @@ H3  No subscriber enters a channel between the receipt of a message and the begi
     from before its start.
 H4  The edge is subscribed to exactly the channels that have a subscriber here or linger (I9).
 H5  A held subscriber may `join` one more channel under the same rules (H1, H3), or `unsubscribe` from one.
+H6  A subscriber that is behind is welcomed as soon as its position is proven, and enters a channel when it has caught
+    up there. Until then it is in the channel's `behind`, which keeps the channel as a seat in it would.
 """
 
 from collections.abc import Callable
@@ -22,6 +24,7 @@ from common.errors import FrameError
 from common.logs import get_logger
 from common.message import Message, decode
 from common.names import RedisNames
+from edge.chain import Gap
 from edge.channel_log import LogRules
 from edge.channels.adoption import Adopter
 from edge.channels.attach import Attacher, Reader
@@ -30,7 +33,7 @@ from edge.channels.tracker import ChannelTracker
 from edge.counters import Counters
 from edge.engine.fanout import FanOut
 from edge.protocol.subscribe import SubscribeRequest
-from edge.state import Channel, PendingAttach, Seat
+from edge.state import Channel, Entry, PendingAttach, Seat
 
 QUIET_SECONDS = 60.0  # between two log lines of forged frames
 ENTRIES_PER_TURN = 64  # subscribers that wait for one channel and are admitted in one turn of the event loop
@@ -59,6 +62,7 @@ class Hub:
         pubsub: Subscriptions,
         fanout: FanOut,
         reader: Reader,
+        starts: Reader,
         rules: LogRules,
         counters: Counters,
         clock: Callable[[], float],
@@ -75,7 +79,7 @@ class Hub:
         self.channels = channels
         self.lingering = Lingering(clock, linger, max_lingering, self._let_go)
         self._tracker = ChannelTracker(self, fanout, reader, counters, rules, adopter)
-        self._attacher = Attacher(reader, self.repair, counters, keeps_history=rules.keeps_history)
+        self._attacher = Attacher(starts, self.repair, counters, keeps_history=rules.keeps_history)
         self._names = names
         self._pubsub = pubsub
         self._fanout = fanout
@@ -131,6 +135,14 @@ class Hub:
             self.resubscribe(channel)
         return channel
 
+    def enter(self, entry: Entry) -> None:
+        """Let a subscriber that was behind enter a channel if it has caught up, else have it read on (H6)."""
+        self._attacher.enter(entry)
+
+    def settle(self, entry: Entry, gap: Gap) -> None:
+        """The log does not show what follows a subscriber's position: it is reset, or waits for its channel."""
+        self._attacher.settle(entry, gap)
+
     def unsubscribe(self, seat: Seat, channel: Channel) -> None:
         """Detach a seat from one of its channels (H5)."""
         channel.discard(seat)
@@ -143,6 +155,8 @@ class Hub:
         if pending is not None and isinstance(pending, PendingAttach):
             for entry in pending.entries:
                 entry.channel.stop_waiting(entry)
+            for channel, _ in pending.behind:
+                channel.catch_up(seat)
             pending.forget_entries()
         for channel in seat.channels:
             channel.discard(seat)
@@ -251,7 +265,7 @@ class Hub:
         for entry in list(islice(waiting, ENTRIES_PER_TURN)):
             waiting.pop(entry, None)
             if entry.pending.is_alive:  # an earlier one of these may have ended this one's connection
-                self._attacher.enter(entry)
+                entry.pending.admit(entry, self._attacher.enter)
         if waiting:
             self._call_soon(self.admit, channel)
         else:

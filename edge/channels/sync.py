@@ -1,6 +1,8 @@
 """The log reader: the reads of many channels go to Redis in batches, and each is answered on its own.
 
-The tracker (tracker.py) reads to bring a channel up to its log; attaching (attach.py) reads for a subscriber.
+The tracker (tracker.py) reads to bring a channel up to its log. For subscribers, attaching (attach.py) reads where the
+messages begin that they missed, and pieces.py the messages, each with a reader of its own: no read waits for another
+kind.
 """
 
 import asyncio
@@ -24,7 +26,7 @@ MAX_FAILURES = 10  # of one channel that are counted
 class SyncRequest(NamedTuple):
     """One read of a channel's log; `is_awaited` says whether it is still wanted.
 
-    `done` gets the result, or None if Redis has no room for the new channel.
+    `done` gets the result. It gets None if Redis has no room for the new channel, or the reader does not repeat it.
     """
 
     query: SyncQuery
@@ -41,8 +43,16 @@ class LogReader:
     again later, and no other channel waits for it.
     """
 
-    def __init__(self, sync: Callable[[Sequence[SyncQuery]], Awaitable[Sequence[SyncOutcome]]]) -> None:
+    def __init__(
+        self,
+        sync: Callable[[Sequence[SyncQuery]], Awaitable[Sequence[SyncOutcome]]],
+        *,
+        max_channels: int = MAX_CHANNELS_PER_CALL,
+        repeats: bool = True,
+    ) -> None:
         self._sync = sync
+        self._max_channels = max_channels
+        self._repeats = repeats  # the reads of a channel that cannot be read; else the answer is None
         self._requests: deque[SyncRequest] = deque()
         self._readers: set[asyncio.Task[None]] = set()
         self._log = get_logger()
@@ -51,7 +61,7 @@ class LogReader:
     def ask(self, request: SyncRequest) -> None:
         """Queue a read; the reads of one loop turn go out together."""
         self._requests.append(request)
-        if len(self._readers) < min(MAX_CALLS, 1 + len(self._requests) // MAX_CHANNELS_PER_CALL):
+        if len(self._readers) < min(MAX_CALLS, 1 + len(self._requests) // self._max_channels):
             self._readers.add(asyncio.create_task(self._run()))
 
     def forget(self) -> None:
@@ -67,7 +77,7 @@ class LogReader:
 
     async def _read(self, requests: deque[SyncRequest]) -> None:
         """Read a batch; if Redis fails (it is down, or loads its data), put the batch back and pause."""
-        batch = _next_batch(requests)
+        batch = _next_batch(requests, self._max_channels)
         if not batch:
             return
         try:
@@ -98,7 +108,7 @@ class LogReader:
         try:
             if not isinstance(outcome, Unreadable):
                 request.done(outcome)
-            elif outcome.is_refused:
+            elif outcome.is_refused or not self._repeats:
                 request.done(None)
             else:
                 self._put_off(requests, request, outcome.reason)
@@ -131,10 +141,10 @@ class LogReader:
         self._is_failing = True
 
 
-def _next_batch(requests: deque[SyncRequest]) -> list[SyncRequest]:
-    """Remove the next requests from the queue, and return those that are still awaited."""
+def _next_batch(requests: deque[SyncRequest], most: int) -> list[SyncRequest]:
+    """Remove the next requests from the queue, and return those that are still awaited, at most so many."""
     batch: list[SyncRequest] = []
-    while requests and len(batch) < MAX_CHANNELS_PER_CALL:
+    while requests and len(batch) < most:
         request = requests.popleft()
         if request.is_awaited():
             batch.append(request)

@@ -37,7 +37,7 @@ class Commands:
         if channel is None:
             return {"closed": 0}
         self._start(self._close(channel))
-        return {"closed": len(channel.seats)}
+        return {"closed": len(channel.seats) + len(channel.behind)}
 
     async def on_broadcast(self, fields: dict[str, Any]) -> dict[str, object]:
         """Begin to send a message, live, to every channel; reply with the number of their subscribers on this edge."""
@@ -45,7 +45,8 @@ class Commands:
         if not isinstance(content, str) or not isinstance(event, str):
             raise BadRequestError("content, event: must be strings")
         self._start(self._broadcast(content, event))
-        return {"subscribers": sum(len(channel.seats) for channel in self._hub.channels.values())}
+        channels = self._hub.channels.values()
+        return {"subscribers": sum(len(channel.seats) + len(channel.behind) for channel in channels)}
 
     async def stop(self) -> None:
         """Cancel the commands that are under way."""
@@ -58,9 +59,9 @@ class Commands:
 
     def _close(self, channel: Channel) -> Iterator[None]:
         item = close_item(channel.name, CLOSED)
-        for seat in list(channel.seats):
+        for seat in [*channel.seats, *channel.behind]:
             self._fanout.flush_to(seat)  # what was published before the command
-            if channel in seat.channels:
+            if channel in seat.channels or seat in channel.behind:
                 self._close_one(seat, item)
             yield
         channel.pollers_away = None  # pollers between two polls are no longer expected back
@@ -77,7 +78,7 @@ class Commands:
 
     def _broadcast(self, content: str, event: str) -> Iterator[None]:
         for channel in list(self._hub.channels.values()):
-            if channel.seats:
+            if channel.seats or channel.behind:
                 self._fanout.add(channel, Item(ItemKind.DATA, channel.name, content, event=event))
                 self._fanout.flush()
                 yield

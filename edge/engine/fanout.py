@@ -26,6 +26,7 @@ from typing import Literal
 
 from common.logs import get_logger
 from common.tasks import TURN_BUDGET, TurnBudget
+from edge.batch import Batch, Encoded
 from edge.chain import EMPTY
 from edge.counters import ANSWERED, CloseReason, Counters
 from edge.engine.absences import Absences
@@ -155,7 +156,16 @@ class FanOut:
         if channel.seats:
             channel.job = Job(channel, items, self.jobs_begun)
             self._jobs.append(channel.job)
+        if channel.behind:
+            self._send_unstored(channel, items)
         self.on_begun(channel)
+
+    def _send_unstored(self, channel: Channel, items: list[Item]) -> None:
+        """Send what is in no log to the seats that are behind: they are given the rest from there."""
+        unstored = [item for item in items if not item.seq]
+        for seat in list(channel.behind) if unstored else ():
+            if seat.framing is not None and not seat.framing.single_response:
+                self.deliver(seat, unstored)
 
     def _step(self) -> Job | None:
         """Write the first job's messages to its next few seats; return the job if that completes it."""
@@ -222,6 +232,18 @@ class FanOut:
             stamped = stamp(items, seat.positions)
             cursor = stamped[-1].cursor if stamped and seat.positions is not None else seat.cursor
             self._send(seat, framing, framing.encode(stamped, cursor), stamped)
+
+    def deliver_batch(self, seat: Seat, batch: Batch, items: list[Item]) -> None:
+        """Answer a poll that was behind: with what was read for it, and then with these items."""
+        framing = seat.framing
+        if framing is None:
+            return
+        if items:
+            batch.add(Encoded(framing.part(items), len(items)))
+            stamp(items, seat.positions)
+        data = batch.answer(framing, seat.cursor)
+        self._counters.delivered(framing.transport, batch.count, len(data))
+        self.answer(seat, data)
 
     def _send(self, seat: Seat, framing: Framing, data: bytes, items: list[Item]) -> None:
         self._counters.delivered(framing.transport, len(items), len(data))

@@ -37,6 +37,14 @@ class Framing:
         """Return the bytes of some items; `cursor` is what a client sends back to go on after the last of them."""
         raise NotImplementedError
 
+    def part(self, items: Sequence[Item]) -> bytes:
+        """Return the bytes of some items, which are a part of what a subscriber gets of one channel."""
+        return self.encode(items, items[-1].cursor)
+
+    def answer(self, parts: Sequence[bytes], cursor: str) -> bytes:
+        """Return the one answer with these parts; only for a framing with a `single_response`."""
+        raise NotImplementedError
+
     def retry(self, retry_ms: int) -> bytes:
         """Return what makes a client wait before it reconnects, in milliseconds, if the transport can say that."""
         return b""

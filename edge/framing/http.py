@@ -85,6 +85,12 @@ def full_response(status: int, content_type: str, body: bytes, variant: Variant,
     return response_head(status, headers, variant) + body
 
 
+def long_response(content_type: str, body: Sequence[bytes], variant: Variant, extra: Sequence[str] = ()) -> bytes:
+    """Return a complete response whose body is given in parts, which are copied once."""
+    headers = (f"Content-Type: {content_type}", f"Content-Length: {sum(map(len, body))}", *NO_STORE, *extra)
+    return b"".join((response_head(200, headers, variant), *body))
+
+
 def change_response(channels: Sequence[str], variant: Variant) -> bytes:
     """Return the answer to a change of channels: the names of those that the session has now."""
     body = orjson.dumps({"type": "ack", "channels": channels}, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,8 +1,12 @@
 """JSONP: long-poll from a page of another origin, by a script tag. Pure."""
 
-from edge.framing.http import full_response
+from collections.abc import Sequence
+
+from edge.framing.http import full_response, long_response
 from edge.framing.items import as_script
 from edge.framing.poll import PollFraming
+
+DISPOSITION = ("Content-Disposition: attachment; filename=f.txt",)
 
 
 class JsonpFraming(PollFraming):
@@ -17,5 +21,8 @@ class JsonpFraming(PollFraming):
 
     def _respond(self, body: bytes) -> bytes:
         call = b"/**/%b(%b);\n" % (self.variant.callback.encode(), as_script(body))
-        disposition = ("Content-Disposition: attachment; filename=f.txt",)
-        return full_response(200, self.content_type, call, self.variant, disposition)
+        return full_response(200, self.content_type, call, self.variant, DISPOSITION)
+
+    def _respond_long(self, body: Sequence[bytes]) -> bytes:
+        call = [b"/**/%b(" % self.variant.callback.encode(), *map(as_script, body), b");\n"]
+        return long_response(self.content_type, call, self.variant, DISPOSITION)

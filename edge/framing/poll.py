@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from edge.framing.base import Framing
-from edge.framing.http import Variant, full_response
+from edge.framing.http import Variant, full_response, long_response
 from edge.framing.items import SESSION_BLANK, Item, json_object
 
 
@@ -29,9 +29,25 @@ class PollFraming(Framing):
         messages = b",".join(map(json_object, items))
         return self._respond(b'{"seq":"%b",%b"messages":[%b]}' % (cursor.encode(), self._session, messages))
 
+    def part(self, items: Sequence[Item]) -> bytes:
+        """Return the objects of some items, which stand in an answer."""
+        return b",".join(map(json_object, items))
+
+    def answer(self, parts: Sequence[bytes], cursor: str) -> bytes:
+        """Return the complete answer with these parts."""
+        body = [b'{"seq":"%b",%b"messages":[' % (cursor.encode(), self._session)]
+        for part in parts:
+            body += (part, b",")
+        if parts:
+            body.pop()
+        return self._respond_long([*body, b"]}"])
+
     def farewell(self, cursor: str) -> bytes:
         """Return an answer without items: the client goes on from the same position, here or on another edge."""
         return self.encode([], cursor)
 
     def _respond(self, body: bytes) -> bytes:
         return full_response(200, self.content_type, body + b"\n", self.variant)
+
+    def _respond_long(self, body: Sequence[bytes]) -> bytes:
+        return long_response(self.content_type, [*body, b"\n"], self.variant)

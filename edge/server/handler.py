@@ -11,6 +11,7 @@ from common.errors import RequestError
 from common.names import ForeignNames
 from common.tasks import Tasks
 from edge.cluster.forwarding import FORWARD_TIMEOUT, SessionForwarder
+from edge.cluster.name_lists import UNREACHABLE, NameLists
 from edge.counters import CloseReason, Counters
 from edge.engine.seats import Seats
 from edge.engine.wheel import TICK_PERIOD, Wheel
@@ -38,7 +39,6 @@ from edge.server.places import Places
 from edge.server.turns import Turns
 from edge.state import ENDING, IDLE, NEVER, Pending, PendingAttach, Seat
 from edge.subscribers.lifecycle import CLOSE_TIMEOUT, Lifecycle
-from edge.subscribers.name_lists import UNREACHABLE, NameLists
 from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED
 from edge.subscribers.postponed import NO_ROOM, PostponedSubscribe
 from edge.subscribers.websocket import WebSocketReader
@@ -305,8 +305,8 @@ class RequestHandler:
 
 def _why_in_vain(pending: Pending) -> str:
     """Say what a subscriber waited for whose time is up."""
-    if isinstance(pending, PostponedSubscribe):
-        return NO_ROOM
     if isinstance(pending, PendingNames):
         return UNREACHABLE
-    return NOT_JOINED if isinstance(pending, PendingAttach) else NOT_CHANGED
+    if isinstance(pending, PendingAttach):
+        return NOT_JOINED if pending.batch is None else NO_ROOM
+    return NO_ROOM if isinstance(pending, PostponedSubscribe) else NOT_CHANGED

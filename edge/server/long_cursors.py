@@ -5,6 +5,7 @@ from collections.abc import Callable
 from common.errors import LimitError, RequestError, UnavailableError
 from common.position import FORGOTTEN
 from common.tasks import Tasks
+from edge.cluster.name_lists import NameLists
 from edge.counters import Counters
 from edge.engine.wheel import Wheel
 from edge.framing.base import Framing
@@ -14,7 +15,6 @@ from edge.protocol.subscribe import Negotiated, SubscribeRequest, check_count
 from edge.server.answers import Answers
 from edge.state import Pending, Seat
 from edge.subscribers.lifecycle import Lifecycle
-from edge.subscribers.name_lists import NameLists
 from edge.subscribers.pending import ATTACH_TIMEOUT
 
 GONE = (

@@ -48,7 +48,7 @@ class Turns:
             self.on_answered(seat)
         elif seat.phase is ENDING and seat in self._half_closed:
             self._lifecycle.let_go(seat)
-        self._lifecycle.postponed.admit()
+        self._lifecycle.on_flushed(seat)
 
     def go_on_soon(self, seat: Seat) -> None:
         """Handle the bytes that arrived too early, and read from the client again, in another turn of the loop."""

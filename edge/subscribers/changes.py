@@ -17,7 +17,8 @@ C5  Nothing can be sent to a poll except its answer. So a poll is attached again
 from collections.abc import Callable, Sequence
 
 from common.names import ForeignNames
-from common.position import NamedPositions, NameList, parse_position
+from common.position import NamedPositions, NameList, Position, parse_position
+from edge.batch import Encoded
 from edge.channels.hub import Hub
 from edge.counters import CloseReason, Counters
 from edge.engine.absences import Absences
@@ -33,6 +34,7 @@ from edge.state import Channel, Seat
 from edge.subscribers.acknowledgements import TOO_MANY, UNSUBSCRIBED, Acknowledgements, error_of
 from edge.subscribers.output import Output
 from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED, PendingJoin, PendingRepoll
+from edge.subscribers.replays import Replays
 from edge.subscribers.sessions import Sessions
 
 #: Gets the names of the channels that a seat has after a change, or None if it was detached first.
@@ -49,6 +51,7 @@ class ChannelChanges:
         seats: Seats,
         sessions: Sessions,
         absences: Absences,
+        replays: Replays,
         output: Output,
         seat_wheel: Wheel[Seat],
         counters: Counters,
@@ -62,6 +65,7 @@ class ChannelChanges:
         self._seats = seats
         self._sessions, self._named = sessions, sessions.named
         self._absences, self._taken = absences, absences.taken
+        self._replays, self._behind = replays, replays.by_seat
         self._output = output
         self._counters = counters
         self._clock = clock
@@ -115,6 +119,8 @@ class ChannelChanges:
                 on_done(None)
         if self._lists:
             self._lists.pop(seat, None)
+        if self._behind:
+            self._replays.detach(seat)
         self._hub.detach(seat)
 
     def _change_held(self, seat: Seat, operations: Sequence[Operation], on_done: OnDone) -> None:
@@ -126,21 +132,28 @@ class ChannelChanges:
         elif seat in self._joins:
             self._on_done.setdefault(seat, []).append(on_done)
         else:
-            on_done(_names(seat))
+            on_done(self._names(seat))
+
+    def _names(self, seat: Seat) -> list[str]:
+        """Return the names of a seat's channels."""
+        return [*_names(seat), *self._replays.names(seat)]
 
     # One more channel.
 
     def _subscribe(self, seat: Seat, operation: Operation) -> None:
         joins = self._joins.get(seat, {})
         channel = _channel(seat, operation.channel)
+        behind = self._replays.position(seat, operation.channel)
         if operation.channel in joins:
             joins[operation.channel].operations.append(operation)
+        elif behind is not None:
+            self._output.send(seat, self._answers.welcome(seat, operation.channel, str(behind), operation))
         elif channel is not None:
             self._flush_to(seat)
             self._output.send(seat, self._welcome_again(seat, channel, operation))
         elif refusal := self._answers.foreign(operation):
             self._output.send(seat, refusal)
-        elif len(seat.channels) + len(joins) >= MAX_CHANNELS:
+        elif len(seat.channels) + len(self._replays.names(seat)) + len(joins) >= MAX_CHANNELS:
             self._output.send(seat, error_of(operation, 400, TOO_MANY))
         elif seat.framing is not None:
             self._join(seat, seat.framing, operation)
@@ -155,14 +168,16 @@ class ChannelChanges:
     def _on_joined(self, join: PendingJoin) -> None:
         """The seat has entered the channel: acknowledge that."""
         seat, channel, start = join.seat, join.channel, join.entries[0].at
-        seat.channels += (channel,)  # first of all: a seat that ends is detached from these channels (S2)
+        if join.behind:
+            self._replays.hold(seat, join.framing, join.behind)
+        else:
+            seat.channels += (channel,)  # first of all: a seat that ends is detached from these channels (S2)
         self._drop(join)
         self._flush_to(seat)
         self._reshape(seat)
         first, *others = join.operations
         if seat.positions is not None:
             seat.positions[channel.name] = str(start) if start is not None else channel.delivered_position
-        if seat.positions is not None:
             advance(seat.positions, join.items)
         welcome = self._answers.welcome(seat, channel.name, str(start or ""), first)
         again = [self._welcome_again(seat, channel, operation) for operation in others]
@@ -170,8 +185,12 @@ class ChannelChanges:
         self._check_done(seat)
 
     def _welcome_again(self, seat: Seat, channel: Channel, operation: Operation) -> Item:
-        seq = channel.delivered_position if channel.last is not None else ""
-        return self._answers.welcome(seat, channel.name, seq, operation)
+        return self._answers.welcome(seat, channel.name, str(self._stands_at(seat, channel)), operation)
+
+    def _stands_at(self, seat: Seat, channel: Channel) -> Position | str:
+        """Return where a seat stands on one of its channels, once all that is on its way to it is sent."""
+        behind = self._replays.position(seat, channel.name)
+        return behind or (channel.delivered_position if channel.last is not None else "")
 
     # One channel less.
 
@@ -179,7 +198,7 @@ class ChannelChanges:
         join = self._joins.get(seat, {}).get(operation.channel)
         if join is not None:
             self._cancel(join, 409, UNSUBSCRIBED)
-        channel = _channel(seat, operation.channel)
+        channel = self._replays.leave(seat, operation.channel) or _channel(seat, operation.channel)
         if channel is not None:
             self._flush_to(seat)
             self._hub.unsubscribe(seat, channel)
@@ -240,7 +259,7 @@ class ChannelChanges:
     def _check_done(self, seat: Seat) -> None:
         if seat not in self._joins:
             for on_done in self._on_done.pop(seat, ()):
-                on_done(_names(seat))
+                on_done(self._names(seat))
 
     # Polls (C5).
 
@@ -273,13 +292,22 @@ class ChannelChanges:
 
     def _on_repolled(self, repoll: PendingRepoll) -> None:
         """The channels of a changed poll are ready: answer it."""
+        if repoll.behind and repoll.batch is None:
+            self._replays.collect(repoll)
+            return
         seat, framing, request = repoll.seat, repoll.framing, repoll.request
         seat.hold(framing, request.positions_at(repoll.positions))
         self._counters.opened(framing.transport)
         self._sessions.name(seat, request.session)
         self._absences.came_back(seat, None, request.session)
         channels, callbacks = _names(seat), self._on_done.pop(seat)
-        self._fanout.deliver(seat, [*self._answers.of_poll(repoll), *repoll.items])
+        acknowledgements = [*self._answers.of_poll(repoll)]
+        if repoll.batch is None:
+            self._fanout.deliver(seat, [*acknowledgements, *repoll.items])
+        else:
+            repoll.batch.move(seat.positions)
+            repoll.batch.put_first(Encoded(framing.part(acknowledgements), len(acknowledgements)))
+            self._fanout.deliver_batch(seat, repoll.batch, repoll.items)
         for on_done in callbacks:
             on_done(channels)
 

@@ -8,6 +8,7 @@ from operator import attrgetter
 
 from common.logs import get_logger
 from common.position import Position
+from edge.batch import Batch
 from edge.channels.hub import Hub
 from edge.counters import CloseReason, Counters
 from edge.engine.absences import Absences
@@ -22,6 +23,7 @@ from edge.protocol.subscribe import SubscribeRequest
 from edge.state import HELD, NEVER, WAITING, Seat
 from edge.subscribers.pending import ATTACH_TIMEOUT, PendingSubscribe
 from edge.subscribers.postponed import Postponed, size_of
+from edge.subscribers.replays import Replays
 from edge.subscribers.sessions import Sessions
 
 CLOSE_TIMEOUT = 2.0  # seconds that the peer has to close its side of a connection after this side is closed
@@ -39,6 +41,7 @@ class Lifecycle:
         fanout: FanOut,
         sessions: Sessions,
         absences: Absences,
+        replays: Replays,
         wheel: Wheel[Seat],
         counters: Counters,
         clock: Callable[[], float],
@@ -56,6 +59,7 @@ class Lifecycle:
         self._fanout = fanout
         self._sessions = sessions
         self._absences = absences
+        self._replays = replays
         self._wheel = wheel
         self._counters = counters
         self._clock = clock
@@ -87,14 +91,27 @@ class Lifecycle:
 
     def _on_attached(self, pending: PendingSubscribe) -> None:
         seat = pending.seat
-        if self._parked and pending.items:
-            size = size_of(pending.items)
-            if not self._seats.has_room(size):
-                self.postponed.add(pending, size)
-                return
-        self._hold(seat, pending.request, pending.framing, pending.positions, pending.items)
+        if pending.behind:
+            self._on_behind(pending)
+        elif not (self._parked and pending.items and self._is_postponed(pending)):
+            self._hold(seat, pending.request, pending.framing, pending.positions, pending.items)
         if seat in self._half_closed and seat.phase is HELD:
             self.on_half_closed(seat)
+
+    def _on_behind(self, pending: PendingSubscribe) -> None:
+        """A subscriber is welcome, but has missed more than it has been given: a poll has that collected first."""
+        if pending.batch is None and pending.framing.single_response:
+            self._replays.collect(pending)
+        elif not (self._parked and self._is_postponed(pending)):
+            self._hold_behind(pending)
+
+    def _is_postponed(self, pending: PendingSubscribe) -> bool:
+        """Postpone a subscriber if its answer has no room; return whether it is."""
+        size = size_of(pending.items, pending.batch)
+        if self._seats.has_room(size):
+            return False
+        self.postponed.add(pending, size)
+        return True
 
     def _hold(
         self,
@@ -106,8 +123,8 @@ class Lifecycle:
     ) -> None:
         """Hold a subscriber that has entered its channels at `starts`; `items` are the messages that it missed."""
         self._counters.opened_total[framing.transport] += 1
-        if self._max_age and seat.expires == NEVER:
-            seat.expires = self._clock() + self._max_age * random.uniform(1 - MAX_AGE_JITTER, 1 + MAX_AGE_JITTER)
+        if self._max_age:
+            self._limit_age(seat)
         spans_channels = len(starts) > 1 or request.has_channel_names
         if items and self._sent_history is not None:
             self._sent_history(seat, size_of(items))
@@ -117,14 +134,37 @@ class Lifecycle:
         else:
             self._hold_open(seat, request, framing, starts, items)
 
-    def _hold_poll(self, seat: Seat, request: SubscribeRequest, items: list[Item]) -> None:
-        """Answer a poll at once if there are items, else at its time-out or with the next message."""
+    def _hold_behind(self, pending: PendingSubscribe) -> None:
+        """Hold a subscriber with what was collected for it, or let it be given what it missed after its welcomes."""
+        seat, request, framing, starts = pending.seat, pending.request, pending.framing, pending.positions
+        self._counters.opened_total[framing.transport] += 1
+        if self._max_age:
+            self._limit_age(seat)
+        if self._sent_history is not None:
+            self._sent_history(seat, size_of(pending.items, pending.batch))
+        seat.hold(framing, request.positions_at(starts) if framing.cursor_in_bytes else None)
+        if pending.batch is None:
+            self._replays.hold(seat, framing, pending.behind)
+            self._hold_open(seat, request, framing, starts, pending.items)
+        else:
+            pending.batch.move(seat.positions)
+            self._hold_poll(seat, request, pending.items, pending.batch)
+
+    def _limit_age(self, seat: Seat) -> None:
+        """Let a connection end at some time, unless it knows when."""
+        if seat.expires == NEVER:
+            seat.expires = self._clock() + self._max_age * random.uniform(1 - MAX_AGE_JITTER, 1 + MAX_AGE_JITTER)
+
+    def _hold_poll(self, seat: Seat, request: SubscribeRequest, items: list[Item], batch: Batch | None = None) -> None:
+        """Answer a poll at once if there are messages, else at its time-out or with the next message."""
         if request.session:
             self._answer_earlier(request.session)
             self._sessions.name(seat, request.session)
         self._absences.came_back(seat, request.since, request.session)
         timeout = self._poll_timeout if request.timeout is None else request.timeout
-        if items or timeout == 0:
+        if batch is not None and batch.count:
+            self._fanout.deliver_batch(seat, batch, items)
+        elif items or timeout == 0:
             self._fanout.deliver(seat, items)
         else:
             self._wheel.schedule(seat, self._clock() + timeout)
@@ -155,6 +195,11 @@ class Lifecycle:
         self._seats.write(seat, data)
         if seat.recv_buffer:
             self.on_early_bytes(seat)
+
+    def on_flushed(self, seat: Seat) -> None:
+        """Nothing is parked for a seat any more: it is given more if it is behind, and others may have room now."""
+        self._replays.on_flushed(seat)
+        self.postponed.admit()
 
     # Time passes.
 

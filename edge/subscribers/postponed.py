@@ -8,6 +8,7 @@ keeps no more than the request of each other subscriber: from its position it ca
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from edge.batch import Batch
 from edge.counters import CloseReason
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
@@ -78,6 +79,6 @@ class Postponed:
         return bool(self._queue)
 
 
-def size_of(items: Sequence[Item]) -> int:
-    """Return roughly how many bytes an answer of some items has."""
-    return sum(len(item.content or "") for item in items)
+def size_of(items: Sequence[Item], batch: Batch | None = None) -> int:
+    """Return roughly how many bytes an answer of some items has, and of what was collected before."""
+    return (batch.size if batch is not None else 0) + sum(len(item.content or "") for item in items)

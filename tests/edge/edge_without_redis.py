@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -67,6 +68,7 @@ class LogsInMemory:
     def __init__(self) -> None:
         self.messages: dict[str, list[Message]] = {}
         self.reads = 0
+        self.entries_of_a_piece = 256
         self.failing = False
         self.full = False
 
@@ -79,18 +81,29 @@ class LogsInMemory:
 
     async def sync(self, wanted: Sequence[SyncQuery]) -> list[SyncOutcome]:
         """Answer as the sync script does, in the loop's next turn."""
+        return await self._answer(wanted, sys.maxsize)
+
+    async def first(self, wanted: Sequence[SyncQuery]) -> list[SyncOutcome]:
+        """Answer as the read script does with a limit of one entry."""
+        return await self._answer(wanted, 1)
+
+    async def piece(self, wanted: Sequence[SyncQuery]) -> list[SyncOutcome]:
+        """Answer as the read script does with a limit of some entries."""
+        return await self._answer(wanted, self.entries_of_a_piece)
+
+    async def _answer(self, wanted: Sequence[SyncQuery], most: int) -> list[SyncOutcome]:
         self.reads += 1
         await asyncio.sleep(0)
         if self.failing:
             raise RedisError("the fake log fails")
-        return [self._read(query.channel, query.offset) for query in wanted]
+        return [self._read(query.channel, query.offset, most) for query in wanted]
 
-    def _read(self, name: str, offset: int | None) -> SyncOutcome:
+    def _read(self, name: str, offset: int | None, most: int) -> SyncOutcome:
         if self.full and offset is None and name not in self.messages:
             return Unreadable("command not allowed when used memory > 'maxmemory'.", is_refused=True)
         kept = self.messages.get(name, [])
         after = [] if offset is None else [message for message in kept if message.offset > offset]
-        return SyncResult(at(len(kept)), after)
+        return SyncResult(at(len(kept)), after[:most])
 
 
 class EdgeWithoutRedis:
@@ -126,6 +139,8 @@ class EdgeWithoutRedis:
             pubsub=self.pubsub,
             reader=self.reader,
             name_lists=self.names_in_redis.lists(self.clock, self.seats),
+            starts=LogReader(self.logs.first),
+            pieces=LogReader(self.logs.piece, max_channels=1, repeats=False),
             ask=_ask_no_edge,
             send_receipt=lambda inbox, subscribers: None,
             clock=self.clock,
@@ -152,6 +167,7 @@ class EdgeWithoutRedis:
         parts = wire("edge", self.seats, self.counters, outside, options)
         self.hub = self.pubsub.hub = parts.hub
         self.sessions, self.lifecycle, self.changes = parts.sessions, parts.lifecycle, parts.changes
+        self.replays = parts.replays
         self.fanout, self.handler, self.seat_wheel = parts.fanout, parts.handler, parts.seat_wheel
         self.forwarder, self.absences, self.overflow = parts.forwarder, parts.absences, parts.overflow
         self.listener = Listener(

@@ -6,8 +6,8 @@ from redis import RedisError
 from redis.exceptions import NoPermissionError, OutOfMemoryError
 
 from common.names import RedisNames
+from edge.cluster.name_lists import Command, NameLists
 from edge.state import Seat
-from edge.subscribers.name_lists import Command, NameLists
 
 
 class NamesInMemory:

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from common.message import Message
 from common.position import START, Position, unproven
-from common.scripts.results import SyncResult
-from edge.chain import EMPTY, MAX_RING_BYTES, MAX_RING_MESSAGES, MESSAGE_OVERHEAD, Gap, catch_up, proven
+from edge.chain import EMPTY, MAX_RING_BYTES, MAX_RING_MESSAGES, MESSAGE_OVERHEAD, proven
 from edge.state import Channel
+from tests.edge.true_log import TrueLog
 from tests.edge.usual_log import at, channel_at, log, stored
 
 
@@ -183,109 +183,6 @@ def test_a_position_is_proven_by_links_up_to_the_top(
 ) -> None:
     """Each message names its predecessor, the first one the position itself; tag 0 is followed by what is kept."""
     assert proven(since, top, messages) is is_proven
-
-
-# Catching up from the log and the ring.
-
-
-@pytest.mark.parametrize(
-    ("since", "synced", "channel", "messages"),
-    [
-        # The log was read at the very place where the channel stands.
-        (at(5), SyncResult(at(5), []), channel_at(5), []),
-        (at(2), SyncResult(at(5), log(3, 5)), channel_at(5), log(3, 5)),
-        (at(2), SyncResult(at(5), log(3, 5)), channel_at(5, ring=1), log(3, 5)),
-        # The log is ahead: pub/sub will bring the rest.
-        (at(2), SyncResult(at(7), log(3, 7)), channel_at(5, ring=1), log(3, 5)),
-        (at(5), SyncResult(at(7), log(6, 7)), channel_at(5), []),
-        (START, SyncResult(at(7), log(4, 7)), channel_at(5), log(4, 5)),
-        (START, SyncResult(at(7), log(6, 7)), channel_at(5), []),
-        # The log is behind: the channel went on while it was read, and its ring has the rest.
-        (at(2), SyncResult(at(4), log(3, 4)), channel_at(6, ring=2), log(3, 6)),
-        (at(4), SyncResult(at(4), []), channel_at(6, ring=2), log(5, 6)),
-        (START, SyncResult(at(4), log(1, 4)), channel_at(6, ring=4), log(1, 6)),
-        (START, SyncResult(at(0), []), channel_at(2, ring=2), log(1, 2)),
-        # … but it went on further than the ring reaches.
-        (at(2), SyncResult(at(3), log(3, 3)), channel_at(6, ring=2), Gap.BEHIND),
-        (START, SyncResult(at(3), log(1, 3)), channel_at(6, ring=2), Gap.BEHIND),
-        # The log was trimmed after the position.
-        (at(2), SyncResult(at(5), log(4, 5)), channel_at(5), Gap.UNPROVEN),
-        (at(2), SyncResult(at(5), []), channel_at(5), Gap.UNPROVEN),
-        (START, SyncResult(at(5), []), channel_at(5), []),
-        (START, SyncResult(at(5), log(4, 5)), channel_at(5), log(4, 5)),
-        # The position was never ours, or comes from a log that was lost.
-        (Position(5, 999), SyncResult(at(5), []), channel_at(5), Gap.UNPROVEN),
-        (Position(2, 999), SyncResult(at(5), log(3, 5)), channel_at(5), Gap.UNPROVEN),
-        (at(9), SyncResult(at(5), []), channel_at(5), Gap.UNPROVEN),
-    ],
-)
-def test_a_position_is_brought_up_to_date(
-    since: Position, synced: SyncResult, channel: Channel, messages: list[Message] | Gap
-) -> None:
-    """The log proves the way from the position, the ring what the log lacks; what it has more is left to pub/sub."""
-    assert catch_up(since, synced, channel) == messages
-
-
-def test_a_channel_on_another_branch_is_no_continuation() -> None:
-    """When the log runs past the channel by another chain, the two do not fit together."""
-    channel = channel_at(5)
-    channel.restart(Position(5, 999))
-    assert catch_up(at(2), SyncResult(at(7), log(3, 7)), channel) is Gap.UNPROVEN
-
-
-def test_a_client_ahead_of_a_slow_edge_is_not_reset() -> None:
-    """A position that the log proves is good, also when this edge's pub/sub has not come so far yet (I7)."""
-    assert catch_up(at(7), SyncResult(at(8), log(8, 8)), channel_at(5)) is Gap.BEHIND
-
-
-@given(st.integers(0, 12), st.integers(0, 12), st.integers(0, 12), st.integers(0, 6), st.integers(0, 12))
-def test_a_catch_up_is_exact_or_a_gap(since: int, read: int, last: int, ring: int, trimmed: int) -> None:
-    """Wherever client, log and channel stand, the answer is exactly what lies between client and channel, or a gap."""
-    kept = [message for message in log(1, read) if message.offset > max(since, trimmed)]
-    channel = channel_at(last, ring=min(ring, last))
-    answer = catch_up(at(since), SyncResult(at(read), kept), channel)
-    if not isinstance(answer, Gap):
-        assert answer == log(since + 1, last)
-    if since <= read <= last and trimmed <= since and ring >= last - read:
-        assert answer == log(since + 1, last)
-
-
-class TrueLog:
-    """A channel's true log through appends, trims and wipes; tags never repeat, offsets do after a wipe."""
-
-    def __init__(self) -> None:
-        self.tag = 100
-        self.top = Position(0, 100)
-        self.kept: list[Message] = []
-        self.after: dict[Position, list[Message]] = {self.top: []}  # what truly followed each position of this log
-        self.gone: list[Position] = []
-
-    def append(self) -> Message:
-        """Store the next message."""
-        self.tag += 1
-        message = Message(b"%d" % self.tag, self.top.offset + 1, self.tag, self.top.tag)
-        self.top = Position(message.offset, message.tag)
-        self.kept.append(message)
-        for following in self.after.values():
-            following.append(message)
-        self.after[self.top] = []
-        return message
-
-    def trim(self, count: int) -> None:
-        """Forget the oldest messages."""
-        del self.kept[:count]
-
-    def wipe(self) -> None:
-        """Lose everything and begin again."""
-        self.gone += self.after
-        self.tag += 1
-        self.top = Position(0, self.tag)
-        self.kept, self.after = [], {self.top: []}
-
-    def positions(self) -> list[Position]:
-        """Return positions of every kind: real ones, ones of a log that was wiped, and forged ones."""
-        real = [*self.after, *self.gone]
-        return [*real, *(Position(p.offset + 1, p.tag) for p in real), *(Position(p.offset, p.tag + 1) for p in real)]
 
 
 DEEDS = st.lists(st.sampled_from(["append", "append", "append", "trim", "wipe", "restart"]), max_size=60)

@@ -1,13 +1,16 @@
-"""Seats: their phases, and the fast path."""
+"""Seats: their phases, and the fast path; what a newcomer may take, and who occupies a channel."""
 
 import pytest
 
 from common.position import Position
+from edge.chain import PIECE_BYTES
 from edge.framing.base import Framing
 from edge.framing.http import Variant
 from edge.framing.items import Item, ItemKind
 from edge.framing.transports import framing_for
-from edge.state import Channel, Pending, Phase, Seat
+from edge.protocol.subscribe import SubscribeRequest
+from edge.state import Channel, Pending, PendingAttach, Phase, Seat
+from tests.edge.usual_log import stored
 
 STREAM, EVENTS, POLL = [framing_for(transport, Variant()) for transport in ("stream", "sse", "poll")]
 
@@ -84,3 +87,33 @@ def test_a_channel_is_unused_until_something_comes() -> None:
     channels["sent"].sent_at = 1.0
     channels["older"].last = Position(1, 8)
     assert [name for name, channel in channels.items() if channel.is_unused] == ["new", "read"]
+
+
+@pytest.mark.parametrize(
+    ("framing", "names", "messages", "taken"),
+    [
+        (STREAM, "a", [PIECE_BYTES], 1),
+        (STREAM, "ab", [100_000, 100_000], 2),
+        (STREAM, "abc", [100_000, 100_000, 100_000], 2),
+        (POLL, "abc", [100_000, 100_000, 100_000], 2),
+        (EVENTS, "ab", [100_000, 100_000], 2),
+    ],
+)
+def test_a_newcomer_takes_a_piece_from_rings(framing: Framing, names: str, messages: list[int], taken: int) -> None:
+    """One large message always has room, more of them only as long as all together are no more than a piece."""
+    pending = PendingAttach(Seat(7), SubscribeRequest("", tuple(names)), framing)
+    pending.enter_all(tuple(map(Channel, names)))
+    answers = [
+        pending.takes(Channel(name), [stored(1, b"x" * size)]) for name, size in zip(names, messages, strict=False)
+    ]
+    assert sum(answers) == taken
+
+
+def test_a_subscriber_that_is_behind_occupies_a_channel() -> None:
+    """Until it has caught up, or has gone; then nothing is left of it."""
+    channel, seat = Channel("room"), Seat(7)
+    channel.fall_behind(seat)
+    assert (channel.is_occupied, channel.subscribers(0.0), len(channel.seats)) == (True, 1, 0)
+    channel.catch_up(seat)
+    channel.catch_up(seat)
+    assert (channel.is_occupied, channel.subscribers(0.0), channel.behind) == (False, 0, ())

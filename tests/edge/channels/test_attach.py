@@ -88,6 +88,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> WallClock:
     """Return the clock that the edges of this test go by."""
     clock = WallClock()
     monkeypatch.setattr("edge.channels.attach.time", clock)
+    monkeypatch.setattr("edge.channels.pieces.time", clock)
     monkeypatch.setattr("edge.channels.tracker.time", clock)
     return clock
 

@@ -92,14 +92,27 @@ class ModelCluster:
         if one is not None and one.edge is not None:
             one.edge.time_out(one)
 
+    def stop_reading(self, client: int) -> None:
+        """Let a client read nothing until `read_on`: what is written to it is parked."""
+        one = self.clients[client % len(self.clients)] if self.clients else None
+        if one is not None and one.edge is not None:
+            one.edge.stop_reading(one)
+
+    def read_on(self) -> None:
+        """Let all clients take what is parked for them."""
+        for one in self.clients:
+            if one.edge is not None:
+                one.edge.read_on(one)
+
     def settle(self) -> None:
         """Let everything that is under way arrive, with the network whole again."""
+        self.read_on()
         for edge in self.edges:
             edge.connect()
-        for _ in range(30):
+        for _ in range(90):
             for edge in self.edges:
                 edge.deliver(10_000)
-                for _ in range(30):
+                for _ in range(10):
                     edge.pass_turn()
                 edge.execute_reads()
                 edge.answer_reads()
@@ -217,6 +230,14 @@ class HubMachine(RuleBasedStateMachine):
     def time_out(self, client: int) -> None:
         self.cluster.time_out(client)
 
+    @rule(client=st.integers(0, 9))
+    def stop_reading(self, client: int) -> None:
+        self.cluster.stop_reading(client)
+
+    @rule()
+    def read_on(self) -> None:
+        self.cluster.read_on()
+
     @rule(edge=st.integers(0, 1))
     def audit(self, edge: int) -> None:
         self.cluster.edges[edge].audit()
@@ -263,6 +284,8 @@ def step(cluster: ModelCluster, chance: random.Random, *, disasters: bool) -> No
         (0.5, one.audit),
         (8, one.pass_turn),
         (4, lambda: cluster.poll_again(chance.randrange(12))),
+        (1, lambda: cluster.stop_reading(chance.randrange(12))),
+        (0.7, cluster.read_on),
         (0.5, lambda: cluster.time_out(chance.randrange(12))),
         (0.2 * rare, lambda: cluster.publish(name, 30)),
         (0.05 * rare, cluster.redis.wipe),

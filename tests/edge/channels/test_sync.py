@@ -89,6 +89,23 @@ async def test_a_channel_that_is_refused_is_told_and_not_read_again(answered: li
     assert (answered, reads) == (["new at None", f"known at {at(5)}"], [2])
 
 
+async def test_a_reader_that_repeats_nothing_says_so(answered: list[str]) -> None:
+    """A channel that cannot be read is answered with nothing, and keeps no other one waiting."""
+
+    async def sync(wanted: Sequence[SyncQuery]) -> list[SyncOutcome]:
+        answered.append(f"read {[query.channel for query in wanted]}")
+        return [Unreadable("foreign data") for _ in wanted]
+
+    reader = LogReader(sync, max_channels=1, repeats=False)
+    for name in ("a", "b"):
+        reader.ask(SyncRequest(SyncQuery(name, 0), lambda result, name=name: answered.append(f"{name}: {result}")))
+    async with asyncio.timeout(5):
+        while len(answered) < 4:  # noqa: ASYNC110  # a look at a list
+            await asyncio.sleep(0)
+    await asyncio.sleep(0.1)
+    assert sorted(answered) == ["a: None", "b: None", "read ['a']", "read ['b']"]
+
+
 async def test_the_requests_of_one_turn_are_one_read(script: PausedSyncScript, answered: list[str]) -> None:
     """What is asked for together goes out together and is answered in order."""
     log_reader = LogReader(script.sync)

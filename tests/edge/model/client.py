@@ -26,6 +26,10 @@ class FramingOfObjects(Framing):
     def encode(self, items: Sequence[Item], cursor: str) -> bytes:
         return pickle.dumps((list(items), cursor))
 
+    def answer(self, parts: Sequence[bytes], cursor: str) -> bytes:
+        items = [item for part in parts for item in pickle.loads(part)[0]]
+        return pickle.dumps((items, cursor))
+
 
 STREAM = FramingOfObjects("stream", cursor_in_bytes=False)
 EVENTS = FramingOfObjects("sse", cursor_in_bytes=True)

@@ -1,6 +1,7 @@
 """Edges of the model: a hub with everything around it that a test can steer, reads of the log in two steps."""
 
 import pickle
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from io import BytesIO
@@ -24,6 +25,8 @@ from tests.edge.model.client import POLL, ModelClient
 from tests.edge.model.redis import NAMES, ModelConnection, ModelRedis
 from tests.edge.names_in_memory import NamesInMemory
 
+ENTRIES_OF_A_PIECE = 3
+
 
 class SeatsWithoutSockets:
     """Stands in for `Seats`: everything written goes to the seat's client."""
@@ -35,6 +38,7 @@ class SeatsWithoutSockets:
         self.parked: tuple[()] = ()
         self.inbox = Inbox()
         self.on_detach: Callable[[Seat], None]
+        self.on_flushed: Callable[[Seat], None]
 
     def broadcast(
         self, seats: Sequence[Seat], encode: Callable[[Framing], bytes], messages: int, job_number: int
@@ -50,7 +54,25 @@ class SeatsWithoutSockets:
     def generation(self, fd: int) -> int:
         return 1
 
+    def abort(self, seat: Seat, reason: CloseReason) -> None:
+        raise AssertionError("there is a bug")
+
+    def park(self, seat: Seat) -> None:
+        """Let the client of a held seat read nothing for a while."""
+        if seat.framing is not None and not seat.framing.single_response and seat.send_buffer is None:
+            seat.send_buffer = bytearray()
+
+    def flush(self, seat: Seat) -> None:
+        """Let it read again."""
+        data, seat.send_buffer = seat.send_buffer, None
+        if data is not None:
+            self.write(seat, bytes(data))
+            self.on_flushed(seat)
+
     def write(self, seat: Seat, data: bytes) -> None:
+        if seat.send_buffer is not None:
+            seat.send_buffer += data
+            return
         stream = BytesIO(data)
         while stream.tell() < len(data):
             self.clients[seat].receive(*pickle.load(stream))
@@ -58,6 +80,21 @@ class SeatsWithoutSockets:
     def detach(self, seat: Seat, reason: CloseReason) -> None:
         self.on_detach(seat)
         seat.detach()
+
+
+class Lane:
+    """Reads of one kind: of the oldest `most` entries after an offset; asked, executed and answered with all others."""
+
+    def __init__(self, edge: "ModelEdge", most: int) -> None:
+        self._edge = edge
+        self._most = most
+
+    def ask(self, request: SyncRequest) -> None:
+        self._edge.requests.append((request, self._most))
+
+    def forget(self) -> None:
+        """Drop what is not executed; what other lanes asked for is asked for all the same."""
+        self._edge.requests = [(request, most) for request, most in self._edge.requests if most != self._most]
 
 
 class RaisingLogger:
@@ -74,7 +111,7 @@ class ModelEdge:
         self.redis = redis
         self.now = 0.0
         self.connection: ModelConnection | None = None
-        self.requests: list[SyncRequest] = []  # asked, not executed
+        self.requests: list[tuple[SyncRequest, int]] = []  # asked, not executed
         self.replies: list[tuple[SyncRequest, SyncResult]] = []  # executed, not answered
         self.seats = SeatsWithoutSockets()
         self.counters = Counters()
@@ -82,12 +119,14 @@ class ModelEdge:
         outside = Outside(
             names=NAMES,
             pubsub=self,
-            reader=self,
+            reader=Lane(self, sys.maxsize),
+            starts=Lane(self, 1),
+            pieces=Lane(self, ENTRIES_OF_A_PIECE),
             name_lists=NamesInMemory().lists(self.clock),
             ask=_ask_no_edge,
             send_receipt=lambda inbox, subscribers: None,
             clock=self.clock,
-            call_soon=lambda action, channel: self.do_later(0, partial(action, channel)),
+            call_soon=lambda action, *arguments: self.do_later(0, partial(action, *arguments)),
             call_later=self.do_later,
             release=redis.release,
             adopt=self.adopt if adopts else None,
@@ -103,6 +142,7 @@ class ModelEdge:
         )
         parts = wire("edge", self.seats, self.counters, outside, options)  # type: ignore[arg-type]
         self.hub, self.fanout, self.adopter, self.changes = parts.hub, parts.fanout, parts.adopter, parts.changes
+        self.replays = parts.replays
         self.fanout._log = RaisingLogger()  # type: ignore[assignment]
         self.fanout.on_answered = lambda seat: None
 
@@ -120,18 +160,15 @@ class ModelEdge:
             self.connection.unsubscribe(NAMES.name_of(name))
             self.connection.queue.append(("gone", NAMES.name_of(name), 0))
 
-    def ask(self, request: SyncRequest) -> None:
-        self.requests.append(request)
-
-    def forget(self) -> None:
-        self.requests.clear()
-
     async def adopt(self, name: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
         return self.redis.adopt(name, first_epoch, messages)
 
     def on_ready(self, pending: PendingSubscribe) -> None:
         """Do what the lifecycle does when all channels are ready, without bytes."""
-        self._hold(pending.seat, pending.request, pending.framing, pending.positions, pending.items)
+        if pending.behind and pending.batch is None and pending.framing.single_response:
+            self.replays.collect(pending)
+        else:
+            self._hold(pending.seat, pending.request, pending.framing, pending.positions, pending.items, pending)
 
     def _hold(
         self,
@@ -140,18 +177,26 @@ class ModelEdge:
         framing: Framing,
         positions: Sequence[Position | None],
         items: list[Item],
+        pending: PendingSubscribe | None = None,
     ) -> None:
         client = self.seats.clients[seat]
-        spans_channels = len(positions) > 1 or request.has_channel_names
+        behind, batch = (pending.behind, pending.batch) if pending is not None else ((), None)
+        spans_channels = len(positions) > 1 or request.has_channel_names or bool(behind)
         seat.hold(framing, request.positions_at(positions) if spans_channels and framing.cursor_in_bytes else None)
         starts = dict(zip(request.channels, positions, strict=True))
         if client.polls:
             for name, start in starts.items():
                 assert start is not None
                 client.at.setdefault(name, start)
-            if items:
+            if batch is not None:
+                batch.move(seat.positions)
+            if batch is not None and (batch.count or items):
+                self.fanout.deliver_batch(seat, batch, items)
+            elif items:
                 self.fanout.deliver(seat, items)
             return
+        if behind:
+            self.replays.hold(seat, framing, behind)
         for name, start in starts.items():
             client.on_welcome(welcome_item(name, str(start), session=""))
         client.receive(stamp(items, seat.positions), "")
@@ -195,7 +240,7 @@ class ModelEdge:
 
     def execute_reads(self) -> None:
         requests, self.requests = self.requests, []
-        self.replies += [(request, self.redis.sync(request.query)) for request in requests]
+        self.replies += [(one, self.redis.sync(one.query, most)) for one, most in requests if one.is_awaited()]
 
     def answer_reads(self) -> None:
         replies, self.replies = self.replies, []
@@ -255,9 +300,18 @@ class ModelEdge:
 
     def detach(self, client: ModelClient) -> None:
         if client.seat is not None:
+            client.seat.send_buffer = None
             self.seats.detach(client.seat, CloseReason.CLIENT)
             del self.seats.clients[client.seat]
         client.seat = client.edge = None
+
+    def stop_reading(self, client: ModelClient) -> None:
+        if client.seat is not None:
+            self.seats.park(client.seat)
+
+    def read_on(self, client: ModelClient) -> None:
+        if client.seat is not None:
+            self.seats.flush(client.seat)
 
     def audit(self) -> None:
         """Do what the auditor does, with both looks at once."""

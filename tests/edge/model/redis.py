@@ -4,6 +4,7 @@ A test compares it with the scripts on a real one. Each edge has one subscribe c
 delivers, drops or repeats frames.
 """
 
+import sys
 from collections import deque
 from collections.abc import Sequence
 from copy import deepcopy
@@ -68,14 +69,14 @@ class ModelRedis:
         self._tick()
         return self._append(name, payload)
 
-    def sync(self, wanted: SyncQuery) -> SyncResult:
-        """Do what sync.lua does for one channel."""
+    def sync(self, wanted: SyncQuery, most: int = sys.maxsize) -> SyncResult:
+        """Do what sync.lua does for one channel, or with a limit read.lua."""
         self._tick()
         log = self.logs.setdefault(wanted.channel, ModelLog())
         epoch = self._join(wanted.channel, log, wanted.known) if wanted.known is not None else 0
         top = self.top(wanted.channel)
         entries = [] if wanted.offset is None else [each for each in log.entries if each.offset > wanted.offset]
-        return SyncResult(top, entries, epoch)
+        return SyncResult(top, entries[:most], epoch)
 
     def release(self, name: str) -> None:
         """Do what release.lua does for one channel."""

@@ -6,8 +6,8 @@ import re
 import pytest
 
 from common.position import MAX_CURSOR_BYTES, NameList
+from edge.cluster.name_lists import TOO_MANY, UNREACHABLE
 from edge.server.long_cursors import GONE
-from edge.subscribers.name_lists import TOO_MANY, UNREACHABLE
 from edge.subscribers.pending import ATTACH_TIMEOUT
 from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.http_client import head

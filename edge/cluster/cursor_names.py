@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from common.position import NamedPositions, NameList, is_long
+from edge.cluster.name_lists import NameLists
 from edge.protocol.operations import Operation
 from edge.state import Seat
 from edge.subscribers.changes import ChannelChanges
-from edge.subscribers.name_lists import NameLists
 
 
 class CursorNames:

@@ -1,0 +1,236 @@
+"""Pieces: logs are read for subscribers that are behind in pieces, for which the channels take turns.
+
+T1  The bytes of all pieces that are asked for, or read and still needed, have a limit: before a piece is asked for,
+    room for the largest is reserved. A piece is needed until it is handed to the kernel or to the outbox, alone or as a
+    part of an answer.
+T2  Those that wait for the same position get one piece. One read serves all positions of its channel that lie in it, so
+    the oldest position is read first; but no other one is passed over twice for that.
+T3  Joins of channels have reads of their own (sync.py). So a join waits for no piece.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Protocol
+
+from common.message import Message
+from common.position import Position
+from common.scripts.results import SyncQuery, SyncResult
+from common.tasks import TURN_BUDGET, TurnBudget
+from edge.batch import Encoded
+from edge.chain import Gap, catch_up, size_of
+from edge.channels.attach import Reader
+from edge.channels.sync import SyncRequest
+from edge.framing.base import Framing
+from edge.framing.items import Item, unexpired_items
+from edge.state import Channel
+
+MAX_BYTES_UNDER_WAY = 16_777_216  # T1
+MAX_READS = 4  # under way at a time
+
+Key = tuple[Channel, Position]
+
+
+class Waiting(Protocol):
+    """A subscriber that waits for a piece."""
+
+    def awaits(self, channel: Channel, since: Position) -> bool:
+        """Say whether it still waits for the piece of a channel after a position."""
+
+    def give(self, outcome: "Piece | Gap | None") -> None:
+        """End the wait with messages, with the reason why there are none, or with None if none are missing."""
+
+
+class Lease:
+    """Bytes that count as under way as long as anything refers to this."""
+
+    __slots__ = ("_give_back", "_size")
+
+    def __init__(self, size: int, give_back: Callable[[int], None]) -> None:
+        self._size = size
+        self._give_back = give_back
+
+    def __del__(self) -> None:
+        self._give_back(self._size)
+
+
+class Piece:
+    """Consecutive messages of a channel, encoded once for each framing; `end` is the position after them."""
+
+    __slots__ = ("_encoded", "_lease", "end", "items")
+
+    def __init__(self, channel: Channel, messages: Sequence[Message], now: float, lease: Lease) -> None:
+        last = messages[-1]
+        self.end = Position(last.offset, last.tag)
+        self.items: list[Item] = unexpired_items(channel.name, messages, now)
+        self._encoded: dict[Framing, Encoded] = {}
+        self._lease = lease
+
+    def encode(self, framing: Framing) -> Encoded:
+        """Return the messages in a framing."""
+        encoded = self._encoded.get(framing)
+        if encoded is None:
+            data = framing.part(self.items) if self.items else b""
+            encoded = self._encoded[framing] = Encoded(data, len(self.items), self._lease)
+        return encoded
+
+
+class Delivery:
+    """What was read after a position, on its way to those who wait for it; decided when it is given."""
+
+    __slots__ = ("_key", "_lease", "_outcome", "_result", "_those")
+
+    def __init__(self, key: Key, those: list[Waiting], result: SyncResult | None, lease: Lease | None) -> None:
+        self._key = key
+        self._those = deque(those)
+        self._result = result
+        self._lease = lease
+        self._outcome: Piece | Gap | None = None if lease is not None else Gap.UNPROVEN
+
+    def give_one(self) -> bool:
+        """Give it to the next one, and return whether there was one."""
+        if not self._those:
+            return False
+        subscriber = self._those.popleft()
+        if subscriber.awaits(*self._key):
+            self._decide()
+            subscriber.give(self._outcome)
+        return True
+
+    def _decide(self) -> None:
+        """Decide once for all what the subscribers get."""
+        result, lease, self._result = self._result, self._lease, None
+        if result is None or lease is None:
+            return
+        channel, since = self._key
+        messages = catch_up(since, result, channel)
+        if isinstance(messages, Gap):
+            self._outcome = messages
+        elif messages:
+            self._outcome = Piece(channel, messages, time.time(), lease)
+
+
+class PieceReader:
+    """Reads pieces for subscribers; `largest` is how many bytes of memory one may take."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        clock: Callable[[], float],
+        call_soon: Callable[..., object],
+        *,
+        largest: int,
+    ) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._call_soon = call_soon
+        self._largest = largest
+        self._bytes = 0  # under way
+        self._waiting: dict[Channel, dict[Position, list[Waiting]]] = {}  # the channel whose turn is next comes first
+        self._passed: set[Key] = set()  # positions that have waited for a read from an older one
+        self._reading: dict[Key, list[Waiting]] = {}
+        self._read: deque[Delivery] = deque()  # to be given
+        self._is_due = False
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more piece may be asked for, as far as the bytes under way allow that."""
+        return not self._bytes or self._bytes + self._largest <= MAX_BYTES_UNDER_WAY
+
+    def ask(self, subscriber: Waiting, channel: Channel, since: Position) -> None:
+        """Have a piece read after a position, and give it to a subscriber if that still waits for it then."""
+        those = self._reading.get((channel, since))
+        if those is None:
+            those = self._waiting.setdefault(channel, {}).setdefault(since, [])
+        those.append(subscriber)
+        self._ask_for_more()
+
+    def _ask_for_more(self) -> None:
+        while self._waiting and self.has_room and len(self._reading) < MAX_READS:
+            channel = next(iter(self._waiting))
+            positions = self._waiting.pop(channel)
+            since = self._choose(channel, positions)
+            key = channel, since
+            self._reading[key] = positions.pop(since)
+            if positions:
+                self._waiting[channel] = positions
+            self._bytes += self._largest
+            query = SyncQuery(channel.name, since.offset)
+            self._reader.ask(SyncRequest(query, partial(self._on_read, key), partial(self._is_awaited, key)))
+
+    def _choose(self, channel: Channel, positions: dict[Position, list[Waiting]]) -> Position:
+        """Return the position to read from (T2)."""
+        first = next(iter(positions))
+        oldest = min(positions)
+        if first == oldest or (channel, first) in self._passed:
+            self._passed.discard((channel, first))
+            return first
+        self._passed.add((channel, first))
+        return oldest
+
+    def _is_awaited(self, key: Key) -> bool:
+        """Say whether a subscriber still waits for a read; if none does, forget it."""
+        if any(one.awaits(*key) for one in self._reading.get(key, ())):
+            return True
+        if self._reading.pop(key, None) is not None:
+            self._give_back(self._largest)
+        return False
+
+    def _give_back(self, size: int) -> None:
+        self._bytes -= size
+        if self._waiting:
+            self._call_soon(self._ask_for_more)
+
+    def _on_read(self, key: Key, result: SyncResult | None) -> None:
+        those = self._reading.pop(key, None)
+        if those is None:
+            return
+        channel, since = key
+        self._bytes -= self._largest
+        if result is None:
+            self._give(Delivery(key, those, None, None))
+        else:
+            size = sum(map(size_of, result.messages))
+            self._bytes += size
+            lease = Lease(size, self._give_back)
+            self._give(Delivery(key, those, result, lease))
+            for at in self._covered(channel, since, result.messages):
+                part = SyncResult(result.top, result.messages[at.offset - since.offset :])
+                self._give(Delivery((channel, at), self._take(channel, at), part, lease))
+        self._ask_for_more()
+
+    def _covered(self, channel: Channel, since: Position, messages: Sequence[Message]) -> list[Position]:
+        """Return the positions that wait and lie within some messages after `since`, before the last of them."""
+        waiting = self._waiting.get(channel, ())
+        places = ((at, at.offset - since.offset) for at in waiting)
+        return [at for at, place in places if 0 < place < len(messages) and messages[place - 1].position == at]
+
+    def _take(self, channel: Channel, at: Position) -> list[Waiting]:
+        """Return those that wait at a position, and let them wait no longer."""
+        positions = self._waiting[channel]
+        those = positions.pop(at)
+        self._passed.discard((channel, at))
+        if not positions:
+            del self._waiting[channel]
+        return those
+
+    def _give(self, delivery: Delivery) -> None:
+        """Give subscribers what was read, soon."""
+        self._read.append(delivery)
+        if not self._is_due:
+            self._is_due = True
+            self._call_soon(self._work)
+
+    def _work(self) -> None:
+        """Give what was read, as far as the budget of one turn allows."""
+        self._is_due = False
+        budget = TurnBudget(self._clock, TURN_BUDGET)
+        while self._read:
+            if not self._read[0].give_one():
+                self._read.popleft()
+            if budget.is_spent:
+                break
+        if self._read:
+            self._is_due = True
+            self._call_soon(self._work)
