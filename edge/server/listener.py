@@ -7,6 +7,7 @@ port have their turn.
 
 import asyncio
 import os
+import random
 import socket
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -22,6 +23,8 @@ from edge.engine.seats import Seats
 from edge.state import Seat
 
 SOCKETS_PER_TURN = 64  # ready sockets: one or two milliseconds
+FLUSHES_PER_TURN = 32  # seats that are behind: one or two milliseconds, too
+MOST_LOOKED_AT = 1024  # ready sockets, while more seats than that are behind: who asks for something is among them
 ACCEPTS_PER_TURN = 16  # connections: many that come together must not delay deliveries
 READ_BYTES = 992  # enough for most requests; a bytes object of this size fits the quick bins of the C library
 MAX_REST_BYTES = 7200  # of a second read, if the first one was full
@@ -110,6 +113,9 @@ class Listener:
 
         New connections are accepted last: until then no descriptor number in this batch can have been reused.
         """
+        if len(self._seats.parked) > FLUSHES_PER_TURN:
+            self._on_many_ready(min(SOCKETS_PER_TURN + len(self._seats.parked), MOST_LOOKED_AT))
+            return
         accept = False
         for fd, events in self._poller.poll(0, SOCKETS_PER_TURN):
             seat = self._seats.get(fd)
@@ -121,6 +127,27 @@ class Listener:
             elif fd in self._sockets:
                 accept = True
         self._make_room()
+        if accept:
+            self._accept()
+
+    def _on_many_ready(self, most: int) -> None:
+        """Handle a batch while many seats are behind: who asks for something does not wait for those who take much."""
+        asking: list[tuple[Seat, int]] = []
+        behind: list[Seat] = []
+        accept = False
+        for fd, events in self._poller.poll(0, most):
+            seat = self._seats.get(fd)
+            if seat is not None:
+                if events == WRITE:
+                    behind.append(seat)
+                else:
+                    asking.append((seat, events))
+            elif fd in self._sockets:
+                accept = True
+        for seat, events in asking[:SOCKETS_PER_TURN]:
+            self._on_event(seat, events)
+        for seat in random.sample(behind, min(len(behind), FLUSHES_PER_TURN)):  # each has its turn
+            self._seats.flush(seat)
         if accept:
             self._accept()
 

@@ -164,3 +164,26 @@ async def test_a_client_that_went_before_it_was_accepted_is_no_error(
     monkeypatch.setattr(edge.listener, "_sockets", real)
     assert not log.warning.called
     await edge.held("/sub?id=room")
+
+
+async def test_who_asks_does_not_wait_for_those_who_take_much(
+    edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While seats are behind, requests go first, and only some of those seats are flushed in a turn."""
+    monkeypatch.setattr(listener_module, "FLUSHES_PER_TURN", 2)
+    for _ in range(20):
+        await edge.held("/stream?id=room")
+    edge.loop.remove_reader(edge.poller.fileno())
+    for seat in edge.seats:
+        edge.seats.write(seat, b"m" * 100_000)
+    asking = await edge.loop.run_in_executor(None, socket.create_connection, ("127.0.0.1", edge.listener.port))
+    with asking:
+        edge.listener.on_ready()
+        asking.sendall(head("/poll?id=room&timeout=0"))
+        before = sum(seat.send_buffer is not None for seat in edge.seats)
+        edge.listener.on_ready()
+        assert asking.recv(15) == b"HTTP/1.1 200 OK"
+        assert sum(seat.send_buffer is not None for seat in edge.seats) >= before - 2 > 0
+        while edge.seats.parked:
+            edge.listener.on_ready()
+    edge.loop.add_reader(edge.poller.fileno(), edge.listener.on_ready)
