@@ -22,6 +22,7 @@ HOT = (
     "edge/chain.py",
     "edge/channel_log.py",
     "edge/counters.py",
+    "edge/parked.py",
     "edge/pollers.py",
     "edge/state.py",
     "edge/channels/*.py",

@@ -130,7 +130,11 @@ class Settings(BaseSettings):
         le=1_048_576,
         description="bytes a second that a reader who is behind has to take, over COMET_SLOW_SECONDS",
     )
-    slow_total_bytes: int = Field(67_108_864, ge=65_536, description="bytes parked for all slow readers of an edge")
+    slow_total_bytes: int = Field(
+        67_108_864,
+        ge=65_536,
+        description="bytes parked for all slow readers of an edge; those that several readers wait for count once",
+    )
     slow_policy: Literal["disconnect", "latest"] = Field(
         "disconnect",
         description="what a reader over COMET_SLOW_BYTES gets: its connection closed, or only the newest message",

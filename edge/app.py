@@ -42,13 +42,13 @@ from edge.cluster.node import NodeInfo, NodeRegistration
 from edge.cluster.redis_clock import RedisClock
 from edge.cluster.rpc_server import ReplySender, RpcServer
 from edge.counters import CloseReason, Counters
-from edge.drain import Drain
 from edge.engine.outbox import Limits, MemoryTrimmer
 from edge.engine.poller import Poller, make_poller
 from edge.engine.seats import Seats
 from edge.engine.wheel import run_ticks
 from edge.framing.transports import TRANSPORTS
 from edge.metrics import Gauges
+from edge.server.drain import Drain
 from edge.server.listener import MAX_SURPLUS, RESERVED_FILES, Listener
 from edge.wiring import Outside, options_from, wire
 
@@ -231,7 +231,8 @@ class Edge:
         clock, parts = time.monotonic, self._parts
         wheels = (parts.seat_wheel, self._hub.lingering, parts.changes.wheel)
         inbox = self._seats.inbox
-        trim_output = MemoryTrimmer(lambda: self._seats.parked_bytes, give_back_memory).tick
+        outbox, repeats = self._seats.outbox, parts.repeats
+        trim_output = MemoryTrimmer(lambda: outbox.parked_bytes + repeats.size, give_back_memory).tick
         trim_input = MemoryTrimmer(lambda: inbox.kept_bytes, give_back_memory, MUCH_INPUT, MUCH_INPUT // 16).tick
         advances = (lambda wheel=wheel: wheel.advance(clock()) for wheel in wheels)
         return [
@@ -239,6 +240,8 @@ class Edge:
             self._lifecycle.postponed.admit,
             parts.replays.admit,
             parts.absences.tick,
+            repeats.tick,
+            parts.replays.pieces.kept.tick,
             trim_output,
             trim_input,
             *advances,
@@ -312,7 +315,7 @@ class Edge:
             limit=self._max_connections,
             channels=len(channels),
             subscriptions=sum(len(channel.seats) for channel in channels),
-            parked_bytes=self._seats.parked_bytes,
+            parked_bytes=self._seats.outbox.parked_bytes,
             input_bytes=self._seats.inbox.kept_bytes,
             redis_up=self._pubsub.ready,
             redis_reconnects=self._pubsub.reconnects,

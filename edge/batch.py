@@ -18,7 +18,7 @@ class Encoded:
         self.data = data
         self.count = count
         self.of = of
-        self.answers: dict[tuple[object, ...], bytes] = {}  # that end with these messages
+        self.answers: dict[tuple[object, ...], tuple[bytes, bytes]] = {}  # that end with these messages
 
 
 class Batch:
@@ -53,10 +53,17 @@ class Batch:
         """Put something before the messages."""
         self.parts.insert(0, part)
 
-    def answer(self, framing: Framing, cursor: str) -> bytes:
-        """Return the whole answer; polls with the same messages share it."""
+    def shared(self, framing: Framing) -> bytes | None:
+        """Return the bytes that all polls with these messages share, if another one's answer was made already."""
+        for (of, _, *before), (_, rest) in self.parts[-1].answers.items() if self.parts else ():
+            if of is framing and before == self.parts[:-1]:
+                return rest
+        return None
+
+    def answer(self, framing: Framing, cursor: str) -> tuple[bytes, bytes]:
+        """Return the whole answer in two pieces, the poll's own first; polls with the same messages share them."""
         key = (framing, cursor, *self.parts[:-1])
         shared = self.parts[-1].answers if self.parts else {}
         if key not in shared:
-            shared[key] = framing.answer([part.data for part in self.parts], cursor)
+            shared[key] = framing.split(framing.answer([part.data for part in self.parts], cursor))
         return shared[key]

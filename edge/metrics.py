@@ -50,7 +50,10 @@ class Gauges:
     parked_bytes: int = field(
         metadata=shown_as(
             Series(
-                "comet_parked_bytes", "gauge", "bytes kept for readers that are behind", "near `COMET_SLOW_TOTAL_BYTES`"
+                "comet_parked_bytes",
+                "gauge",
+                "bytes kept for readers that are behind, each once",
+                "near `COMET_SLOW_TOTAL_BYTES`",
             )
         )
     )

@@ -17,12 +17,11 @@ from common.position import Position, Positions
 from edge.batch import Batch
 from edge.chain import EMPTY, PIECE_BYTES, size_of
 from edge.channel_log import LIVE, ChannelLog
-from edge.framing.base import Framing
+from edge.framing.base import Bundle, Framing
 from edge.framing.items import Item
+from edge.parked import NEVER, Parked
 from edge.pollers import AwayPollers, Departed
 from edge.protocol.subscribe import SubscribeRequest
-
-NEVER = float("inf")
 
 
 class Phase(IntEnum):
@@ -70,7 +69,7 @@ class Seat:
         self.shares_bytes = False  # gets its one channel's shared bytes as they are
         self.fast_path = False  # P2
         self.recv_buffer = b""  # received, not yet served
-        self.send_buffer: bytearray | None = None  # parked: to be sent, not yet accepted by the kernel
+        self.send_buffer: Parked | None = None  # to be sent, not yet accepted by the kernel
         self.expires = NEVER  # when it has reached its greatest age; it is evicted at its next deadline after that
         self.deadline = 0.0  # of what comes next: a heartbeat, a poll's answer, the end of a wait; in seconds
         self.tick = 0  # the wheel's
@@ -261,7 +260,7 @@ class Pending:
 class PendingAttach(Pending):
     """A subscriber on its way into its channels, with the items from those that it has entered before the others."""
 
-    __slots__ = ("batch", "behind", "entries", "items", "missing", "request", "room")
+    __slots__ = ("batch", "behind", "bundle", "entries", "items", "missing", "request", "room")
 
     catches_up: ClassVar[bool] = False  # its positions are proven, and it is given what it missed piece by piece
 
@@ -270,6 +269,7 @@ class PendingAttach(Pending):
         self.request = request
         self.entries: Sequence[Entry] = EMPTY
         self.items: list[Item] = []
+        self.bundle: Bundle | None = None  # the same items, if others may get the same
         self.missing = 0  # channels that it has not entered yet
         self.behind: list[Behind] | tuple[()] = EMPTY  # channels that it enters later
         self.batch: Batch | None = None  # what a poll that was behind is answered with
@@ -332,28 +332,20 @@ class Behind(NamedTuple):
     at: Position
 
 
-class Job:
+class Job(Bundle):
     """The items of one channel on their way to its seats."""
 
-    __slots__ = ("channel", "cursor", "done_for", "encoded", "items", "last", "next", "number", "seats")
+    __slots__ = ("channel", "done_for", "last", "next", "number", "seats")
 
     def __init__(self, channel: Channel, items: list[Item], number: int) -> None:
+        super().__init__(items, channel.cursor)  # what a poller sends back after these items
         self.channel = channel
-        self.items = items
+        self.last = channel.last
         self.number = number
-        self.last, self.cursor = channel.last, channel.cursor  # what a poller sends back after these items
         self.seats = list(channel.seats)
         self.next = 0  # index of the first seat that the job has not come to
-        self.encoded: dict[Framing, bytes] = {}
         self.done_for: set[Seat] = set()  # seats that the job passes by, though they may be on its list
 
     def owes(self, seat: Seat) -> bool:
         """Say whether a seat of several channels still has to get this job's messages (F6)."""
         return seat.attached_at_job < self.number and seat not in self.done_for
-
-    def encode(self, framing: Framing) -> bytes:
-        """Return the items' bytes in a framing, encoded once for all seats that share it."""
-        data = self.encoded.get(framing)
-        if data is None:
-            data = self.encoded[framing] = framing.encode(self.items, self.cursor)
-        return data

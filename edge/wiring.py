@@ -25,6 +25,7 @@ from edge.cluster.name_lists import NameLists
 from edge.counters import Counters
 from edge.engine.absences import Absences
 from edge.engine.fanout import FanOut, Policy
+from edge.engine.repeats import Repeats
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.items import data_item
@@ -135,6 +136,7 @@ class Parts(NamedTuple):
     overflow: Overflow
     seat_wheel: Wheel[Seat]
     absences: Absences
+    repeats: Repeats
 
 
 def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, options: Options) -> Parts:
@@ -142,7 +144,7 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     clock = outside.clock
     wheel: Wheel[Seat] = Wheel(clock())
     sessions = Sessions(edge_id, seats)
-    absences = Absences(clock, options.linger)
+    absences, repeats = Absences(clock, options.linger), Repeats(clock)
     fanout = FanOut(
         seats,
         absences,
@@ -156,7 +158,7 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     )
     channels: dict[str, Channel] = {}
     adopter = _make_adopter(channels, fanout, counters, outside)
-    hub = _make_hub(channels, fanout, adopter, counters, outside, options)
+    hub = _make_hub(channels, fanout, repeats, adopter, counters, outside, options)
     output = Output(seats)
     largest = PIECE_BYTES + options.max_message_bytes + PIECE_MESSAGES * MESSAGE_OVERHEAD
     pieces = PieceReader(outside.pieces, clock, outside.call_soon, largest=largest)
@@ -226,6 +228,7 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         overflow,
         wheel,
         absences,
+        repeats,
     )
 
 
@@ -261,6 +264,7 @@ def _make_adopter(channels: dict[str, Channel], fanout: FanOut, counters: Counte
 def _make_hub(
     channels: dict[str, Channel],
     fanout: FanOut,
+    repeats: Repeats,
     adopter: Adopter | None,
     counters: Counters,
     outside: Outside,
@@ -277,6 +281,7 @@ def _make_hub(
         fanout,
         outside.reader,
         outside.starts,
+        repeats,
         rules,
         counters,
         outside.clock,

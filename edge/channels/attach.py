@@ -17,9 +17,12 @@ from common.scripts.results import SyncQuery, SyncResult
 from edge.chain import EMPTY, Gap, begin_after
 from edge.channels.sync import SyncRequest
 from edge.counters import Counters
+from edge.engine.repeats import Repeats
+from edge.framing.base import SHORT_DATA
 from edge.framing.items import FOREIGN_ID, FORGOTTEN_NAMES, reset_item, unexpired_items
 from edge.state import Channel, Entry
 
+ENTRIES_PER_TURN = 64  # subscribers that enter a channel in one turn of the event loop
 #: What a reset says to a client whose position never was one of its channels.
 WHY_RESET: dict[Position | None, str] = {FOREIGN: FOREIGN_ID, FORGOTTEN: FORGOTTEN_NAMES}
 #: In place of the position of a subscriber that must be reset once its channel is open.
@@ -40,11 +43,20 @@ class Attacher:
     """Lets subscribers enter channels; `starts` reads first entries of logs; `repair` compares a channel with its."""
 
     def __init__(
-        self, starts: Reader, repair: Callable[[Channel], None], counters: Counters, *, keeps_history: bool
+        self,
+        starts: Reader,
+        repeats: Repeats,
+        repair: Callable[[Channel], None],
+        counters: Counters,
+        call_soon: Callable[..., object],
+        *,
+        keeps_history: bool,
     ) -> None:
         self._starts = starts
+        self._repeats = repeats
         self._repair = repair
         self._counters = counters
+        self._call_soon = call_soon
         self._keeps_history = keeps_history
         self._reads: dict[tuple[str, Position], list[Entry]] = {}
 
@@ -129,7 +141,15 @@ class Attacher:
         return False
 
     def _on_read(self, key: tuple[str, Position], result: SyncResult | None) -> None:
-        for entry in self._reads.pop(key, ()):
+        """Bring up those who wait for a read, a few in each turn of the event loop."""
+        waiting = self._reads.get(key, [])
+        entries = waiting[:ENTRIES_PER_TURN]
+        del waiting[:ENTRIES_PER_TURN]
+        if waiting:
+            self._call_soon(self._on_read, key, result)
+        else:
+            self._reads.pop(key, None)
+        for entry in entries:
             if not entry.pending.is_alive:
                 continue
             if result is not None and entry.channel.is_open:
@@ -165,8 +185,22 @@ class Attacher:
             sentence = None if pending.items else WHY_RESET.get(entry.since)  # the first reset says it for all
             pending.items.append(reset_item(channel.name, channel.cursor, sentence))
         elif missed:
-            pending.items += unexpired_items(channel.name, missed, time.time())
+            if channel.ring_bytes < SHORT_DATA and len(missed) <= len(channel.ring):  # it is the end of the ring (K2)
+                pending.items += unexpired_items(channel.name, missed, time.time())
+            else:
+                self._give(entry, missed)
         pending.entered(entry)
+
+    def _give(self, entry: Entry, missed: Sequence[Message]) -> None:
+        """Give a subscriber what may be long, as others get it."""
+        channel, pending, now = entry.channel, entry.pending, time.time()
+        bundle = self._repeats.get(channel, missed, now)
+        if bundle is None:
+            pending.items += unexpired_items(channel.name, missed, now)
+            return
+        pending.items += bundle.items
+        if len(pending.entries) == 1:
+            pending.bundle = bundle
 
 
 def _first_position(since: Position, missed: Sequence[Message], channel: Channel) -> Position | None:

@@ -27,16 +27,16 @@ from common.names import RedisNames
 from edge.chain import Gap
 from edge.channel_log import LogRules
 from edge.channels.adoption import Adopter
-from edge.channels.attach import Attacher, Reader
+from edge.channels.attach import ENTRIES_PER_TURN, Attacher, Reader
 from edge.channels.linger import Lingering
 from edge.channels.tracker import ChannelTracker
 from edge.counters import Counters
 from edge.engine.fanout import FanOut
+from edge.engine.repeats import Repeats
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Channel, Entry, PendingAttach, Seat
 
 QUIET_SECONDS = 60.0  # between two log lines of forged frames
-ENTRIES_PER_TURN = 64  # subscribers that wait for one channel and are admitted in one turn of the event loop
 
 
 class Subscriptions(Protocol):
@@ -63,6 +63,7 @@ class Hub:
         fanout: FanOut,
         reader: Reader,
         starts: Reader,
+        repeats: Repeats,
         rules: LogRules,
         counters: Counters,
         clock: Callable[[], float],
@@ -79,7 +80,7 @@ class Hub:
         self.channels = channels
         self.lingering = Lingering(clock, linger, max_lingering, self._let_go)
         self._tracker = ChannelTracker(self, fanout, reader, counters, rules, adopter)
-        self._attacher = Attacher(starts, self.repair, counters, keeps_history=rules.keeps_history)
+        self._attacher = Attacher(starts, repeats, self.repair, counters, call_soon, keeps_history=rules.keeps_history)
         self._names = names
         self._pubsub = pubsub
         self._fanout = fanout

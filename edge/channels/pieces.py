@@ -5,11 +5,13 @@ T1  The bytes of all pieces that are asked for, or read and still needed, have a
     part of an answer.
 T2  Those that wait for the same position get one piece. One read serves all positions of its channel that lie in it, so
     the oldest position is read first; but no other one is passed over twice for that.
+    Thousands who come back at once do not come in the same millisecond, so a piece is kept for a moment after its last
+    use, as long as nobody else needs the room.
 T3  Joins of channels have reads of their own (sync.py). So a join waits for no piece.
 """
 
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
@@ -28,6 +30,7 @@ from edge.state import Channel
 
 MAX_BYTES_UNDER_WAY = 16_777_216  # T1
 MAX_READS = 4  # under way at a time
+KEPT_SECONDS = 1.0  # after it was asked for last
 
 Key = tuple[Channel, Position]
 
@@ -58,12 +61,14 @@ class Lease:
 class Piece:
     """Consecutive messages of a channel, encoded once for each framing; `end` is the position after them."""
 
-    __slots__ = ("_encoded", "_lease", "end", "items")
+    __slots__ = ("_encoded", "_lease", "end", "expires", "items")
 
     def __init__(self, channel: Channel, messages: Sequence[Message], now: float, lease: Lease) -> None:
         last = messages[-1]
         self.end = Position(last.offset, last.tag)
         self.items: list[Item] = unexpired_items(channel.name, messages, now)
+        expiries = [message.expires / 1000 for message in messages if message.expires > now * 1000]
+        self.expires = min(expiries, default=float("inf"))  # when the first message does, Unix time in seconds
         self._encoded: dict[Framing, Encoded] = {}
         self._lease = lease
 
@@ -77,16 +82,25 @@ class Piece:
 
 
 class Delivery:
-    """What was read after a position, on its way to those who wait for it; decided when it is given."""
+    """What follows a position, on its way to those who wait for it; what was read is decided when it is given."""
 
-    __slots__ = ("_key", "_lease", "_outcome", "_result", "_those")
+    __slots__ = ("_kept", "_key", "_lease", "_outcome", "_result", "_those")
 
-    def __init__(self, key: Key, those: list[Waiting], result: SyncResult | None, lease: Lease | None) -> None:
+    def __init__(
+        self,
+        key: Key,
+        those: list[Waiting],
+        kept: "KeptPieces",
+        outcome: Piece | Gap | None = None,
+        result: SyncResult | None = None,
+        lease: Lease | None = None,
+    ) -> None:
         self._key = key
         self._those = deque(those)
+        self._kept = kept
+        self._outcome = outcome
         self._result = result
         self._lease = lease
-        self._outcome: Piece | Gap | None = None if lease is not None else Gap.UNPROVEN
 
     def give_one(self) -> bool:
         """Give it to the next one, and return whether there was one."""
@@ -108,7 +122,37 @@ class Delivery:
         if isinstance(messages, Gap):
             self._outcome = messages
         elif messages:
-            self._outcome = Piece(channel, messages, time.time(), lease)
+            self._outcome = self._kept.keep(self._key, Piece(channel, messages, time.time(), lease))
+
+
+class KeptPieces:
+    """The pieces that were asked for in the last moment."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._pieces: OrderedDict[Key, tuple[Piece, float]] = OrderedDict()  # with the time; the last one comes last
+
+    def keep(self, key: Key, piece: Piece) -> Piece:
+        """Keep a piece from now on, and return it."""
+        self._pieces[key] = piece, self._clock()
+        self._pieces.move_to_end(key)
+        return piece
+
+    def get(self, key: Key) -> Piece | None:
+        """Return the piece after a position, if it is kept and none of its messages has expired."""
+        piece, _ = self._pieces.get(key, (None, 0.0))
+        return self.keep(key, piece) if piece is not None and piece.expires > time.time() else None
+
+    def drop_oldest(self) -> bool:
+        """Drop the piece that nobody has asked for for longest; return whether there was one."""
+        return bool(self._pieces and self._pieces.popitem(last=False))
+
+    def tick(self) -> bool:
+        """Drop what nobody has asked for lately; return False, because there is nothing more to do in this turn."""
+        before = self._clock() - KEPT_SECONDS
+        while self._pieces and next(iter(self._pieces.values()))[1] <= before:
+            self.drop_oldest()
+        return False
 
 
 class PieceReader:
@@ -132,14 +176,21 @@ class PieceReader:
         self._reading: dict[Key, list[Waiting]] = {}
         self._read: deque[Delivery] = deque()  # to be given
         self._is_due = False
+        self.kept = KeptPieces(clock)
 
-    @property
-    def has_room(self) -> bool:
-        """Whether one more piece may be asked for, as far as the bytes under way allow that."""
-        return not self._bytes or self._bytes + self._largest <= MAX_BYTES_UNDER_WAY
+    def make_room(self) -> bool:
+        """Return whether one more piece may be asked for, as far as the bytes under way allow that."""
+        while self._bytes and self._bytes + self._largest > MAX_BYTES_UNDER_WAY:
+            if not self.kept.drop_oldest():
+                return False
+        return True
 
     def ask(self, subscriber: Waiting, channel: Channel, since: Position) -> None:
         """Have a piece read after a position, and give it to a subscriber if that still waits for it then."""
+        kept = self.kept.get((channel, since))
+        if kept is not None:
+            self._give(Delivery((channel, since), [subscriber], self.kept, kept))
+            return
         those = self._reading.get((channel, since))
         if those is None:
             those = self._waiting.setdefault(channel, {}).setdefault(since, [])
@@ -147,7 +198,7 @@ class PieceReader:
         self._ask_for_more()
 
     def _ask_for_more(self) -> None:
-        while self._waiting and self.has_room and len(self._reading) < MAX_READS:
+        while self._waiting and len(self._reading) < MAX_READS and self.make_room():
             channel = next(iter(self._waiting))
             positions = self._waiting.pop(channel)
             since = self._choose(channel, positions)
@@ -189,15 +240,15 @@ class PieceReader:
         channel, since = key
         self._bytes -= self._largest
         if result is None:
-            self._give(Delivery(key, those, None, None))
+            self._give(Delivery(key, those, self.kept, Gap.UNPROVEN))
         else:
             size = sum(map(size_of, result.messages))
             self._bytes += size
             lease = Lease(size, self._give_back)
-            self._give(Delivery(key, those, result, lease))
+            self._give(Delivery(key, those, self.kept, None, result, lease))
             for at in self._covered(channel, since, result.messages):
                 part = SyncResult(result.top, result.messages[at.offset - since.offset :])
-                self._give(Delivery((channel, at), self._take(channel, at), part, lease))
+                self._give(Delivery((channel, at), self._take(channel, at), self.kept, None, part, lease))
         self._ask_for_more()
 
     def _covered(self, channel: Channel, since: Position, messages: Sequence[Message]) -> list[Position]:
@@ -234,3 +285,4 @@ class PieceReader:
         if self._read:
             self._is_due = True
             self._call_soon(self._work)
+        self._ask_for_more()  # what is kept now gives way

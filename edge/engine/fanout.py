@@ -31,7 +31,7 @@ from edge.chain import EMPTY
 from edge.counters import ANSWERED, CloseReason, Counters
 from edge.engine.absences import Absences
 from edge.engine.seats import Seats
-from edge.framing.base import Framing
+from edge.framing.base import Bundle, Framing
 from edge.framing.items import Item, ItemKind, reset_item, stamp
 from edge.state import Channel, Job, PendingAttach, Seat
 
@@ -209,7 +209,8 @@ class FanOut:
         elif len(seat.channels) > 1 or seat.positions is not None:
             self._write_joint(seat)
         elif seat.framing is not None:
-            self._send(seat, seat.framing, job.encode(seat.framing), job.items)
+            head, data = job.pieces(seat.framing)
+            self._send(seat, seat.framing, data, job.items, head)
 
     def _write_joint(self, seat: Seat) -> None:
         """Write to a seat what is on its way to it on all of its channels, in one write (F6)."""
@@ -225,13 +226,18 @@ class FanOut:
         else:
             self._send(seat, seat.framing, b"".join([job.encode(seat.framing) for job in jobs]), items)
 
-    def deliver(self, seat: Seat, items: list[Item]) -> None:
-        """Write items to one seat, with the cursor that is valid after them."""
+    def deliver(self, seat: Seat, items: list[Item], bundle: Bundle | None = None) -> None:
+        """Write items to one seat, with the cursor that is valid after them; `bundle` is the same for many seats."""
         framing = seat.framing
-        if framing is not None:  # None: it was aborted while others were written to
-            stamped = stamp(items, seat.positions)
-            cursor = stamped[-1].cursor if stamped and seat.positions is not None else seat.cursor
-            self._send(seat, framing, framing.encode(stamped, cursor), stamped)
+        if framing is None:
+            return  # it was aborted while others were written to
+        if bundle is not None and seat.positions is None:
+            head, data = bundle.pieces(framing)
+        else:
+            items = stamp(items, seat.positions)
+            cursor = items[-1].cursor if items and seat.positions is not None else seat.cursor
+            head, data = b"", framing.encode(items, cursor)
+        self._send(seat, framing, data, items, head)
 
     def deliver_batch(self, seat: Seat, batch: Batch, items: list[Item]) -> None:
         """Answer a poll that was behind: with what was read for it, and then with these items."""
@@ -241,15 +247,16 @@ class FanOut:
         if items:
             batch.add(Encoded(framing.part(items), len(items)))
             stamp(items, seat.positions)
-        data = batch.answer(framing, seat.cursor)
-        self._counters.delivered(framing.transport, batch.count, len(data))
-        self.answer(seat, data)
+        head, data = batch.answer(framing, seat.cursor)
+        self._counters.delivered(framing.transport, batch.count, len(head) + len(data))
+        self.answer(seat, data, head)
 
-    def _send(self, seat: Seat, framing: Framing, data: bytes, items: list[Item]) -> None:
-        self._counters.delivered(framing.transport, len(items), len(data))
+    def _send(self, seat: Seat, framing: Framing, data: bytes, items: list[Item], head: bytes = b"") -> None:
+        """Write the bytes of some items to a seat; those that are its own come first, in `head`."""
+        self._counters.delivered(framing.transport, len(items), len(head) + len(data))
         if framing.single_response:
-            self.answer(seat, data)
-        elif self._policy == "latest" and self._seats.is_choked(seat):
+            self.answer(seat, data, head)
+        elif self._policy == "latest" and self._seats.outbox.is_choked(seat):
             self._skip_to_newest(seat, framing, items[-1])
         else:
             self._seats.write(seat, data)
@@ -272,16 +279,16 @@ class FanOut:
             position = channel.delivered_position
         return reset_item(channel.name, position)
 
-    def answer(self, seat: Seat, data: bytes) -> None:
+    def answer(self, seat: Seat, data: bytes, head: bytes) -> None:
         """Answer a poll; its client counts as connected for a while, and is expected back."""
         variant = seat.framing.variant if seat.framing is not None else None
         if variant is not None and variant.session_size:
-            data = self._sign(seat, data)
+            head, data = (self._sign(seat, head), data) if head else (b"", self._sign(seat, data))
         self._absences.left(seat)
         if variant is not None and variant.closing:
             self._absences.connection_ends(seat)
-            self._seats.close(seat, data, ANSWERED)
+            self._seats.close(seat, data, ANSWERED, head)
             return
         self._seats.detach(seat, ANSWERED)
-        self._seats.write(seat, data)
+        self._seats.write(seat, data, head)
         self.on_answered(seat)

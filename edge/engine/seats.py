@@ -13,7 +13,7 @@ S2  Only `abort` closes a descriptor. It marks the seat dead (`fd = -1`), has it
     it from the table and from the poller, and closes the descriptor last.
 S3  A dead `Seat` stays dead: the next connection, even with the same number, is a new object.
 S4  The bytes for a seat leave in the order in which they were written to it. What the kernel does not accept at once is
-    parked in the seat's `send_buffer`, and all later bytes are appended there; no other seat waits.
+    parked in the seat's `send_buffer`, and all later writes behind it; no other seat waits.
 S5  Parked bytes have limits (O1 to O5 of edge/engine/outbox.py). A seat that is too slow when more come is evicted,
     unless the fan-out replaces what is parked; so is a seat that is stuck (`evict_stuck`); and while all seats together
     have too many, the one that takes nothing for longest. A client that is evicted reconnects with its position and
@@ -34,9 +34,12 @@ from edge.engine.inbox import MAX_BYTES, Inbox
 from edge.engine.interest import WATCHED, Interest
 from edge.engine.outbox import EVICTIONS_PER_TURN, Limits, Outbox
 from edge.engine.poller import Poller
-from edge.framing.base import Framing
+from edge.framing.base import SHORT_DATA, Framing
 from edge.state import ENDING, Seat
 
+LONG_DATA = (
+    65_536  # bytes: what is longer is flushed, a part in each turn, so that who asks for it keeps nobody waiting
+)
 LAST_JOB = sys.maxsize  # a job number that is greater than all others
 
 
@@ -53,8 +56,8 @@ class Seats:
     ) -> None:
         self.on_detach: Callable[[Seat], None] = lambda seat: None  # upward: detach the seat from its channels
         self.on_flushed: Callable[[Seat], None] = lambda seat: None  # upward: nothing is parked for it any more
-        self._outbox = Outbox(limits, clock)
-        self.parked: Collection[Seat] = self._outbox.parked
+        self.outbox = Outbox(limits, clock)
+        self.parked: Collection[Seat] = self.outbox.parked
         self.inbox = Inbox(max_input_bytes)
         self._poller = poller
         self._interest = Interest(poller)
@@ -69,11 +72,6 @@ class Seats:
     def __iter__(self) -> Iterator[Seat]:
         """Iterate over the seats that there are now, the oldest first; seats may be added and aborted meanwhile."""
         return iter(list(self._by_fd.values()))
-
-    @property
-    def parked_bytes(self) -> int:
-        """How many bytes are parked for all seats."""
-        return self._outbox.parked_bytes
 
     def is_among_newest(self, seat: Seat, count: int) -> bool:
         """Say whether a seat is one of the `count` newest."""
@@ -108,15 +106,15 @@ class Seats:
             return
         fd = seat.die()
         self.detach(seat, reason)
-        self._outbox.forget(seat)
+        self.outbox.forget(seat)
         self.inbox.forget(seat)
         self._interest.forget(seat)
         del self._by_fd[fd]
         self._poller.unregister(fd)
         os.close(fd)
 
-    def close(self, seat: Seat, data: bytes, reason: CloseReason) -> None:
-        """Detach a seat, send `data`, and close this side of its connection; the caller aborts it after a while.
+    def close(self, seat: Seat, data: bytes, reason: CloseReason, head: bytes = b"") -> None:
+        """Detach a seat, write to it, and close this side of its connection; the caller aborts it after a while.
 
         To close both sides at once would discard bytes that the peer has not read yet, if it has sent any that were
         not read here (RFC 9112 section 9.6).
@@ -124,7 +122,7 @@ class Seats:
         self.detach(seat, reason)
         self.inbox.forget(seat)
         seat.end()
-        self.write(seat, data)
+        self.write(seat, data, head)
         if seat.fd >= 0 and seat.send_buffer is None:
             _shut_down(seat.fd)
 
@@ -173,19 +171,24 @@ class Seats:
                 continue
             sent_to += 1
             if taken != size:
-                self._park(seat, data[taken:])
+                self._park(seat, taken, data)
         if framing is not None:
             self._counters.delivered(framing.transport, sent_to * messages, sent_to * size)
         for seat in broken:
             self.abort(seat, CloseReason.CLIENT)
         return aside
 
-    def write(self, seat: Seat, data: bytes) -> None:
-        """Write bytes to one seat; they leave at once, or after what is parked (S4)."""
-        if seat.fd < 0 or not data:
+    def write(self, seat: Seat, data: bytes, head: bytes = b"") -> None:
+        """Write bytes to one seat, and in front of them those of its own; they leave after what is parked (S4)."""
+        if head and len(data) >= SHORT_DATA and seat.fd >= 0:
+            self._park(seat, 0, head, data)
             return
-        if seat.send_buffer is not None:
-            self._queue(seat, data)
+        data = head + data if head else data
+        size = len(data)
+        if seat.fd < 0 or not size:
+            return
+        if size > LONG_DATA or seat.send_buffer is not None:
+            self._park(seat, 0, data)
             return
         try:
             taken = os.write(seat.fd, data)
@@ -194,21 +197,21 @@ class Seats:
         except OSError:
             self.abort(seat, CloseReason.CLIENT)
             return
-        if taken != len(data):
-            self._park(seat, data[taken:])
+        if taken != size:
+            self._park(seat, taken, data)
 
     def flush(self, seat: Seat) -> None:
         """Write a seat's parked bytes, as many as the kernel accepts now."""
         if seat.send_buffer is None:
             return
         try:
-            taken = os.write(seat.fd, seat.send_buffer)
+            taken = os.writev(seat.fd, seat.send_buffer.pieces())
         except BlockingIOError:
             return
         except OSError:
             self.abort(seat, CloseReason.CLIENT)
             return
-        if self._outbox.accept(seat, taken):
+        if self.outbox.accept(seat, taken):
             self._interest.update(seat)
             if seat.phase is ENDING:
                 _shut_down(seat.fd)
@@ -216,41 +219,32 @@ class Seats:
 
     # Readers that are behind (S5).
 
-    def is_choked(self, seat: Seat) -> bool:
-        """Say whether more is parked for a seat than one seat may have."""
-        return self._outbox.is_choked(seat)
-
-    def has_room(self, size: int) -> bool:
-        """Say whether an answer of `size` bytes may be parked besides what is parked now."""
-        return self._outbox.has_room(size)
-
     def replace_parked(self, seat: Seat, data: bytes) -> None:
         """Drop what is parked for a seat, except a write that is begun, and park `data` instead."""
-        self._outbox.replace(seat, data)
+        self.outbox.replace(seat, data)
         self._evict_longest()
 
     def evict_stuck(self) -> bool:
-        """Evict some of the seats that are stuck, and return whether there may be more."""
-        stuck = self._outbox.stuck()
+        """Evict some of the seats that are stuck, and of those that have too much; return whether there may be more."""
+        stuck = self.outbox.stuck()
         for seat in stuck:
             self.flush(seat)  # the poller reports a seat only when a third of the kernel's buffer is free
-            if self._outbox.is_stuck(seat):
+            if self.outbox.is_stuck(seat):
                 self._count_evicted(seat, "seconds")
                 self.abort(seat, CloseReason.SLOW)
-        return len(stuck) == EVICTIONS_PER_TURN
+        return self._evict_longest() or len(stuck) == EVICTIONS_PER_TURN
 
-    def _park(self, seat: Seat, rest: bytes) -> None:
-        self._outbox.park(seat, rest)
-        self._interest.update(seat)
-        self._evict_longest()
-
-    def _queue(self, seat: Seat, data: bytes) -> None:
-        """Park bytes behind others; a seat that is too slow for them is evicted."""
-        if self._outbox.is_too_slow(seat):
+    def _park(self, seat: Seat, taken: int, *chunks: bytes) -> None:
+        """Park a write of which the kernel has accepted `taken` bytes; a seat that is too slow for it is evicted."""
+        if seat.send_buffer is None:
+            self.outbox.park(seat, taken, *chunks)
+            self._interest.update(seat)
+        elif self.outbox.is_too_slow(seat):
             self._evict_choked(seat)
+            return
         else:
-            self._outbox.append(seat, data)
-            self._evict_longest()
+            self.outbox.append(seat, *chunks)
+        self._evict_longest()
 
     def _evict_choked(self, seat: Seat) -> None:
         """Evict a seat that is too slow; if its transport can send the reason, it is closed with that."""
@@ -264,15 +258,19 @@ class Seats:
         seat.end()
         self.replace_parked(seat, last_words)
 
-    def _evict_longest(self) -> None:
-        """Evict the seat that takes nothing for longest, as long as all seats together have too much parked."""
-        while (seat := self._outbox.longest()) is not None:
+    def _evict_longest(self) -> bool:
+        """Evict those that take nothing for longest, while too much is parked; return whether there are too many."""
+        for _ in range(EVICTIONS_PER_TURN):
+            seat = self.outbox.longest()
+            if seat is None:
+                return False
             self._count_evicted(seat, "total")
             self.abort(seat, CloseReason.SLOW)
+        return True
 
     def _count_evicted(self, seat: Seat, limit: str) -> None:
         """Count an eviction by the limit that was crossed; each seat is counted once, whatever its phase."""
-        if self._outbox.count(seat):
+        if self.outbox.count(seat):
             self._counters.cut_total[limit] += 1
 
     # Bytes are received.

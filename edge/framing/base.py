@@ -1,10 +1,12 @@
-"""The interface of a framing, which turns items (items.py) into the bytes of one transport. Pure."""
+"""The interface of a framing, which turns items (items.py) into the bytes of one transport; and what it made. Pure."""
 
 from collections.abc import Sequence
 from typing import ClassVar
 
 from edge.framing.http import Variant, error_response, retry_headers
 from edge.framing.items import Item
+
+SHORT_DATA = 16_384  # bytes: to copy so few is cheaper than to keep apart what is shared of them
 
 
 class Framing:
@@ -45,6 +47,10 @@ class Framing:
         """Return the one answer with these parts; only for a framing with a `single_response`."""
         raise NotImplementedError
 
+    def split(self, data: bytes) -> tuple[bytes, bytes]:
+        """Return what `encode` made in two pieces: the first ends with what is the subscriber's own, if anything is."""
+        return b"", data
+
     def retry(self, retry_ms: int) -> bytes:
         """Return what makes a client wait before it reconnects, in milliseconds, if the transport can say that."""
         return b""
@@ -58,3 +64,43 @@ class Framing:
         extra = retry_headers(retry_after) if retry_after else ()
         variant = self.variant if self.single_response else self.variant._replace(closing=True)
         return error_response(status, sentence, variant, extra)
+
+
+class Bundle:
+    """Some items of one channel, and their bytes in each framing, made once for all who get them.
+
+    `cursor` is what a subscriber sends back to go on after them.
+    """
+
+    __slots__ = ("cursor", "encoded", "items", "split")
+
+    def __init__(self, items: list[Item], cursor: str) -> None:
+        self.items = items
+        self.cursor = cursor
+        self.encoded: dict[Framing, bytes] = {}
+        self.split: dict[Framing, tuple[bytes, bytes]] | None = None  # the same for framings with a session
+
+    def encode(self, framing: Framing) -> bytes:
+        """Return the items' bytes in a framing, encoded once for all seats that share it."""
+        data = self.encoded.get(framing)
+        if data is None:
+            data = self.encoded[framing] = framing.encode(self.items, self.cursor)
+        return data
+
+    def pieces(self, framing: Framing) -> tuple[bytes, bytes]:
+        """Return the same in two pieces; the first is empty unless a session is to be filled in before much else."""
+        if not framing.variant.session_size:
+            return b"", self.encode(framing)
+        if self.split is None:
+            self.split = {}
+        pieces = self.split.get(framing)
+        if pieces is None:
+            data = framing.encode(self.items, self.cursor)
+            pieces = self.split[framing] = framing.split(data) if len(data) >= SHORT_DATA else (b"", data)
+        return pieces
+
+    def shared(self, framing: Framing) -> bytes | None:
+        """Return the bytes that all who get this in a framing share, if they are made already."""
+        if not framing.variant.session_size:
+            return self.encoded.get(framing)
+        return self.split[framing][1] if self.split is not None and framing in self.split else None

@@ -42,6 +42,11 @@ class PollFraming(Framing):
             body.pop()
         return self._respond_long([*body, b"]}"])
 
+    def split(self, data: bytes) -> tuple[bytes, bytes]:
+        """Cut behind the session, which stands before the messages."""
+        end = data.index(self._session) + len(self._session)
+        return data[:end], data[end:]
+
     def farewell(self, cursor: str) -> bytes:
         """Return an answer without items: the client goes on from the same position, here or on another edge."""
         return self.encode([], cursor)

@@ -19,6 +19,7 @@ from edge.framing.base import Framing
 from edge.framing.http import CONTINUE, change_response, preflight
 from edge.framing.items import GOING_AWAY, error_item
 from edge.framing.transports import framing_for
+from edge.parked import NEVER
 from edge.protocol.http import (
     CHANGE_PATH,
     HEAD_END,
@@ -37,7 +38,7 @@ from edge.server.listener import Address
 from edge.server.long_cursors import LongCursors, PendingNames
 from edge.server.places import Places
 from edge.server.turns import Turns
-from edge.state import ENDING, IDLE, NEVER, Pending, PendingAttach, Seat
+from edge.state import ENDING, IDLE, Pending, PendingAttach, Seat
 from edge.subscribers.lifecycle import CLOSE_TIMEOUT, Lifecycle
 from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED
 from edge.subscribers.postponed import NO_ROOM, PostponedSubscribe

@@ -242,7 +242,7 @@ class PollCatchUp(CatchUp):
         if poll is None or self.current is not None:
             return
         is_much = batch.is_full or len(poll.items) > PIECE_MESSAGES
-        is_enough = is_much or (batch.count and not self._replays.pieces.has_room)
+        is_enough = is_much or (batch.count and not self._replays.pieces.make_room())
         if not self.open or is_enough or (batch.count and not self.todo):
             batch.is_cut = bool(self.open)
             self._replays.end(self)

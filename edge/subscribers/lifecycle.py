@@ -15,12 +15,13 @@ from edge.engine.absences import Absences
 from edge.engine.fanout import FanOut
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
-from edge.framing.base import Framing
+from edge.framing.base import Bundle, Framing
 from edge.framing.items import GOING_AWAY, Item, mark, stamp, welcome_item
 from edge.framing.transports import framing_for
+from edge.parked import NEVER
 from edge.protocol.http import HEAD_END
 from edge.protocol.subscribe import SubscribeRequest
-from edge.state import HELD, NEVER, WAITING, Seat
+from edge.state import HELD, WAITING, Seat
 from edge.subscribers.pending import ATTACH_TIMEOUT, PendingSubscribe
 from edge.subscribers.postponed import Postponed, size_of
 from edge.subscribers.replays import Replays
@@ -93,8 +94,8 @@ class Lifecycle:
         seat = pending.seat
         if pending.behind:
             self._on_behind(pending)
-        elif not (self._parked and pending.items and self._is_postponed(pending)):
-            self._hold(seat, pending.request, pending.framing, pending.positions, pending.items)
+        elif not (self._parked and pending.items and self.postponed.add(pending)):
+            self._hold(seat, pending.request, pending.framing, pending.positions, pending.items, pending.bundle)
         if seat in self._half_closed and seat.phase is HELD:
             self.on_half_closed(seat)
 
@@ -102,16 +103,8 @@ class Lifecycle:
         """A subscriber is welcome, but has missed more than it has been given: a poll has that collected first."""
         if pending.batch is None and pending.framing.single_response:
             self._replays.collect(pending)
-        elif not (self._parked and self._is_postponed(pending)):
+        elif not (self._parked and self.postponed.add(pending)):
             self._hold_behind(pending)
-
-    def _is_postponed(self, pending: PendingSubscribe) -> bool:
-        """Postpone a subscriber if its answer has no room; return whether it is."""
-        size = size_of(pending.items, pending.batch)
-        if self._seats.has_room(size):
-            return False
-        self.postponed.add(pending, size)
-        return True
 
     def _hold(
         self,
@@ -120,8 +113,9 @@ class Lifecycle:
         framing: Framing,
         starts: Sequence[Position | None],
         items: list[Item],
+        bundle: Bundle | None = None,
     ) -> None:
-        """Hold a subscriber that has entered its channels at `starts`; `items` are the messages that it missed."""
+        """Hold a subscriber that has entered its channels at `starts` and missed `items`, maybe a shared `bundle`."""
         self._counters.opened_total[framing.transport] += 1
         if self._max_age:
             self._limit_age(seat)
@@ -130,9 +124,9 @@ class Lifecycle:
             self._sent_history(seat, size_of(items))
         seat.hold(framing, request.positions_at(starts) if spans_channels and framing.cursor_in_bytes else None)
         if framing.single_response:
-            self._hold_poll(seat, request, items)
+            self._hold_poll(seat, request, items, bundle)
         else:
-            self._hold_open(seat, request, framing, starts, items)
+            self._hold_open(seat, request, framing, starts, items, bundle)
 
     def _hold_behind(self, pending: PendingSubscribe) -> None:
         """Hold a subscriber with what was collected for it, or let it be given what it missed after its welcomes."""
@@ -145,17 +139,24 @@ class Lifecycle:
         seat.hold(framing, request.positions_at(starts) if framing.cursor_in_bytes else None)
         if pending.batch is None:
             self._replays.hold(seat, framing, pending.behind)
-            self._hold_open(seat, request, framing, starts, pending.items)
+            self._hold_open(seat, request, framing, starts, pending.items, None)
         else:
             pending.batch.move(seat.positions)
-            self._hold_poll(seat, request, pending.items, pending.batch)
+            self._hold_poll(seat, request, pending.items, None, pending.batch)
 
     def _limit_age(self, seat: Seat) -> None:
         """Let a connection end at some time, unless it knows when."""
         if seat.expires == NEVER:
             seat.expires = self._clock() + self._max_age * random.uniform(1 - MAX_AGE_JITTER, 1 + MAX_AGE_JITTER)
 
-    def _hold_poll(self, seat: Seat, request: SubscribeRequest, items: list[Item], batch: Batch | None = None) -> None:
+    def _hold_poll(
+        self,
+        seat: Seat,
+        request: SubscribeRequest,
+        items: list[Item],
+        bundle: Bundle | None,
+        batch: Batch | None = None,
+    ) -> None:
         """Answer a poll at once if there are messages, else at its time-out or with the next message."""
         if request.session:
             self._answer_earlier(request.session)
@@ -165,7 +166,7 @@ class Lifecycle:
         if batch is not None and batch.count:
             self._fanout.deliver_batch(seat, batch, items)
         elif items or timeout == 0:
-            self._fanout.deliver(seat, items)
+            self._fanout.deliver(seat, items, bundle if items else None)
         else:
             self._wheel.schedule(seat, self._clock() + timeout)
 
@@ -182,17 +183,21 @@ class Lifecycle:
         framing: Framing,
         starts: Sequence[Position | None],
         items: list[Item],
+        bundle: Bundle | None,
     ) -> None:
         """Send the head, a welcome for each channel, and the messages that were missed, in one write."""
         spread = random.random()  # spreads the heartbeats and the reconnects of clients that subscribe together
         self._wheel.schedule(seat, min(self._clock() + self._heartbeat * (1 + spread) / 2, seat.expires))
         cursor = None if seat.positions is None else "" if items else seat.positions.cursor
         shared = welcome(framing, request.channels, cursor, self._sessions.blank, *starts)
-        data = framing.head(1000 + 50 * int(80 * spread), request.ws_accept) + self._sessions.fill(seat, shared)
-        if items:
-            data += framing.encode(stamp(items, seat.positions), "")
-        self._counters.delivered(framing.transport, len(items), len(data))
-        self._seats.write(seat, data)
+        head = framing.head(1000 + 50 * int(80 * spread), request.ws_accept) + self._sessions.fill(seat, shared)
+        data = b""
+        if bundle is not None and seat.positions is None:
+            data = bundle.encode(framing)
+        elif items:
+            data = framing.encode(stamp(items, seat.positions), "")
+        self._counters.delivered(framing.transport, len(items), len(head) + len(data))
+        self._seats.write(seat, data, head)
         if seat.recv_buffer:
             self.on_early_bytes(seat)
 

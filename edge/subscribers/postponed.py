@@ -50,27 +50,34 @@ class Postponed:
         self._attach = attach
         self._queue: deque[PostponedSubscribe] = deque()
 
-    def add(self, ready: PendingSubscribe, size: int) -> None:
-        """Detach a subscriber from its channels, and keep its request; its answer has roughly `size` bytes."""
-        seat = ready.seat
+    def add(self, ready: PendingSubscribe) -> bool:
+        """If a subscriber's answer has no room, detach it from its channels and keep its request; return whether so."""
+        seat, size = ready.seat, size_of(ready.items, ready.batch)
+        made = ready.bundle or ready.batch
+        shared = made.shared(ready.framing) if made is not None else None
+        if self._seats.outbox.has_room(size, shared):
+            return False
         waiting = PostponedSubscribe(seat, ready.request, ready.framing, size)
         self._seats.detach(seat, CloseReason.UNAVAILABLE)
         seat.wait(waiting)
         self._wheel.schedule(seat, self._clock() + POSTPONE_TIMEOUT)
         self._queue.append(waiting)
+        return True
 
     def admit(self) -> bool:
         """Attach some of those that wait longest, as far as there is room; return whether there may be more to do.
 
         While nothing is parked, one of them may have an answer of any size.
         """
-        size = 0
+        size, asked = 0, set()
         for _ in range(min(ADMITTED_PER_TURN, len(self._queue))):
             waiting = self._queue[0]
             if waiting.is_alive:
-                size += waiting.size
+                asking = (waiting.request.channels, tuple(waiting.request.since or ()), waiting.framing)
+                size += waiting.size if asking not in asked else 0
+                asked.add(asking)  # who asks for the same shares the bytes
                 is_alone = size == waiting.size and not self._seats.parked
-                if not is_alone and not self._seats.has_room(size):
+                if not is_alone and not self._seats.outbox.has_room(size):
                     return False
             self._queue.popleft()
             if waiting.is_alive:

@@ -156,7 +156,7 @@ class Replays:
 
     def has_room(self, one: CatchUp, size: int) -> bool:
         """Say whether that much may be written to a subscriber; if not, it has its turn when there may be."""
-        if not self._seats.parked or self._seats.has_room(size):
+        if not self._seats.parked or self._seats.outbox.has_room(size):
             return True
         self._roomless[one] = None
         return False

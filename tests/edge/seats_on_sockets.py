@@ -49,6 +49,12 @@ class SeatsOnSockets:
         self.poller.close()
 
 
+def unsent(seat: Seat) -> bytes:
+    """Return what is parked for a seat."""
+    parked = seat.send_buffer
+    return b"".join(parked.chunks)[parked.sent :] if parked is not None else b""
+
+
 def said(data: bytes) -> Callable[[Framing], bytes]:
     """Return an encoder that gives every framing the same bytes."""
     return lambda framing: data

@@ -27,16 +27,25 @@ def test_parts_make_the_answer_that_their_items_would_make() -> None:
         batch.add(one)
     assert (batch.count, batch.is_full) == (3, False)
     whole = [*items("a", "b"), *items("c")]
-    assert batch.answer(POLL, "3-1") == POLL.encode(whole, "3-1")
-    assert batch.answer(JSONP, "3-1") == JSONP.encode(whole, "3-1")
-    assert Batch([None]).answer(POLL, "0-1") == POLL.encode([], "0-1")
+    assert b"".join(batch.answer(POLL, "3-1")) == POLL.encode(whole, "3-1")
+    assert b"".join(batch.answer(JSONP, "3-1")) == JSONP.encode(whole, "3-1")
+    assert b"".join(Batch([None]).answer(POLL, "0-1")) == POLL.encode([], "0-1")
+
+
+def test_what_is_a_polls_own_comes_first() -> None:
+    """Up to its session; what follows is shared."""
+    framing, batch = framing_for("poll", Variant(session_size=20)), Batch([None])
+    batch.add(part("a"))
+    head, rest = batch.answer(framing, "1-1")
+    assert head.endswith(b'"session":"********************",')
+    assert rest == b'"messages":[%b]}\n' % part("a").data
 
 
 def test_polls_with_the_same_messages_share_one_answer() -> None:
     """If they end at the same position and began with the same part; otherwise each has its own."""
     first, other, last = part("a"), part("a"), part("b")
 
-    def answer(*parts: Encoded, cursor: str = "2-1") -> bytes:
+    def answer(*parts: Encoded, cursor: str = "2-1") -> tuple[bytes, bytes]:
         batch = Batch([None])
         for one in parts:
             batch.add(one)
@@ -53,7 +62,8 @@ def test_what_is_put_first_stands_first() -> None:
     batch = Batch([None])
     batch.add(part("b"))
     batch.put_first(part("a"))
-    assert batch.answer(POLL, "2-1").index(b'"a"') < batch.answer(POLL, "2-1").index(b'"b"')
+    answer = b"".join(batch.answer(POLL, "2-1"))
+    assert answer.index(b'"a"') < answer.index(b'"b"')
 
 
 def test_positions_move_to_the_end_of_what_was_read() -> None:

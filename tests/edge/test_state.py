@@ -8,6 +8,7 @@ from edge.framing.base import Framing
 from edge.framing.http import Variant
 from edge.framing.items import Item, ItemKind
 from edge.framing.transports import framing_for
+from edge.parked import Parked
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Channel, Pending, PendingAttach, Phase, Seat
 from tests.edge.usual_log import stored
@@ -61,7 +62,7 @@ def test_which_seats_are_on_the_fast_path(seat: Seat, is_fast: bool) -> None:
 def test_parked_bytes_keep_a_seat_off_the_fast_path() -> None:
     """P2, S4: bytes that were given later must not overtake those that wait."""
     seat = held()
-    seat.send_buffer = bytearray(b"waiting")
+    seat.send_buffer = Parked(0.0)
     seat.refresh_fast_path()
     assert (seat.shares_bytes, seat.fast_path) == (True, False)
     seat.send_buffer = None
@@ -72,7 +73,7 @@ def test_parked_bytes_keep_a_seat_off_the_fast_path() -> None:
 def test_a_seat_that_is_held_behind_parked_bytes_waits_for_them() -> None:
     """A stream that is asked for while a poll's answer still waits in the buffer begins off the fast path."""
     seat = Seat(7)
-    seat.send_buffer = bytearray(b"the rest of an answer")
+    seat.send_buffer = Parked(0.0)
     seat.attach((Channel("room"),), 0)
     seat.hold(STREAM, None)
     assert not seat.fast_path

@@ -12,7 +12,7 @@ from tests.cluster.running import running
 from tests.cluster.waiting import STARTING, until
 from tests.rollout.conftest import MixedCluster, checkout
 
-BEFORE = "5ff1862"  # the last commit whose edges leave the key of a channel without messages behind
+BEFORE = "c51acad"  # the last commit whose edges leave the key of a channel without messages behind
 LINGER = 1
 GONE = LINGER + 3  # seconds
 

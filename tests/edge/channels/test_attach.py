@@ -55,6 +55,26 @@ async def test_all_that_is_kept_can_be_asked_for(edge: EdgeWithoutRedis) -> None
     assert (answer.contents, answer.json["seq"]) == (["a", "b"], "2-102")
 
 
+async def test_those_who_wait_for_a_read_enter_a_few_at_a_time(
+    edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others have their turn in between; one that has gone is passed by; a message that comes meanwhile is not lost."""
+    monkeypatch.setattr("edge.channels.attach.ENTRIES_PER_TURN", 2)
+    edge.logs.append("room", b"a")
+    await edge.held("/sub?id=room")
+    clients = [await edge.connect() for _ in range(7)]
+    reads = edge.logs.reads
+    for client in clients:
+        await client.send(head("/sub?id=room&since=0"))
+    await edge.until(lambda: edge.counters.opened_total["stream"] > 1)
+    assert edge.counters.opened_total["stream"] < 8
+    clients[-1].reset()
+    edge.publish("room", b"b")
+    for client in clients[:-1]:
+        assert b'"content":"a"' in await client.until(b'"content":"b"')
+    assert edge.logs.reads == reads + 2, "where it begins, and what is there"
+
+
 async def test_a_wiped_log_keeps_no_subscriber_waiting(edge: EdgeWithoutRedis) -> None:
     """The log was lost under a quiet channel: a client that asks for all of it gets an answer, not endless reads."""
     edge.logs.append("room", b"a")

@@ -9,7 +9,7 @@ import pytest
 from common.position import Position
 from common.scripts.results import SyncQuery, SyncResult
 from edge.chain import Gap
-from edge.channels.pieces import MAX_READS, Piece, PieceReader
+from edge.channels.pieces import KEPT_SECONDS, MAX_READS, Piece, PieceReader
 from edge.channels.sync import SyncRequest
 from edge.framing.http import Variant
 from edge.framing.transports import framing_for
@@ -217,7 +217,7 @@ def test_no_more_is_asked_for_than_there_is_room(bench: Bench, monkeypatch: pyte
     channel, first, second = channel_at(9), bench.subscriber(), bench.subscriber()
     first.wait(channel, at(3))
     second.wait(channel, at(7))
-    assert not bench.reader.has_room
+    assert not bench.reader.make_room()
     assert len(bench.lane.asked) == 1
     bench.answer(0, SyncResult(at(9), [stored(4, b"x" * 600_000)]))
     assert len(bench.lane.asked) == 1
@@ -259,3 +259,31 @@ def test_a_turn_of_the_loop_gives_as_much_as_its_budget_allows(bench: Bench) -> 
         given.append(sum(len(one.got) for one in several))
     assert given[-1] == 3
     assert max(after - before for before, after in pairwise(given)) == 1
+
+
+def test_who_comes_a_moment_later_gets_what_was_read(bench: Bench) -> None:
+    """It is the same piece, and costs no read; a moment after the last use it is forgotten."""
+    channel, first, second, third = channel_at(9), *[bench.subscriber() for _ in range(3)]
+    first.wait(channel, at(3))
+    bench.answer(0, SyncResult(at(9), log(4, 9)))
+    bench.now += KEPT_SECONDS - 0.1
+    assert not bench.reader.kept.tick()
+    second.wait(channel, at(3))
+    bench.work()
+    assert second.got == first.got
+    assert second.got[0] is first.got[0]
+    bench.now += KEPT_SECONDS
+    bench.reader.kept.tick()
+    third.wait(channel, at(3))
+    assert len(bench.lane.asked) == 2
+
+
+def test_what_has_expired_is_read_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message is given to nobody after its time."""
+    channel, first, second = channel_at(9), bench.subscriber(), bench.subscriber()
+    monkeypatch.setattr("edge.channels.pieces.time.time", lambda: bench.now)
+    first.wait(channel, at(8))
+    bench.answer(0, SyncResult(at(9), [stored(9, b"x")._replace(expires=int(1000 * bench.now) + 500)]))
+    bench.now += 0.5
+    second.wait(channel, at(8))
+    assert len(bench.lane.asked) == 2

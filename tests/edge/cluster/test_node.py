@@ -16,7 +16,7 @@ from common.names import RedisNames
 from common.redis.registry import EdgeRegistry
 from edge.app import Edge
 from edge.cluster.node import MAX_BUSIEST, Ranking, rank
-from edge.drain import Phase
+from edge.server.drain import Phase
 from edge.state import Channel, Seat
 from tests.edge.real_edges import publish_plainly, running, subscribers, sums, until
 

@@ -6,6 +6,7 @@ import pytest
 
 from edge.engine.interest import Interest
 from edge.engine.poller import READ, READ_HANGUP, WRITE
+from edge.parked import Parked
 from edge.state import Pending, Seat
 from tests.edge.seats_on_sockets import FRAMING
 
@@ -47,7 +48,7 @@ def test_a_paused_seat_is_watched_for_its_hang_up(watched: Watched) -> None:
 
 def test_behind_a_parked_answer_nothing_is_read(watched: Watched) -> None:
     """The next request stays in the kernel until the answer is taken; a held seat is read all the while."""
-    watched.seat.send_buffer = bytearray(b"the rest")
+    watched.seat.send_buffer = Parked(0.0)
     watched.interest.update(watched.seat)
     assert watched.events == READ_HANGUP | WRITE
     watched.seat.wait(Pending(watched.seat, FRAMING))
@@ -65,7 +66,7 @@ def test_a_half_closed_seat_is_watched_for_nothing_but_room(watched: Watched) ->
     watched.interest.pause(watched.seat)
     watched.interest.resume(watched.seat)
     assert watched.events == 0
-    watched.seat.send_buffer = bytearray(b"the rest")
+    watched.seat.send_buffer = Parked(0.0)
     watched.interest.update(watched.seat)
     assert watched.events == WRITE
 

@@ -15,6 +15,7 @@ from edge.framing.http import Variant
 from edge.framing.transports import framing_for
 from edge.state import Seat
 from tests.edge.edge_without_redis import FakeClock, edge_without_redis
+from tests.edge.seats_on_sockets import unsent
 from tests.edge.websocket_client import welcomed_websocket
 
 MUCH = b"m" * 3_000_000  # more than any socket buffer takes
@@ -35,6 +36,7 @@ class SlowReaders:
         self.clients.append(client)
         seat = self.seats.add(ours.detach())
         self.seats.write(seat, MUCH)
+        self.seats.flush(seat)
         assert seat.send_buffer is not None
         self.seats.replace_parked(seat, b"")
         self.seats.write(seat, b"p" * parked)
@@ -66,11 +68,11 @@ def outbox(clock: FakeClock) -> Outbox:
 def test_parked_bytes_wait_in_order_and_are_counted(outbox: Outbox) -> None:
     """What the kernel takes leaves the account; a seat of which all was taken is parked no more."""
     seat = Seat(7)
-    outbox.park(seat, b"abc")
+    outbox.park(seat, 0, b"abc")
     outbox.append(seat, b"defgh")
-    assert (seat.send_buffer, outbox.parked_bytes) == (b"abcdefgh", 8)
+    assert (unsent(seat), outbox.parked_bytes) == (b"abcdefgh", 8)
     assert not outbox.accept(seat, 5)
-    assert (seat.send_buffer, outbox.parked_bytes) == (b"fgh", 3)
+    assert (unsent(seat), outbox.parked_bytes) == (b"fgh", 5), "a chunk is kept whole until all of it is sent"
     assert outbox.accept(seat, 3)
     assert (seat.send_buffer, outbox.parked_bytes) == (None, 0)
 
@@ -78,11 +80,11 @@ def test_parked_bytes_wait_in_order_and_are_counted(outbox: Outbox) -> None:
 def test_two_seats_have_one_account(outbox: Outbox) -> None:
     """Forgetting one of them takes its bytes out; forgetting it again changes nothing."""
     first, second = Seat(7), Seat(8)
-    outbox.park(first, b"abc")
-    outbox.park(second, b"de")
+    outbox.park(first, 0, b"abc")
+    outbox.park(second, 0, b"de")
     outbox.forget(first)
     outbox.forget(first)
-    assert (outbox.parked_bytes, first.send_buffer, second.send_buffer) == (2, None, b"de")
+    assert (outbox.parked_bytes, first.send_buffer, unsent(second)) == (2, None, b"de")
 
 
 @pytest.mark.parametrize(
@@ -97,31 +99,34 @@ def test_two_seats_have_one_account(outbox: Outbox) -> None:
 def test_what_replaces_parked_bytes_follows_the_write_that_was_begun(outbox: Outbox, taken: int, left: bytes) -> None:
     """S5: of all that is parked only a write that the kernel has taken a part of is kept."""
     seat = Seat(7)
-    outbox.park(seat, b"begun|")
+    outbox.park(seat, 0, b"begun|")
     outbox.append(seat, b"second|")
     outbox.accept(seat, taken)
     outbox.replace(seat, b"new")
-    assert (seat.send_buffer, outbox.parked_bytes) == (left, len(left))
+    assert unsent(seat) == left
+    outbox.accept(seat, len(left))
+    assert (seat.send_buffer, outbox.parked_bytes) == (None, 0)
 
 
 def test_a_seat_is_choked_by_more_than_its_bytes(outbox: Outbox) -> None:
     """At its limit it is not; one that has nothing parked never is. The write under way may be of any size."""
     seat = Seat(7)
     assert not outbox.is_choked(seat)
-    outbox.park(seat, b"x" * 11)
+    outbox.park(seat, 0, b"x" * 11)
     outbox.append(seat, b"x" * 10)
     assert not outbox.is_choked(seat)
     outbox.append(seat, b"x")
     assert outbox.is_choked(seat)
 
 
-def test_over_the_total_the_seat_whose_clock_started_first_is_named(outbox: Outbox) -> None:
-    """A buffer takes a quarter more memory than it holds bytes: 33 of them are more than 40."""
+def test_over_the_total_the_seat_whose_clock_started_first_is_named(clock: FakeClock) -> None:
+    """Each chunk that a seat holds takes some memory besides its bytes: three of them here leave room for 808."""
+    outbox = Outbox(Limits(total_bytes=1000), clock)
     first, second = Seat(7), Seat(8)
-    outbox.park(first, b"x" * 16)
-    outbox.park(second, b"x" * 16)
+    outbox.park(first, 0, b"x" * 400)
+    outbox.park(second, 0, b"y" * 400)
     assert outbox.longest() is None
-    outbox.append(second, b"x")
+    outbox.append(second, b"z" * 9)
     assert outbox.longest() is first
     outbox.forget(first)
     assert outbox.longest() is None
@@ -130,15 +135,15 @@ def test_over_the_total_the_seat_whose_clock_started_first_is_named(outbox: Outb
 def test_seats_that_are_behind_for_too_long_are_named(outbox: Outbox, clock: FakeClock) -> None:
     """By the time since which they are behind: what was taken meanwhile is too little to count."""
     first, second = Seat(7), Seat(8)
-    outbox.park(first, b"abc")
+    outbox.park(first, 0, b"abc")
     clock.now += 6
-    outbox.park(second, b"abc")
+    outbox.park(second, 0, b"abc")
     outbox.accept(first, 2)
     assert outbox.stuck() == []
     clock.now += 4
     assert outbox.stuck() == [first]
     outbox.accept(first, 1)
-    outbox.park(first, b"abc")
+    outbox.park(first, 0, b"abc")
     clock.now += 6
     assert outbox.stuck() == [second]
 
@@ -168,16 +173,33 @@ def test_the_sum_is_bounded(readers: SlowReaders) -> None:
     """When all together hold too much, those that take nothing for longest go first."""
     seats = [readers.stuck(1_500_000) for _ in range(4)]
     assert (seats[0].fd, seats[-1].fd >= 0) == (-1, True)
-    assert readers.seats.parked_bytes <= 8_000_000
-    assert readers.seats.parked_bytes == sum(len(seat.send_buffer or b"") for seat in seats)
+    assert readers.seats.outbox.parked_bytes <= 8_000_000
+    assert readers.seats.outbox.parked_bytes == len(MUCH) + 1_500_000 * sum(seat.fd >= 0 for seat in seats)
+
+
+def test_many_that_share_what_they_have_are_removed_a_few_at_a_time(
+    readers: SlowReaders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of them free nothing: the next ones follow until the sum fits, and others have turns in between."""
+    monkeypatch.setattr("edge.engine.seats.EVICTIONS_PER_TURN", 2)
+    seats = [readers.stuck(10) for _ in range(5)]
+    big = b"s" * 4_000_000
+    for seat in seats[:4]:
+        readers.seats.write(seat, big)
+    assert all(seat.fd >= 0 for seat in seats)
+    readers.seats.write(seats[4], b"o" * 2_000_000)
+    assert [seat.fd >= 0 for seat in seats] == [False, False, True, True, True]
+    while readers.seats.evict_stuck():
+        pass
+    assert [seat.fd >= 0 for seat in seats] == [False, False, False, False, True]
 
 
 def test_what_is_gone_is_not_counted(readers: SlowReaders) -> None:
     """Removing a seat gives its parked bytes back."""
     seat = readers.stuck(1000)
-    assert readers.seats.parked_bytes > 0
+    assert readers.seats.outbox.parked_bytes > 0
     readers.seats.abort(seat, CloseReason.CLIENT)
-    assert readers.seats.parked_bytes == 0
+    assert readers.seats.outbox.parked_bytes == 0
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ def outbox(clock: FakeClock) -> Outbox:
 def parked(outbox: Outbox, size: int) -> Seat:
     """Return a seat that has so much parked."""
     seat = Seat(7)
-    outbox.park(seat, b"p" * size)
+    outbox.park(seat, 0, b"p" * size)
     return seat
 
 
@@ -63,7 +63,7 @@ def test_the_last_to_take_something_is_the_last_to_go(outbox: Outbox, clock: Fak
     reading, sleeping = parked(outbox, 20_000), parked(outbox, 5_000)
     clock.now += 1
     outbox.accept(reading, 2000)
-    outbox.append(reading, b"p" * 10_000)
+    outbox.append(reading, b"p" * 16_000)
     assert outbox.longest() is sleeping
 
 
@@ -117,6 +117,7 @@ class Readers:
         self.clients.append(client)
         seat = self.seats.add(ours.detach())
         self.seats.write(seat, MUCH)
+        self.seats.flush(seat)
         return seat, client
 
 

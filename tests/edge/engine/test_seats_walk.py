@@ -320,11 +320,11 @@ class HastySeats(Seats):
 class UnorderedSeats(Seats):
     """Writes past what is parked."""
 
-    def write(self, seat: Seat, data: bytes) -> None:
+    def write(self, seat: Seat, data: bytes, head: bytes = b"") -> None:
         """Do it wrong."""
-        parked, seat.send_buffer = seat.send_buffer, None
-        super().write(seat, data)
-        seat.send_buffer = (parked or bytearray()) + (seat.send_buffer or bytearray()) or None
+        super().write(seat, data, head)
+        if seat.send_buffer is not None:
+            seat.send_buffer.chunks.rotate()
 
 
 @pytest.mark.parametrize("careless", [ForgetfulSeats, HastySeats, UnorderedSeats])

@@ -4,13 +4,15 @@ import json
 
 import pytest
 
-from edge.framing.base import Framing
+from edge.framing.base import SHORT_DATA, Bundle, Framing
 from edge.framing.http import Variant
-from edge.framing.items import Item, ItemKind
+from edge.framing.items import SESSION_BLANK, Item, ItemKind
 from edge.framing.transports import TRANSPORTS, framing_for
 from tests.edge.framing.reading import read_response
 
 VARIANT = Variant(callback="f")
+LONG = "m" * SHORT_DATA
+ITEMS = [Item(ItemKind.DATA, "room", text, f"{number}-7", f"{number}-7") for number, text in enumerate(("first", LONG))]
 
 
 @pytest.mark.parametrize(
@@ -71,3 +73,48 @@ def test_a_framing_must_say_what_its_bytes_are() -> None:
         with pytest.raises(NotImplementedError):
             call()
     assert (framing.retry(1), framing.too_slow, framing.end) == (b"", b"", b"")
+
+
+# Bundles.
+
+
+@pytest.mark.parametrize("transport", ["stream", "sse", "poll", "ws"])
+def test_all_who_share_a_framing_get_the_same_object(transport: str) -> None:
+    """And those of another one get theirs."""
+    bundle, framing, other = (
+        Bundle(ITEMS, "2-7"),
+        framing_for(transport, Variant()),
+        framing_for("stream", Variant(False)),
+    )
+    assert bundle.shared(framing) is None
+    data = bundle.encode(framing)
+    assert data == framing.encode(ITEMS, "2-7")
+    assert bundle.encode(framing) is data
+    assert bundle.pieces(framing) == (b"", data)
+    assert bundle.pieces(framing)[1] is bundle.shared(framing) is data
+    assert bundle.encode(other) is not data
+
+
+@pytest.mark.parametrize("transport", ["poll", "jsonp"])
+def test_a_session_stands_in_the_first_piece(transport: str) -> None:
+    """So the second one, with the messages, is the same object for all sessions of a length."""
+    bundle, framing = Bundle(ITEMS, "2-7"), framing_for(transport, Variant(session_size=9, callback="f"))
+    head, rest = bundle.pieces(framing)
+    assert head + rest == framing.encode(ITEMS, "2-7")
+    assert head.endswith(b'"session":"%b",' % (SESSION_BLANK * 9).encode())
+    assert b"first" in rest
+    assert bundle.pieces(framing)[1] is bundle.shared(framing) is rest
+
+
+def test_what_is_short_is_not_cut() -> None:
+    """To fill in a session by a copy of it takes less."""
+    bundle, framing = Bundle(ITEMS[:1], "0-7"), framing_for("poll", Variant(session_size=9))
+    assert bundle.pieces(framing) == (b"", framing.encode(ITEMS[:1], "0-7"))
+
+
+def test_a_session_that_nobody_asked_for_is_not_known() -> None:
+    """Before the first of them is answered, there is nothing to share."""
+    bundle, framing = Bundle(ITEMS, "2-7"), framing_for("poll", Variant(session_size=9))
+    assert bundle.shared(framing) is None
+    bundle.pieces(framing_for("poll", Variant(session_size=10)))
+    assert bundle.shared(framing) is None

@@ -16,6 +16,7 @@ from edge.counters import CloseReason, Counters
 from edge.engine.inbox import Inbox
 from edge.framing.base import Framing
 from edge.framing.items import Item, stamp, welcome_item
+from edge.parked import Parked
 from edge.protocol.operations import Op, Operation
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Seat
@@ -45,9 +46,6 @@ class SeatsWithoutSockets:
     ) -> list[Seat]:
         return list(seats)
 
-    def is_choked(self, seat: Seat) -> bool:
-        return False
-
     def get(self, fd: int) -> Seat | None:
         return None
 
@@ -60,18 +58,20 @@ class SeatsWithoutSockets:
     def park(self, seat: Seat) -> None:
         """Let the client of a held seat read nothing for a while."""
         if seat.framing is not None and not seat.framing.single_response and seat.send_buffer is None:
-            seat.send_buffer = bytearray()
+            seat.send_buffer = Parked(0.0)
 
     def flush(self, seat: Seat) -> None:
         """Let it read again."""
-        data, seat.send_buffer = seat.send_buffer, None
-        if data is not None:
-            self.write(seat, bytes(data))
+        parked, seat.send_buffer = seat.send_buffer, None
+        if parked is not None:
+            self.write(seat, b"".join(parked.chunks))
             self.on_flushed(seat)
 
-    def write(self, seat: Seat, data: bytes) -> None:
+    def write(self, seat: Seat, data: bytes, head: bytes = b"") -> None:
+        data = head + data
         if seat.send_buffer is not None:
-            seat.send_buffer += data
+            if data:
+                seat.send_buffer.append(data)
             return
         stream = BytesIO(data)
         while stream.tell() < len(data):

@@ -3,13 +3,13 @@
 import pytest
 from websockets.frames import Opcode
 
-from edge.engine.outbox import Limits
 from edge.engine.wheel import THINGS_PER_TURN
 from edge.framing.http import Variant
 from edge.framing.transports import TRANSPORTS, framing_for
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.framing.reading import read_line
 from tests.edge.http_client import head
+from tests.edge.seats_on_sockets import unsent
 from tests.edge.usual_log import GENESIS
 from tests.edge.websocket_client import HANDSHAKE, open_websocket, welcomed_websocket
 
@@ -170,11 +170,9 @@ async def test_a_slow_client_gets_no_heartbeats(edge: EdgeWithoutRedis) -> None:
     await edge.held("/sub?id=room")
     (seat,) = edge.seats
     edge.seats.write(seat, b"m" * 8_000_000)
-    assert seat.send_buffer is not None
-    del seat.send_buffer[Limits().seat_bytes // 2 :]
-    parked = bytes(seat.send_buffer)
+    parked = unsent(seat)
     edge.pass_time(100)
-    assert seat.send_buffer == parked
+    assert unsent(seat) == parked
 
 
 # The greatest age of a connection.

@@ -112,9 +112,7 @@ async def test_a_flushed_seat_makes_room(edge: EdgeWithoutRedis) -> None:
     """When a reader has taken all of its own, those that wait have their turn at once."""
     stuck = await crowded(edge)
     client = await postponed(edge)
-    assert stuck.send_buffer is not None
-    del stuck.send_buffer[1:]
-    edge.seats._outbox.parked_bytes = 1
+    edge.seats.outbox.forget(stuck)
     edge.seats.on_flushed(stuck)
     assert texts(await client.answer()) == ["one", "two", "three", "four"]
 
@@ -127,3 +125,32 @@ async def test_a_bug_costs_the_one_that_waited(edge: EdgeWithoutRedis, monkeypat
     monkeypatch.setattr(edge.hub, "attach_at_once", lambda seat, request: 1 / 0)
     assert not edge.lifecycle.postponed.admit()
     assert await client.rest() == b""
+
+
+async def test_who_asks_for_what_is_parked_already_does_not_wait(edge: EdgeWithoutRedis) -> None:
+    """The bytes are there: another reader of them takes no room. Those of another transport are not."""
+    for _ in range(5):
+        edge.logs.append("room", b"m" * 1_000_000)
+    await edge.held("/stream?id=other")
+    (stuck,) = edge.seats
+    first, second, third = [await edge.connect() for _ in range(3)]
+    await first.send(head(POLL))
+    await edge.until(lambda: edge.seats.parked)
+    edge.seats.write(stuck, HALF)
+    await second.send(head(POLL))
+    await third.send(head("/jsonp?id=room&since=0&callback=f"))
+    await edge.until(lambda: edge.counters.opened_total["poll"] == 2)
+    await edge.until(lambda: waiting(edge) == 1)
+    for client in (first, second):
+        assert len((await client.answer()).contents) == 5
+
+
+async def test_those_who_ask_for_the_same_are_admitted_together(edge: EdgeWithoutRedis) -> None:
+    """They need room for one of them."""
+    stuck = await crowded(edge)
+    edge.publish("room", b"m" * 9_000_000)
+    clients = [await postponed(edge) for _ in range(5)]
+    edge.seats.abort(stuck, CloseReason.SLOW)
+    assert not edge.lifecycle.postponed.admit()
+    for client in clients:
+        assert len((await client.answer()).contents) == 5

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from common.service.admin import AdminServer
 from edge.counters import CloseReason
-from edge.drain import Drain, Phase, Shedder, evict_at_pace
+from edge.server.drain import Drain, Phase, Shedder, evict_at_pace
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import head
 
@@ -74,7 +74,7 @@ async def test_it_listens_as_long_as_load_balancers_need(monkeypatch: pytest.Mon
                 raise asyncio.CancelledError
 
         monkeypatch.setattr(
-            "edge.drain.asyncio", SimpleNamespace(sleep=sleep, get_running_loop=asyncio.get_running_loop)
+            "edge.server.drain.asyncio", SimpleNamespace(sleep=sleep, get_running_loop=asyncio.get_running_loop)
         )
         with pytest.raises(asyncio.CancelledError):
             await one.drain.run()
