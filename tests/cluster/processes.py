@@ -123,6 +123,26 @@ class Process:
         return len(list(Path(f"/proc/{self._process.pid}/fd").iterdir()))
 
     @property
+    def memory(self) -> int:
+        """How many bytes of memory it has now; Linux only."""
+        return self._status_bytes("VmRSS")
+
+    @property
+    def peak_memory(self) -> int:
+        """How many bytes of memory it had at most since `forget_peak`; Linux only."""
+        return self._status_bytes("VmHWM")
+
+    def forget_peak(self) -> None:
+        """Let `peak_memory` begin anew; Linux only."""
+        assert self._process is not None
+        Path(f"/proc/{self._process.pid}/clear_refs").write_text("5")
+
+    def _status_bytes(self, name: str) -> int:
+        assert self._process is not None
+        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+    @property
     def alive(self) -> bool:
         """Whether it runs."""
         return self._process is not None and self._process.poll() is None

@@ -272,7 +272,7 @@ def test_who_comes_a_moment_later_gets_what_was_read(bench: Bench) -> None:
     bench.work()
     assert second.got == first.got
     assert second.got[0] is first.got[0]
-    bench.now += KEPT_SECONDS
+    bench.now += KEPT_SECONDS + 0.1
     bench.reader.kept.tick()
     third.wait(channel, at(3))
     assert len(bench.lane.asked) == 2
