@@ -260,7 +260,7 @@ class Pending:
 class PendingAttach(Pending):
     """A subscriber on its way into its channels, with the items from those that it has entered before the others."""
 
-    __slots__ = ("batch", "behind", "bundle", "entries", "items", "missing", "request", "room")
+    __slots__ = ("batch", "behind", "bundle", "entries", "is_refused", "items", "missing", "request", "room")
 
     catches_up: ClassVar[bool] = False  # its positions are proven, and it is given what it missed piece by piece
 
@@ -271,6 +271,7 @@ class PendingAttach(Pending):
         self.items: list[Item] = []
         self.bundle: Bundle | None = None  # the same items, if others may get the same
         self.missing = 0  # channels that it has not entered yet
+        self.is_refused = False  # it is ready to be told that Redis has no room for one of its channels
         self.behind: list[Behind] | tuple[()] = EMPTY  # channels that it enters later
         self.batch: Batch | None = None  # what a poll that was behind is answered with
         self.room = PIECE_BYTES  # for messages from rings, the rest comes later
@@ -315,6 +316,11 @@ class PendingAttach(Pending):
         if self.missing == 0:
             self.ready()
             self.forget_entries()
+
+    def refuse(self) -> None:
+        """Redis has no room for one of the channels."""
+        self.is_refused = True
+        self.ready()
 
     def forget_entries(self) -> None:
         """Drop the entries, which point back here: a circle stays in memory until a full garbage collection."""

@@ -34,11 +34,10 @@ from edge.server.handler import RequestHandler
 from edge.server.listener import Handler
 from edge.server.overflow import Overflow
 from edge.server.proxied import ProxiedHandler
-from edge.state import Channel, PendingAttach, Seat
+from edge.state import Channel, Seat
 from edge.subscribers.changes import ChannelChanges
 from edge.subscribers.lifecycle import Lifecycle
 from edge.subscribers.output import Output
-from edge.subscribers.pending import PendingJoin
 from edge.subscribers.replays import Replays
 from edge.subscribers.sessions import Sessions
 from edge.subscribers.websocket import WebSocketReader
@@ -208,7 +207,6 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     overflow = Overflow(seats.inbox, lifecycle, handler.answers, counters)
     seats.on_detach = changes.detach if clients is None else partial(_detach, clients, changes)
     seats.on_flushed = handler.turns.on_flushed
-    hub.on_refused = partial(_refuse, changes, handler)
     fanout.on_begun = hub.admit
     fanout.on_answered = handler.turns.on_answered
     lifecycle.on_early_bytes = handler.on_early_bytes
@@ -236,14 +234,6 @@ def _detach(clients: Clients, changes: ChannelChanges, seat: Seat) -> None:
     """Take a seat out of its channels, and of what its client has."""
     clients.leave(seat)
     changes.detach(seat)
-
-
-def _refuse(changes: ChannelChanges, handler: RequestHandler, pending: PendingAttach) -> None:
-    """Turn away who waits for a channel that Redis has no room for: a newcomer, or a held subscriber that joins it."""
-    if isinstance(pending, PendingJoin):
-        changes.refuse(pending)
-    else:
-        handler.reject_waiting(pending)
 
 
 def _make_adopter(channels: dict[str, Channel], fanout: FanOut, counters: Counters, outside: Outside) -> Adopter | None:

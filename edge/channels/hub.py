@@ -76,7 +76,6 @@ class Hub:
         linger: float,
         max_lingering: int,
     ) -> None:
-        self.on_refused: Callable[[PendingAttach], None] = lambda pending: None  # upward: Redis has no room for it
         self.channels = channels
         self.lingering = Lingering(clock, linger, max_lingering, self._let_go)
         self._tracker = ChannelTracker(self, fanout, reader, counters, rules, adopter)
@@ -176,7 +175,7 @@ class Hub:
         for entry in list(islice(waiting, ENTRIES_PER_TURN)):
             waiting.pop(entry, None)
             if entry.pending.is_alive:
-                self.on_refused(entry.pending)
+                entry.pending.refuse()
         if waiting:
             self._call_soon(self.refuse, channel)
         else:

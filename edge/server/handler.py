@@ -299,15 +299,11 @@ class RequestHandler:
         else:
             self._seats.abort(seat, CloseReason.IDLE)
 
-    def reject_waiting(self, pending: PendingAttach) -> None:
-        """Reject a subscriber that waits for its channels, because Redis has no room for one of them."""
-        self.answers.reject(pending.seat, pending.framing, NO_MEMORY)
-
 
 def _why_in_vain(pending: Pending) -> str:
     """Say what a subscriber waited for whose time is up."""
     if isinstance(pending, PendingNames):
         return UNREACHABLE
     if isinstance(pending, PendingAttach):
-        return NOT_JOINED if pending.batch is None else NO_ROOM
+        return NO_MEMORY if pending.is_refused else NOT_JOINED if pending.batch is None else NO_ROOM
     return NO_ROOM if isinstance(pending, PostponedSubscribe) else NOT_CHANGED

@@ -167,6 +167,9 @@ class ChannelChanges:
 
     def _on_joined(self, join: PendingJoin) -> None:
         """The seat has entered the channel: acknowledge that."""
+        if join.is_refused:
+            self._cancel(join, 503, NO_MEMORY)
+            return
         seat, channel, start = join.seat, join.channel, join.entries[0].at
         if join.behind:
             self._replays.hold(seat, join.framing, join.behind)
@@ -237,10 +240,6 @@ class ChannelChanges:
             if join.is_alive:
                 self._cancel(join, 503, NOT_JOINED)
 
-    def refuse(self, join: PendingJoin) -> None:
-        """End a join because Redis has no room for its channel."""
-        self._cancel(join, 503, NO_MEMORY)
-
     def _cancel(self, join: PendingJoin, code: int, sentence: str) -> None:
         """End a join before its channel is ready: each `sub` that waits for it gets an error."""
         self._drop(join)
@@ -292,6 +291,9 @@ class ChannelChanges:
 
     def _on_repolled(self, repoll: PendingRepoll) -> None:
         """The channels of a changed poll are ready: answer it."""
+        if repoll.is_refused:
+            self._seat_wheel.schedule(repoll.seat, self._clock())
+            return
         if repoll.behind and repoll.batch is None:
             self._replays.collect(repoll)
             return

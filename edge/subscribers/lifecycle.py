@@ -92,7 +92,9 @@ class Lifecycle:
 
     def _on_attached(self, pending: PendingSubscribe) -> None:
         seat = pending.seat
-        if pending.behind:
+        if pending.is_refused:
+            self._wheel.schedule(seat, self._clock())
+        elif pending.behind:
             self._on_behind(pending)
         elif not (self._parked and pending.items and self.postponed.add(pending)):
             self._hold(seat, pending.request, pending.framing, pending.positions, pending.items, pending.bundle)
