@@ -1,6 +1,6 @@
 """What a poll is answered with that was behind on its channels: pieces of their logs, as bytes. Pure.
 
-Each piece is encoded once for all polls of one framing that get it, and so is an answer that many of them get.
+Each piece is encoded once for all polls of one framing that get it, and their answers share its bytes.
 """
 
 from common.position import Position, Positions
@@ -12,13 +12,12 @@ MAX_ANSWER_BYTES = 8_388_608  # of messages in one answer; the last one may go b
 class Encoded:
     """Some messages of a channel, encoded for one framing; `of` is what keeps them among the bytes under way."""
 
-    __slots__ = ("answers", "count", "data", "of")
+    __slots__ = ("count", "data", "of")
 
     def __init__(self, data: bytes, count: int, of: object = None) -> None:
         self.data = data
         self.count = count
         self.of = of
-        self.answers: dict[tuple[object, ...], tuple[bytes, bytes]] = {}  # that end with these messages
 
 
 class Batch:
@@ -53,17 +52,11 @@ class Batch:
         """Put something before the messages."""
         self.parts.insert(0, part)
 
-    def shared(self, framing: Framing) -> bytes | None:
-        """Return the bytes that all polls with these messages share, if another one's answer was made already."""
-        for (of, _, *before), (_, rest) in self.parts[-1].answers.items() if self.parts else ():
-            if of is framing and before == self.parts[:-1]:
-                return rest
-        return None
+    @property
+    def longest(self) -> bytes | None:
+        """The part with the most bytes: whoever waits for the same has it parked."""
+        return max((part.data for part in self.parts), key=len, default=None)
 
-    def answer(self, framing: Framing, cursor: str) -> tuple[bytes, bytes]:
-        """Return the whole answer in two pieces, the poll's own first; polls with the same messages share them."""
-        key = (framing, cursor, *self.parts[:-1])
-        shared = self.parts[-1].answers if self.parts else {}
-        if key not in shared:
-            shared[key] = framing.split(framing.answer([part.data for part in self.parts], cursor))
-        return shared[key]
+    def answer(self, framing: Framing, cursor: str) -> list[bytes]:
+        """Return the whole answer, the poll's own first; polls with the same messages share the rest."""
+        return framing.answer([part.data for part in self.parts], cursor)

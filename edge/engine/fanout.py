@@ -209,8 +209,7 @@ class FanOut:
         elif len(seat.channels) > 1 or seat.positions is not None:
             self._write_joint(seat)
         elif seat.framing is not None:
-            head, data = job.pieces(seat.framing)
-            self._send(seat, seat.framing, data, job.items, head)
+            self._send(seat, seat.framing, job.items, *job.pieces(seat.framing))
 
     def _write_joint(self, seat: Seat) -> None:
         """Write to a seat what is on its way to it on all of its channels, in one write (F6)."""
@@ -224,7 +223,7 @@ class FanOut:
         if seat.positions is not None:
             self.deliver(seat, items)
         else:
-            self._send(seat, seat.framing, b"".join([job.encode(seat.framing) for job in jobs]), items)
+            self._send(seat, seat.framing, items, b"".join([job.encode(seat.framing) for job in jobs]))
 
     def deliver(self, seat: Seat, items: list[Item], bundle: Bundle | None = None) -> None:
         """Write items to one seat, with the cursor that is valid after them; `bundle` is the same for many seats."""
@@ -232,12 +231,11 @@ class FanOut:
         if framing is None:
             return  # it was aborted while others were written to
         if bundle is not None and seat.positions is None:
-            head, data = bundle.pieces(framing)
+            self._send(seat, framing, items, *bundle.pieces(framing))
         else:
             items = stamp(items, seat.positions)
             cursor = items[-1].cursor if items and seat.positions is not None else seat.cursor
-            head, data = b"", framing.encode(items, cursor)
-        self._send(seat, framing, data, items, head)
+            self._send(seat, framing, items, framing.encode(items, cursor))
 
     def deliver_batch(self, seat: Seat, batch: Batch, items: list[Item]) -> None:
         """Answer a poll that was behind: with what was read for it, and then with these items."""
@@ -247,15 +245,16 @@ class FanOut:
         if items:
             batch.add(Encoded(framing.part(items), len(items)))
             stamp(items, seat.positions)
-        head, data = batch.answer(framing, seat.cursor)
-        self._counters.delivered(framing.transport, batch.count, len(head) + len(data))
-        self.answer(seat, data, head)
+        data, *shared = batch.answer(framing, seat.cursor)
+        self._counters.delivered(framing.transport, batch.count, len(data) + sum(map(len, shared)))
+        self.answer(seat, data, *shared)
 
-    def _send(self, seat: Seat, framing: Framing, data: bytes, items: list[Item], head: bytes = b"") -> None:
-        """Write the bytes of some items to a seat; those that are its own come first, in `head`."""
-        self._counters.delivered(framing.transport, len(items), len(head) + len(data))
+    def _send(self, seat: Seat, framing: Framing, items: list[Item], data: bytes, *shared: bytes) -> None:
+        """Write the bytes of some items to a seat; if others share them, those that are its own come first."""
+        size = len(data) + sum(map(len, shared)) if shared else len(data)
+        self._counters.delivered(framing.transport, len(items), size)
         if framing.single_response:
-            self.answer(seat, data, head)
+            self.answer(seat, data, *shared)
         elif self._policy == "latest" and self._seats.outbox.is_choked(seat):
             self._skip_to_newest(seat, framing, items[-1])
         else:
@@ -279,16 +278,16 @@ class FanOut:
             position = channel.delivered_position
         return reset_item(channel.name, position)
 
-    def answer(self, seat: Seat, data: bytes, head: bytes) -> None:
+    def answer(self, seat: Seat, data: bytes, *shared: bytes) -> None:
         """Answer a poll; its client counts as connected for a while, and is expected back."""
         variant = seat.framing.variant if seat.framing is not None else None
         if variant is not None and variant.session_size:
-            head, data = (self._sign(seat, head), data) if head else (b"", self._sign(seat, data))
+            data = self._sign(seat, data)
         self._absences.left(seat)
         if variant is not None and variant.closing:
             self._absences.connection_ends(seat)
-            self._seats.close(seat, data, ANSWERED, head)
+            self._seats.close(seat, data, ANSWERED, *shared)
             return
         self._seats.detach(seat, ANSWERED)
-        self._seats.write(seat, data, head)
+        self._seats.write(seat, data, *shared)
         self.on_answered(seat)

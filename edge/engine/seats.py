@@ -113,7 +113,7 @@ class Seats:
         self._poller.unregister(fd)
         os.close(fd)
 
-    def close(self, seat: Seat, data: bytes, reason: CloseReason, head: bytes = b"") -> None:
+    def close(self, seat: Seat, data: bytes, reason: CloseReason, *more: bytes) -> None:
         """Detach a seat, write to it, and close this side of its connection; the caller aborts it after a while.
 
         To close both sides at once would discard bytes that the peer has not read yet, if it has sent any that were
@@ -122,7 +122,7 @@ class Seats:
         self.detach(seat, reason)
         self.inbox.forget(seat)
         seat.end()
-        self.write(seat, data, head)
+        self.write(seat, data, *more)
         if seat.fd >= 0 and seat.send_buffer is None:
             _shut_down(seat.fd)
 
@@ -178,12 +178,13 @@ class Seats:
             self.abort(seat, CloseReason.CLIENT)
         return aside
 
-    def write(self, seat: Seat, data: bytes, head: bytes = b"") -> None:
-        """Write bytes to one seat, and in front of them those of its own; they leave after what is parked (S4)."""
-        if head and len(data) >= SHORT_DATA and seat.fd >= 0:
-            self._park(seat, 0, head, data)
-            return
-        data = head + data if head else data
+    def write(self, seat: Seat, data: bytes, *more: bytes) -> None:
+        """Write bytes to one seat, after what is parked (S4); `more` may be shared, and is not copied if it is long."""
+        if more:
+            if sum(map(len, more)) >= SHORT_DATA and seat.fd >= 0:
+                self._park(seat, 0, data, *more)
+                return
+            data = b"".join((data, *more))
         size = len(data)
         if seat.fd < 0 or not size:
             return

@@ -43,8 +43,8 @@ class Framing:
         """Return the bytes of some items, which are a part of what a subscriber gets of one channel."""
         return self.encode(items, items[-1].cursor)
 
-    def answer(self, parts: Sequence[bytes], cursor: str) -> bytes:
-        """Return the one answer with these parts; only for a framing with a `single_response`."""
+    def answer(self, parts: Sequence[bytes], cursor: str) -> list[bytes]:
+        """Return the one answer with these parts, the first of it the poll's own; only with a `single_response`."""
         raise NotImplementedError
 
     def split(self, data: bytes) -> tuple[bytes, bytes]:
@@ -78,7 +78,7 @@ class Bundle:
         self.items = items
         self.cursor = cursor
         self.encoded: dict[Framing, bytes] = {}
-        self.split: dict[Framing, tuple[bytes, bytes]] | None = None  # the same for framings with a session
+        self.split: dict[Framing, tuple[bytes, ...]] | None = None  # the same for framings with a session
 
     def encode(self, framing: Framing) -> bytes:
         """Return the items' bytes in a framing, encoded once for all seats that share it."""
@@ -87,20 +87,20 @@ class Bundle:
             data = self.encoded[framing] = framing.encode(self.items, self.cursor)
         return data
 
-    def pieces(self, framing: Framing) -> tuple[bytes, bytes]:
-        """Return the same in two pieces; the first is empty unless a session is to be filled in before much else."""
+    def pieces(self, framing: Framing) -> tuple[bytes, ...]:
+        """Return the same in one piece, or in two if a session is to be filled in before much else: in the first."""
         if not framing.variant.session_size:
-            return b"", self.encode(framing)
+            return (self.encode(framing),)
         if self.split is None:
             self.split = {}
         pieces = self.split.get(framing)
         if pieces is None:
             data = framing.encode(self.items, self.cursor)
-            pieces = self.split[framing] = framing.split(data) if len(data) >= SHORT_DATA else (b"", data)
+            pieces = self.split[framing] = framing.split(data) if len(data) >= SHORT_DATA else (data,)
         return pieces
 
     def shared(self, framing: Framing) -> bytes | None:
         """Return the bytes that all who get this in a framing share, if they are made already."""
         if not framing.variant.session_size:
             return self.encoded.get(framing)
-        return self.split[framing][1] if self.split is not None and framing in self.split else None
+        return self.split[framing][-1] if self.split is not None and framing in self.split else None

@@ -85,10 +85,10 @@ def full_response(status: int, content_type: str, body: bytes, variant: Variant,
     return response_head(status, headers, variant) + body
 
 
-def long_response(content_type: str, body: Sequence[bytes], variant: Variant, extra: Sequence[str] = ()) -> bytes:
-    """Return a complete response whose body is given in parts, which are copied once."""
+def long_response(content_type: str, body: Sequence[bytes], variant: Variant, extra: Sequence[str] = ()) -> list[bytes]:
+    """Return a complete response whose body is given in parts; the first of them gets the head, no other is copied."""
     headers = (f"Content-Type: {content_type}", f"Content-Length: {sum(map(len, body))}", *NO_STORE, *extra)
-    return b"".join((response_head(200, headers, variant), *body))
+    return [response_head(200, headers, variant) + body[0], *body[1:]]
 
 
 def change_response(channels: Sequence[str], variant: Variant) -> bytes:

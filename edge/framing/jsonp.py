@@ -23,6 +23,7 @@ class JsonpFraming(PollFraming):
         call = b"/**/%b(%b);\n" % (self.variant.callback.encode(), as_script(body))
         return full_response(200, self.content_type, call, self.variant, DISPOSITION)
 
-    def _respond_long(self, body: Sequence[bytes]) -> bytes:
-        call = [b"/**/%b(" % self.variant.callback.encode(), *map(as_script, body), b");\n"]
+    def _respond_long(self, body: Sequence[bytes]) -> list[bytes]:
+        first, *rest = map(as_script, body)
+        call = [b"/**/%b(%b" % (self.variant.callback.encode(), first), *rest, b");\n"]
         return long_response(self.content_type, call, self.variant, DISPOSITION)

@@ -33,8 +33,8 @@ class PollFraming(Framing):
         """Return the objects of some items, which stand in an answer."""
         return b",".join(map(json_object, items))
 
-    def answer(self, parts: Sequence[bytes], cursor: str) -> bytes:
-        """Return the complete answer with these parts."""
+    def answer(self, parts: Sequence[bytes], cursor: str) -> list[bytes]:
+        """Return the complete answer with these parts, which are not copied; what is the poll's own comes first."""
         body = [b'{"seq":"%b",%b"messages":[' % (cursor.encode(), self._session)]
         for part in parts:
             body += (part, b",")
@@ -54,5 +54,5 @@ class PollFraming(Framing):
     def _respond(self, body: bytes) -> bytes:
         return full_response(200, self.content_type, body + b"\n", self.variant)
 
-    def _respond_long(self, body: Sequence[bytes]) -> bytes:
+    def _respond_long(self, body: Sequence[bytes]) -> list[bytes]:
         return long_response(self.content_type, [*body, b"\n"], self.variant)

@@ -199,7 +199,7 @@ class Lifecycle:
         elif items:
             data = framing.encode(stamp(items, seat.positions), "")
         self._counters.delivered(framing.transport, len(items), len(head) + len(data))
-        self._seats.write(seat, data, head)
+        self._seats.write(seat, head, *([data] if data else ()))
         if seat.recv_buffer:
             self.on_early_bytes(seat)
 

@@ -53,8 +53,9 @@ class Postponed:
     def add(self, ready: PendingSubscribe) -> bool:
         """If a subscriber's answer has no room, detach it from its channels and keep its request; return whether so."""
         seat, size = ready.seat, size_of(ready.items, ready.batch)
-        made = ready.bundle or ready.batch
-        shared = made.shared(ready.framing) if made is not None else None
+        shared = ready.bundle.shared(ready.framing) if ready.bundle is not None else None
+        if ready.batch is not None:
+            shared = ready.batch.longest
         if self._seats.outbox.has_room(size, shared):
             return False
         waiting = PostponedSubscribe(seat, ready.request, ready.framing, size)

@@ -36,25 +36,32 @@ def test_what_is_a_polls_own_comes_first() -> None:
     """Up to its session; what follows is shared."""
     framing, batch = framing_for("poll", Variant(session_size=20)), Batch([None])
     batch.add(part("a"))
-    head, rest = batch.answer(framing, "1-1")
-    assert head.endswith(b'"session":"********************",')
-    assert rest == b'"messages":[%b]}\n' % part("a").data
+    own, *shared = batch.answer(framing, "1-1")
+    assert own.endswith(b'"session":"********************","messages":[')
+    assert shared == [part("a").data, b"]}", b"\n"]
 
 
-def test_polls_with_the_same_messages_share_one_answer() -> None:
-    """If they end at the same position and began with the same part; otherwise each has its own."""
-    first, other, last = part("a"), part("a"), part("b")
-
-    def answer(*parts: Encoded, cursor: str = "2-1") -> tuple[bytes, bytes]:
+def test_polls_with_the_same_messages_share_their_bytes() -> None:
+    """All but the beginning, which has the position."""
+    first, last = part("a"), part("b")
+    answers = []
+    for cursor in ("2-1", "3-1"):
         batch = Batch([None])
-        for one in parts:
-            batch.add(one)
-        return batch.answer(POLL, cursor)
+        batch.add(first)
+        batch.add(last)
+        answers.append(batch.answer(POLL, cursor))
+    assert answers[0][0] != answers[1][0]
+    assert [one is other for one, other in zip(*answers, strict=True)][1:4] == [True, True, True]
+    assert answers[0][1:4] == [first.data, b",", last.data]
 
-    assert answer(first, last) is answer(first, last)
-    assert answer(first, last) is not answer(other, last)
-    assert answer(first, last) != answer(last)
-    assert answer(first, last) != answer(first, last, cursor="3-1")
+
+def test_the_longest_part_is_known() -> None:
+    """By it others find out whether it is there already."""
+    batch = Batch([None])
+    assert batch.longest is None
+    for one in (part("a"), part("b" * 9), part("c")):
+        batch.add(one)
+    assert batch.longest == part("b" * 9).data
 
 
 def test_what_is_put_first_stands_first() -> None:

@@ -26,9 +26,9 @@ class FramingOfObjects(Framing):
     def encode(self, items: Sequence[Item], cursor: str) -> bytes:
         return pickle.dumps((list(items), cursor))
 
-    def answer(self, parts: Sequence[bytes], cursor: str) -> bytes:
+    def answer(self, parts: Sequence[bytes], cursor: str) -> list[bytes]:
         items = [item for part in parts for item in pickle.loads(part)[0]]
-        return pickle.dumps((items, cursor))
+        return [pickle.dumps((items, cursor))]
 
 
 STREAM = FramingOfObjects("stream", cursor_in_bytes=False)

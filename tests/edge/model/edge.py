@@ -67,8 +67,8 @@ class SeatsWithoutSockets:
             self.write(seat, b"".join(parked.chunks))
             self.on_flushed(seat)
 
-    def write(self, seat: Seat, data: bytes, head: bytes = b"") -> None:
-        data = head + data
+    def write(self, seat: Seat, data: bytes, *more: bytes) -> None:
+        data = b"".join((data, *more))
         if seat.send_buffer is not None:
             if data:
                 seat.send_buffer.append(data)
