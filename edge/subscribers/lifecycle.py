@@ -29,6 +29,7 @@ from edge.subscribers.sessions import Sessions
 
 CLOSE_TIMEOUT = 2.0  # seconds that the peer has to close its side of a connection after this side is closed
 MAX_AGE_JITTER = 0.2  # of the age, up or down
+FEW_CHANNELS = 8  # whose welcomes are kept for others who begin at the same positions: longer ones would fill memory
 RETRY_MS = (500, 2500)  # an EventSource that is evicted waits a random time between these before it reconnects
 
 
@@ -191,7 +192,8 @@ class Lifecycle:
         spread = random.random()  # spreads the heartbeats and the reconnects of clients that subscribe together
         self._wheel.schedule(seat, min(self._clock() + self._heartbeat * (1 + spread) / 2, seat.expires))
         cursor = None if seat.positions is None else "" if items else seat.positions.cursor
-        shared = welcome(framing, request.channels, cursor, self._sessions.blank, *starts)
+        make = welcome if len(request.channels) <= FEW_CHANNELS else welcome.__wrapped__
+        shared = make(framing, request.channels, cursor, self._sessions.blank, *starts)
         head = framing.head(1000 + 50 * int(80 * spread), request.ws_accept) + self._sessions.fill(seat, shared)
         data = b""
         if bundle is not None and seat.positions is None:

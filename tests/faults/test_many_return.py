@@ -7,7 +7,7 @@ import pytest
 
 from bench.clients.comeback import Comeback, running_comeback
 from bench.system.memory import MIB
-from tests.cluster.bystander import percentile, polling
+from tests.cluster.bystander import NOISY, percentile, polling
 from tests.cluster.clients import Connection
 from tests.cluster.processes import Cluster
 from tests.cluster.running import running
@@ -81,7 +81,7 @@ def test_all_have_all_of_it_within_5_s(
     assert (complete, cut(cluster)) == (CLIENTS[channel], before)
     assert seconds <= IN_TIME
     assert grown <= 64 * MIB
-    assert p99 <= 0.05
+    assert p99 <= NOISY * 0.05
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         yield cluster
 
 
-@pytest.mark.parametrize(("channels", "at_once"), [(1, UNREAD), (UNREAD, 5)])
+@pytest.mark.parametrize(("channels", "at_once"), [(1, UNREAD), (UNREAD, UNREAD)])
 def test_answers_that_nobody_reads_are_bounded(
     impatient: Cluster, record_property: Record, channels: int, at_once: int
 ) -> None:
@@ -111,10 +111,9 @@ def test_answers_that_nobody_reads_are_bounded(
             time.sleep(0.1)  # a duration, too
     peak, p99 = edge.peak_memory, percentile(took, 99)
     note(record_property, base_mib=base / MIB, peak_mib=peak / MIB, parked_mib=most / MIB, bystander_p99=p99)
-    if channels == 1:  # else what is read of many logs at a time is held as well, and that has no limit yet
-        assert peak <= ALL_BUDGETS
+    assert peak <= ALL_BUDGETS
     assert 0 < most <= 67_108_864
-    assert p99 <= 0.05
+    assert p99 <= NOISY * 0.05
     until(lambda: edge.memory <= base + 32 * MIB, 15)
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 import pytest
 
 from comet.guard import guarded
+from tests.cluster.bystander import NOISY
 from tests.cluster.clients import Connection, SseClient, StreamClient
 from tests.cluster.processes import HOST, ROOT, Cluster, Service
 from tests.cluster.running import running
@@ -87,8 +88,8 @@ class Bystander:
 
     def assert_undisturbed(self) -> None:
         """Polls take 50 ms at most, but for one in a hundred, and joins 300 ms, but for one in twenty."""
-        assert sorted(self.polls)[int(len(self.polls) * 0.99)] < 0.05
-        assert sorted(self.joins)[int(len(self.joins) * 0.95)] < 0.3
+        assert sorted(self.polls)[int(len(self.polls) * 0.99)] < NOISY * 0.05
+        assert sorted(self.joins)[int(len(self.joins) * 0.95)] < NOISY * 0.3
 
 
 @pytest.mark.parametrize("transport", ["stream", "poll"])

@@ -103,7 +103,7 @@ def test_a_session_stands_in_the_first_piece(transport: str) -> None:
     assert head + rest == framing.encode(ITEMS, "2-7")
     assert head.endswith(b'"session":"%b",' % (SESSION_BLANK * 9).encode())
     assert b"first" in rest
-    assert bundle.pieces(framing)[0] is bundle.shared(framing) is rest
+    assert bundle.pieces(framing)[1] is bundle.shared(framing) is rest
 
 
 def test_what_is_short_is_not_cut() -> None:
