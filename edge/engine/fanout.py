@@ -20,7 +20,7 @@ F6  The first job that comes to a seat of several channels writes the messages o
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Literal
 
@@ -208,8 +208,9 @@ class FanOut:
             pending.items += job.items
         elif len(seat.channels) > 1 or seat.positions is not None:
             self._write_joint(seat)
-        elif seat.framing is not None:
-            self._send(seat, seat.framing, job.items, *job.pieces(seat.framing))
+        elif (framing := seat.framing) is not None:
+            data, shared = job.pieces(framing) if framing.variant.session_size else (job.encode(framing), EMPTY)
+            self._send(seat, framing, job.items, data, shared)
 
     def _write_joint(self, seat: Seat) -> None:
         """Write to a seat what is on its way to it on all of its channels, in one write (F6)."""
@@ -231,7 +232,8 @@ class FanOut:
         if framing is None:
             return  # it was aborted while others were written to
         if bundle is not None and seat.positions is None:
-            self._send(seat, framing, items, *bundle.pieces(framing))
+            data, shared = bundle.pieces(framing)
+            self._send(seat, framing, items, data, shared)
         else:
             items = stamp(items, seat.positions)
             cursor = items[-1].cursor if items and seat.positions is not None else seat.cursor
@@ -247,14 +249,14 @@ class FanOut:
             stamp(items, seat.positions)
         data, *shared = batch.answer(framing, seat.cursor)
         self._counters.delivered(framing.transport, batch.count, len(data) + sum(map(len, shared)))
-        self.answer(seat, data, *shared)
+        self.answer(seat, data, shared)
 
-    def _send(self, seat: Seat, framing: Framing, items: list[Item], data: bytes, *shared: bytes) -> None:
+    def _send(self, seat: Seat, framing: Framing, items: list[Item], data: bytes, shared: Sequence[bytes] = ()) -> None:
         """Write the bytes of some items to a seat; if others share them, those that are its own come first."""
         size = len(data) + sum(map(len, shared)) if shared else len(data)
         self._counters.delivered(framing.transport, len(items), size)
         if framing.single_response:
-            self.answer(seat, data, *shared)
+            self.answer(seat, data, shared)
         elif self._policy == "latest" and self._seats.outbox.is_choked(seat):
             self._skip_to_newest(seat, framing, items[-1])
         else:
@@ -278,7 +280,7 @@ class FanOut:
             position = channel.delivered_position
         return reset_item(channel.name, position)
 
-    def answer(self, seat: Seat, data: bytes, *shared: bytes) -> None:
+    def answer(self, seat: Seat, data: bytes, shared: Sequence[bytes]) -> None:
         """Answer a poll; its client counts as connected for a while, and is expected back."""
         variant = seat.framing.variant if seat.framing is not None else None
         if variant is not None and variant.session_size:
@@ -286,8 +288,8 @@ class FanOut:
         self._absences.left(seat)
         if variant is not None and variant.closing:
             self._absences.connection_ends(seat)
-            self._seats.close(seat, data, ANSWERED, *shared)
+            self._seats.close(seat, data, ANSWERED, shared)
             return
         self._seats.detach(seat, ANSWERED)
-        self._seats.write(seat, data, *shared)
+        self._seats.write(seat, data, shared)
         self.on_answered(seat)

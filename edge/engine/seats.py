@@ -26,7 +26,7 @@ import socket
 import sys
 import time
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
 from edge.counters import CloseReason, Counters
@@ -113,7 +113,7 @@ class Seats:
         self._poller.unregister(fd)
         os.close(fd)
 
-    def close(self, seat: Seat, data: bytes, reason: CloseReason, *more: bytes) -> None:
+    def close(self, seat: Seat, data: bytes, reason: CloseReason, more: Sequence[bytes] = ()) -> None:
         """Detach a seat, write to it, and close this side of its connection; the caller aborts it after a while.
 
         To close both sides at once would discard bytes that the peer has not read yet, if it has sent any that were
@@ -122,7 +122,7 @@ class Seats:
         self.detach(seat, reason)
         self.inbox.forget(seat)
         seat.end()
-        self.write(seat, data, *more)
+        self.write(seat, data, more)
         if seat.fd >= 0 and seat.send_buffer is None:
             _shut_down(seat.fd)
 
@@ -178,7 +178,7 @@ class Seats:
             self.abort(seat, CloseReason.CLIENT)
         return aside
 
-    def write(self, seat: Seat, data: bytes, *more: bytes) -> None:
+    def write(self, seat: Seat, data: bytes, more: Sequence[bytes] = ()) -> None:
         """Write bytes to one seat, after what is parked (S4); `more` may be shared, and is not copied if it is long."""
         if more:
             if sum(map(len, more)) >= SHORT_DATA and seat.fd >= 0:

@@ -87,17 +87,17 @@ class Bundle:
             data = self.encoded[framing] = framing.encode(self.items, self.cursor)
         return data
 
-    def pieces(self, framing: Framing) -> tuple[bytes, ...]:
-        """Return the same in one piece, or in two if a session is to be filled in before much else: in the first."""
+    def pieces(self, framing: Framing) -> tuple[bytes, Sequence[bytes]]:
+        """Return the same, and apart what all share after the beginning, if a session is to be filled in there."""
         if not framing.variant.session_size:
-            return (self.encode(framing),)
+            return self.encode(framing), ()
         if self.split is None:
             self.split = {}
         pieces = self.split.get(framing)
         if pieces is None:
             data = framing.encode(self.items, self.cursor)
             pieces = self.split[framing] = framing.split(data) if len(data) >= SHORT_DATA else (data,)
-        return pieces
+        return pieces[0], pieces[1:]
 
     def shared(self, framing: Framing) -> bytes | None:
         """Return the bytes that all who get this in a framing share, if they are made already."""

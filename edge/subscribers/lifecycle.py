@@ -201,7 +201,7 @@ class Lifecycle:
         elif items:
             data = framing.encode(stamp(items, seat.positions), "")
         self._counters.delivered(framing.transport, len(items), len(head) + len(data))
-        self._seats.write(seat, head, *([data] if data else ()))
+        self._seats.write(seat, head, (data,) if data else ())
         if seat.recv_buffer:
             self.on_early_bytes(seat)
 

@@ -181,8 +181,8 @@ def test_what_is_a_seats_own_comes_before_what_it_shares(sockets: SeatsOnSockets
     """However long that is, and whatever waits before it."""
     seat, client = sockets.connect()
     shared = b"m" * size
-    sockets.seats.write(seat, b"own", shared)
-    sockets.seats.write(seat, b"again", shared)
+    sockets.seats.write(seat, b"own", (shared,))
+    sockets.seats.write(seat, b"again", (shared,))
     taken = b""
     while seat.send_buffer is not None:
         sockets.seats.flush(seat)

@@ -67,7 +67,7 @@ class SeatsWithoutSockets:
             self.write(seat, b"".join(parked.chunks))
             self.on_flushed(seat)
 
-    def write(self, seat: Seat, data: bytes, *more: bytes) -> None:
+    def write(self, seat: Seat, data: bytes, more: Sequence[bytes] = ()) -> None:
         data = b"".join((data, *more))
         if seat.send_buffer is not None:
             if data:
