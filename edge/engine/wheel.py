@@ -51,6 +51,10 @@ class Wheel(Generic[T]):
         else:
             slot.append(thing)
 
+    def expire(self, thing: T) -> None:
+        """Let a thing's deadline be now."""
+        self.on_due((thing,))
+
     def advance(self, now: float) -> bool:
         """Look at the next few things up to `now`, give `on_due` those that are due; return whether there are more."""
         due: list[T] = []

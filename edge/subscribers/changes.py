@@ -292,7 +292,7 @@ class ChannelChanges:
     def _on_repolled(self, repoll: PendingRepoll) -> None:
         """The channels of a changed poll are ready: answer it."""
         if repoll.is_refused:
-            self._seat_wheel.schedule(repoll.seat, self._clock())
+            self._seat_wheel.expire(repoll.seat)
             return
         if repoll.behind and repoll.batch is None:
             self._replays.collect(repoll)

@@ -94,7 +94,7 @@ class Lifecycle:
     def _on_attached(self, pending: PendingSubscribe) -> None:
         seat = pending.seat
         if pending.is_refused:
-            self._wheel.schedule(seat, self._clock())
+            self._wheel.expire(seat)
         elif pending.behind:
             self._on_behind(pending)
         elif not (self._parked and pending.items and self.postponed.add(pending)):

@@ -256,3 +256,11 @@ async def ticked(parts: list[Callable[[], bool]], done: Callable[[], bool]) -> N
     ticking.cancel()
     with suppress(asyncio.CancelledError):
         await ticking
+
+
+def test_a_deadline_can_be_now() -> None:
+    """It is kept at once, before the next tick."""
+    turned, thing = TurnedWheel(), Thing()
+    turned.wheel.schedule(thing, 200.0)
+    turned.wheel.expire(thing)
+    assert thing.called == [100.0]
