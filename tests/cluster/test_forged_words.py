@@ -11,6 +11,8 @@ from tests.cluster.running import running
 from tests.cluster.test_not_redis import lines_of_errors
 from tests.cluster.waiting import until
 
+pytestmark = pytest.mark.system  # with its clusters it takes many seconds
+
 MALFORMED = 'comet_messages_dropped_total{reason="malformed"}'
 NOW = 1_795_000_000_000
 

@@ -12,6 +12,8 @@ from tests.cluster.processes import Cluster
 from tests.cluster.running import running
 from tests.cluster.waiting import STARTING, until
 
+pytestmark = pytest.mark.system  # with its clusters it takes many seconds
+
 OWNER = "belongs to another deployment on this Redis, whose COMET_PREFIX is 'comet:staging:'"
 
 

@@ -11,6 +11,8 @@ from tests.cluster.running import running
 from tests.cluster.waiting import STARTING, until
 from tests.rollout.conftest import MixedCluster, checkout
 
+pytestmark = pytest.mark.system  # with its clusters it takes many seconds
+
 BEFORE = "bf95bac"  # the last commit whose cursors name their channels however long they become
 FEW, MANY = 20, 60
 

@@ -12,6 +12,8 @@ from tests.cluster.running import running
 from tests.cluster.waiting import STARTING, until
 from tests.rollout.conftest import MixedCluster, checkout
 
+pytestmark = pytest.mark.system  # with its clusters it takes many seconds
+
 BEFORE = "c51acad"  # the last commit whose edges leave the key of a channel without messages behind
 LINGER = 1
 GONE = LINGER + 3  # seconds

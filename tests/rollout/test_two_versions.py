@@ -10,6 +10,8 @@ from tests.cluster.clients import Connection, StreamClient, get, poll
 from tests.cluster.waiting import until
 from tests.rollout.conftest import MixedCluster
 
+pytestmark = pytest.mark.system  # with its clusters it takes many seconds
+
 BOTH = [("a", "b"), ("b", "a")]
 
 
