@@ -8,6 +8,8 @@ from tests.cluster.clients import Connection, get, poll
 from tests.cluster.processes import Cluster
 from tests.cluster.waiting import until
 
+pytestmark = pytest.mark.system  # with its clusters it takes many seconds
+
 Loop = Callable[[int, str], None]
 
 POLLS = 300

@@ -13,6 +13,8 @@ from tests.cluster.running import running
 from tests.cluster.waiting import until
 from tests.edge.http_client import head
 
+pytestmark = pytest.mark.system  # with its clusters it takes many seconds
+
 MAX_CURSOR = 4096
 AMPLIFICATION = 30
 CPU = 0.1  # seconds; it takes less than a hundredth

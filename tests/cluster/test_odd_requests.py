@@ -9,6 +9,8 @@ from tests.cluster.clients import get
 from tests.cluster.odd_requests import ANSWERED, CHANGE, DEADLINE, HIDDEN, HOST, REFUSED, SMUGGLED, say
 from tests.cluster.processes import Cluster
 
+pytestmark = pytest.mark.system  # with its clusters it takes many seconds
+
 
 @pytest.mark.parametrize(("request_bytes", "status"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_is_no_request_gets_one_answer(cluster: Cluster, request_bytes: bytes, status: int) -> None:
