@@ -114,8 +114,15 @@ class Listener:
         New connections are accepted last: until then no descriptor number in this batch can have been reused.
         """
         if len(self._seats.parked) > FLUSHES_PER_TURN:
-            self._on_many_ready(min(SOCKETS_PER_TURN + len(self._seats.parked), MOST_LOOKED_AT))
-            return
+            accept = self._handle_many(min(SOCKETS_PER_TURN + len(self._seats.parked), MOST_LOOKED_AT))
+        else:
+            accept = self._handle_few()
+        self._make_room()
+        if accept:
+            self._accept()
+
+    def _handle_few(self) -> bool:
+        """Handle the next ready sockets in their order; return whether connections wait to be accepted."""
         accept = False
         for fd, events in self._poller.poll(0, SOCKETS_PER_TURN):
             seat = self._seats.get(fd)
@@ -126,12 +133,10 @@ class Listener:
                     self._on_event(seat, events)
             elif fd in self._sockets:
                 accept = True
-        self._make_room()
-        if accept:
-            self._accept()
+        return accept
 
-    def _on_many_ready(self, most: int) -> None:
-        """Handle a batch while many seats are behind: who asks for something does not wait for those who take much."""
+    def _handle_many(self, most: int) -> bool:
+        """Do the same while many seats are behind: who asks for something does not wait for those who take much."""
         asking: list[tuple[Seat, int]] = []
         behind: list[Seat] = []
         accept = False
@@ -148,8 +153,7 @@ class Listener:
             self._on_event(seat, events)
         for seat in random.sample(behind, min(len(behind), FLUSHES_PER_TURN)):  # each has its turn
             self._seats.flush(seat)
-        if accept:
-            self._accept()
+        return accept
 
     def _on_event(self, seat: Seat, events: int) -> None:
         if events & (ERROR | HANGUP):

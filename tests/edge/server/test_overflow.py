@@ -119,3 +119,16 @@ async def test_what_was_sent_before_the_end_is_served_up_to_what_is_not_complete
     assert [(await client.answer()).status for _ in range(2)] == [404, 404]
     assert await client.rest() == b""
     assert (len(edge.seats), edge.seats.inbox.kept_bytes) == (0, 0)
+
+
+async def test_the_budget_holds_while_many_readers_are_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the listener handles its batches in another order, and makes room after them all the same."""
+    monkeypatch.setattr("edge.server.listener.FLUSHES_PER_TURN", 0)
+    async with edge_without_redis(input_bytes=BUDGET) as edge:
+        await edge.held("/stream?id=room")
+        (stuck,) = edge.seats
+        edge.seats.write(stuck, b"m" * 20_000_000)
+        clients = [await with_part(edge) for _ in range(ROOM + 1)]
+        assert edge.seats.parked
+        assert (await clients[0].answer()).status == 503
+        assert edge.seats.inbox.kept_bytes <= BUDGET
