@@ -99,7 +99,7 @@ class Attacher:
         elif channel.is_open:
             self._put_in(entry, channel.last, None)
         else:
-            entry.since = entry.since if entry.since == FOREIGN else LOST
+            entry.since = entry.since if entry.since in WHY_RESET else LOST
             channel.let_wait(entry)
 
     def is_reading(self, name: str) -> bool:
@@ -185,7 +185,7 @@ class Attacher:
             sentence = None if pending.items else WHY_RESET.get(entry.since)  # the first reset says it for all
             pending.items.append(reset_item(channel.name, channel.cursor, sentence))
         elif missed:
-            if channel.ring_bytes < SHORT_DATA and len(missed) <= len(channel.ring):  # it is the end of the ring (K2)
+            if channel.ring_bytes < SHORT_DATA:  # it is the end of the ring (K2)
                 pending.items += unexpired_items(channel.name, missed, time.time())
             else:
                 self._give(entry, missed)

@@ -8,10 +8,17 @@ import pytest
 
 from common.message import Message
 from common.names import RedisNames
+from common.position import FOREIGN, FORGOTTEN, Position
 from common.redis.client import connect
 from common.scripts.calls import Scripts
 from common.settings import load_settings
 from edge.app import Edge
+from edge.chain import Gap
+from edge.channels.attach import LOST
+from edge.framing.http import Variant
+from edge.framing.transports import framing_for
+from edge.protocol.subscribe import SubscribeRequest
+from edge.state import Channel, PendingAttach, Seat
 from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.http_client import head
 from tests.edge.real_edges import running, subscribers
@@ -199,3 +206,13 @@ async def test_an_edge_with_a_wrong_clock_resets_no_client(
         assert [(await live.object())["content"] for _ in range(2)] == ["a minute", "forever"]
         for edge in edges:
             assert await polled(edge, f"since={start}") == (last, contents)
+
+
+@pytest.mark.parametrize(("since", "kept"), [(FOREIGN, FOREIGN), (FORGOTTEN, FORGOTTEN), (Position(5, 105), LOST)])
+async def test_who_is_settled_later_is_told_why(edge: EdgeWithoutRedis, since: Position, kept: Position) -> None:
+    """A position that explains its reset is not replaced while the channel is not open."""
+    pending = PendingAttach(Seat(7), SubscribeRequest("sse", ("room",), (since,)), framing_for("sse", Variant()))
+    (entry,) = pending.enter_all((Channel("room"),))
+    edge.hub.settle(entry, Gap.UNPROVEN)
+    assert entry.since == kept
+    assert entry.channel.waiting == {entry: None}
