@@ -4,7 +4,7 @@ A cursor stays within MAX_CURSOR_BYTES, in a URL as well. It is readable if that
 `1-2,3-4` in the order of the ids, or `room=1-2&b=3-4` if it has to name its channels. Else it is compact:
 
     ~BLOB           one position for each id
-    ~DIGEST.BLOB    the names are stored in Redis under DIGEST (common/redis/name_lists.py), for any edge to read
+    ~DIGEST.BLOB    the names are stored in Redis under DIGEST (edge/cluster/name_lists.py), for any edge to read
 
 A blob is base64url of a checksum (4 bytes, CRC-32), for the second form a bit for each name (whether the subscriber has
 that channel), and 16 bytes for each position.

@@ -23,14 +23,13 @@ class Encoded:
 class Batch:
     """The messages of one poll."""
 
-    __slots__ = ("count", "is_cut", "parts", "positions", "size", "starts")
+    __slots__ = ("count", "parts", "positions", "size", "starts")
 
     def __init__(self, starts: list[Position | None]) -> None:
         self.starts = starts  # from which the poll goes on, one for each of its channels
         self.parts: list[Encoded] = []
         self.count = self.size = 0  # of the messages
         self.positions: dict[str, Position] = {}  # after what was read of each channel
-        self.is_cut = False  # there is more: the client goes on from where this ends
 
     @property
     def is_full(self) -> bool:

@@ -21,9 +21,8 @@ MAX_RING_MESSAGES = 64  # what a poller may miss between two polls without a rea
 MAX_RING_BYTES = 262_144
 MESSAGE_OVERHEAD = 200  # bytes of memory that a message uses besides its payload
 
-PIECE_BYTES = (
-    262_144  # what a subscriber is given in one go of what it missed; the message that reaches this is the last
-)
+#: What a subscriber is given in one go of what it missed; the message that reaches one of these is the last.
+PIECE_BYTES = 262_144
 PIECE_MESSAGES = 256
 
 

@@ -244,7 +244,6 @@ class PollCatchUp(CatchUp):
         is_much = batch.is_full or len(poll.items) > PIECE_MESSAGES
         is_enough = is_much or (batch.count and not self._replays.pieces.make_room())
         if not self.open or is_enough or (batch.count and not self.todo):
-            batch.is_cut = bool(self.open)
             self._replays.end(self)
             poll.ready()
         elif self.todo:
