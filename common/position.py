@@ -125,6 +125,11 @@ class Positions(dict[str, str]):
     __slots__ = ()
 
     @property
+    def is_plain(self) -> bool:
+        """Whether the cursor is the position on the one channel, as for all who stand at the same place."""
+        return len(self) == 1
+
+    @property
     def cursor(self) -> str:
         """What the subscriber sends back to continue from here; it repeats its channels in the same order."""
         if len(self) <= MAX_LISTED:
@@ -175,6 +180,11 @@ class NamedPositions(Positions):
     def __init__(self, positions: Mapping[str, str] | Iterable[tuple[str, str]], names: NameList | None = None) -> None:
         super().__init__(positions)
         self.names = names
+
+    @property
+    def is_plain(self) -> bool:
+        """The cursor has the channel's name, too."""
+        return False
 
     @property
     def cursor(self) -> str:

@@ -95,12 +95,14 @@ def advance(positions: Positions, items: Iterable[Item]) -> None:
 def stamp(items: list[Item], positions: Positions | None) -> list[Item]:
     """Move a subscriber's positions over the items of one write; return them, the last with the cursor after them all.
 
-    A cursor of many channels is long, so a write has one. Without positions, those of a subscriber with one channel,
-    the items are returned as they are: each has its own.
+    A cursor of many channels is long, so a write has one. With one channel each item keeps its own, too, as it has it
+    in the bytes that all share, which go to a subscriber without positions.
     """
     if positions is None or not items:
         return items
     advance(positions, items)
+    if positions.is_plain:
+        return [*items[:-1], items[-1]._replace(cursor=positions.cursor)]
     return mark(items, len(items) - 1, positions.cursor)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from common.message import Message
-from common.position import Position, Positions
+from common.position import Position
 from edge.batch import Batch, Encoded
 from edge.chain import PIECE_BYTES, PIECE_MESSAGES, Gap
 from edge.channels.hub import Hub
@@ -177,7 +177,7 @@ class HeldCatchUp(CatchUp):
         seat = self.seat
         if seat.framing is None:
             return
-        if seat.positions is not None and not _is_plain(seat.positions):
+        if seat.positions is not None and not seat.positions.is_plain:
             self._move(entry.channel.name, piece.end)
             self._write(seat.framing, stamp(piece.items, seat.positions))
         else:
@@ -208,7 +208,7 @@ class HeldCatchUp(CatchUp):
             self._move(channel.name, channel.last)
         if not self.open:
             self._replays.end(self)
-            if seat.positions is not None and _is_plain(seat.positions):
+            if seat.positions is not None and seat.positions.is_plain:
                 seat.positions = None
         seat.refresh_fast_path()
         if seat.framing is not None:
@@ -267,8 +267,3 @@ class PollCatchUp(CatchUp):
         if channel.last is not None:
             self._batch.positions[channel.name] = channel.last
         self._replays.go_on(self)
-
-
-def _is_plain(positions: Positions) -> bool:
-    """Say whether positions are those of one channel, as every subscriber has them at the same place."""
-    return type(positions) is Positions and len(positions) == 1

@@ -191,7 +191,8 @@ class Lifecycle:
         """Send the head, a welcome for each channel, and the messages that were missed, in one write."""
         spread = random.random()  # spreads the heartbeats and the reconnects of clients that subscribe together
         self._wheel.schedule(seat, min(self._clock() + self._heartbeat * (1 + spread) / 2, seat.expires))
-        cursor = None if seat.positions is None else "" if items else seat.positions.cursor
+        positions = seat.positions
+        cursor = None if positions is None or positions.is_plain else "" if items else positions.cursor
         make = welcome if len(request.channels) <= FEW_CHANNELS else welcome.__wrapped__
         shared = make(framing, request.channels, cursor, self._sessions.blank, *starts)
         head = framing.head(1000 + 50 * int(80 * spread), request.ws_accept) + self._sessions.fill(seat, shared)

@@ -84,6 +84,8 @@ def test_a_message_whose_time_is_over_is_no_item_any_more() -> None:
     ("positions", "cursors"),
     [
         (None, ["1-101", ""]),
+        (Positions({"a": "0-100"}), ["1-101", "1-101"]),
+        (NamedPositions({"a": "0-100"}), ["", "a=1-101"]),
         (Positions({"a": "0-100", "b": "7-9"}), ["", "1-101,7-9"]),
         (NamedPositions({"a": "0-100", "b": "7-9"}), ["", "a=1-101&b=7-9"]),
     ],
@@ -91,8 +93,8 @@ def test_a_message_whose_time_is_over_is_no_item_any_more() -> None:
 def test_items_are_stamped_with_where_their_subscriber_then_stands(
     positions: Positions | None, cursors: list[str]
 ) -> None:
-    """A stored message moves the position of its channel, a live one moves none; without positions nothing changes."""
-    items = [data_item("a", stored(1)), data_item("b", Message(b"live"))]
+    """A stored message moves the position of its channel, a live one moves none; with one channel each has its own."""
+    items = [data_item("a", stored(1)), data_item("a" if positions and len(positions) == 1 else "b", Message(b"live"))]
     assert [item.cursor for item in stamp(items, positions)] == cursors
 
 

@@ -245,6 +245,20 @@ async def test_the_cursor_of_several_channels_is_right_in_the_middle(edge: EdgeW
     assert stands == {"a": 8, "b": 8}
 
 
+async def test_each_event_of_one_channel_has_its_own_id(edge: EdgeWithoutRedis) -> None:
+    """Those of a write as well: what the ring holds comes together with the end of the catching up."""
+    keep(edge, "room", 8)
+    client = await edge.connect()
+    await client.send(head("/sse?id=room&since=0"))
+    text = (await client.until(b"hello world!")).decode()
+    for number in (9, 10, 11):
+        edge.publish("room", b"room%d" % number)
+    text += (await client.until(b"room11\n")).decode()
+    events = [event for event in text.replace("\r\n", "\n").split("\n\n") if "data: room" in event]
+    ids = [line[4:] for event in events for line in event.split("\n") if line.startswith("id: ")]
+    assert ids == [str(at(offset)) for offset in range(1, 12)]
+
+
 async def test_one_channel_of_events_ends_with_shared_bytes(edge: EdgeWithoutRedis) -> None:
     """A subscriber that has caught up is as any other: on the fast path, without a position of its own."""
     keep(edge, "room", 8)
