@@ -72,9 +72,13 @@ class Attacher(threading.Thread):
         since = self._places.since(channel, self._dice)
         log = Log(f"attach {number} by {transport} since {since!r}", channel)
         log.entries += [Entry("welcome", seq=since)] if since else []
-        log.entries += self._dice.choice(self._lines).attach(transport, channel, f"since={since}{more}")
+        while True:
+            log.entries += self._dice.choice(self._lines).attach(transport, channel, f"since={since}{more}")
+            since = log.entries[-1].seq
+            if more or any(entry.kind != "welcome" for entry in log.entries):
+                break  # and a client whose poll ended without a message polls on
         self.logs.append(log)
-        self._places.note(channel, log.entries[-1].seq)
+        self._places.note(channel, since)
 
 
 class Line:
