@@ -117,6 +117,7 @@ async def listen(
     runner = _Runner(
         app,
         access_log=None,
+        auto_decompress=False,  # a body is inflated where its limit is known (publisher/encoded_body.py)
         logger=_server_logger,
         shutdown_timeout=shutdown_timeout,
         max_line_size=MAX_URL_BYTES,

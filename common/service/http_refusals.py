@@ -10,8 +10,6 @@ MAX_HEADERS = 100  # as an edge takes
 TOO_MANY_HEADERS = "Too many headers received"  # how aiohttp says it
 MAX_SHOWN = 100  # characters of what aiohttp says
 SPOKEN = frozenset({HttpVersion10, HttpVersion11})
-ENCODINGS = frozenset({"gzip", "deflate", "identity"})
-BAD_ENCODING = "content-encoding: only gzip and deflate are read here; send the body in one of them, or as it is"
 
 
 def refusal(error: BaseException | None) -> RequestError | None:
@@ -20,8 +18,6 @@ def refusal(error: BaseException | None) -> RequestError | None:
         return None
     if isinstance(error, http_exceptions.LineTooLong):
         return _too_long(error)
-    if isinstance(error, http_exceptions.ContentEncodingError):
-        return RequestError(BAD_ENCODING, 415)
     if isinstance(error, http_exceptions.InvalidURLError):
         return BadRequestError("the URL of this request cannot be read")
     if error.message == TOO_MANY_HEADERS:
@@ -33,12 +29,6 @@ def check_version(version: HttpVersion) -> None:
     """Raise `RequestError` for a version of HTTP that aiohttp reads and no client of ours speaks."""
     if version not in SPOKEN:
         raise RequestError(f"HTTP/{version.major}.{version.minor} is not spoken here, HTTP/1.1 is", 505)
-
-
-def check_encoding(name: str) -> None:
-    """Raise `RequestError` unless a body in this encoding is read wherever this runs, whatever else is installed."""
-    if name.strip().lower() not in ENCODINGS:
-        raise RequestError(BAD_ENCODING, 415)
 
 
 def _too_long(error: http_exceptions.LineTooLong) -> RequestError:

@@ -4,11 +4,10 @@ from aiohttp import web
 
 from common.errors import BadRequestError, RequestError, TooLargeError
 from common.message import MAX_JSON_GROWTH
-from common.service.http_refusals import check_encoding
+from publisher.encoded_body import UNSUPPORTED_MEDIA_TYPE, check_encoding, decode_body
 from publisher.request import MAX_MESSAGES
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
-UNSUPPORTED_MEDIA_TYPE = 415
 MAX_OVERHEAD_BYTES = 1 << 20  # of a body beside the content of its largest message
 MIN_BODY_BYTES = 8 << 20  # that a body may have however small the messages are: there may be many of them
 
@@ -40,13 +39,14 @@ def query_of(request: web.Request) -> bytes:
 
 async def body_of(request: web.Request) -> bytes:
     """Return the body; raises `RequestError` if it is too large, broken, or in an encoding that is not read."""
-    check_encoding(request.headers.get("Content-Encoding", "identity"))
+    encoding = check_encoding(request.headers.get("Content-Encoding", "identity"))
     try:
-        return await request.read()
+        body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         size = request.client_max_size
         raise TooLargeError(
             f"the body is over {size} bytes; one request has at most {MAX_MESSAGES} messages and {size} bytes"
         ) from None
     except (web.RequestPayloadError, ConnectionError):  # of the client, which may have gone
-        raise BadRequestError("the body is broken: its encoding or length is not what the headers say") from None
+        raise BadRequestError("the body is broken: its length is not what the headers say") from None
+    return decode_body(encoding, body, request.client_max_size)

@@ -9,7 +9,7 @@ from aiohttp import HttpVersion, http_exceptions, web
 
 from common.errors import RequestError
 from common.service.http import json_answer, listen, port_of
-from common.service.http_refusals import MAX_FIELD_BYTES, MAX_URL_BYTES, check_encoding, check_version, refusal
+from common.service.http_refusals import MAX_FIELD_BYTES, MAX_URL_BYTES, check_version, refusal
 
 DEADLINE = 10.0
 Ask = Callable[[bytes], Awaitable[tuple[int, dict[str, str], bytes]]]
@@ -21,7 +21,6 @@ MALFORMED = "this is not a well-formed HTTP/1.1 request: "
     [
         (http_exceptions.LineTooLong(b"/pub?...", MAX_URL_BYTES), 414, "the URL is longer than 2097152 bytes; "),
         (http_exceptions.LineTooLong(b"Cookie...", MAX_FIELD_BYTES), 431, "a header is longer than 16384 bytes"),
-        (http_exceptions.ContentEncodingError("Please install `Brotli`"), 415, "content-encoding: only gzip and"),
         (http_exceptions.BadHttpMessage("Too many headers received"), 431, "a request has at most 100 headers"),
         (http_exceptions.InvalidURLError("http://[" + "x" * 9999), 400, "the URL of this request cannot be read"),
         (http_exceptions.BadHttpMessage("Invalid char:\n\n  b'x'\n    ^"), 400, f"{MALFORMED}Invalid char"),
@@ -40,20 +39,6 @@ def test_other_errors_are_no_refusals() -> None:
     """They are our own faults."""
     assert refusal(LookupError("x")) is None
     assert refusal(None) is None
-
-
-@pytest.mark.parametrize("name", ["gzip", "GZIP", " deflate ", "identity"])
-def test_encodings_that_are_read_pass(name: str) -> None:
-    """In capitals, too."""
-    check_encoding(name)
-
-
-@pytest.mark.parametrize("name", ["br", "zstd", "gzip, gzip", "x-gzip", "", "compress"])
-def test_other_encodings_are_415(name: str) -> None:
-    """Whatever this Python could read by chance."""
-    with pytest.raises(RequestError, match=r"^content-encoding: ") as caught:
-        check_encoding(name)
-    assert caught.value.status == 415
 
 
 def test_versions_that_are_not_spoken_are_505() -> None:
@@ -96,8 +81,6 @@ def head(target: str = "/x", *headers: str, method: str = "GET", version: str = 
 
 BODY = "Content-Length: 3"
 REFUSED = {
-    "brotli": (head("/x", "Content-Encoding: br", BODY, method="POST") + b"abc", 415),
-    "zstd": (head("/x", "Content-Encoding: zstd", BODY, method="POST") + b"abc", 415),
     "a URL over the limit": (head("/x?" + "y" * MAX_URL_BYTES), 414),
     "a value over the limit": (head("/x", "Cookie: " + "y" * 16385), 431),
     "a name over the limit": (head("/x", "y" * 16385 + ": 1"), 431),
