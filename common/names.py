@@ -41,6 +41,15 @@ def missing_channel(example: str) -> BadRequestError:
     return BadRequestError(f"id: a channel name is missing; write for example {example}")
 
 
+def check_parameter(name: str) -> None:
+    """Raise `BadRequestError` for the name of a parameter that a template or a library has changed."""
+    if name.startswith("amp;"):
+        raise BadRequestError("the URL was escaped for HTML: write & where it has &amp;")
+    if name.endswith("[]"):
+        plain = name.removesuffix("[]")[:128]
+        raise BadRequestError(f"{plain}: write the name without brackets, for several ids as id=a&id=b")
+
+
 def _is_plain(name: str) -> bool:
     """Say whether a name is legal at first sight: a short one of ASCII letters, digits, `_`, `-`, `.`, `:` or `/`."""
     bare = name.replace("-", "").replace("_", "").replace(".", "").replace(":", "").replace("/", "")

@@ -6,6 +6,7 @@ What looks like another way to say it is told which, because the fault is not wh
 from urllib.parse import parse_qsl
 
 from common.errors import BadRequestError, RequestError
+from common.names import check_parameter
 
 MAX_PARAMETERS = 1000
 IGNORED = "_"  # some clients add it so that no cache has the address
@@ -20,7 +21,7 @@ def read_form(query: bytes, body: bytes = b"") -> list[tuple[str, str]]:
         raise RequestError(JSON_SENT_AS_FORM, 415)
     pairs = [pair for pair in _pairs(query) + _pairs(body) if pair[0] != IGNORED]
     for name, _ in pairs:
-        _check_name(name)
+        check_parameter(name)
     return pairs
 
 
@@ -31,12 +32,3 @@ def _pairs(raw: bytes) -> list[tuple[str, str]]:
         raise BadRequestError("the parameters must be UTF-8, percent-encoded") from None
     except ValueError:
         raise BadRequestError(f"a request has at most {MAX_PARAMETERS} parameters") from None
-
-
-def _check_name(name: str) -> None:
-    """Raise `BadRequestError` for a name that a template or a library has changed."""
-    if name.startswith("amp;"):
-        raise BadRequestError("the URL was escaped for HTML: write & where it has &amp;")
-    if name.endswith("[]"):
-        plain = name.removesuffix("[]")[:128]
-        raise BadRequestError(f"{plain}: write the name without brackets, for several ids as id=a&id=b")

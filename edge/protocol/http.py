@@ -110,8 +110,8 @@ def _check_beginning(data: bytes) -> None:
 def parse_request(head: bytes) -> Request:
     """Parse one complete request head, which ends with an empty line.
 
-    Raises `RequestError`: 400 if it is malformed (RFC 9112), 411 and 413 for its body, 414 and 431 if it is too long,
-    505 for another version of HTTP.
+    Raises `RequestError`: 400 if it is malformed (RFC 9112), 411, 413 and 415 for its body, 414 and 431 if it is too
+    long, 505 for another version of HTTP.
     """
     _check_beginning(head)
     return _parse(head)
@@ -189,6 +189,8 @@ def _check_head(collector: _Collector, *, http10: bool) -> None:
 def _body_length(headers: dict[str, str], *, allowed: bool) -> int:
     """Return the length of a request's body in bytes; only a change of channels may have one."""
     length = headers.get("content-length", "0" if not allowed else "")
+    if allowed and headers.get("content-encoding", "identity").lower() != "identity":
+        raise RequestError("content-encoding: a body is read as it is here; send it without an encoding", 415)
     if not allowed:
         if "transfer-encoding" in headers or length != "0":
             raise RequestError("this request must not have a body; publish with the publisher's /pub", 413)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from common.errors import BadRequestError, RequestError
-from common.names import check_channel, missing_channel
+from common.names import check_channel, check_parameter, missing_channel
 from common.position import START, NamedPositions, NameList, Position, Positions, StoredCursor, is_long
 from edge.framing.base import Framing
 from edge.framing.http import Variant
@@ -190,7 +190,9 @@ def _parse_query(query: str) -> tuple[list[str], dict[str, str]]:
             _check_escapes(name, field)
         if name in CHANNEL_PARAMETERS:
             channels.append(check_channel(value))
-        elif value:
+            continue
+        check_parameter(name)
+        if value:
             parameters[SPELLINGS.get(name, name)] = value
         else:
             parameters.setdefault(SPELLINGS.get(name, name), value)

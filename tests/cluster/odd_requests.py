@@ -108,6 +108,7 @@ REFUSED: dict[str, tuple[bytes, int]] = {
         411,
     ),
     "a change in chunks": (CHANGE + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNK, 411),
+    "a change that is compressed": (CHANGE + b"Content-Encoding: br\r\nContent-Length: 2\r\n\r\n{}", 415),
     "a change without a length": (CHANGE + b"\r\n", 411),
     "two lengths": (CHANGE + b"Content-Length: 0\r\nContent-Length: %d\r\n\r\n" % len(HIDDEN) + HIDDEN, 400),
     "one length twice": (CHANGE + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n[]", 400),
