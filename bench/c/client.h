@@ -77,6 +77,23 @@ static inline void expect_status(const char *bytes, const char *status) {
 
 static inline void expect_ok(const char *bytes) { expect_status(bytes, "200"); }
 
+/* Each program's own: something has happened on the connection that is watched under this number. */
+static void on_ready(int number, uint32_t events);
+
+/* Handle one batch of events, and wait so many milliseconds for it (-1: any); return whether a command can be read. */
+static inline int turn_within(int timeout) {
+    struct epoll_event ready[MAX_EVENTS];
+    int command = 0, n = epoll_wait(epoll_fd, ready, MAX_EVENTS, timeout);
+    if (n < 0 && errno != EINTR) fail("epoll_wait: %s", strerror(errno));
+    for (int i = 0; i < n; i++) {
+        if (ready[i].data.u32 == COMMAND) command = 1;
+        else on_ready(ready[i].data.u32, ready[i].events);
+    }
+    return command;
+}
+
+static inline int turn(void) { return turn_within(-1); }
+
 /* Obey lines from stdin; `turn` handles one batch of events and returns whether a line can be read. */
 static inline int obey_lines(int (*turn)(void), void (*obey)(char *line)) {
     prctl(PR_SET_PDEATHSIG, SIGTERM); /* end with the benchmark, however that ends */

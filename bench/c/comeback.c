@@ -52,7 +52,9 @@ static void finish(struct connection *connection) {
     done += connection->messages >= wanted;
 }
 
-static void on_readable(struct connection *connection) {
+static void on_ready(int number, uint32_t events) {
+    (void)events;
+    struct connection *connection = &connections[number];
     ssize_t size = recv(connection->fd, buffer, sizeof buffer, MSG_DONTWAIT);
     if (size < 0 && errno == EAGAIN) return;
     if (size <= 0) {
@@ -64,18 +66,6 @@ static void on_readable(struct connection *connection) {
     connection->bytes += size;
     count_messages(connection, buffer, buffer + size);
     if (!connection->over && (is_refused || connection->messages >= wanted)) finish(connection);
-}
-
-/* Handle one batch of events; return whether a command can be read. */
-static int turn(void) {
-    struct epoll_event ready[MAX_EVENTS];
-    int command = 0, n = epoll_wait(epoll_fd, ready, MAX_EVENTS, -1);
-    if (n < 0 && errno != EINTR) fail("epoll_wait: %s", strerror(errno));
-    for (int i = 0; i < n; i++) {
-        if (ready[i].data.u32 == COMMAND) command = 1;
-        else on_readable(&connections[ready[i].data.u32]);
-    }
-    return command;
 }
 
 /* Between commands nothing is read: that is what a client does that is slow. */

@@ -136,25 +136,15 @@ static void on_poll_bytes(struct poll *poll, size_t size) {
     if (poll->answer + poll->size >= body + atoi(length)) take_answer(poll, body);
 }
 
-static void on_readable(struct connection *connection) {
+static void on_ready(int number, uint32_t events) {
+    (void)events;
+    struct connection *connection = &connections[number];
     ssize_t size = recv(connection->fd, buffer, sizeof buffer - 1, MSG_DONTWAIT);
     if (size < 0 && errno == EAGAIN) return;
-    if (size <= 0) fail("the server ended connection %ld", (long)(connection - connections));
+    if (size <= 0) fail("the server ended connection %d", number);
     buffer[size] = 0;
     if (connection->poll) on_poll_bytes(connection->poll, size);
     else on_stream_bytes(connection, size);
-}
-
-/* Handle one batch of events; return whether a command can be read. */
-static int turn(void) {
-    struct epoll_event ready[MAX_EVENTS];
-    int command = 0, n = epoll_wait(epoll_fd, ready, MAX_EVENTS, -1);
-    if (n < 0 && errno != EINTR) fail("epoll_wait: %s", strerror(errno));
-    for (int i = 0; i < n; i++) {
-        if (ready[i].data.u32 == COMMAND) command = 1;
-        else on_readable(&connections[ready[i].data.u32]);
-    }
-    return command;
 }
 
 static void open_streams(int how_many, char *path) {
