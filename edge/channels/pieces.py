@@ -5,13 +5,12 @@ T1  The bytes of all pieces that are asked for, or read and still needed, have a
     part of an answer.
 T2  Those that wait for the same position get one piece. One read serves all positions of its channel that lie in it, so
     the oldest position is read first; but no other one is passed over twice for that.
-    Thousands who come back at once do not come in the same millisecond, so a piece is kept for a moment after its last
-    use, as long as nobody else needs the room.
+    A piece is kept for a moment after its last use, as long as nobody else needs the room.
 T3  Joins of channels have reads of their own (sync.py). So a join waits for no piece.
 """
 
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
@@ -24,13 +23,13 @@ from edge.batch import Encoded
 from edge.chain import Gap, catch_up, size_of
 from edge.channels.attach import Reader
 from edge.channels.sync import SyncRequest
+from edge.engine.kept import Kept, first_expiry
 from edge.framing.base import Framing
 from edge.framing.items import Item, unexpired_items
 from edge.state import Channel
 
 MAX_BYTES_UNDER_WAY = 16_777_216  # T1
 MAX_READS = 4  # under way at a time
-KEPT_SECONDS = 1.0  # after it was asked for last
 
 Key = tuple[Channel, Position]
 
@@ -67,8 +66,7 @@ class Piece:
         last = messages[-1]
         self.end = Position(last.offset, last.tag)
         self.items: list[Item] = unexpired_items(channel.name, messages, now)
-        expiries = [message.expires / 1000 for message in messages if message.expires > now * 1000]
-        self.expires = min(expiries, default=float("inf"))  # when the first message does, Unix time in seconds
+        self.expires = first_expiry(messages, now)
         self._encoded: dict[Framing, Encoded] = {}
         self._lease = lease
 
@@ -90,7 +88,7 @@ class Delivery:
         self,
         key: Key,
         those: list[Waiting],
-        kept: "KeptPieces",
+        kept: Kept[Key, Piece],
         outcome: Piece | Gap | None = None,
         result: SyncResult | None = None,
         lease: Lease | None = None,
@@ -125,36 +123,6 @@ class Delivery:
             self._outcome = self._kept.keep(self._key, Piece(channel, messages, time.time(), lease))
 
 
-class KeptPieces:
-    """The pieces that were asked for in the last moment."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._pieces: OrderedDict[Key, tuple[Piece, float]] = OrderedDict()  # with the time; the last one comes last
-
-    def keep(self, key: Key, piece: Piece) -> Piece:
-        """Keep a piece from now on, and return it."""
-        self._pieces[key] = piece, self._clock()
-        self._pieces.move_to_end(key)
-        return piece
-
-    def get(self, key: Key) -> Piece | None:
-        """Return the piece after a position, if it is kept and none of its messages has expired."""
-        piece, _ = self._pieces.get(key, (None, 0.0))
-        return self.keep(key, piece) if piece is not None and piece.expires > time.time() else None
-
-    def drop_oldest(self) -> bool:
-        """Drop the piece that nobody has asked for for longest; return whether there was one."""
-        return bool(self._pieces and self._pieces.popitem(last=False))
-
-    def tick(self) -> bool:
-        """Drop what nobody has asked for lately; return False, because there is nothing more to do in this turn."""
-        before = self._clock() - KEPT_SECONDS
-        while self._pieces and next(iter(self._pieces.values()))[1] <= before:
-            self.drop_oldest()
-        return False
-
-
 class PieceReader:
     """Reads pieces for subscribers; `largest` is how many bytes of memory one may take."""
 
@@ -176,7 +144,7 @@ class PieceReader:
         self._reading: dict[Key, list[Waiting]] = {}
         self._read: deque[Delivery] = deque()  # to be given
         self._is_due = False
-        self.kept = KeptPieces(clock)
+        self.kept: Kept[Key, Piece] = Kept(clock)
 
     def make_room(self) -> bool:
         """Return whether one more piece may be asked for, as far as the bytes under way allow that."""
@@ -187,7 +155,7 @@ class PieceReader:
 
     def ask(self, subscriber: Waiting, channel: Channel, since: Position) -> None:
         """Have a piece read after a position, and give it to a subscriber if that still waits for it then."""
-        kept = self.kept.get((channel, since))
+        kept = self.kept.find((channel, since), time.time())
         if kept is not None:
             self._give(Delivery((channel, since), [subscriber], self.kept, kept))
             return
