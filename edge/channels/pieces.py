@@ -10,15 +10,14 @@ T3  Joins of channels have reads of their own (sync.py). So a join waits for no 
 """
 
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
 from common.message import Message
 from common.position import Position
 from common.scripts.results import SyncQuery, SyncResult
-from common.tasks import TURN_BUDGET, TurnBudget
+from common.tasks import TurnQueue
 from edge.batch import Encoded
 from edge.chain import Gap, catch_up, size_of
 from edge.channels.attach import Reader
@@ -80,35 +79,29 @@ class Piece:
 
 
 class Delivery:
-    """What follows a position, on its way to those who wait for it; what was read is decided when it is given."""
+    """What follows a position, for all who wait for it; what was read is decided when it is given first."""
 
-    __slots__ = ("_kept", "_key", "_lease", "_outcome", "_result", "_those")
+    __slots__ = ("_kept", "_key", "_lease", "_outcome", "_result")
 
     def __init__(
         self,
         key: Key,
-        those: list[Waiting],
         kept: Kept[Key, Piece],
         outcome: Piece | Gap | None = None,
         result: SyncResult | None = None,
         lease: Lease | None = None,
     ) -> None:
         self._key = key
-        self._those = deque(those)
         self._kept = kept
         self._outcome = outcome
         self._result = result
         self._lease = lease
 
-    def give_one(self) -> bool:
-        """Give it to the next one, and return whether there was one."""
-        if not self._those:
-            return False
-        subscriber = self._those.popleft()
+    def give(self, subscriber: Waiting) -> None:
+        """Give it to a subscriber, if that still waits for it."""
         if subscriber.awaits(*self._key):
             self._decide()
             subscriber.give(self._outcome)
-        return True
 
     def _decide(self) -> None:
         """Decide once for all what the subscribers get."""
@@ -123,6 +116,10 @@ class Delivery:
             self._outcome = self._kept.keep(self._key, Piece(channel, messages, time.time(), lease))
 
 
+#: Something for one of those that wait for it.
+Handout = tuple[Delivery, Waiting]
+
+
 class PieceReader:
     """Reads pieces for subscribers; `largest` is how many bytes of memory one may take."""
 
@@ -135,15 +132,14 @@ class PieceReader:
         largest: int,
     ) -> None:
         self._reader = reader
-        self._clock = clock
         self._call_soon = call_soon
         self._largest = largest
         self._bytes = 0  # under way
         self._waiting: dict[Channel, dict[Position, list[Waiting]]] = {}  # the channel whose turn is next comes first
         self._passed: set[Key] = set()  # positions that have waited for a read from an older one
         self._reading: dict[Key, list[Waiting]] = {}
-        self._read: deque[Delivery] = deque()  # to be given
-        self._is_due = False
+        # At the end of a turn more is asked for, because what is only kept then gives way.
+        self._handouts: TurnQueue[Handout] = TurnQueue(clock, call_soon, _hand_out, self._ask_for_more)
         self.kept: Kept[Key, Piece] = Kept(clock)
 
     def make_room(self) -> bool:
@@ -157,7 +153,7 @@ class PieceReader:
         """Have a piece read after a position, and give it to a subscriber if that still waits for it then."""
         kept = self.kept.find((channel, since), time.time())
         if kept is not None:
-            self._give(Delivery((channel, since), [subscriber], self.kept, kept))
+            self._give(Delivery((channel, since), self.kept, kept), [subscriber])
             return
         those = self._reading.get((channel, since))
         if those is None:
@@ -208,15 +204,15 @@ class PieceReader:
         channel, since = key
         self._bytes -= self._largest
         if result is None:
-            self._give(Delivery(key, those, self.kept, Gap.UNPROVEN))
+            self._give(Delivery(key, self.kept, Gap.UNPROVEN), those)
         else:
             size = sum(map(size_of, result.messages))
             self._bytes += size
             lease = Lease(size, self._give_back)
-            self._give(Delivery(key, those, self.kept, None, result, lease))
+            self._give(Delivery(key, self.kept, None, result, lease), those)
             for at in self._covered(channel, since, result.messages):
                 part = SyncResult(result.top, result.messages[at.offset - since.offset :])
-                self._give(Delivery((channel, at), self._take(channel, at), self.kept, None, part, lease))
+                self._give(Delivery((channel, at), self.kept, None, part, lease), self._take(channel, at))
         self._ask_for_more()
 
     def _covered(self, channel: Channel, since: Position, messages: Sequence[Message]) -> list[Position]:
@@ -234,23 +230,12 @@ class PieceReader:
             del self._waiting[channel]
         return those
 
-    def _give(self, delivery: Delivery) -> None:
+    def _give(self, delivery: Delivery, those: Iterable[Waiting]) -> None:
         """Give subscribers what was read, soon."""
-        self._read.append(delivery)
-        if not self._is_due:
-            self._is_due = True
-            self._call_soon(self._work)
+        for one in those:
+            self._handouts.add((delivery, one))
 
-    def _work(self) -> None:
-        """Give what was read, as far as the budget of one turn allows."""
-        self._is_due = False
-        budget = TurnBudget(self._clock, TURN_BUDGET)
-        while self._read:
-            if not self._read[0].give_one():
-                self._read.popleft()
-            if budget.is_spent:
-                break
-        if self._read:
-            self._is_due = True
-            self._call_soon(self._work)
-        self._ask_for_more()  # what is kept now gives way
+
+def _hand_out(handout: Handout) -> None:
+    delivery, subscriber = handout
+    delivery.give(subscriber)

@@ -73,8 +73,13 @@ class Bench:
 
     def __init__(self) -> None:
         self.lane, self.later = Lane(), list[Callable[[], None]]()
-        self.now = 0.0
-        self.reader = PieceReader(self.lane, lambda: self.now, self.later.append, largest=LARGEST)
+        self.now, self.pace = 0.0, 0.0
+        self.reader = PieceReader(self.lane, self.clock, self.later.append, largest=LARGEST)
+
+    def clock(self) -> float:
+        """Return the time, which passes at a pace with each look."""
+        self.now += self.pace
+        return self.now
 
     def subscriber(self) -> Subscriber:
         """Return one more subscriber."""
@@ -247,12 +252,7 @@ def test_a_turn_of_the_loop_gives_as_much_as_its_budget_allows(bench: Bench) -> 
     channel, several = channel_at(9), [bench.subscriber() for _ in range(3)]
     for one in several:
         one.wait(channel, at(3))
-
-    def passing() -> float:
-        bench.now += 1
-        return bench.now
-
-    bench.reader._clock = passing
+    bench.pace = 1.0
     bench.lane.asked[0].done(SyncResult(at(9), log(4, 9)))
     given = [0]
     while bench.later:
