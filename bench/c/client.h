@@ -22,6 +22,11 @@
 #define MARKER "bench-" /* comes once in each message and nowhere else */
 enum { DIGITS = 19 };
 
+/* More of a head: it makes a request one for a WebSocket. */
+#define UPGRADE \
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" \
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
 enum { MAX_CONNECTIONS = 19900, MAX_EVENTS = 256, WINDOW = 64, SOURCES = 10, COMMAND = MAX_CONNECTIONS };
 enum { READ_SIZE = 65536, LINE_SIZE = 512 };
 
@@ -68,6 +73,14 @@ static inline void send_head(int fd, const char *path, const char *accept, const
     char request[LINE_SIZE * 4];
     int size = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: x\r\nAccept: %s\r\n%s\r\n", path, accept, more);
     if (write(fd, request, size) != size) fail("a request was not taken: %s", strerror(errno));
+}
+
+/* Send a request; a trailing `#` in its path becomes the number. */
+static inline void send_numbered(int fd, const char *path, int number, const char *accept, const char *more) {
+    char numbered[LINE_SIZE * 2];
+    int length = strcspn(path, "#");
+    snprintf(numbered, sizeof numbered, path[length] ? "%.*s%d" : "%.*s", length, path, number);
+    send_head(fd, numbered, accept, more);
 }
 
 static inline void expect_status(const char *bytes, const char *status) {

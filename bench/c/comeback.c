@@ -16,10 +16,6 @@
 #include "client.h"
 #include "times.h"
 
-#define UPGRADE \
-    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" \
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-
 struct connection {
     int fd, over;
     size_t matched; /* how much of the marker the last bytes were: it may be cut by a read */
@@ -78,14 +74,9 @@ static void open_connections(int how_many, int room) {
     }
 }
 
-static void ask(char *path) {
-    char *number = strchr(path, '#'), numbered[LINE_SIZE * 2];
-    if (number) *number = 0;
+static void ask(const char *path) {
     asked = now_ns();
-    for (; sent < count; sent++) {
-        snprintf(numbered, sizeof numbered, number ? "%s%d" : "%s", path, sent);
-        send_head(connections[sent].fd, numbered, "*/*", upgrades ? UPGRADE : "");
-    }
+    for (; sent < count; sent++) send_numbered(connections[sent].fd, path, sent, "*/*", upgrades ? UPGRADE : "");
 }
 
 static void read_all(long messages) {

@@ -20,10 +20,6 @@
 
 #define WELCOME "welcome" /* like MARKER it must not repeat its first letter: see count_matches */
 
-#define UPGRADE \
-    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" \
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-
 enum { ANSWER_SIZE = 4096, SEQ_SIZE = 48, HEADERS_SIZE = 256 };
 
 /* What only polling connections need: the answer so far, and the position to go on from. */
@@ -147,13 +143,9 @@ static void on_ready(int number, uint32_t events) {
     else on_stream_bytes(connection, size);
 }
 
-static void open_streams(int how_many, char *path) {
-    char *number = strchr(path, '#');
-    char numbered[LINE_SIZE * 2];
-    if (number) *number = 0;
+static void open_streams(int how_many, const char *path) {
     for (int i = 0; i < how_many; i++) {
-        snprintf(numbered, sizeof numbered, number ? "%s%d" : "%s", path, i);
-        send_head(open_connection()->fd, numbered, "text/event-stream", upgrades ? UPGRADE : "");
+        send_numbered(open_connection()->fd, path, i, "text/event-stream", upgrades ? UPGRADE : "");
         streams++;
         while (streams - welcomed >= WINDOW) turn();
     }
