@@ -17,7 +17,7 @@ from edge.framing.items import Item, mark, stamp, welcome_item
 from edge.parked import NEVER
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Behind, Seat
-from edge.subscribers.postponed import size_of
+from edge.subscribers.postponed import answer_size
 from edge.subscribers.replays import Replays
 from edge.subscribers.sessions import Sessions
 
@@ -77,7 +77,7 @@ class Holding:
         if self._max_age:
             self._limit_age(seat)
         if self._sent_history is not None and (items or batch is not None):
-            self._sent_history(seat, size_of(items, batch))
+            self._sent_history(seat, answer_size(items, batch))
         has_positions = framing.cursor_in_bytes and (len(starts) > 1 or request.has_channel_names or behind)
         seat.hold(framing, request.positions_at(starts) if has_positions else None)
         if framing.single_response:

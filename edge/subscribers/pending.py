@@ -9,7 +9,6 @@ from edge.state import Channel, Entry, PendingAttach, Seat
 
 ATTACH_TIMEOUT = 3.0  # seconds that each of these waits may last
 NOT_JOINED = f"Redis did not let this edge join the channels within {ATTACH_TIMEOUT:g} seconds; try again"
-
 NO_MEMORY = "Redis has no memory left for a new channel; try again later"
 
 

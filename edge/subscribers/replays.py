@@ -74,12 +74,12 @@ class Replays:
     def names(self, seat: Seat) -> Sequence[str]:
         """Return the channels on which a seat is behind."""
         one = self.by_seat.get(seat)
-        return tuple(one.open) if one is not None else ()
+        return tuple(one.remaining) if one is not None else ()
 
     def position(self, seat: Seat, name: str) -> Position | None:
         """Return the position of a seat on a channel on which it is behind; None if it is not."""
         one = self.by_seat.get(seat)
-        entry = one.open.get(name) if one is not None else None
+        entry = one.remaining.get(name) if one is not None else None
         if entry is None or seat.positions is None:
             return entry.since if entry is not None else None
         return parse_position(seat.positions[name])
@@ -87,9 +87,9 @@ class Replays:
     def leave(self, seat: Seat, name: str) -> Channel | None:
         """Give a seat nothing more of a channel on which it is behind, and return that."""
         one = self.by_seat.get(seat)
-        if one is None or name not in one.open:
+        if one is None or name not in one.remaining:
             return None
-        channel = one.open[name].channel
+        channel = one.remaining[name].channel
         one.leave(name)
         return channel
 
@@ -97,7 +97,7 @@ class Replays:
         """A seat is detached: give it nothing more."""
         one = self.by_seat.get(seat)
         if one is not None:
-            one.entries = tuple(one.open.values())
+            one.entries = tuple(one.remaining.values())
             self.end(one)
             self.hub.cancel(one)
 
