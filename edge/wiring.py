@@ -35,11 +35,10 @@ from edge.server.listener import Handler
 from edge.server.overflow import Overflow
 from edge.server.proxied import ProxiedHandler
 from edge.state import Channel, Seat
-from edge.subscribers.acknowledgements import Acknowledgements
 from edge.subscribers.changes import ChannelChanges
 from edge.subscribers.holding import Holding
 from edge.subscribers.lifecycle import Lifecycle
-from edge.subscribers.output import Output
+from edge.subscribers.output import Acknowledgements, Output
 from edge.subscribers.replays import Replays
 from edge.subscribers.repolls import Repolls
 from edge.subscribers.sessions import Sessions

@@ -27,11 +27,10 @@ from edge.framing.transports import framing_for
 from edge.protocol.operations import Op, Operation
 from edge.protocol.subscribe import MAX_CHANNELS
 from edge.state import Channel, Seat
-from edge.subscribers.acknowledgements import TOO_MANY, UNSUBSCRIBED, Acknowledgements, error_of
-from edge.subscribers.output import Output
-from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED, PendingJoin
+from edge.subscribers.output import TOO_MANY, UNSUBSCRIBED, Acknowledgements, Output, error_of
+from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED, OnDone, PendingJoin
 from edge.subscribers.replays import Replays
-from edge.subscribers.repolls import OnDone, Repolls
+from edge.subscribers.repolls import Repolls
 from edge.subscribers.sessions import Sessions
 
 
@@ -56,7 +55,7 @@ class ChannelChanges:
         self._sessions, self._named = sessions, sessions.named
         self._absences, self._taken = absences, absences.taken
         self._replays, self._behind = replays, replays.by_seat
-        self._repolls, self._repolling = repolls, repolls.by_seat
+        self._repolls = repolls
         self._answers = answers
         self._output = output
         self._clock = clock
@@ -107,8 +106,6 @@ class ChannelChanges:
         if self._on_done:
             for on_done in self._on_done.pop(seat, ()):
                 on_done(None)
-        if self._repolling:
-            self._repolls.detach(seat)
         if self._lists:
             self._lists.pop(seat, None)
         if self._behind:

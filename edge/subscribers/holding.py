@@ -51,7 +51,7 @@ class Holding:
         self._absences = absences
         self._replays = replays
         self._wheel = wheel
-        self._counters = counters
+        self._counters, self._opened = counters, counters.opened_total
         self._clock = clock
         self._heartbeat = heartbeat
         self._poll_timeout = poll_timeout
@@ -73,7 +73,7 @@ class Holding:
 
         What it missed in the channels on which it is `behind` it is given later, or, a poll, has in its `batch`.
         """
-        self._counters.opened_total[framing.transport] += 1
+        self._opened[framing.transport] += 1
         if self._max_age:
             self._limit_age(seat)
         if self._sent_history is not None and (items or batch is not None):
@@ -108,9 +108,10 @@ class Holding:
         timeout = self._poll_timeout if request.timeout is None else request.timeout
         if batch is not None:
             batch.move(seat.positions)
-        if batch is not None and batch.count:
-            self._fanout.deliver_batch(seat, batch, items)
-        elif items or timeout == 0:
+            if batch.count:
+                self._fanout.deliver_batch(seat, batch, items)
+                return
+        if items or timeout == 0:
             self._fanout.deliver(seat, items, bundle if items else None)
         else:
             self._wheel.schedule(seat, self._clock() + timeout)

@@ -18,13 +18,10 @@ from edge.framing.base import Framing
 from edge.protocol.operations import Op, Operation
 from edge.protocol.subscribe import MAX_CHANNELS, Start, SubscribeRequest
 from edge.state import Seat
-from edge.subscribers.acknowledgements import Acknowledgements
-from edge.subscribers.pending import ATTACH_TIMEOUT, PendingRepoll
+from edge.subscribers.output import Acknowledgements
+from edge.subscribers.pending import ATTACH_TIMEOUT, OnDone, PendingRepoll
 from edge.subscribers.replays import Replays
 from edge.subscribers.sessions import Sessions
-
-#: Gets the names of the channels that a seat has after a change, or None if it was detached first.
-OnDone = Callable[[list[str] | None], None]
 
 
 class Repolls:
@@ -43,7 +40,6 @@ class Repolls:
         counters: Counters,
         clock: Callable[[], float],
     ) -> None:
-        self.by_seat: dict[Seat, OnDone] = {}  # what to call when they are answered
         self._hub = hub
         self._fanout = fanout
         self._seats = seats
@@ -68,15 +64,8 @@ class Repolls:
         request = SubscribeRequest(
             framing.transport, tuple(starts), has_channel_names=True, session=session, names=names
         )
-        self.by_seat[seat] = on_done
         self._wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
-        self._hub.attach(PendingRepoll(seat, request, framing, starts, operations, self._on_ready))
-
-    def detach(self, seat: Seat) -> None:
-        """A seat is detached: its change is over (C4)."""
-        on_done = self.by_seat.pop(seat, None)
-        if on_done is not None:
-            on_done(None)
+        self._hub.attach(PendingRepoll(seat, request, framing, starts, operations, self._on_ready, on_done))
 
     def _starts(self, seat: Seat, operations: Sequence[Operation]) -> dict[str, Start]:
         """Return the channels that a poll has after some operations, and where it begins or goes on there."""
@@ -101,9 +90,9 @@ class Repolls:
         self._counters.opened(repoll.framing.transport)
         self._sessions.name(seat, request.session)
         self._absences.came_back(seat, None, request.session)
-        names, on_done = [channel.name for channel in seat.channels], self.by_seat.pop(seat)
+        names = [channel.name for channel in seat.channels]
         self._answer(seat, repoll, repoll.framing)
-        on_done(names)
+        repoll.on_done(names)
 
     def _answer(self, seat: Seat, repoll: PendingRepoll, framing: Framing) -> None:
         """Answer a poll with the acknowledgements, what was collected for it, and what its rings had."""
