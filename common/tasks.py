@@ -1,8 +1,9 @@
 """Background tasks: some run for ever, some on demand; they yield in time, and cancelling them never fails."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Hashable, Iterable
+from typing import Any, Generic, TypeVar
 
 from common.logs import get_logger
 
@@ -11,6 +12,7 @@ RESTART_DELAY = 1.0  # seconds after which work that failed starts again
 TURN_BUDGET = 0.002  # seconds that work takes of one turn of the event loop before others have their turn
 
 Work = Callable[[], Coroutine[Any, Any, None]]
+T = TypeVar("T", bound=Hashable)
 
 
 async def run_forever(work: Work) -> None:
@@ -122,3 +124,50 @@ class TurnBudget:
     def restart(self) -> None:
         """Begin a new turn."""
         self._ends_at = self._clock() + self._seconds
+
+
+class TurnQueue(Generic[T]):
+    """Things that wait for their turn, each of them once; `take` gives one its turn, and may add it again.
+
+    One turn of the event loop serves those that wait when it begins, as far as its budget allows, and then calls
+    `rest`. `call_soon` is the event loop's.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        call_soon: Callable[..., object],
+        take: Callable[[T], None],
+        rest: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.waiting: OrderedDict[T, None] = OrderedDict()  # the next one comes first
+        self._clock = clock
+        self._call_soon = call_soon
+        self._take = take
+        self._rest = rest
+        self._is_due = False  # a call of `_work` is scheduled
+
+    def add(self, thing: T) -> None:
+        """Let a thing have its turn, unless it waits for it already."""
+        self.waiting[thing] = None
+        self._go_on_soon()
+
+    def discard(self, thing: T) -> None:
+        """Let a thing wait no longer, if it does."""
+        self.waiting.pop(thing, None)
+
+    def _go_on_soon(self) -> None:
+        if self.waiting and not self._is_due:
+            self._is_due = True
+            self._call_soon(self._work)
+
+    def _work(self) -> None:
+        self._is_due = False
+        budget = TurnBudget(self._clock, TURN_BUDGET)
+        for _ in range(len(self.waiting)):
+            if self.waiting:  # a turn may end another's wait
+                self._take(self.waiting.popitem(last=False)[0])
+            if budget.is_spent:
+                break
+        self._go_on_soon()
+        self._rest()

@@ -10,14 +10,14 @@ MAX_ANSWER_BYTES = 8_388_608  # of messages in one answer; the last one may go b
 
 
 class Encoded:
-    """Some messages of a channel, encoded for one framing; `of` is what keeps them among the bytes under way."""
+    """Some messages of a channel, encoded for one framing; their `lease` keeps them among the bytes under way."""
 
-    __slots__ = ("count", "data", "of")
+    __slots__ = ("count", "data", "lease")
 
-    def __init__(self, data: bytes, count: int, of: object = None) -> None:
+    def __init__(self, data: bytes, count: int, lease: object = None) -> None:
         self.data = data
         self.count = count
-        self.of = of
+        self.lease = lease
 
 
 class Batch:

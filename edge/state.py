@@ -322,6 +322,10 @@ class PendingAttach(Pending):
         self.is_refused = True
         self.ready()
 
+    def detached(self) -> None:
+        """The seat waits for nothing any more."""
+        self.forget_entries()
+
     def forget_entries(self) -> None:
         """Drop the entries, which point back here: a circle stays in memory until a full garbage collection."""
         self.entries = EMPTY

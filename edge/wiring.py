@@ -36,9 +36,11 @@ from edge.server.overflow import Overflow
 from edge.server.proxied import ProxiedHandler
 from edge.state import Channel, Seat
 from edge.subscribers.changes import ChannelChanges
+from edge.subscribers.holding import Holding
 from edge.subscribers.lifecycle import Lifecycle
-from edge.subscribers.output import Output
+from edge.subscribers.output import Acknowledgements, Output
 from edge.subscribers.replays import Replays
+from edge.subscribers.repolls import Repolls
 from edge.subscribers.sessions import Sessions
 from edge.subscribers.websocket import WebSocketReader
 
@@ -164,9 +166,8 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     clients = Clients(options.clients, channels, counters, clock) if options.clients.are_needed else None
     sent_history = clients.sent_history if clients is not None else None
     replays = Replays(hub, pieces, seats, output, wheel, counters, clock, outside.call_soon, sent_history=sent_history)
-    lifecycle = Lifecycle(
+    holding = Holding(
         seats,
-        hub,
         fanout,
         sessions,
         absences,
@@ -179,9 +180,10 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         max_age=options.max_age,
         sent_history=sent_history,
     )
-    changes = ChannelChanges(
-        hub, fanout, seats, sessions, absences, replays, output, wheel, counters, clock, outside.foreign
-    )
+    lifecycle = Lifecycle(seats, hub, fanout, sessions, holding, replays, wheel, clock, heartbeat=options.heartbeat)
+    answers = Acknowledgements(sessions, outside.foreign)
+    repolls = Repolls(hub, fanout, seats, sessions, absences, replays, answers, wheel, counters, clock)
+    changes = ChannelChanges(hub, fanout, sessions, absences, replays, repolls, answers, output, clock)
     lists = outside.name_lists
     forwarder = SessionForwarder(
         sessions, changes, CursorNames(changes, lists), outside.ask, max_asks=options.session_asks
@@ -209,7 +211,7 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     seats.on_flushed = handler.turns.on_flushed
     fanout.on_begun = hub.admit
     fanout.on_answered = handler.turns.on_answered
-    lifecycle.on_early_bytes = handler.on_early_bytes
+    holding.on_early_bytes = handler.on_early_bytes
     wheel.on_due = handler.on_due
     front = ProxiedHandler(handler, clients, seats) if clients is not None else handler
     return Parts(

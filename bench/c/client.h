@@ -22,6 +22,11 @@
 #define MARKER "bench-" /* comes once in each message and nowhere else */
 enum { DIGITS = 19 };
 
+/* More of a head: it makes a request one for a WebSocket. */
+#define UPGRADE \
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" \
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
 enum { MAX_CONNECTIONS = 19900, MAX_EVENTS = 256, WINDOW = 64, SOURCES = 10, COMMAND = MAX_CONNECTIONS };
 enum { READ_SIZE = 65536, LINE_SIZE = 512 };
 
@@ -70,12 +75,37 @@ static inline void send_head(int fd, const char *path, const char *accept, const
     if (write(fd, request, size) != size) fail("a request was not taken: %s", strerror(errno));
 }
 
+/* Send a request; a trailing `#` in its path becomes the number. */
+static inline void send_numbered(int fd, const char *path, int number, const char *accept, const char *more) {
+    char numbered[LINE_SIZE * 2];
+    int length = strcspn(path, "#");
+    snprintf(numbered, sizeof numbered, path[length] ? "%.*s%d" : "%.*s", length, path, number);
+    send_head(fd, numbered, accept, more);
+}
+
 static inline void expect_status(const char *bytes, const char *status) {
     if (strncmp(bytes, "HTTP/1.1 ", 9) != 0 || strncmp(bytes + 9, status, 3) != 0)
         fail("expected a %s, got: %.60s", status, bytes);
 }
 
 static inline void expect_ok(const char *bytes) { expect_status(bytes, "200"); }
+
+/* Each program's own: something has happened on the connection that is watched under this number. */
+static void on_ready(int number, uint32_t events);
+
+/* Handle one batch of events, and wait so many milliseconds for it (-1: any); return whether a command can be read. */
+static inline int turn_within(int timeout) {
+    struct epoll_event ready[MAX_EVENTS];
+    int command = 0, n = epoll_wait(epoll_fd, ready, MAX_EVENTS, timeout);
+    if (n < 0 && errno != EINTR) fail("epoll_wait: %s", strerror(errno));
+    for (int i = 0; i < n; i++) {
+        if (ready[i].data.u32 == COMMAND) command = 1;
+        else on_ready(ready[i].data.u32, ready[i].events);
+    }
+    return command;
+}
+
+static inline int turn(void) { return turn_within(-1); }
 
 /* Obey lines from stdin; `turn` handles one batch of events and returns whether a line can be read. */
 static inline int obey_lines(int (*turn)(void), void (*obey)(char *line)) {

@@ -16,10 +16,6 @@
 #include "client.h"
 #include "times.h"
 
-#define UPGRADE \
-    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" \
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-
 struct connection {
     int fd, over;
     size_t matched; /* how much of the marker the last bytes were: it may be cut by a read */
@@ -52,7 +48,9 @@ static void finish(struct connection *connection) {
     done += connection->messages >= wanted;
 }
 
-static void on_readable(struct connection *connection) {
+static void on_ready(int number, uint32_t events) {
+    (void)events;
+    struct connection *connection = &connections[number];
     ssize_t size = recv(connection->fd, buffer, sizeof buffer, MSG_DONTWAIT);
     if (size < 0 && errno == EAGAIN) return;
     if (size <= 0) {
@@ -66,18 +64,6 @@ static void on_readable(struct connection *connection) {
     if (!connection->over && (is_refused || connection->messages >= wanted)) finish(connection);
 }
 
-/* Handle one batch of events; return whether a command can be read. */
-static int turn(void) {
-    struct epoll_event ready[MAX_EVENTS];
-    int command = 0, n = epoll_wait(epoll_fd, ready, MAX_EVENTS, -1);
-    if (n < 0 && errno != EINTR) fail("epoll_wait: %s", strerror(errno));
-    for (int i = 0; i < n; i++) {
-        if (ready[i].data.u32 == COMMAND) command = 1;
-        else on_readable(&connections[ready[i].data.u32]);
-    }
-    return command;
-}
-
 /* Between commands nothing is read: that is what a client does that is slow. */
 static int wait_for_line(void) { return 1; }
 
@@ -88,14 +74,9 @@ static void open_connections(int how_many, int room) {
     }
 }
 
-static void ask(char *path) {
-    char *number = strchr(path, '#'), numbered[LINE_SIZE * 2];
-    if (number) *number = 0;
+static void ask(const char *path) {
     asked = now_ns();
-    for (; sent < count; sent++) {
-        snprintf(numbered, sizeof numbered, number ? "%s%d" : "%s", path, sent);
-        send_head(connections[sent].fd, numbered, "*/*", upgrades ? UPGRADE : "");
-    }
+    for (; sent < count; sent++) send_numbered(connections[sent].fd, path, sent, "*/*", upgrades ? UPGRADE : "");
 }
 
 static void read_all(long messages) {

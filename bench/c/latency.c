@@ -51,11 +51,13 @@ static const char *take_stamps(const char *start, const char *end, int64_t now) 
     return end - start > (long)marker ? end - marker : start;
 }
 
-static void on_readable(struct stream *stream) {
+static void on_ready(int number, uint32_t events) {
+    (void)events;
+    struct stream *stream = &streams[number];
     memcpy(buffer, stream->rest, stream->size);
     ssize_t size = recv(stream->fd, buffer + stream->size, READ_SIZE, MSG_DONTWAIT);
     if (size < 0 && errno == EAGAIN) return;
-    if (size <= 0) fail("the server ended stream %ld", (long)(stream - streams));
+    if (size <= 0) fail("the server ended stream %d", number);
     char *end = buffer + stream->size + size;
     *end = 0;
     if (!stream->ready) {
@@ -67,17 +69,6 @@ static void on_readable(struct stream *stream) {
     const char *rest = take_stamps(buffer, end, now_ns());
     stream->size = end - rest;
     memmove(stream->rest, rest, stream->size);
-}
-
-static int turn(void) {
-    struct epoll_event events[MAX_EVENTS];
-    int command = 0, n = epoll_wait(epoll_fd, events, MAX_EVENTS, -1);
-    if (n < 0 && errno != EINTR) fail("epoll_wait: %s", strerror(errno));
-    for (int i = 0; i < n; i++) {
-        if (events[i].data.u32 == COMMAND) command = 1;
-        else on_readable(&streams[events[i].data.u32]);
-    }
-    return command;
 }
 
 static int subscribe(const char *path, int room) {

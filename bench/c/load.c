@@ -20,10 +20,6 @@
 
 #define WELCOME "welcome" /* like MARKER it must not repeat its first letter: see count_matches */
 
-#define UPGRADE \
-    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n" \
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-
 enum { ANSWER_SIZE = 4096, SEQ_SIZE = 48, HEADERS_SIZE = 256 };
 
 /* What only polling connections need: the answer so far, and the position to go on from. */
@@ -136,34 +132,20 @@ static void on_poll_bytes(struct poll *poll, size_t size) {
     if (poll->answer + poll->size >= body + atoi(length)) take_answer(poll, body);
 }
 
-static void on_readable(struct connection *connection) {
+static void on_ready(int number, uint32_t events) {
+    (void)events;
+    struct connection *connection = &connections[number];
     ssize_t size = recv(connection->fd, buffer, sizeof buffer - 1, MSG_DONTWAIT);
     if (size < 0 && errno == EAGAIN) return;
-    if (size <= 0) fail("the server ended connection %ld", (long)(connection - connections));
+    if (size <= 0) fail("the server ended connection %d", number);
     buffer[size] = 0;
     if (connection->poll) on_poll_bytes(connection->poll, size);
     else on_stream_bytes(connection, size);
 }
 
-/* Handle one batch of events; return whether a command can be read. */
-static int turn(void) {
-    struct epoll_event ready[MAX_EVENTS];
-    int command = 0, n = epoll_wait(epoll_fd, ready, MAX_EVENTS, -1);
-    if (n < 0 && errno != EINTR) fail("epoll_wait: %s", strerror(errno));
-    for (int i = 0; i < n; i++) {
-        if (ready[i].data.u32 == COMMAND) command = 1;
-        else on_readable(&connections[ready[i].data.u32]);
-    }
-    return command;
-}
-
-static void open_streams(int how_many, char *path) {
-    char *number = strchr(path, '#');
-    char numbered[LINE_SIZE * 2];
-    if (number) *number = 0;
+static void open_streams(int how_many, const char *path) {
     for (int i = 0; i < how_many; i++) {
-        snprintf(numbered, sizeof numbered, number ? "%s%d" : "%s", path, i);
-        send_head(open_connection()->fd, numbered, "text/event-stream", upgrades ? UPGRADE : "");
+        send_numbered(open_connection()->fd, path, i, "text/event-stream", upgrades ? UPGRADE : "");
         streams++;
         while (streams - welcomed >= WINDOW) turn();
     }

@@ -181,7 +181,8 @@ static void on_bytes(struct connection *connection, ssize_t size) {
     if (start < end) on_line_end(connection, start, end - start, 0);
 }
 
-static void on_ready(struct connection *connection, uint32_t events) {
+static void on_ready(int number, uint32_t events) {
+    struct connection *connection = &connections[number];
     if (connection->fd < 0) return;
     if (events & EPOLLOUT) return send_request(connection);
     ssize_t size = recv(connection->fd, buffer, sizeof buffer, 0);
@@ -200,16 +201,10 @@ static void scan_absent(void) {
     }
 }
 
-/* Handle one batch of events; return whether a command can be read. */
-static int turn_within(int timeout) {
+/* Handle one batch of events, and start those whose pause is over; return whether a command can be read. */
+static int go_on_within(int timeout) {
     static int64_t scanned;
-    struct epoll_event ready[MAX_EVENTS];
-    int command = 0, n = epoll_wait(epoll_fd, ready, MAX_EVENTS, timeout < 0 && absent ? SCAN_MS : timeout);
-    if (n < 0 && errno != EINTR) fail("epoll_wait: %s", strerror(errno));
-    for (int i = 0; i < n; i++) {
-        if (ready[i].data.u32 == COMMAND) command = 1;
-        else on_ready(&connections[ready[i].data.u32], ready[i].events);
-    }
+    int command = turn_within(timeout < 0 && absent ? SCAN_MS : timeout);
     if (absent && now_ns() - scanned > SCAN_MS * 1000000L) {
         scanned = now_ns();
         scan_absent();
@@ -217,16 +212,16 @@ static int turn_within(int timeout) {
     return command;
 }
 
-static int turn(void) { return turn_within(-1); }
+static int go_on(void) { return go_on_within(-1); }
 
 /* Start all connections from the first on, `window` at a time (0: all), and wait until all are welcomed. */
 static void bring(int first, int window) {
     for (int i = first; i < count; i++) {
         start(&connections[i]);
-        if (i % BREATH == 0) turn_within(0);
-        while (window && opening >= window) turn();
+        if (i % BREATH == 0) go_on_within(0);
+        while (window && opening >= window) go_on();
     }
-    while (welcomed < count) turn();
+    while (welcomed < count) go_on();
 }
 
 static void open_streams(int how_many, int to_port, int window, int first_name, int modulo) {
@@ -272,7 +267,7 @@ static void do_command(char *line) {
     if (sscanf(line, "welcomes %511s", word) == 1) return write_times(&welcomes, word);
     if (sscanf(line, "positions %511s", word) == 1) return write_positions(word);
     if (sscanf(line, "wait %ld", &total) == 1) {
-        while (messages < total) turn();
+        while (messages < total) go_on();
         return;
     }
     if (begins(line, "drop")) return drop();
@@ -293,5 +288,5 @@ int main(int words, char **word) {
     }
     process_number = atoi(word[1]);
     seconds = atoi(word[2]);
-    return obey_lines(turn, obey);
+    return obey_lines(go_on, obey);
 }

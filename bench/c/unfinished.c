@@ -44,7 +44,9 @@ static void on_end(struct connection *connection) {
     connection->fd = -1;
 }
 
-static void on_readable(struct connection *connection) {
+static void on_ready(int number, uint32_t events) {
+    (void)events;
+    struct connection *connection = &connections[number];
     if (connection->fd < 0) return;
     ssize_t size = read(connection->fd, buffer, sizeof buffer);
     if (size > 0) connection->told |= strncmp(buffer, TIMEOUT, strlen(TIMEOUT)) == 0;
@@ -59,14 +61,8 @@ static void drip(void) {
         if (connections[i].fd >= 0 && i % KINDS >= DRIPPING_HEAD) send(connections[i].fd, "a", 1, MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static int turn(void) {
-    struct epoll_event ready[MAX_EVENTS];
-    int command = 0, n = epoll_wait(epoll_fd, ready, MAX_EVENTS, DRIP_MS / 10);
-    if (n < 0 && errno != EINTR) fail("epoll_wait: %s", strerror(errno));
-    for (int i = 0; i < n; i++) {
-        if (ready[i].data.u32 == COMMAND) command = 1;
-        else on_readable(&connections[ready[i].data.u32]);
-    }
+static int turn_and_drip(void) {
+    int command = turn_within(DRIP_MS / 10);
     drip();
     return command;
 }
@@ -90,7 +86,7 @@ static void obey(char *line) {
         open_connections(number);
         printf("ok %d\n", count);
     } else if (strncmp(line, "closed", 6) == 0) {
-        while (closed < count) turn();
+        while (closed < count) turn_and_drip();
         printf("ok %d %d %ld\n", closed, told, (long)(slowest / 1000000));
     } else if (strncmp(line, "quit", 4) == 0) {
         exit(0);
@@ -106,5 +102,5 @@ int main(int words, char **word) {
     }
     port = atoi(word[1]);
     seconds = atoi(word[2]);
-    return obey_lines(turn, obey);
+    return obey_lines(turn_and_drip, obey);
 }

@@ -83,12 +83,8 @@ class Attacher:
                 self._put_in(entry, _first_position(since, tail, channel), tail)
             else:
                 self._give_tail(entry, since, tail)
-        elif since is LOST:
-            self._put_in(entry, last, None)
-        elif entry.pending.catches_up:
-            entry.pending.fall_behind(entry, since)
         else:
-            self._find_start(entry, since)
+            self._ask_log(entry, since)
 
     def settle(self, entry: Entry, gap: Gap) -> None:
         """Do what remains if neither log nor ring tell what follows a subscriber's position."""
@@ -124,8 +120,17 @@ class Attacher:
         else:
             entry.pending.fall_behind(entry, start)
 
+    def _ask_log(self, entry: Entry, since: Position) -> None:
+        """The ring does not reach back to a position: have the log tell what it has after it, unless that is lost."""
+        if since is LOST:
+            self._put_in(entry, entry.channel.last, None)
+        elif entry.pending.catches_up:
+            entry.pending.fall_behind(entry, since)
+        else:
+            self._find_start(entry, since)
+
     def _find_start(self, entry: Entry, since: Position) -> None:
-        """Have the log tell what it has after a position, once for all subscribers that go on from there."""
+        """Have the log tell where the messages begin after a position, once for all who go on from there."""
         key = (entry.channel.name, since)
         entries = self._reads.setdefault(key, [])
         entries.append(entry)

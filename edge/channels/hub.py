@@ -157,7 +157,7 @@ class Hub:
                 entry.channel.stop_waiting(entry)
             for channel, _ in pending.behind:
                 channel.catch_up(seat)
-            pending.forget_entries()
+            pending.detached()
         for channel in seat.channels:
             channel.discard(seat)
             if not channel.seats:

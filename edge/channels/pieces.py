@@ -5,32 +5,30 @@ T1  The bytes of all pieces that are asked for, or read and still needed, have a
     part of an answer.
 T2  Those that wait for the same position get one piece. One read serves all positions of its channel that lie in it, so
     the oldest position is read first; but no other one is passed over twice for that.
-    Thousands who come back at once do not come in the same millisecond, so a piece is kept for a moment after its last
-    use, as long as nobody else needs the room.
+    A piece is kept for a moment after its last use, as long as nobody else needs the room.
 T3  Joins of channels have reads of their own (sync.py). So a join waits for no piece.
 """
 
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Protocol
 
 from common.message import Message
 from common.position import Position
 from common.scripts.results import SyncQuery, SyncResult
-from common.tasks import TURN_BUDGET, TurnBudget
+from common.tasks import TurnQueue
 from edge.batch import Encoded
 from edge.chain import Gap, catch_up, size_of
 from edge.channels.attach import Reader
 from edge.channels.sync import SyncRequest
+from edge.engine.kept import Kept, first_expiry
 from edge.framing.base import Framing
 from edge.framing.items import Item, unexpired_items
 from edge.state import Channel
 
 MAX_BYTES_UNDER_WAY = 16_777_216  # T1
 MAX_READS = 4  # under way at a time
-KEPT_SECONDS = 1.0  # after it was asked for last
 
 Key = tuple[Channel, Position]
 
@@ -67,8 +65,7 @@ class Piece:
         last = messages[-1]
         self.end = Position(last.offset, last.tag)
         self.items: list[Item] = unexpired_items(channel.name, messages, now)
-        expiries = [message.expires / 1000 for message in messages if message.expires > now * 1000]
-        self.expires = min(expiries, default=float("inf"))  # when the first message does, Unix time in seconds
+        self.expires = first_expiry(messages, now)
         self._encoded: dict[Framing, Encoded] = {}
         self._lease = lease
 
@@ -82,35 +79,29 @@ class Piece:
 
 
 class Delivery:
-    """What follows a position, on its way to those who wait for it; what was read is decided when it is given."""
+    """What follows a position, for all who wait for it; what was read is decided when it is given first."""
 
-    __slots__ = ("_kept", "_key", "_lease", "_outcome", "_result", "_those")
+    __slots__ = ("_kept", "_key", "_lease", "_outcome", "_result")
 
     def __init__(
         self,
         key: Key,
-        those: list[Waiting],
-        kept: "KeptPieces",
+        kept: Kept[Key, Piece],
         outcome: Piece | Gap | None = None,
         result: SyncResult | None = None,
         lease: Lease | None = None,
     ) -> None:
         self._key = key
-        self._those = deque(those)
         self._kept = kept
         self._outcome = outcome
         self._result = result
         self._lease = lease
 
-    def give_one(self) -> bool:
-        """Give it to the next one, and return whether there was one."""
-        if not self._those:
-            return False
-        subscriber = self._those.popleft()
+    def give(self, subscriber: Waiting) -> None:
+        """Give it to a subscriber, if that still waits for it."""
         if subscriber.awaits(*self._key):
             self._decide()
             subscriber.give(self._outcome)
-        return True
 
     def _decide(self) -> None:
         """Decide once for all what the subscribers get."""
@@ -125,34 +116,8 @@ class Delivery:
             self._outcome = self._kept.keep(self._key, Piece(channel, messages, time.time(), lease))
 
 
-class KeptPieces:
-    """The pieces that were asked for in the last moment."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._pieces: OrderedDict[Key, tuple[Piece, float]] = OrderedDict()  # with the time; the last one comes last
-
-    def keep(self, key: Key, piece: Piece) -> Piece:
-        """Keep a piece from now on, and return it."""
-        self._pieces[key] = piece, self._clock()
-        self._pieces.move_to_end(key)
-        return piece
-
-    def get(self, key: Key) -> Piece | None:
-        """Return the piece after a position, if it is kept and none of its messages has expired."""
-        piece, _ = self._pieces.get(key, (None, 0.0))
-        return self.keep(key, piece) if piece is not None and piece.expires > time.time() else None
-
-    def drop_oldest(self) -> bool:
-        """Drop the piece that nobody has asked for for longest; return whether there was one."""
-        return bool(self._pieces and self._pieces.popitem(last=False))
-
-    def tick(self) -> bool:
-        """Drop what nobody has asked for lately; return False, because there is nothing more to do in this turn."""
-        before = self._clock() - KEPT_SECONDS
-        while self._pieces and next(iter(self._pieces.values()))[1] <= before:
-            self.drop_oldest()
-        return False
+#: Something for one of those that wait for it.
+Handout = tuple[Delivery, Waiting]
 
 
 class PieceReader:
@@ -167,16 +132,15 @@ class PieceReader:
         largest: int,
     ) -> None:
         self._reader = reader
-        self._clock = clock
         self._call_soon = call_soon
         self._largest = largest
         self._bytes = 0  # under way
         self._waiting: dict[Channel, dict[Position, list[Waiting]]] = {}  # the channel whose turn is next comes first
         self._passed: set[Key] = set()  # positions that have waited for a read from an older one
         self._reading: dict[Key, list[Waiting]] = {}
-        self._read: deque[Delivery] = deque()  # to be given
-        self._is_due = False
-        self.kept = KeptPieces(clock)
+        # At the end of a turn more is asked for, because what is only kept then gives way.
+        self._handouts: TurnQueue[Handout] = TurnQueue(clock, call_soon, _hand_out, self._ask_for_more)
+        self.kept: Kept[Key, Piece] = Kept(clock)
 
     def make_room(self) -> bool:
         """Return whether one more piece may be asked for, as far as the bytes under way allow that."""
@@ -187,9 +151,9 @@ class PieceReader:
 
     def ask(self, subscriber: Waiting, channel: Channel, since: Position) -> None:
         """Have a piece read after a position, and give it to a subscriber if that still waits for it then."""
-        kept = self.kept.get((channel, since))
+        kept = self.kept.find((channel, since), time.time())
         if kept is not None:
-            self._give(Delivery((channel, since), [subscriber], self.kept, kept))
+            self._give(Delivery((channel, since), self.kept, kept), [subscriber])
             return
         those = self._reading.get((channel, since))
         if those is None:
@@ -240,15 +204,15 @@ class PieceReader:
         channel, since = key
         self._bytes -= self._largest
         if result is None:
-            self._give(Delivery(key, those, self.kept, Gap.UNPROVEN))
+            self._give(Delivery(key, self.kept, Gap.UNPROVEN), those)
         else:
             size = sum(map(size_of, result.messages))
             self._bytes += size
             lease = Lease(size, self._give_back)
-            self._give(Delivery(key, those, self.kept, None, result, lease))
+            self._give(Delivery(key, self.kept, None, result, lease), those)
             for at in self._covered(channel, since, result.messages):
                 part = SyncResult(result.top, result.messages[at.offset - since.offset :])
-                self._give(Delivery((channel, at), self._take(channel, at), self.kept, None, part, lease))
+                self._give(Delivery((channel, at), self.kept, None, part, lease), self._take(channel, at))
         self._ask_for_more()
 
     def _covered(self, channel: Channel, since: Position, messages: Sequence[Message]) -> list[Position]:
@@ -266,23 +230,12 @@ class PieceReader:
             del self._waiting[channel]
         return those
 
-    def _give(self, delivery: Delivery) -> None:
+    def _give(self, delivery: Delivery, those: Iterable[Waiting]) -> None:
         """Give subscribers what was read, soon."""
-        self._read.append(delivery)
-        if not self._is_due:
-            self._is_due = True
-            self._call_soon(self._work)
+        for one in those:
+            self._handouts.add((delivery, one))
 
-    def _work(self) -> None:
-        """Give what was read, as far as the budget of one turn allows."""
-        self._is_due = False
-        budget = TurnBudget(self._clock, TURN_BUDGET)
-        while self._read:
-            if not self._read[0].give_one():
-                self._read.popleft()
-            if budget.is_spent:
-                break
-        if self._read:
-            self._is_due = True
-            self._call_soon(self._work)
-        self._ask_for_more()  # what is kept now gives way
+
+def _hand_out(handout: Handout) -> None:
+    delivery, subscriber = handout
+    delivery.give(subscriber)

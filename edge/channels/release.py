@@ -9,9 +9,8 @@ from redis import RedisError
 from common.tasks import Worker
 
 MAX_CHANNELS_PER_CALL = 500  # half a millisecond of Redis' time
-MAX_WAITING = (
-    100_000  # channels; what any more have in Redis expires by itself, as it does when Redis cannot be reached
-)
+#: Channels; what any more have in Redis expires by itself, as it does when Redis cannot be reached.
+MAX_WAITING = 100_000
 
 
 class Releaser:

@@ -37,9 +37,8 @@ from edge.engine.poller import Poller
 from edge.framing.base import SHORT_DATA, Framing
 from edge.state import ENDING, Seat
 
-LONG_DATA = (
-    65_536  # bytes: what is longer is flushed, a part in each turn, so that who asks for it keeps nobody waiting
-)
+#: Bytes: what is longer is flushed, a part in each turn, so that who asks for it keeps nobody waiting.
+LONG_DATA = 65_536
 LAST_JOB = sys.maxsize  # a job number that is greater than all others
 
 

@@ -51,14 +51,14 @@ class Owner(Protocol):
 class CatchUp(PendingAttach):
     """A subscriber that is behind; `todo` are its entries that can go on, and `current` the one that is being read."""
 
-    __slots__ = ("_replays", "current", "is_over", "open", "todo")
+    __slots__ = ("_replays", "current", "is_over", "remaining", "todo")
 
     catches_up = True
 
     def __init__(self, seat: Seat, framing: Framing, behind: Sequence[Behind], replays: Owner) -> None:
         names = tuple(channel.name for channel, _ in behind)
         super().__init__(seat, SubscribeRequest(framing.transport, names), framing)
-        self.open: dict[str, Entry] = {}  # by the channels' names
+        self.remaining: dict[str, Entry] = {}  # of the channels on which it is behind, by their names
         self.todo: deque[Entry] = deque()
         self.current: Entry | None = None
         self.is_over = False
@@ -121,12 +121,12 @@ class CatchUp(PendingAttach):
     def add(self, behind: Sequence[Behind]) -> None:
         """Be behind on more channels."""
         entries = [Entry(self, channel, at, 0) for channel, at in behind]
-        self.open |= {entry.channel.name: entry for entry in entries}
+        self.remaining |= {entry.channel.name: entry for entry in entries}
         self.todo += entries
 
     def leave(self, name: str) -> None:
         """Be behind on a channel no longer."""
-        entry = self.open.pop(name)
+        entry = self.remaining.pop(name)
         entry.channel.stop_waiting(entry)
         entry.channel.catch_up(self.seat)
         if entry is self.current:
@@ -137,10 +137,10 @@ class CatchUp(PendingAttach):
 
     def end(self) -> None:
         """Wait for nothing any more."""
-        for entry in self.open.values():
+        for entry in self.remaining.values():
             entry.channel.stop_waiting(entry)
             entry.channel.catch_up(self.seat)
-        self.is_over, self.current, self.open = True, None, {}
+        self.is_over, self.current, self.remaining = True, None, {}
         self.todo.clear()
 
     @abstractmethod
@@ -202,11 +202,11 @@ class HeldCatchUp(CatchUp):
         seat, channel = self.seat, entry.channel
         seat.channels += (channel,)  # first of all: a seat that ends is detached from these channels (S2)
         channel.catch_up(seat)
-        del self.open[channel.name]
+        del self.remaining[channel.name]
         items, self.items = stamp(self.items, seat.positions), []
         if channel.last is not None:
             self._move(channel.name, channel.last)
-        if not self.open:
+        if not self.remaining:
             self._replays.end(self)
             if seat.positions is not None and seat.positions.is_plain:
                 seat.positions = None
@@ -217,7 +217,7 @@ class HeldCatchUp(CatchUp):
     def leave(self, name: str) -> None:
         """Be behind on a channel no longer."""
         super().leave(name)
-        if not self.open:
+        if not self.remaining:
             self._replays.end(self)
 
 
@@ -243,7 +243,7 @@ class PollCatchUp(CatchUp):
             return
         is_much = batch.is_full or len(poll.items) > PIECE_MESSAGES
         is_enough = is_much or (batch.count and not self._replays.pieces.make_room())
-        if not self.open or is_enough or (batch.count and not self.todo):
+        if not self.remaining or is_enough or (batch.count and not self.todo):
             self._replays.end(self)
             poll.ready()
         elif self.todo:
@@ -261,7 +261,7 @@ class PollCatchUp(CatchUp):
         """It has caught up with a channel."""
         channel, items, self.items = entry.channel, self.items, []
         channel.catch_up(self.seat)
-        del self.open[channel.name]
+        del self.remaining[channel.name]
         if items:
             self._batch.add(Encoded(self.framing.part(items), len(items)))
         if channel.last is not None:

@@ -11,65 +11,54 @@ C3  While a channel is not ready, nothing else waits for it; after ATTACH_TIMEOU
     which may be long, stands on the last answer; so does the answer to the request on the other connection.
 C4  A seat that is detached waits for nothing: it enters no channel after its end.
 C5  Nothing can be sent to a poll except its answer. So a poll is attached again, to the changed channels, from its
-    positions, and is answered as soon as all of them are ready. The acknowledgements come first in the answer.
+    positions, and is answered as soon as all of them are ready (repolls.py). The acknowledgements come first.
 """
 
 from collections.abc import Callable, Sequence
 
-from common.names import ForeignNames
-from common.position import NamedPositions, NameList, Position, parse_position
-from edge.batch import Encoded
+from common.position import NamedPositions, NameList, Position
 from edge.channels.hub import Hub
-from edge.counters import CloseReason, Counters
 from edge.engine.absences import Absences
 from edge.engine.fanout import FanOut
-from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.base import Framing
 from edge.framing.items import Item, ItemKind, advance
 from edge.framing.transports import framing_for
 from edge.protocol.operations import Op, Operation
-from edge.protocol.subscribe import MAX_CHANNELS, Start, SubscribeRequest
+from edge.protocol.subscribe import MAX_CHANNELS
 from edge.state import Channel, Seat
-from edge.subscribers.acknowledgements import TOO_MANY, UNSUBSCRIBED, Acknowledgements, error_of
-from edge.subscribers.output import Output
-from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED, PendingJoin, PendingRepoll
+from edge.subscribers.output import TOO_MANY, UNSUBSCRIBED, Acknowledgements, Output, error_of
+from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED, OnDone, PendingJoin
 from edge.subscribers.replays import Replays
+from edge.subscribers.repolls import Repolls
 from edge.subscribers.sessions import Sessions
-
-#: Gets the names of the channels that a seat has after a change, or None if it was detached first.
-OnDone = Callable[[list[str] | None], None]
 
 
 class ChannelChanges:
-    """Applies operations to held seats; `wheel` has the deadlines of joins, `seat_wheel` those of seats."""
+    """Applies operations to held seats; `wheel` has the deadlines of joins."""
 
     def __init__(
         self,
         hub: Hub,
         fanout: FanOut,
-        seats: Seats,
         sessions: Sessions,
         absences: Absences,
         replays: Replays,
+        repolls: Repolls,
+        answers: Acknowledgements,
         output: Output,
-        seat_wheel: Wheel[Seat],
-        counters: Counters,
         clock: Callable[[], float],
-        foreign: ForeignNames,
     ) -> None:
         self.wheel: Wheel[PendingJoin] = Wheel(clock(), self._on_due)
-        self._seat_wheel = seat_wheel
         self._hub = hub
         self._fanout = fanout
-        self._seats = seats
         self._sessions, self._named = sessions, sessions.named
         self._absences, self._taken = absences, absences.taken
         self._replays, self._behind = replays, replays.by_seat
+        self._repolls = repolls
+        self._answers = answers
         self._output = output
-        self._counters = counters
         self._clock = clock
-        self._answers = Acknowledgements(sessions, foreign)
         self._on_done: dict[Seat, list[OnDone]] = {}  # to be called when a seat waits for no channel
         self._joins: dict[Seat, dict[str, PendingJoin]] = {}  # by the channels' names
         self._lists: dict[Seat, NameList] = {}  # for the cursors of seats whose channels will be the first to change
@@ -99,7 +88,7 @@ class ChannelChanges:
         if framing is None:
             on_done(None)
         elif framing.single_response:
-            self._repoll(seat, framing, operations, on_done, names)
+            self._repolls.begin(seat, operations, on_done, names)
         else:
             self._name(seat, names)
             self._change_held(seat, operations, on_done)
@@ -259,59 +248,6 @@ class ChannelChanges:
         if seat not in self._joins:
             for on_done in self._on_done.pop(seat, ()):
                 on_done(self._names(seat))
-
-    # Polls (C5).
-
-    def _repoll(
-        self,
-        seat: Seat,
-        framing: Framing,
-        operations: Sequence[Operation],
-        on_done: OnDone,
-        names: NameList | None,
-    ) -> None:
-        self._flush_to(seat)
-        if seat.framing is None:
-            on_done(None)  # the flush has answered it
-            return
-        wanted: dict[str, Start] = {name: (parse_position(at), 0) for name, at in seat.delivered_positions.items()}
-        for operation in operations:
-            if operation.op is Op.UNSUB:
-                wanted.pop(operation.channel, None)
-            elif operation.op is Op.SUB and len(wanted) < MAX_CHANNELS and self._answers.foreign(operation) is None:
-                wanted.setdefault(operation.channel, operation.start)
-        session = self._sessions.name_of(seat)
-        self._seats.detach(seat, CloseReason.CHANGED)
-        request = SubscribeRequest(
-            framing.transport, tuple(wanted), has_channel_names=True, session=session, names=names
-        )
-        self._on_done[seat] = [on_done]
-        self._seat_wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
-        self._hub.attach(PendingRepoll(seat, request, framing, wanted, operations, self._on_repolled))
-
-    def _on_repolled(self, repoll: PendingRepoll) -> None:
-        """The channels of a changed poll are ready: answer it."""
-        if repoll.is_refused:
-            self._seat_wheel.expire(repoll.seat)
-            return
-        if repoll.behind and repoll.batch is None:
-            self._replays.collect(repoll)
-            return
-        seat, framing, request = repoll.seat, repoll.framing, repoll.request
-        seat.hold(framing, request.positions_at(repoll.positions))
-        self._counters.opened(framing.transport)
-        self._sessions.name(seat, request.session)
-        self._absences.came_back(seat, None, request.session)
-        channels, callbacks = _names(seat), self._on_done.pop(seat)
-        acknowledgements = [*self._answers.of_poll(repoll)]
-        if repoll.batch is None:
-            self._fanout.deliver(seat, [*acknowledgements, *repoll.items])
-        else:
-            repoll.batch.move(seat.positions)
-            repoll.batch.put_first(Encoded(framing.part(acknowledgements), len(acknowledgements)))
-            self._fanout.deliver_batch(seat, repoll.batch, repoll.items)
-        for on_done in callbacks:
-            on_done(channels)
 
 
 def _names(seat: Seat) -> list[str]:

@@ -3,10 +3,19 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from common.errors import ForeignChannelError
+from common.names import ForeignNames
 from edge.engine.seats import Seats
 from edge.framing.base import Framing
-from edge.framing.items import Item, ItemKind, mark
+from edge.framing.items import Item, ItemKind, mark, welcome_item
+from edge.protocol.operations import Op, Operation
+from edge.protocol.subscribe import MAX_CHANNELS
 from edge.state import Seat
+from edge.subscribers.pending import PendingRepoll
+from edge.subscribers.sessions import Sessions
+
+UNSUBSCRIBED = "an unsub followed before the channel was ready"
+TOO_MANY = f"id: one connection holds at most {MAX_CHANNELS} channels; unsubscribe from one first"
 
 
 class Output:
@@ -59,6 +68,48 @@ class Output:
         items, self._items = self._items, []
         if items and seat.framing is not None:
             self._kept.append(_encode(seat, seat.framing, items, has_cursor=True))
+
+
+class Acknowledgements:
+    """Makes what answers an operation, which each is answered with once (C1); a welcome has the session of its seat."""
+
+    def __init__(self, sessions: Sessions, foreign: ForeignNames) -> None:
+        self._sessions = sessions
+        self._foreign = foreign
+
+    def welcome(self, seat: Seat, name: str, seq: str, operation: Operation) -> Item:
+        """Return the answer to a `sub` of a channel that the seat has, at position `seq`."""
+        session = self._sessions.name_of(seat) or self._sessions.of(seat) if seat.fd >= 0 else ""
+        return welcome_item(name, seq, session=session, ref=operation.ref)
+
+    def foreign(self, operation: Operation) -> Item | None:
+        """Return the refusal of a channel that is another deployment's."""
+        try:
+            self._foreign.check(operation.channel)
+        except ForeignChannelError as error:
+            return error_of(operation, error.status, error.sentence)
+        return None
+
+    def of_poll(self, repoll: PendingRepoll) -> Iterator[Item]:
+        """Return the answers to the operations that changed a poll, in their order (C5)."""
+        names = repoll.request.channels
+        for operation in repoll.operations:
+            if operation.op is Op.PING:
+                yield Item(ItemKind.PONG, ref=operation.ref)
+            elif operation.op is Op.UNSUB:
+                yield Item(ItemKind.UNSUB, operation.channel, ref=operation.ref)
+            elif operation.channel in names:
+                start = repoll.positions[names.index(operation.channel)]
+                yield self.welcome(repoll.seat, operation.channel, str(start or ""), operation)
+            else:
+                is_unsubscribed = len(names) < MAX_CHANNELS
+                code, sentence = (409, UNSUBSCRIBED) if is_unsubscribed else (400, TOO_MANY)
+                yield self.foreign(operation) or error_of(operation, code, sentence)
+
+
+def error_of(operation: Operation, code: int, sentence: str) -> Item:
+    """Return the answer to an operation that is not carried out."""
+    return Item(ItemKind.ERROR, operation.channel, sentence, code=code, op=operation.op.value, ref=operation.ref)
 
 
 def _encode(seat: Seat, framing: Framing, items: Sequence[Item], *, has_cursor: bool) -> bytes:

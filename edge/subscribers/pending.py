@@ -9,8 +9,11 @@ from edge.state import Channel, Entry, PendingAttach, Seat
 
 ATTACH_TIMEOUT = 3.0  # seconds that each of these waits may last
 NOT_JOINED = f"Redis did not let this edge join the channels within {ATTACH_TIMEOUT:g} seconds; try again"
-
 NO_MEMORY = "Redis has no memory left for a new channel; try again later"
+
+
+#: Gets the names of the channels that a seat has after a change, or None if it was detached first.
+OnDone = Callable[[list[str] | None], None]
 
 
 class PendingSubscribe(PendingAttach):
@@ -36,7 +39,7 @@ class PendingSubscribe(PendingAttach):
 class PendingRepoll(PendingAttach):
     """A held poll whose channels change: it is attached again, to other channels, from its positions (C5)."""
 
-    __slots__ = ("_on_ready", "operations", "starts")
+    __slots__ = ("_on_ready", "on_done", "operations", "starts")
 
     def __init__(
         self,
@@ -46,11 +49,18 @@ class PendingRepoll(PendingAttach):
         starts: Mapping[str, Start],
         operations: Sequence[Operation],
         on_ready: "Callable[[PendingRepoll], None]",
+        on_done: OnDone,
     ) -> None:
         super().__init__(seat, request, framing)
         self.starts = starts  # by the channels' names
         self.operations = operations  # to be acknowledged, in this order
         self._on_ready = on_ready
+        self.on_done = on_done
+
+    def detached(self) -> None:
+        """Tell who changed the channels that the poll is gone (C4)."""
+        super().detached()
+        self.on_done(None)
 
     def enter_all(self, channels: Sequence[Channel]) -> Sequence[Entry]:
         """Make an entry for each channel, from where the poll goes on or begins there, and return them."""

@@ -52,7 +52,7 @@ class Postponed:
 
     def add(self, ready: PendingSubscribe) -> bool:
         """If a subscriber's answer has no room, detach it from its channels and keep its request; return whether so."""
-        seat, size = ready.seat, size_of(ready.items, ready.batch)
+        seat, size = ready.seat, answer_size(ready.items, ready.batch)
         shared = ready.bundle.shared(ready.framing) if ready.bundle is not None else None
         if ready.batch is not None:
             shared = ready.batch.longest
@@ -87,6 +87,6 @@ class Postponed:
         return bool(self._queue)
 
 
-def size_of(items: Sequence[Item], batch: Batch | None = None) -> int:
+def answer_size(items: Sequence[Item], batch: Batch | None = None) -> int:
     """Return roughly how many bytes an answer of some items has, and of what was collected before."""
     return (batch.size if batch is not None else 0) + sum(len(item.content or "") for item in items)

@@ -8,7 +8,7 @@ from itertools import islice
 
 from common.logs import get_logger
 from common.position import Position, parse_position
-from common.tasks import TURN_BUDGET, TurnBudget
+from common.tasks import TurnQueue
 from edge.batch import Batch
 from edge.channels.hub import Hub
 from edge.channels.pieces import PieceReader
@@ -48,11 +48,9 @@ class Replays:
         self._wheel = wheel
         self._counters = counters
         self._clock = clock
-        self._call_soon = call_soon
         self._sent_history = sent_history  # is told of a subscriber's missed messages, and their bytes
-        self._due: dict[CatchUp, None] = {}  # those that may go on, in the order of their turns
+        self._turns: TurnQueue[CatchUp] = TurnQueue(clock, call_soon, self._take_turn)  # of those that may go on
         self._roomless: dict[CatchUp, None] = {}  # those that wait for room in the outbox
-        self._is_scheduled = False  # a call of `_work`
 
     def hold(self, seat: Seat, framing: Framing, behind: Sequence[Behind]) -> None:
         """Give a held subscriber what it missed, besides what it is given already; it is in these channels later."""
@@ -76,12 +74,12 @@ class Replays:
     def names(self, seat: Seat) -> Sequence[str]:
         """Return the channels on which a seat is behind."""
         one = self.by_seat.get(seat)
-        return tuple(one.open) if one is not None else ()
+        return tuple(one.remaining) if one is not None else ()
 
     def position(self, seat: Seat, name: str) -> Position | None:
         """Return the position of a seat on a channel on which it is behind; None if it is not."""
         one = self.by_seat.get(seat)
-        entry = one.open.get(name) if one is not None else None
+        entry = one.remaining.get(name) if one is not None else None
         if entry is None or seat.positions is None:
             return entry.since if entry is not None else None
         return parse_position(seat.positions[name])
@@ -89,9 +87,9 @@ class Replays:
     def leave(self, seat: Seat, name: str) -> Channel | None:
         """Give a seat nothing more of a channel on which it is behind, and return that."""
         one = self.by_seat.get(seat)
-        if one is None or name not in one.open:
+        if one is None or name not in one.remaining:
             return None
-        channel = one.open[name].channel
+        channel = one.remaining[name].channel
         one.leave(name)
         return channel
 
@@ -99,7 +97,7 @@ class Replays:
         """A seat is detached: give it nothing more."""
         one = self.by_seat.get(seat)
         if one is not None:
-            one.entries = tuple(one.open.values())
+            one.entries = tuple(one.remaining.values())
             self.end(one)
             self.hub.cancel(one)
 
@@ -107,7 +105,7 @@ class Replays:
         """A subscriber is behind no longer."""
         one.end()
         self.by_seat.pop(one.seat, None)
-        self._due.pop(one, None)
+        self._turns.discard(one)
         self._roomless.pop(one, None)
 
     def write(self, seat: Seat, framing: Framing, data: bytes, count: int) -> None:
@@ -126,25 +124,8 @@ class Replays:
 
     def go_on(self, one: CatchUp) -> None:
         """Let a subscriber have its turn soon."""
-        if one.is_over:
-            return
-        self._due[one] = None
-        if not self._is_scheduled:
-            self._is_scheduled = True
-            self._call_soon(self._work)
-
-    def _work(self) -> None:
-        """Give turns, as far as the budget of one turn of the loop allows."""
-        self._is_scheduled = False
-        budget = TurnBudget(self._clock, TURN_BUDGET)
-        for one in list(self._due):
-            if self._due.pop(one, one) is None:
-                self._take_turn(one)
-            if budget.is_spent:
-                break
-        if self._due and not self._is_scheduled:
-            self._is_scheduled = True
-            self._call_soon(self._work)
+        if not one.is_over:
+            self._turns.add(one)
 
     def _take_turn(self, one: CatchUp) -> None:
         try:

@@ -6,7 +6,7 @@ until its next turn. All such clients share the budget of one turn: a flood dela
 
 from collections.abc import Callable
 
-from common.tasks import TURN_BUDGET, TurnBudget
+from common.tasks import TurnQueue
 from edge.counters import CloseReason
 from edge.engine.seats import Seats
 from edge.framing.websocket import close_frame, close_reply, pong_frame
@@ -44,37 +44,25 @@ class WebSocketReader:
         self._lifecycle = lifecycle
         self._changes = changes
         self._output = output
-        self._clock = clock
-        self._call_soon = call_soon
-        self._behind: dict[Seat, None] = {}  # seats that may have sent more, in the order of their turns
+        self._turns: TurnQueue[Seat] = TurnQueue(clock, call_soon, self._take_turn)  # of seats that may have sent more
 
     def on_bytes(self, seat: Seat, data: bytes) -> None:
         """Bytes arrived on a held WebSocket; none if those that came before its welcome are to be read."""
-        if seat in self._behind:
+        if seat in self._turns.waiting:
             self._inbox.keep(seat, seat.recv_buffer + data)
         elif self._read(seat, seat.recv_buffer + data):
             self._seats.pause_reading(seat)
-            if not self._behind:
-                self._call_soon(self._work)
-            self._behind[seat] = None
-
-    def _work(self) -> None:
-        """Serve the clients that have sent more, as long as the budget of one turn lasts."""
-        budget = TurnBudget(self._clock, TURN_BUDGET)
-        for seat in list(self._behind):
-            self._behind.pop(seat, None)
-            try:
-                self._take_turn(seat)
-            except Exception:
-                self._lifecycle.fail(seat)
-            if budget.is_spent:
-                break
-        if self._behind:
-            self._call_soon(self._work)
+            self._turns.add(seat)
 
     def _take_turn(self, seat: Seat) -> None:
+        try:
+            self._go_on(seat)
+        except Exception:
+            self._lifecycle.fail(seat)
+
+    def _go_on(self, seat: Seat) -> None:
         if self._read(seat, seat.recv_buffer):
-            self._behind[seat] = None
+            self._turns.add(seat)
         elif seat.fd >= 0:
             self._seats.resume_reading(seat)
 

@@ -1,12 +1,21 @@
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import pytest
 from structlog.testing import capture_logs
 
 from common import tasks
-from common.tasks import TURN_BUDGET, Tasks, TurnBudget, Worker, cancel_all, run_forever, run_in_turns
+from common.tasks import (
+    TURN_BUDGET,
+    Tasks,
+    TurnBudget,
+    TurnQueue,
+    Worker,
+    cancel_all,
+    run_forever,
+    run_in_turns,
+)
 
 TIMEOUT = 10.0
 
@@ -206,3 +215,64 @@ async def test_steps_yield_to_the_loop_whenever_the_budget_of_a_turn_is_spent() 
     others = asyncio.create_task(other())
     await asyncio.gather(running, others)
     assert order == ["step 0", "step 1", "other", "step 2", "step 3", "other"]
+
+
+class Loop:
+    """A turn queue, its event loop, and which things had their turns in each turn of the loop."""
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        self.clock = FakeClock()
+        self.later: list[Callable[[], None]] = []
+        self.turns: list[list[str]] = []
+        self.again: dict[str, str] = {}  # which thing adds which at its turn
+        self.rests = 0
+        self._seconds = seconds  # that one thing takes
+        self.queue: TurnQueue[str] = TurnQueue(self.clock, self.later.append, self._take, self._rest)
+
+    def _take(self, thing: str) -> None:
+        self.turns[-1].append(thing)
+        self.clock.now += self._seconds
+        if thing in self.again:
+            self.queue.add(self.again.pop(thing))
+
+    def _rest(self) -> None:
+        self.rests += 1
+
+    def run(self) -> list[list[str]]:
+        """Run until nothing is left to do; return who had a turn when."""
+        while self.later:
+            (work,) = self.later
+            self.later.clear()
+            self.turns.append([])
+            work()
+        return self.turns
+
+
+def test_all_that_wait_have_their_turns_in_order() -> None:
+    """Each has one, however often it was added; those that are added meanwhile have theirs in the next round."""
+    loop = Loop()
+    loop.again = {"a": "c", "b": "a"}
+    for thing in "abab":
+        loop.queue.add(thing)
+    assert loop.run() == [["a", "b"], ["c", "a"]]
+    assert loop.rests == 2
+
+
+def test_a_turn_of_the_loop_ends_when_its_budget_is_spent() -> None:
+    """The rest follows in the next ones; one that is added again does not overtake it."""
+    loop = Loop(seconds=TURN_BUDGET / 2)
+    loop.again = {"a": "a"}
+    for thing in "abcd":
+        loop.queue.add(thing)
+    assert loop.run() == [["a", "b"], ["c", "d"], ["a"]]
+
+
+def test_what_waits_no_longer_has_no_turn() -> None:
+    """Also if it goes during the turns of others; to let go of what does not wait is no trouble."""
+    loop = Loop()
+    for thing in "abc":
+        loop.queue.add(thing)
+    loop.queue.discard("b")
+    loop.queue.discard("b")
+    assert loop.run() == [["a", "c"]]
+    assert not loop.queue.waiting

@@ -21,7 +21,7 @@ async def test_what_points_upward_is_set(edge: EdgeWithoutRedis) -> None:
     assert edge.seats.on_flushed == edge.handler.turns.on_flushed
     assert edge.fanout.on_begun == edge.hub.admit
     assert edge.fanout.on_answered == edge.handler.turns.on_answered
-    assert edge.lifecycle.on_early_bytes == edge.handler.on_early_bytes
+    assert edge.lifecycle._holding.on_early_bytes == edge.handler.on_early_bytes
     assert edge.seat_wheel.on_due == edge.handler.on_due
 
 

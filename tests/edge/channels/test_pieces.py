@@ -9,8 +9,9 @@ import pytest
 from common.position import Position
 from common.scripts.results import SyncQuery, SyncResult
 from edge.chain import Gap
-from edge.channels.pieces import KEPT_SECONDS, MAX_READS, Piece, PieceReader
+from edge.channels.pieces import MAX_READS, Piece, PieceReader
 from edge.channels.sync import SyncRequest
+from edge.engine.kept import KEPT_SECONDS
 from edge.framing.http import Variant
 from edge.framing.transports import framing_for
 from edge.state import Channel
@@ -72,8 +73,13 @@ class Bench:
 
     def __init__(self) -> None:
         self.lane, self.later = Lane(), list[Callable[[], None]]()
-        self.now = 0.0
-        self.reader = PieceReader(self.lane, lambda: self.now, self.later.append, largest=LARGEST)
+        self.now, self.pace = 0.0, 0.0
+        self.reader = PieceReader(self.lane, self.clock, self.later.append, largest=LARGEST)
+
+    def clock(self) -> float:
+        """Return the time, which passes at a pace with each look."""
+        self.now += self.pace
+        return self.now
 
     def subscriber(self) -> Subscriber:
         """Return one more subscriber."""
@@ -246,12 +252,7 @@ def test_a_turn_of_the_loop_gives_as_much_as_its_budget_allows(bench: Bench) -> 
     channel, several = channel_at(9), [bench.subscriber() for _ in range(3)]
     for one in several:
         one.wait(channel, at(3))
-
-    def passing() -> float:
-        bench.now += 1
-        return bench.now
-
-    bench.reader._clock = passing
+    bench.pace = 1.0
     bench.lane.asked[0].done(SyncResult(at(9), log(4, 9)))
     given = [0]
     while bench.later:

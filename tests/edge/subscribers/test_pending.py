@@ -69,7 +69,7 @@ def test_a_poll_that_asks_again_starts_on_each_channel_where_it_stands() -> None
     """Its starts are by channel: what was added to its request begins where the operation said."""
     request = SubscribeRequest("poll", ("b", "a"), has_channel_names=True)
     starts = {"a": (at(5), 0), "b": (None, 3)}
-    repoll = PendingRepoll(Seat(7), request, POLL, starts, [], lambda one: None)
+    repoll = PendingRepoll(Seat(7), request, POLL, starts, [], lambda one: None, lambda names: None)
     entries = repoll.enter_all((B, A))
     assert [(entry.channel, entry.since, entry.history) for entry in entries] == [(B, None, 3), (A, at(5), 0)]
 

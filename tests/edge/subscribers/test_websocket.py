@@ -169,9 +169,9 @@ async def test_the_largest_message_is_read(edge: EdgeWithoutRedis) -> None:
 
 async def test_a_flood_is_read_in_turns(edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """I10: what came at once is answered over many turns, in order, and is bounded; others are served between."""
-    monkeypatch.setattr("edge.subscribers.websocket.TURN_BUDGET", -1.0)
+    monkeypatch.setattr("common.tasks.TURN_BUDGET", -1.0)
     flood, other = await welcomed_websocket(edge, "room"), await welcomed_websocket(edge, "room")
-    monkeypatch.setattr("edge.subscribers.websocket.TURN_BUDGET", 0.0)
+    monkeypatch.setattr("common.tasks.TURN_BUDGET", 0.0)
     await flood.send(*({"op": "ping", "ref": number} for number in range(2000)))
     await edge.turns(3)
     seat = next(iter(edge.seats))

@@ -5,7 +5,7 @@ import pytest
 from common.names import ForeignNames
 from edge.framing.items import ItemKind
 from edge.protocol.operations import Op, Operation
-from edge.subscribers.acknowledgements import Acknowledgements, error_of
+from edge.subscribers.output import Acknowledgements, error_of
 from edge.subscribers.sessions import Sessions
 from tests.edge.seats_on_sockets import SeatsOnSockets
 
