@@ -79,7 +79,7 @@ def parse_json(body: bytes, limit: int) -> Batch:
     message of an array, or of one of the `ids`, is not raised: it takes the place of that message.
     """
     value = read_json(body)
-    items = elements(value)
+    items = elements(value) if body.lstrip().startswith(b"[") else None
     if items is not None:
         _check_count("the array", items)
         return Batch([_entry(item, limit) for item in items], single=False)
