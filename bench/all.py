@@ -15,7 +15,7 @@ from bench.report.console import end_on_signals, progress, say
 from bench.system import machine
 from bench.system.paths import CHECKOUT, RESULTS
 
-NAMES = ("held", "poll", "broadcast", "slow", "rude", "storm", "rooms", "ideawu", "idle", "redis_cost")
+NAMES = ("held", "poll", "broadcast", "slow", "rude", "storm", "rooms", "ideawu", "idle", "publishing", "redis_cost")
 Result = dict[str, Any]
 
 

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from common.metrics.fields import FieldCollector
 from common.names import ForeignNames, RedisNames
 from common.redis.client import connect, database, endpoint
+from common.redis.pipelines import Pipelines
 from common.redis.proof import ServerProof
 from common.redis.pubsub import PubSub
 from common.redis.registry import EdgeRegistry
@@ -17,6 +18,7 @@ from common.rpc.client import EdgeClient
 from common.rpc.replies import ReplyInbox
 from common.scripts.calls import Scripts
 from common.scripts.deployments import Deployment, Deployments
+from common.scripts.publishing import Publishing
 from common.service.admin import AdminServer, Check, redis_checks
 from common.service.graceful_close import stop_accepting
 from common.service.http import listen, port_of
@@ -58,6 +60,8 @@ class Publisher:
         )
         self._proof.on_suspect(self._pubsub.suspect)
         self._pubsub.subscribe_own(self._inbox.name, self._inbox.on_message, self._on_reachable)
+        self._names = names
+        self._pipelines = Pipelines(self._redis, self._counters.duration.observe)
         self._scripts = Scripts(self._redis, names, settings)
         self._functions = FunctionKeeper(self._scripts, lambda: self._deployments.prefixes)
         self._cluster = Cluster(
@@ -117,6 +121,7 @@ class Publisher:
             self._runner = None
         await self._tasks.cancel_all()
         await self._functions.finish()
+        await self._pipelines.aclose()
         await self._proof.aclose()
         await self._redis.aclose()
         await self._admin.stop()
@@ -125,11 +130,11 @@ class Publisher:
         """Return the aiohttp application of the public port."""
         settings = self._settings
         app = web.Application(
-            middlewares=[require_key(settings.publish_keys)],
+            middlewares=[require_key(settings.publish_keys)] if settings.publish_keys else [],
             client_max_size=max_body_bytes(settings.max_message_bytes),
         )
         publish = PublishApi(
-            RedisPublisher(self._scripts, self._inbox, self._counters.duration.observe),
+            RedisPublisher(Publishing(self._pipelines, self._names, settings), self._inbox),
             settings.max_message_bytes,
             self._counters.published,
             self._foreign,

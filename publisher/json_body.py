@@ -13,6 +13,7 @@ from msgspec import Raw
 from common.errors import BadRequestError
 
 MAX_DEPTH = 254  # arrays and objects within each other in a content: subscribers' JSON readers can bear it
+MAX_PLAIN_BYTES = 16384  # of a message that is read at once: if it cannot be, it is read twice
 MARK = b"\xff"  # stands where a lone surrogate was: no UTF-8 text has this byte
 HALF = "holds half of a character (a lone surrogate such as \\ud83d); cut texts between whole characters"
 DEEP = "is nested too deeply; send it as a string"
@@ -27,6 +28,17 @@ _NO_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _read = msgspec.json.Decoder(Raw).decode
 _read_array = msgspec.json.Decoder(list[Raw]).decode
 _read_object = msgspec.json.Decoder(dict[str, Raw]).decode
+
+
+def read_plain(body: bytes) -> dict[str, object] | None:
+    """Return the fields of one message whose content is a string, as most are; None if it must be read part by part."""
+    if len(body) > MAX_PLAIN_BYTES or not body.startswith(b"{"):
+        return None
+    try:
+        fields: dict[str, object] = orjson.loads(body)
+    except orjson.JSONDecodeError:  # what is wrong is told by who reads the parts
+        return None
+    return fields if isinstance(fields.get("content"), str) and "ids" not in fields else None
 
 
 def read_json(body: bytes) -> Raw:

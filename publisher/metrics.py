@@ -17,7 +17,7 @@ class Counters:
         Series(
             "comet_publish_duration_seconds",
             "histogram",
-            "seconds of one call of Redis, without the wait for receipts",
+            "seconds of one pipeline of messages to Redis, without the wait for receipts",
             "above 10 ms: Redis is busy",
         )
     )

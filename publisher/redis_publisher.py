@@ -4,12 +4,9 @@ Errors of Redis end here: to the rest of the publisher they are an `UnavailableE
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from time import perf_counter, time
+from collections.abc import Iterator, Mapping, Sequence
+from time import time
 from typing import NamedTuple
-
-from redis import RedisError
 
 from common.errors import RequestError, UnavailableError
 from common.logs import get_logger
@@ -17,13 +14,14 @@ from common.message import Message
 from common.position import Position
 from common.rpc.messages import decode_receipt
 from common.rpc.replies import REPLY_TIMEOUT, PendingReplies, ReplyInbox
-from common.scripts.calls import Scripts
+from common.scripts.publishing import Outgoing, Publishing
 from common.scripts.results import Published
 from publisher.request import Entry, PublishRequest
 
-PUBLISH_TIMEOUT = 0.9  # seconds for one message, its wait for a turn included: a client hears of trouble in a second
-MAX_COMMANDS = 32  # in flight, each on a connection of its own to Redis
-MAX_WAITING = 1000  # requests that wait for their turn; more are refused
+PUBLISH_TIMEOUT = 0.9  # seconds for one piece, its wait for a turn included: a client hears of trouble in a second
+MAX_REQUESTS = 1032  # at once; more are refused
+MAX_PIECE = 100  # messages of one request that go out together
+MAX_PIECE_BYTES = 1 << 18  # of their payloads, unless one message has more
 UNAVAILABLE = "redis does not take the message now; try again, with a key if it must not come twice"
 
 
@@ -47,93 +45,87 @@ class Outcome(NamedTuple):
 class Sent(NamedTuple):
     """A message that Redis has taken, and the receipt that is still to come."""
 
-    request: PublishRequest
+    outgoing: Outgoing
     published: Published
-    receipt: PendingReplies[int] | None
+    receipt: PendingReplies[int]
+
+
+Result = Outcome | RequestError | Sent
 
 
 class RedisPublisher:
-    """Publishes the messages of a request one after the other; `observe` gets the seconds of each call of Redis."""
+    """Publishes the messages of a request in order, several together."""
 
-    def __init__(self, scripts: Scripts, inbox: ReplyInbox, observe: Callable[[float], None]) -> None:
-        self._scripts = scripts
+    def __init__(self, publishing: Publishing, inbox: ReplyInbox) -> None:
+        self._publishing = publishing
         self._inbox = inbox
-        self._observe = observe
-        self._turns = asyncio.Semaphore(MAX_COMMANDS)
         self._busy = 0
         self._refused: set[str] = set()  # kinds of messages that Redis does not take now: "stored", "ephemeral"
 
     async def publish(self, entries: Sequence[Entry]) -> list[Outcome | RequestError]:
         """Publish the entries that are no errors, in order, and return one result for each entry.
 
-        After a failure of Redis the rest is not tried: the order is kept, and the answer comes within a second.
+        After a piece in which Redis failed the rest is not tried: the answer comes within a second.
         """
-        if self._busy >= MAX_COMMANDS + MAX_WAITING:
+        if self._busy >= MAX_REQUESTS:
             return [UnavailableError("too many requests at once; try again")] * len(entries)
         self._busy += 1
         try:
-            sent = await self._send_all(entries)
-            # Receipts are awaited after the last message is sent, so that all of them are awaited at the same time.
-            outcomes = [await _outcome(one) if isinstance(one, Sent) else one for one in sent]
-            await self._remember_all(sent, outcomes)
-            return outcomes
+            results = await self._send_all(entries)
+            sent = {index: one for index, one in enumerate(results) if isinstance(one, Sent)}
+            if sent:
+                return await self._with_receipts(results, sent)
+            return results  # type: ignore[return-value]  # none of them is `Sent`
         finally:
             self._busy -= 1
 
-    async def _send_all(self, entries: Sequence[Entry]) -> list[Sent | RequestError]:
-        results: list[Sent | RequestError] = []
-        failure: UnavailableError | None = None
-        for entry in entries:
-            result = entry if isinstance(entry, RequestError) else failure or await self._send(entry)
-            failure = result if isinstance(result, UnavailableError) else failure
-            results.append(result)
-        return results
+    async def _send_all(self, entries: Sequence[Entry]) -> list[Result]:
+        results: list[Result] = []
+        failed = False
+        for piece in _pieces([entry for entry in entries if isinstance(entry, PublishRequest)]):
+            results += [UnavailableError(UNAVAILABLE) for _ in piece] if failed else await self._send(piece)
+            failed = failed or any(isinstance(one, UnavailableError) for one in results)
+        if len(results) == len(entries):
+            return results
+        rest = iter(results)
+        return [entry if isinstance(entry, RequestError) else next(rest) for entry in entries]
 
-    async def _send(self, request: PublishRequest) -> Sent | UnavailableError:
-        """Send one message; any failure of Redis is an `UnavailableError` that is returned."""
-        receipt = self._inbox.open(decode_receipt) if request.receipt else None
-        kind = "ephemeral" if request.ephemeral else "stored"
-        try:
-            published = await self._call_redis(request, receipt.inbox if receipt else "")
-        except (RedisError, OSError) as error:
-            self._log_refused(kind, error)
+    async def _send(self, requests: Sequence[PublishRequest]) -> list[Result]:
+        """Send messages together; any failure of Redis is an `UnavailableError` in the place of its message."""
+        deadline = asyncio.get_running_loop().time() + PUBLISH_TIMEOUT
+        receipts = [self._inbox.open(decode_receipt) if request.receipt else None for request in requests]
+        outgoing = [_outgoing(request, receipt) for request, receipt in zip(requests, receipts, strict=True)]
+        answers = await self._publishing.publish(outgoing, deadline)
+        return [self._result(*three) for three in zip(outgoing, answers, receipts, strict=True)]
+
+    def _result(
+        self, outgoing: Outgoing, published: Published | Exception, receipt: PendingReplies[int] | None
+    ) -> Result:
+        kind = "ephemeral" if outgoing.live else "stored"
+        if isinstance(published, Exception):
+            self._log_refused(kind, published)
             return UnavailableError(UNAVAILABLE)
-        self._log_taken(kind)
+        if self._refused:
+            self._log_taken(kind)
         if receipt is None or published.again:
-            return Sent(request, published, None)
+            return Outcome(published.position, published.edges, published.subscribers)
         receipt.sent_to(published.edges)
-        return Sent(request, published, receipt)
+        return Sent(outgoing, published, receipt)
 
-    async def _remember_all(
-        self, sent: Sequence[Sent | RequestError], outcomes: Sequence[Outcome | RequestError]
-    ) -> None:
-        """Store the counts of subscribers beside the keys, so that a retry gets the same answer."""
-        stores = [
-            self._remember(one, outcome)
-            for one, outcome in zip(sent, outcomes, strict=True)
-            if isinstance(one, Sent) and isinstance(outcome, Outcome) and one.receipt and one.request.key
+    async def _with_receipts(self, results: Sequence[Result], sent: Mapping[int, Sent]) -> list[Outcome | RequestError]:
+        """Return the results with the counts of subscribers, which are stored beside the keys as well.
+
+        They are awaited after the last message is sent, so that all of them are awaited at the same time.
+        """
+        outcomes = {index: await _outcome(one) for index, one in sent.items()}
+        known = [
+            (one.outgoing, one.published, count)
+            for index, one in sent.items()
+            if one.outgoing.key and (count := outcomes[index].subscribers) is not None
         ]
-        await asyncio.gather(*stores)
-
-    async def _remember(self, sent: Sent, outcome: Outcome) -> None:
-        """Store the count of subscribers beside a key; if that fails, the answer to a retry is without it."""
-        if outcome.subscribers is None:
-            return
-        with suppress(RedisError, OSError):
-            async with asyncio.timeout(REPLY_TIMEOUT), self._turns:
-                await self._scripts.remember(
-                    sent.request.channel, sent.request.key, sent.published, outcome.subscribers
-                )
-
-    async def _call_redis(self, request: PublishRequest, inbox: str) -> Published:
-        """Run the publish script within `PUBLISH_TIMEOUT`; raises RedisError or OSError."""
-        expires = int((time() + request.ttl) * 1000) if request.ttl else 0
-        message = Message(request.payload, event=request.event, inbox=inbox, expires=expires)
-        async with asyncio.timeout(PUBLISH_TIMEOUT), self._turns:
-            began = perf_counter()
-            published = await self._scripts.publish(request.channel, message, key=request.key, live=request.ephemeral)
-            self._observe(perf_counter() - began)
-        return published
+        if known:  # a retry gets the same answer; if this fails, one without the count
+            await self._publishing.remember(known, asyncio.get_running_loop().time() + REPLY_TIMEOUT)
+        return [outcomes[index] if isinstance(one, Sent) else one for index, one in enumerate(results)]
 
     def _log_refused(self, kind: str, error: Exception) -> None:
         """Log the first failure of a kind: a Redis without memory may take ephemeral messages and no others."""
@@ -149,7 +141,25 @@ class RedisPublisher:
             get_logger().info(f"redis takes {kind} messages again")
 
 
+def _outgoing(request: PublishRequest, receipt: PendingReplies[int] | None) -> Outgoing:
+    expires = int((time() + request.ttl) * 1000) if request.ttl else 0
+    message = Message(request.payload, event=request.event, inbox=receipt.inbox if receipt else "", expires=expires)
+    return Outgoing(request.channel, message, request.key, request.ephemeral)
+
+
+def _pieces(requests: list[PublishRequest]) -> Iterator[list[PublishRequest]]:
+    """Yield the messages that go out together: of one kind, since Redis may refuse one kind and take the other."""
+    first = size = 0
+    for at, request in enumerate(requests):
+        size += len(request.payload)
+        is_full = at - first == MAX_PIECE or size > MAX_PIECE_BYTES
+        if at > first and (is_full or request.ephemeral != requests[first].ephemeral):
+            yield requests[first:at]
+            first, size = at, len(request.payload)
+    if requests:
+        yield requests[first:]
+
+
 async def _outcome(sent: Sent) -> Outcome:
-    position, edges, _, subscribers = sent.published
-    receipts = await sent.receipt.answers() if sent.receipt else None
-    return Outcome(position, edges, subscribers if receipts is None else sum(receipts))
+    counts = await sent.receipt.answers()
+    return Outcome(sent.published.position, sent.published.edges, None if counts is None else sum(counts))

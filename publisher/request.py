@@ -1,6 +1,6 @@
 """Bytes of an HTTP request in, requests to publish out. Pure: nothing here waits or does I/O."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from msgspec import Raw
@@ -8,7 +8,7 @@ from msgspec import Raw
 from common.errors import BadRequestError, RequestError, TooLargeError
 from common.names import check_channel, missing_channel
 from publisher.form_body import read_form
-from publisher.json_body import content_bytes, elements, members, plain_value, read_json
+from publisher.json_body import content_bytes, elements, members, plain_value, read_json, read_plain
 
 MAX_MESSAGES = 1000  # in one request
 MAX_TTL = 2_592_000  # seconds that a message may be replayed: 30 days
@@ -16,13 +16,15 @@ MAX_NAME_CHARACTERS = 128  # of an event name or a key
 RESERVED_EVENTS = frozenset({"welcome", "reset", "close", "error"})
 MAX_DEMO_BYTES = 1024  # of a message of the demo pages
 DEMO_CHANNELS = ("demo", "chat")  # the beginnings of the demo pages' channel names
-ID_NAMES = frozenset({"id", "channel", "cname"})
+ID_ORDER = ("id", "cname", "channel")  # the name that an error is about comes first
+ID_NAMES = frozenset(ID_ORDER)
 PERCENT_GROWTH = 3  # bytes of a form for each byte of its content, at most
 MAX_FORM_OVERHEAD = 1 << 20  # bytes of a form beside its content: a thousand ids
 FORM_FIELDS = ("content", "event", "key", "ttl")
 RAW_FIELDS = frozenset({"content", "ids"})  # of JSON: each is read by itself
 BROADCAST_FIELDS = ("content", "event")
 JSON_FIELDS = ("content", "event", "key", "ttl", "receipt", "ephemeral")
+MESSAGE_FIELDS = ("id", *JSON_FIELDS)
 
 
 class PublishRequest(NamedTuple):
@@ -78,6 +80,9 @@ def parse_json(body: bytes, limit: int) -> Batch:
     `limit` is the largest payload in bytes. Raises `RequestError` if nothing of it can be published. An error of one
     message of an array, or of one of the `ids`, is not raised: it takes the place of that message.
     """
+    plain = read_plain(body)
+    if plain is not None:
+        return Batch([_message(plain, limit)], single=True)
     value = read_json(body)
     items = elements(value)
     if items is not None:
@@ -176,8 +181,8 @@ def _addressed(message: PublishRequest, channel: Raw) -> Entry:
 
 
 def _message(fields: dict[str, object], limit: int) -> PublishRequest:
-    _check_names({name: value for name, value in fields.items() if name not in ID_NAMES}, ("id", *JSON_FIELDS))
-    channels = [fields[name] for name in sorted(ID_NAMES, reverse=True) if name in fields] or [""]
+    _check_names([name for name in fields if name not in ID_NAMES], MESSAGE_FIELDS)
+    channels = [fields[name] for name in ID_ORDER if name in fields] or [""]
     if any(channel != channels[0] for channel in channels):
         raise BadRequestError("id: channel and cname are other names for id; name one channel, or use ids")
     return _request(_channel(channels[0]), fields, limit)
@@ -195,7 +200,7 @@ def _request(channel: str, fields: Mapping[str, object], limit: int) -> PublishR
     return PublishRequest(channel, _payload(fields["content"], limit), event, key, ttl, receipt, ephemeral)
 
 
-def _check_names(fields: Mapping[str, object], known: Sequence[str]) -> None:
+def _check_names(fields: Iterable[str], known: Sequence[str]) -> None:
     for name in fields:
         if name not in known:
             raise BadRequestError(f"{name[:MAX_NAME_CHARACTERS]}: is not a field here; known are {', '.join(known)}")

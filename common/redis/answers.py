@@ -77,7 +77,12 @@ def reading(what: str, answer: object) -> Iterator[None]:
     try:
         yield
     except FAULTS as error:
-        raise wrong_answer(what, answer, f"as expected ({error!s:.100})") from None
+        raise unreadable(what, answer, error) from None
+
+
+def unreadable(what: str, answer: object, error: Exception) -> WrongAnswerError:
+    """Return the error for an answer that could not be read because of another one, which is among `FAULTS`."""
+    return wrong_answer(what, answer, f"as expected ({error!s:.100})")
 
 
 def check_claims(data: bytes) -> None:

@@ -31,6 +31,8 @@ class PooledConnection(AbstractConnection):
     opened_at = rests_since = 0.0
     retired = in_use = False
     _socket: socket.socket
+    _writer: asyncio.StreamWriter
+    _parser: Any
 
     def pack_command(self, *args: Any) -> list[bytes]:
         """Return the bytes of one command."""
@@ -43,6 +45,22 @@ class PooledConnection(AbstractConnection):
         except WRONG_SERVER:
             self.on_wrong_server()
             raise
+
+    async def send(self, commands: bytes) -> None:
+        """Send packed commands on this connection, which is open."""
+        self._writer.write(commands)
+        await self._writer.drain()
+
+    async def receive(self) -> Any:
+        """Return the next reply of a pipeline, or the error that Redis answered; raises if the connection broke."""
+        try:
+            reply = await self._parser.read_response()
+        except WRONG_SERVER:
+            self.on_wrong_server()
+            raise
+        if isinstance(reply, WRONG_SERVER):
+            self.on_wrong_server()
+        return reply
 
     def is_worn(self, now: float) -> bool:
         """Say whether it must not be used again: it rested too long, is too old, or was retired."""

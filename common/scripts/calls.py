@@ -12,8 +12,7 @@ from redis.exceptions import ClusterCrossSlotError
 
 from common.message import Message, encode_frame
 from common.names import RedisNames
-from common.position import Position
-from common.redis.answers import reading, wrong_answer
+from common.redis.answers import FAULTS, reading, unreadable, wrong_answer
 from common.scripts.library import LIBRARY, Deployment, deployments_in, functions_text, lua_string, script_text
 from common.scripts.results import (
     Adopted,
@@ -67,34 +66,12 @@ class Scripts:
         if live or self._history_size == 0:
             edges = await self._redis.publish(self._names.channel(channel), encode_frame(message))
             return Published(None, edges)
-        arguments: list[Any] = [message.payload]
-        options = {"event": message.event, "inbox": message.inbox, "key": key, "expires": message.expires}
-        for name, value in options.items():
-            if value:
-                arguments += (name, value)
-        if key:
-            arguments += ("once", ONCE_TTL)
-        answer = await self._publish(keys=[self._names.channel(channel)], args=arguments)
-        with reading("the publish script", answer):
-            seq, edges = answer
-            position, edges = parse_seq(seq), int(edges)
-        if edges < 0:
-            return await self._first_result(channel, key, position)
-        return Published(position, edges)
-
-    async def _first_result(self, channel: str, key: str, position: Position) -> Published:
-        """Return the result of the first publish with a key, as far as it is known."""
-        text: Any = await self._redis.get(self._names.once(channel, key)) or b""
-        with reading("a key's result", text):
-            known = text.split()  # position, edges, subscribers
-            edges = read_count(known[1]) if len(known) > 1 else 0
-            subscribers = read_count(known[2]) if len(known) > 2 else None
-        return Published(position, edges, again=True, subscribers=subscribers)
-
-    async def remember(self, channel: str, key: str, published: Published, subscribers: int) -> None:
-        """Add the number of subscribers that got a message to its key; it is known later than the rest."""
-        first = f"{published.position} {published.edges} {subscribers}"
-        await self._redis.set(self._names.once(channel, key), first, xx=True, keepttl=True)
+        answer = await self._publish(keys=[self._names.channel(channel)], args=publish_arguments(message, key))
+        published = read_published(answer)
+        if published.again:
+            first: Any = await self._redis.get(self._names.once(channel, key))
+            return first_result(published, first)
+        return published
 
     async def sync(self, queries: Sequence[SyncQuery]) -> list[SyncOutcome]:
         """Read several channels at once; joining one begins a new epoch of its bare messages (see adopt.lua).
@@ -187,6 +164,39 @@ class Scripts:
         installed = await functions.function_list(library=LIBRARY, withcode=True)
         with reading("FUNCTION LIST", installed):
             return deployments_in(b"".join(library[-1] for library in installed).decode(errors="replace"))
+
+
+def publish_arguments(message: Message, key: str) -> list[Any]:
+    """Return the arguments of the publish script."""
+    arguments: list[Any] = [message.payload]
+    if message.event:
+        arguments += ("event", message.event)
+    if message.inbox:
+        arguments += ("inbox", message.inbox)
+    if message.expires:
+        arguments += ("expires", message.expires)
+    if key:
+        arguments += ("key", key, "once", ONCE_TTL)
+    return arguments
+
+
+def read_published(answer: Any) -> Published:
+    """Read the answer of the publish script; raises `WrongAnswerError`."""
+    try:
+        seq, reached = answer
+        edges = int(reached)
+        return Published(parse_seq(seq), edges, edges < 0)
+    except FAULTS as error:
+        raise unreadable("the publish script", answer, error) from None
+
+
+def first_result(published: Published, first: bytes | None) -> Published:
+    """Return the result of the first publish with a key, as far as it is known; raises `WrongAnswerError`."""
+    with reading("a key's result", first):
+        known = (first or b"").split()  # position, edges, subscribers
+        edges = read_count(known[1]) if len(known) > 1 else 0
+        subscribers = read_count(known[2]) if len(known) > 2 else None
+    return Published(published.position, edges, again=True, subscribers=subscribers)
 
 
 def _outcomes(answers: Any, count: int) -> list[SyncOutcome]:

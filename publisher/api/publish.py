@@ -86,7 +86,8 @@ class PublishApi:
         results = await self._redis_publisher.publish(entries)
         if single:
             _all_or_error(results)
-        _check_anything_sent(results)
+        else:
+            _check_anything_sent(results)
         for result in results:
             self._count(result.status if isinstance(result, RequestError) else OK)
         answers = [_json_result(*pair) for pair in zip(entries, results, strict=True)]

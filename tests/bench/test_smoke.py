@@ -62,13 +62,18 @@ CASES = {  # what to measure: its options, a row that it must have, and the colu
         "edges, RSS, MB",
         {"no connections", "all connections", "B/connection"},
     ),
+    "publishing": (
+        "--requests 200 --arrays 8 --rounds 1",
+        "alone, with history, µs",
+        {"publisher", "bare handler", "nchan-redis", "÷ bare handler", "messages/s"},
+    ),
     "redis_cost": (
         "--messages 1000 --rounds 1",
         "CPU of the whole Redis process, µs",
         {"plain PUBLISH", "bare calls", "publish with history", "FCALL comet_publish"},
     ),
 }
-WITHOUT_SERVERS = ("redis_cost",)
+WITHOUT_SERVERS = ("publishing", "redis_cost")
 
 pytestmark = [
     pytest.mark.system,

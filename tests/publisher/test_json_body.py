@@ -187,3 +187,32 @@ def test_exactly_the_messages_with_half_a_character_are_errors(texts: list[str])
             assert isinstance(entry, BadRequestError)
         else:
             assert entry == PublishRequest("room", f'["{text}"]'.encode())
+
+
+VALUES = st.one_of(
+    st.text(max_size=5),
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.lists(st.integers(), max_size=2),
+)
+FIELDS = st.sampled_from(["id", "channel", "content", "event", "key", "ttl", "receipt", "ephemeral", "ids", "other"])
+
+
+@given(st.lists(st.tuples(FIELDS, VALUES), max_size=5), st.booleans())
+def test_a_message_that_is_read_at_once_is_what_it_is_part_by_part(
+    fields: list[tuple[str, object]], ascii_: bool
+) -> None:
+    """With any fields, also given twice; white space before it has it read part by part."""
+    parts = [f"{json.dumps(name)}:{json.dumps(value, ensure_ascii=ascii_)}" for name, value in fields]
+    body = ('{"id":"room","content":"hi"' + "".join("," + part for part in parts) + "}").encode(errors="replace")
+    assert read(body) == read(b" " + body)
+
+
+def read(body: bytes) -> object:
+    """Return what a body is read as, or what is said of it."""
+    try:
+        return parse_json(body, LIMIT)
+    except BadRequestError as error:
+        return error.sentence

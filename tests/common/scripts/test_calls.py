@@ -58,16 +58,6 @@ async def test_the_same_key_gets_the_same_answer_and_does_nothing(log: Log) -> N
     assert await log.top() == first.position
 
 
-async def test_a_key_remembers_how_many_got_its_message(log: Log) -> None:
-    """It is added when the receipts are there; it lives no longer than the key, and does not bring it back."""
-    first = await log.scripts.publish("room", Message(b"paid"), key="a")
-    await log.scripts.remember("room", "a", first, 7)
-    assert await log.scripts.publish("room", Message(b"paid"), key="a") == first._replace(again=True, subscribers=7)
-    assert ONCE_TTL - 10 < await log.client.ttl(log.names.once("room", "a")) <= ONCE_TTL
-    await log.scripts.remember("room", "gone", first, 7)
-    assert not await log.client.exists(log.names.once("room", "gone"))
-
-
 async def test_a_key_of_an_older_version_is_known(log: Log) -> None:
     """It holds the position and nothing else."""
     await log.client.set(log.names.once("room", "a"), "3-1795540228796123")

@@ -1,0 +1,1 @@
+"""What publishing over HTTP costs the publisher's process, beside a bare aiohttp handler and Nchan."""

@@ -1,0 +1,110 @@
+"""Publishing many messages at once: those of all requests go out in pipelines, and each has its own result."""
+
+from collections.abc import Sequence
+from hashlib import sha1
+from typing import Any, NamedTuple
+
+from redis.exceptions import NoScriptError
+
+from common.message import Message, encode_frame
+from common.names import RedisNames
+from common.redis.answers import WrongAnswerError
+from common.redis.pipelines import Command, Pipelines
+from common.scripts.calls import first_result, publish_arguments, read_published
+from common.scripts.library import script_text
+from common.scripts.results import Published
+from common.settings import Settings
+
+
+class Outgoing(NamedTuple):
+    """A message to publish; `key` and `live` as `Scripts.publish` has them."""
+
+    channel: str
+    message: Message
+    key: str = ""
+    live: bool = False
+
+
+class Publishing:
+    """Publishes the messages of one deployment; `deadline` is by the loop's clock, and no call raises."""
+
+    def __init__(self, pipelines: Pipelines, names: RedisNames, settings: Settings) -> None:
+        self._pipelines = pipelines
+        self._names = names
+        self._keeps_history = settings.history_size > 0
+        text = script_text("publish", settings.history_size, settings.history_ttl)
+        self._sha = sha1(text.encode(), usedforsecurity=False).hexdigest()  # what Redis calls the script
+        self._load = Command("SCRIPT LOAD", ("SCRIPT", "LOAD", text))
+
+    async def publish(self, messages: Sequence[Outgoing], deadline: float) -> list[Published | Exception]:
+        """Publish messages in order, and return a result or a RedisError or OSError for each."""
+        replies = await self._run([self._command(one) for one in messages], deadline)
+        results = [_published(reply) for reply in replies]
+        again = [index for index, one in enumerate(results) if isinstance(one, Published) and one.again]
+        if again:
+            await self._find_first_results(messages, results, again, deadline)
+        return results
+
+    async def remember(self, sent: Sequence[tuple[Outgoing, Published, int]], deadline: float) -> None:
+        """Add to keys how many subscribers got their messages, which is known later than the rest."""
+        await self._pipelines.execute([self._memory(*one) for one in sent], deadline)
+
+    async def _run(self, commands: Sequence[Command], deadline: float) -> list[Any]:
+        """Run commands; a server that has not the script, or has it no more, gets it.
+
+        Several are sent behind the script: else it could come from elsewhere between two of them, and the second would
+        overtake the first.
+        """
+        loading = [self._load] if len(commands) > 1 and self._keeps_history else []
+        replies = (await self._pipelines.execute([*loading, *commands], deadline))[len(loading) :]
+        missed = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+        if missed:
+            retry = [self._load, *(commands[index] for index in missed)]
+            _, *found = await self._pipelines.execute(retry, deadline)
+            for index, reply in zip(missed, found, strict=True):
+                replies[index] = reply
+        return replies
+
+    def _command(self, outgoing: Outgoing) -> Command:
+        channel, message, key, live = outgoing
+        name = self._names.channel(channel)
+        if live or not self._keeps_history:
+            return Command("PUBLISH", ("PUBLISH", name, encode_frame(message)))
+        return Command("EVALSHA", ("EVALSHA", self._sha, 1, name, *publish_arguments(message, key)))
+
+    def _memory(self, outgoing: Outgoing, published: Published, subscribers: int) -> Command:
+        name = self._names.once(outgoing.channel, outgoing.key)
+        return Command("SET", ("SET", name, f"{published.position} {published.edges} {subscribers}", "XX", "KEEPTTL"))
+
+    async def _find_first_results(
+        self,
+        messages: Sequence[Outgoing],
+        results: list[Published | Exception],
+        again: Sequence[int],
+        deadline: float,
+    ) -> None:
+        """Replace the results of messages whose keys were used before by those of the first publish."""
+        names = [self._names.once(messages[index].channel, messages[index].key) for index in again]
+        firsts = await self._pipelines.execute([Command("GET", ("GET", name)) for name in names], deadline)
+        for index, first in zip(again, firsts, strict=True):
+            results[index] = _first(results[index], first)
+
+
+def _published(reply: Any) -> Published | Exception:
+    if isinstance(reply, Exception):
+        return reply
+    if isinstance(reply, int):  # of a PUBLISH
+        return Published(None, reply)
+    try:
+        return read_published(reply)
+    except WrongAnswerError as error:
+        return error
+
+
+def _first(published: Any, first: Any) -> Published | Exception:
+    if isinstance(first, Exception):
+        return first
+    try:
+        return first_result(published, first)
+    except WrongAnswerError as error:
+        return error
