@@ -29,7 +29,8 @@ compiled: .venv/installed ## compile the hot paths in place with mypyc; `make cl
 	@$(BIN)/python compile_hot.py
 
 wheel: .venv/installed ## build a wheel with the compiled hot paths into dist/
-	HOT_PATHS=compiled $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	HOT_PATHS=compiled $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--wheel-dir dist .
 
 test-system: .venv/system clients/js/node_modules ## run the tests that need Debian packages (see .ci/run)
 	@$(BIN)/pytest -m system || { code=$$?; [ $$code = 5 ] && echo 'there are no system tests yet'; exit $$(( code == 5 ? 0 : code )); }
