@@ -14,14 +14,26 @@ RUN python -c "import tomllib; project = tomllib.load(open('pyproject.toml', 'rb
     && pip wheel --quiet --wheel-dir wheels --requirement requirements.txt \
     && pip --python /opt/comet/bin/python install --quiet --no-index --no-deps wheels/*.whl
 
-# The product itself, in a tree that is laid over the other.
+# The product itself, in a tree that is laid over the other. What compiles the hot paths stays behind in this stage;
+# with --build-arg HOT_PATHS=pure nothing does, and the base need not be a Debian.
 FROM dependencies AS product
-COPY README.md LICENSE ./
+ARG HOT_PATHS=compiled
+# hadolint ignore=DL3008
+RUN if [ "$HOT_PATHS" = compiled ]; then \
+        apt-get update -qq && apt-get install -qq -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*; \
+    fi
+RUN python -c "import os, tomllib; whole = tomllib.load(open('pyproject.toml', 'rb')); \
+        print(*whole['build-system']['requires'], sep='\n'); \
+        extras = whole['project']['optional-dependencies']; \
+        print(*extras.get(os.environ['HOT_PATHS'], ()), sep='\n')" > tools.txt \
+    && python -m venv --without-pip /opt/tools \
+    && pip --python /opt/tools/bin/python install --quiet --find-links wheels -r tools.txt -r requirements.txt
+COPY README.md LICENSE compile_hot.py hatch_build.py ./
 COPY common common
 COPY edge edge
 COPY publisher publisher
 COPY comet comet
-RUN pip wheel --quiet --no-deps --wheel-dir product . \
+RUN pip --python /opt/tools/bin/python wheel --quiet --no-deps --no-build-isolation --wheel-dir product . \
     && pip --python /opt/comet/bin/python install --quiet --no-index --no-deps --prefix /product product/*.whl
 
 # hadolint ignore=DL3006

@@ -8,7 +8,7 @@ BIN := .venv/bin
 # `kill -9` of make ends the cluster, too; elsewhere than on Linux only that of `comet dev` does.
 GUARD := $(if $(filter Linux,$(shell uname)),$(BIN)/python -m comet.guard $$PPID)
 
-.PHONY: help dev test check compiled client test-system fuzz soak bench bench-all bench-compare bench-million clean
+.PHONY: help dev test check compiled wheel client test-system fuzz soak bench bench-all bench-compare bench-million clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 22
@@ -26,10 +26,11 @@ check: .venv/installed ## lint, format, types, import contracts
 	$(BIN)/lint-imports
 
 compiled: .venv/installed ## compile the hot paths in place with mypyc; `make clean` undoes it
-	@command -v cc >/dev/null || { echo 'no C compiler found; install one (Debian: gcc libc6-dev)' >&2; exit 1; }
-	@$(BIN)/python -c 'import sysconfig, pathlib, sys; sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())' \
-		|| { echo "Python's headers are missing; install them (Debian: python3-dev)" >&2; exit 1; }
-	$(BIN)/python compile_hot.py
+	@$(BIN)/python compile_hot.py
+
+wheel: .venv/installed ## build a wheel with the compiled hot paths into dist/
+	HOT_PATHS=compiled $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		--wheel-dir dist .
 
 test-system: .venv/system clients/js/node_modules ## run the tests that need Debian packages (see .ci/run)
 	@$(BIN)/pytest -m system || { code=$$?; [ $$code = 5 ] && echo 'there are no system tests yet'; exit $$(( code == 5 ? 0 : code )); }

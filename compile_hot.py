@@ -1,10 +1,14 @@
 """Compile the typed modules of the hot paths with mypyc, in place, from the source that Python runs as it is.
 
 `make compiled` calls this; `make clean` removes what it made. An interpreter prefers the shared object beside a module
-to the module, so a changed module must be compiled again. Pure Python stays the default everywhere else.
+to the module, so a changed module must be compiled again. `make wheel` and the image call it in a copy
+(hatch_build.py). Pure Python stays the default everywhere else.
 """
 
+import sys
+import sysconfig
 from pathlib import Path
+from shutil import which
 
 from mypyc.build import mypycify
 from setuptools import setup
@@ -40,7 +44,16 @@ def hot_modules() -> list[str]:
     return [path for path in found if not path.endswith("__init__.py")]
 
 
+def refuse_without_compiler() -> None:
+    """End with a sentence that says what to install, if something is missing."""
+    if which("cc") is None:
+        sys.exit("no C compiler found; install one (Debian: gcc libc6-dev)")
+    if not Path(sysconfig.get_path("include"), "Python.h").exists():
+        sys.exit("Python's headers are missing; install them (Debian: python3-dev)")
+
+
 if __name__ == "__main__":
+    refuse_without_compiler()
     setup(
         name="comet-hot",
         packages=[],

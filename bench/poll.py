@@ -3,6 +3,7 @@
 All servers in the same run. A client polls from the position of its last answer on: `since` here, `If-Modified-Since`
 and `If-None-Match` with Nchan. Each server answers with the headers it has of itself; as their bytes cost something,
 those whose heads are shorter than ours run once more with heads that are as long: the C reference, and Nchan if so.
+Where the edge is compiled, the pure build is measured, too.
 """
 
 import sys
@@ -15,6 +16,7 @@ from bench.held.rounds import finish, leave, run
 from bench.report.console import end_on_signals
 from bench.report.plan import read_plan
 from bench.report.statistics import Costs
+from bench.servers.builds import pure_beside
 from bench.servers.edges import serving_edge
 from bench.servers.nchan import nchan_module, serving_nchan
 from bench.servers.peers import peers, serving_reference
@@ -61,7 +63,8 @@ def main() -> int:
     servers: dict[str, Serving] = {"edge": serving_edge, "reference": serving_reference}
     servers |= (peers() if plan.peers else {}) | padded(plan)
     measurements = [partial(measure_with_head, plan=plan)]
-    rounds = run(plan.rounds, servers, measurements)
+    with pure_beside() as pure:
+        rounds = run(plan.rounds, servers | pure, measurements)
     title = f"{plan.pollers} pollers, {plan.cycles} cycles, median of {plan.rounds}"
     return finish("poll", title, plan, rounds, leave(plan, serving_edge, measurements))
 

@@ -61,6 +61,7 @@ FIELDS: dict[str, Check] = {
     "id": _is_text,
     "host": _is_text,
     "version": _is_text,
+    "build": _is_text,
     "uptime": is_count,
     "ready": _is_flag,
     "draining": _is_flag,

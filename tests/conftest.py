@@ -19,6 +19,7 @@ MAY_SKIP = (  # what the machine is, not what is missing on it
     "without epoll",
     "reads /proc",
     "epoll is Linux",
+    "the compiled build",
     "matplotlib",  # of the extra `bench`, for charts
 )
 

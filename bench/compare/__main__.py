@@ -50,10 +50,10 @@ def parts_of(plan: ComparePlan) -> list[Part]:
 
 
 def rehearse(checkouts: Mapping[str, Path]) -> None:
-    """Start both edges once: that compiles their modules, which would be counted as memory of the first round."""
+    """Start both edges once: their bytecode is made then, which would be counted as memory of the first round."""
     for side, checkout in checkouts.items():
         with serving_edge(checkout=checkout):
-            progress(f"{side} runs{', compiled' if is_compiled(checkout) else ''}")
+            progress(f"{side} runs, the {'compiled' if is_compiled(checkout) else 'pure'} build")
     if len({is_compiled(checkout) for checkout in checkouts.values()}) > 1:
         say("ONE OF THE TWO IS COMPILED: the ratios are about that, too", "red")
 

@@ -22,7 +22,7 @@ ROWS = {
     "beside_stuck": "CPU/delivery, stuck readers beside, µs",
     "bystander": "bystander p99 during a broadcast, ms",
 }
-COMPARED = ("reference", "nchan")
+COMPARED = ("reference", "nchan", "pure")
 
 
 class Bar(NamedTuple):
@@ -35,6 +35,7 @@ class Bar(NamedTuple):
 
 
 BARS = (
+    Bar("poll", 1.25, "nchan", of="pure"),
     Bar("memory_one", 400),
     Bar("memory_each", 900),
     Bar("delivery", 1.10, "reference"),

@@ -9,7 +9,7 @@ from bench.report.console import say
 from bench.system.machine import machine
 from bench.system.paths import CHECKOUT
 
-OURS = ("edge", "live", "websocket")
+OURS = ("edge", "live", "websocket", "pure")
 COLOR, GREY = "#d9480f", "#868e96"  # ours, and all others
 CHARTS_IN_A_LINE = 3
 

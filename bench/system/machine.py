@@ -6,6 +6,8 @@ import sys
 import sysconfig
 from pathlib import Path
 
+from common.version import our_build
+
 
 def machine() -> dict[str, object]:
     """Return what belongs beside every number."""
@@ -13,6 +15,7 @@ def machine() -> dict[str, object]:
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "python_build": build(),
+        "edge_build": our_build(),
         "cpu": cpu(),
         "kernel": platform.release(),
         "cores": os.cpu_count(),
@@ -24,7 +27,8 @@ def machine() -> dict[str, object]:
 def line() -> str:
     """Return the same in a line, as it is printed over each table."""
     has = machine()
-    return f"{has['python']}, {has['python_build']}; {has['cores']} cores of {has['cpu']}, Linux {has['kernel']}"
+    what = f"{has['edge_build']} build of the edge on {has['python']}, {has['python_build']}"
+    return f"{what}; {has['cores']} cores of {has['cpu']}, Linux {has['kernel']}"
 
 
 def build() -> str:

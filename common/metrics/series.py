@@ -107,7 +107,7 @@ DRAINING = Series(
     "longer than `COMET_DRAIN_SECONDS` + 5",
 )
 BUILD_INFO = Series(
-    "comet_build_info", "gauge", "always 1", "two versions for longer than a roll-out", ("version", "python")
+    "comet_build_info", "gauge", "always 1", "two versions for longer than a roll-out", ("version", "python", "build")
 )
 CPU = Series(
     "process_cpu_seconds_total",

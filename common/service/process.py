@@ -15,7 +15,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from common.metrics import series
-from common.version import our_version
+from common.version import our_build, our_version
 
 LAG_INTERVAL = 0.5  # seconds between two measurements of the event loop's lag
 STATM = Path("/proc/self/statm")
@@ -65,7 +65,7 @@ class _Process(Collector):
     """The process's own series; prometheus-client's collector lists all open files, which takes 50 ms for 15,000."""
 
     def collect(self) -> Iterator[Metric]:
-        yield series.BUILD_INFO.values({(our_version(), platform.python_version()): 1})
+        yield series.BUILD_INFO.values({(our_version(), platform.python_version(), our_build()): 1})
         yield series.CPU.value(time.process_time())
         yield series.STARTED.value(STARTED_AT)
         yield series.MAX_OPEN_FILES.value(max_open_files())

@@ -14,6 +14,7 @@ from common.logs import configure_logging, get_logger
 from common.service.exhausted import LoopFaults
 from common.service.process import raise_open_files
 from common.settings import Settings, load_settings, unknown_variables
+from common.version import our_build
 
 MAX_NOTICE = 5.0  # seconds
 STOP_TIMEOUT = 4.7  # seconds after the end of the drain: 5, less the time of the last log line and of the exit itself
@@ -94,7 +95,7 @@ async def _serve(make: Callable[[Settings], Service], settings: Settings) -> Non
     service = make(settings)
     service.on_drain = signals.asked.set
     await service.start()
-    get_logger().info("started", pid=os.getpid())
+    get_logger().info("started", pid=os.getpid(), build=our_build())
     await signals.asked.wait()
     try:
         if settings.drain_seconds and not signals.at_once.is_set():

@@ -14,7 +14,7 @@ from common.logs import get_logger
 from common.redis.registry import EdgeRegistry
 from common.service.admin import Check, is_ready
 from common.tasks import run_in_turns
-from common.version import our_version
+from common.version import our_build, our_version
 from edge.channels.hub import Hub
 from edge.cluster.commands import channel_name
 from edge.counters import Counters
@@ -64,6 +64,7 @@ class NodeInfo:
             "id": self._edge_id,
             "host": socket.gethostname(),
             "version": our_version(),
+            "build": our_build(),
             "started": int(self._started),
             "uptime": int(time.time() - self._started),
             **self._ports(),

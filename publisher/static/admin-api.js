@@ -34,7 +34,7 @@ async function request(path, options = {}) {
 const withChannel = (path, channel) => `${path}?${new URLSearchParams({ id: channel })}`;
 
 // The values of fields that an edge of another version does not announce.
-const DEFAULTS = { id: "?", host: "", version: "?", uptime: 0, ready: false, draining: false, channels: 0, connections: {}, busiest: [] };
+const DEFAULTS = { id: "?", host: "", version: "?", build: "", uptime: 0, ready: false, draining: false, channels: 0, connections: {}, busiest: [] };
 const NO_RATES = { delivered: 0, opened: 0 };
 
 /** The last announcement of every edge. */

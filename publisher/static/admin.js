@@ -112,7 +112,7 @@ function edgeRow(edge) {
     cell("Connections", part("number", connectionText(edge))),
     cell("Messages / s", tenths.format(edge.rates.delivered), "number"),
     cell("Channels", whole.format(edge.channels), "number"),
-    cell("Version", edge.version),
+    cell("Version", edge.build === "" ? edge.version : `${edge.version}, ${edge.build}`),
     cell("Up", uptime(edge.uptime), "number"),
   );
   return row;

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.version import our_version
+from common.version import our_build, our_version
 from tests.browser.accessibility import controls, faults, tab_through
 from tests.browser.conftest import CHROMIUM, NO_PLAYWRIGHT, SCREENSHOTS
 from tests.cluster.clients import PollClient, SseClient, StreamClient
@@ -120,7 +120,7 @@ def test_an_announcement_of_no_edge_is_named(cluster: Cluster, open_page: Open) 
 
 
 def test_it_shows_the_figures_of_each_edge(cluster: Cluster, open_page: Open) -> None:
-    """Messages a second, channels, version and uptime of each edge stand under their headings."""
+    """Messages a second, channels, version with build, and uptime of each edge stand under their headings."""
     with StreamClient(cluster.a.port, "rate"), StreamClient(cluster.a.port, "rate"):
         page = open_page()
         headings = ["Edge", "State", "Connections", "Messages / s", "Channels", "Version", "Up"]
@@ -135,7 +135,7 @@ def test_it_shows_the_figures_of_each_edge(cluster: Cluster, open_page: Open) ->
             return any(re.fullmatch(r"[1-9][\d.,]*|0[.,]\d*[1-9]\d*", text) for text in column("Messages / s"))
 
         until(a_message_a_turn, PAGE_TIMEOUT)
-        assert column("Version") == [our_version()] * 2
+        assert column("Version") == [f"{our_version()}, {our_build()}"] * 2
         assert all(re.fullmatch(r"\d+ (s|min|min \d+ s)", text) for text in column("Up")), column("Up")
         before = column("Up")
         until(lambda: column("Up") != before, PAGE_TIMEOUT)

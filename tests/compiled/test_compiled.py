@@ -1,67 +1,54 @@
-"""The hot paths, compiled in place from the source that Python runs as it is: the same cluster tests hold.
+"""The compiled build of the hot paths: the tests that hold of the pure one hold of it.
 
-A copy of the checkout's files is compiled, so that this checkout stays pure Python.
+Everything that can run on it does: the edge's unit tests, the cluster tests without those marked `system`, a soak.
 """
 
-import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.cluster.processes import ROOT
+from tests.compiled.conftest import make, run
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
 WHERE = "from common import message; from edge.engine import seats; print(message.__file__, seats.__file__)"
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not system")
 
 
-@pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a copy of this checkout in which `make compiled` was called."""
-    copy = tmp_path_factory.mktemp("compiled")
-    listing = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
-    for name in subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines():
-        if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
-    make(copy, "compiled")
-    return copy
-
-
-def make(folder: Path, target: str) -> None:
-    """Call `make` with the Python of this test, whose packages are installed already."""
-    command = ["make", "--silent", "--old-file=.venv/installed", f"BIN={Path(sys.executable).parent}", target]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def run(folder: Path, *arguments: str) -> str:
-    """Run Python in a folder and return what it prints."""
-    environment = os.environ | {"PYTHONPATH": str(folder)}
-    command = [sys.executable, *arguments]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
-    return done.stdout
+def in_tree(folder: Path, *arguments: str) -> str:
+    """Run Python on the modules of a folder."""
+    return run(folder, *arguments, PYTHONPATH=str(folder))
 
 
 def test_the_compiled_modules_are_those_that_run(compiled: Path) -> None:
     """Python prefers the shared object beside a module to the module."""
-    assert all(path.endswith(".so") for path in run(compiled, "-c", WHERE).split())
+    assert all(path.endswith(".so") for path in in_tree(compiled, "-c", WHERE).split())
+    assert in_tree(compiled, "-c", "from common.version import our_build; print(our_build())") == "compiled\n"
+
+
+def test_the_unit_tests_of_the_edge_pass(compiled: Path) -> None:
+    """Those that replace no object of a compiled module (tests/pure_only.py), the walk over seats among them."""
+    assert " passed" in in_tree(compiled, *PYTEST, "tests/edge")
 
 
 def test_a_compiled_cluster_passes_the_cluster_tests(compiled: Path) -> None:
     """Every transport, bad input, drains and a lost Redis, on processes that run the compiled modules."""
-    assert " passed" in run(
-        compiled, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-m", "not system", "tests/cluster"
-    )
+    assert " passed" in in_tree(compiled, *PYTEST, "tests/cluster")
 
 
 def test_a_soak_of_a_compiled_cluster_finds_nothing(compiled: Path) -> None:
     """Everything is broken at random for a while: nothing is lost, doubled or out of order."""
-    assert "no violation" in run(compiled, "-m", "tests.faults.soak", "--seconds", "20", "--seed", "7")
+    assert "no violation" in in_tree(compiled, "-m", "tests.faults.soak", "--seconds", "60", "--seed", "7")
+
+
+def test_without_a_compiler_it_is_said_what_to_install(sources: Path) -> None:
+    """`make compiled` names the packages, and leaves everything as it was."""
+    command = [sys.executable, "compile_hot.py"]
+    done = subprocess.run(command, cwd=sources, env={"PATH": ""}, capture_output=True, text=True, check=False)
+    assert (done.returncode, "no C compiler found; install one (Debian: gcc libc6-dev)" in done.stderr) == (1, True)
+    assert not list(sources.rglob("*.so"))
 
 
 def test_clean_leaves_no_shared_object(compiled: Path) -> None:

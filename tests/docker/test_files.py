@@ -38,7 +38,7 @@ def test_the_dockerfile_is_clean(file: str) -> None:
 def test_the_image_is_made_of_a_slim_one() -> None:
     """The base may be chosen, and is a slim Python if it is not; every stage is made of it."""
     lines = (ROOT / "Dockerfile").read_text().splitlines()
-    (base,) = [line.removeprefix("ARG PYTHON=") for line in lines if line.startswith("ARG ")]
+    (base,) = [line.removeprefix("ARG PYTHON=") for line in lines if line.startswith("ARG PYTHON=")]
     assert re.fullmatch(r"python:3\.\d+-slim", base)
     stages = [line.split() for line in lines if line.startswith("FROM ")]
     assert [stage[1] for stage in stages] == ["${PYTHON}", "dependencies", "${PYTHON}"]

@@ -13,6 +13,7 @@ from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.model.client import STREAM, ModelClient
 from tests.edge.model.edge import ModelEdge
 from tests.edge.model.redis import ModelRedis
+from tests.pure_only import pure_only
 
 
 async def test_what_points_upward_is_set(edge: EdgeWithoutRedis) -> None:
@@ -58,12 +59,14 @@ async def test_the_options_reach_the_parts(edge: EdgeWithoutRedis) -> None:
     assert edge.counters.dropped_total["too_large"] == 1
 
 
+@pure_only
 def test_without_an_adopt_script_there_is_no_adopter() -> None:
     """Where plain messages are live only, none is kept back to be stored."""
     assert ModelEdge(ModelRedis()).adopter is None
     assert ModelEdge(ModelRedis(), adopts=True).adopter is not None
 
 
+@pure_only
 async def test_plain_messages_that_cannot_be_stored_reach_their_subscribers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The adopter hands them to the fan-out, without a position, and counts them."""
     redis = ModelRedis()

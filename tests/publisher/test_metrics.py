@@ -1,3 +1,4 @@
+from common.version import our_build
 from tests.publisher.conftest import Client
 
 
@@ -16,4 +17,4 @@ async def test_results_are_counted_by_code(client: Client) -> None:
         "comet_redis_reconnects_total 0.0",
     ):
         assert line in text
-    assert "comet_build_info{" in text
+    assert f'comet_build_info{{build="{our_build()}",' in text

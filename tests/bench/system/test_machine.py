@@ -2,7 +2,8 @@
 
 import pytest
 
-from bench.system.machine import describe
+from bench.system.machine import describe, line, machine
+from common.version import our_build
 
 
 @pytest.mark.parametrize(
@@ -16,3 +17,9 @@ from bench.system.machine import describe
 def test_it_is_said_how_python_was_built(arguments: str, debian: bool, expected: str) -> None:
     """One that is not optimised makes every figure worse."""
     assert describe(arguments, debian=debian).startswith(expected)
+
+
+def test_it_is_said_which_build_of_the_edge_is_measured() -> None:
+    """In the line above each table, and in the file of the results."""
+    assert machine()["edge_build"] == our_build()
+    assert line().startswith(f"{our_build()} build of the edge on ")

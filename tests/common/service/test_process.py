@@ -1,4 +1,5 @@
 import asyncio
+import platform
 import resource
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from common.service.process import (
     raise_open_files,
     register_process,
 )
+from common.version import our_build, our_version
 
 RAISE = """
 import resource
@@ -75,6 +77,14 @@ def test_a_hard_limit_that_cannot_be_had_is_no_trouble(
     raise_open_files()
     assert limits.now == (soft, INFINITY)
     assert max_open_files() == (UNLIMITED_FILES if soft == INFINITY else soft)
+
+
+def test_a_process_tells_what_runs() -> None:
+    """The version of the product and of Python, and the build."""
+    registry = CollectorRegistry()
+    register_process(registry)
+    labels = {"version": our_version(), "python": platform.python_version(), "build": our_build()}
+    assert registry.get_sample_value("comet_build_info", labels) == 1
 
 
 def test_a_process_tells_what_it_takes() -> None:

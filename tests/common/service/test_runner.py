@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from common.service.runner import notice_of_drain
+from common.version import our_build
 
 WAIT = 20.0
 NOT_HERE = "this is not an address of this machine"
@@ -102,6 +103,7 @@ def test_a_signal_ends_a_service_in_order(start: Start, number: signal.Signals) 
     process = start("-m", "publisher", COMET_REDIS_URL="redis://127.0.0.1:1", COMET_EDGEPORT="1", **ports)
     seen = read_until(process, '"started"')
     assert "COMET_EDGEPORT is not a setting of this version; did you mean COMET_EDGE_PORT?" in seen
+    assert f'"build": "{our_build()}", "event": "started"' in seen
     process.send_signal(number)
     code, errors = result(process)
     assert code == 0

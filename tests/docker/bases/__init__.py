@@ -11,7 +11,7 @@ from tests.docker.daemon import Engine, EngineError
 
 HERE = Path(__file__).parent
 SUITE = "trixie"  # the Debian whose Python is the one of the Dockerfile
-PACKAGES = "ca-certificates,python3,python3-pip,python3-venv,netbase"
+PACKAGES = "ca-certificates,python3,python3-pip,python3-venv,libpython3-dev,netbase"  # the official has headers, too
 CERTIFICATES = "/etc/ssl/certs/ca-certificates.crt"  # ours: a machine that tests may sit behind a TLS proxy
 UNNEEDED = ("man", "doc", "locale")
 LIKE_THE_OFFICIAL_ONE = (

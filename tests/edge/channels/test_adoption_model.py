@@ -14,6 +14,9 @@ from edge.state import Channel
 from tests.edge.model.client import STREAM, ModelClient
 from tests.edge.model.edge import ModelEdge
 from tests.edge.model.redis import ModelRedis
+from tests.pure_only import pure_only
+
+pytestmark = pure_only  # its seats have no sockets
 
 NAME = "room"
 FEW = 4  # edges; many have so few steps each that they lag far behind

@@ -23,6 +23,7 @@ from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.http_client import head
 from tests.edge.real_edges import running, subscribers
 from tests.edge.usual_log import GENESIS
+from tests.pure_only import pure_only
 
 POLL = "/poll?id=room"
 NOW = 1_795_540_228.0  # seconds
@@ -150,6 +151,7 @@ async def polled(edge: Edge, query: str) -> tuple[str, list[str]]:
     return batch["seq"], [item.get("content", item["type"]) for item in batch["messages"]]
 
 
+@pure_only
 async def test_what_has_expired_is_replayed_neither_from_the_ring_nor_from_the_log(
     edges: list[Edge], publish: Callable[..., Any], clock: WallClock
 ) -> None:
@@ -171,6 +173,7 @@ async def test_what_has_expired_is_replayed_neither_from_the_ring_nor_from_the_l
             assert await polled(edge, "history=3") == (last, ["one", "three"])
 
 
+@pure_only
 @pytest.mark.parametrize(("after", "replayed"), [(59.999, True), (60.0, False), (60.001, False)])
 async def test_a_message_lives_to_the_millisecond(
     edges: list[Edge], publish: Callable[..., Any], clock: WallClock, after: float, replayed: bool
@@ -181,6 +184,7 @@ async def test_a_message_lives_to_the_millisecond(
     assert await polled(edges[0], "since=0") == (last, ["one"] if replayed else [])
 
 
+@pure_only
 async def test_everything_that_has_expired_is_nothing_new(
     edges: list[Edge], publish: Callable[..., Any], clock: WallClock
 ) -> None:
@@ -192,6 +196,7 @@ async def test_everything_that_has_expired_is_nothing_new(
     assert await polled(edges[1], f"since={last}") == (last, [])
 
 
+@pure_only
 @pytest.mark.parametrize(("ahead", "contents"), [(HOUR, ["forever"]), (-HOUR, ["a minute", "forever"])])
 async def test_an_edge_with_a_wrong_clock_resets_no_client(
     edges: list[Edge], publish: Callable[..., Any], clock: WallClock, ahead: float, contents: list[str]

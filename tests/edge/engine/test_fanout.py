@@ -9,6 +9,7 @@ from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import head
 from tests.edge.usual_log import GENESIS
 from tests.edge.websocket_client import welcomed_websocket
+from tests.pure_only import pure_only
 
 POLL = "/poll?id=room&since=0"
 MUCH = b"m" * 3_000_000  # more than any socket buffer takes
@@ -151,6 +152,7 @@ async def test_messages_may_be_collected_for_a_while(writes: list[bytes]) -> Non
         assert len(writes) == 1
 
 
+@pure_only
 async def test_a_framing_that_fails_leaves_no_client_with_a_hole(monkeypatch: pytest.MonkeyPatch) -> None:
     """A seat that could not be written to is closed, and its client comes back with its position; others go on."""
     async with edge_without_redis() as edge:

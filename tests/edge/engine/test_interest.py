@@ -9,6 +9,7 @@ from edge.engine.poller import READ, READ_HANGUP, WRITE
 from edge.parked import Parked
 from edge.state import Pending, Seat
 from tests.edge.seats_on_sockets import FRAMING
+from tests.pure_only import pure_only
 
 RESTING = READ | READ_HANGUP
 
@@ -36,6 +37,7 @@ def watched() -> Watched:
     return Watched()
 
 
+@pure_only
 def test_a_paused_seat_is_watched_for_its_hang_up(watched: Watched) -> None:
     """To pause twice, or to resume twice, tells the poller once."""
     for _ in range(2):
@@ -46,6 +48,7 @@ def test_a_paused_seat_is_watched_for_its_hang_up(watched: Watched) -> None:
     assert (watched.events, watched.changes) == (RESTING, 2)
 
 
+@pure_only
 def test_behind_a_parked_answer_nothing_is_read(watched: Watched) -> None:
     """The next request stays in the kernel until the answer is taken; a held seat is read all the while."""
     watched.seat.send_buffer = Parked(0.0)
@@ -59,6 +62,7 @@ def test_behind_a_parked_answer_nothing_is_read(watched: Watched) -> None:
     assert watched.events == RESTING
 
 
+@pure_only
 def test_a_half_closed_seat_is_watched_for_nothing_but_room(watched: Watched) -> None:
     """Its end would be reported again and again; pausing and resuming it changes nothing."""
     watched.interest.end(watched.seat)
@@ -71,6 +75,7 @@ def test_a_half_closed_seat_is_watched_for_nothing_but_room(watched: Watched) ->
     assert watched.events == WRITE
 
 
+@pure_only
 def test_a_seat_that_is_gone_is_forgotten(watched: Watched) -> None:
     """Nothing keeps it: neither that it was paused nor that its client had ended."""
     watched.interest.pause(watched.seat)

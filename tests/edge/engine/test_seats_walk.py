@@ -18,6 +18,7 @@ from edge.framing.transports import framing_for
 from edge.server.listener import Address, Listener
 from edge.state import Channel, Phase, Seat
 from tests.edge.seats_on_sockets import FRAMING, POLLERS, received, said
+from tests.pure_only import pure_only
 
 STEPS = 10_000
 WEBSOCKET = framing_for("ws", Variant())
@@ -327,6 +328,7 @@ class UnorderedSeats(Seats):
             seat.send_buffer.chunks.rotate()
 
 
+@pure_only
 @pytest.mark.parametrize("careless", [ForgetfulSeats, HastySeats, UnorderedSeats])
 def test_the_walk_finds_careless_seats(careless: type[Seats], monkeypatch: pytest.MonkeyPatch) -> None:
     """The walk is able to fail: seats that close too early or write out of order do not survive it."""

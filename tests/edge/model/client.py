@@ -1,39 +1,41 @@
 """Clients of the model: each checks every message that it gets against what was really published."""
 
-import pickle
-from collections.abc import Sequence
 from typing import Any
+
+import orjson
 
 from common.position import Position, named_positions, parse_named_positions
 from edge.framing.base import Framing
 from edge.framing.http import Variant
 from edge.framing.items import Item, ItemKind
+from edge.framing.transports import framing_for
 from edge.state import Seat
 from tests.edge.model.redis import ModelRedis
 
-
-class FramingOfObjects(Framing):
-    """Hands items on as they are, so that a client sees objects and not bytes."""
-
-    content_type = ""
-
-    def __init__(self, transport: str, *, cursor_in_bytes: bool) -> None:
-        super().__init__(Variant())
-        self.__dict__["transport"] = transport
-        self.__dict__["single_response"] = transport == "poll"
-        self.__dict__["cursor_in_bytes"] = cursor_in_bytes
-
-    def encode(self, items: Sequence[Item], cursor: str) -> bytes:
-        return pickle.dumps((list(items), cursor))
-
-    def answer(self, parts: Sequence[bytes], cursor: str) -> list[bytes]:
-        items = [item for part in parts for item in pickle.loads(part)[0]]
-        return [pickle.dumps((items, cursor))]
+STREAM = framing_for("stream", Variant(chunked=False))
+EVENTS = framing_for("sse", Variant(chunked=False, envelope=True))
+POLL = framing_for("poll", Variant())
 
 
-STREAM = FramingOfObjects("stream", cursor_in_bytes=False)
-EVENTS = FramingOfObjects("sse", cursor_in_bytes=True)
-POLL = FramingOfObjects("poll", cursor_in_bytes=True)
+def read(framing: Framing, data: bytes) -> tuple[list[Item], str]:
+    """Return the items that a client reads in some bytes, and the cursor of a poll's answer."""
+    if framing is POLL:
+        answer = orjson.loads(data.partition(b"\r\n\r\n")[2])
+        return [_item(one) for one in answer["messages"]], answer["seq"]
+    if framing is STREAM:
+        return [_item(orjson.loads(line)) for line in data.splitlines() if line], ""
+    events = [_fields(block) for block in data.decode().split("\n\n") if block]
+    return [_item(orjson.loads(one["data"]), one.get("id", "")) for one in events], ""
+
+
+def _fields(block: str) -> dict[str, str]:
+    """Return the lines of an event by their names."""
+    return dict(line.split(": ", 1) for line in block.split("\n"))
+
+
+def _item(fields: dict[str, Any], cursor: str = "") -> Item:
+    kind, content = ItemKind(fields["type"]), fields.get("content")
+    return Item(kind, fields.get("id", ""), content, fields.get("seq", ""), cursor, code=fields.get("code", 0))
 
 
 class ModelClient:
@@ -43,7 +45,7 @@ class ModelClient:
     the `unsub`. If it is an event source, each event's id must say where it stands on all of its channels.
     """
 
-    def __init__(self, redis: ModelRedis, channels: tuple[str, ...], framing: "FramingOfObjects") -> None:
+    def __init__(self, redis: ModelRedis, channels: tuple[str, ...], framing: Framing) -> None:
         self.redis = redis
         self.channels = channels  # those it has, or asks for when it comes
         self.framing = framing
@@ -58,6 +60,10 @@ class ModelClient:
         self.seat: Seat | None = None
         self.edge: Any = None  # the edge where it is, if any
         self._owed_a_reset: set[str] = set()
+
+    def read(self, data: bytes) -> None:
+        """Take what was written to its connection at once."""
+        self.receive(*read(self.framing, data))
 
     def receive(self, items: list[Item], cursor: str) -> None:
         for item in items:

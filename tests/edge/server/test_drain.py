@@ -15,6 +15,7 @@ from edge.counters import CloseReason
 from edge.server.drain import Drain, Phase, Shedder, evict_at_pace
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import head
+from tests.pure_only import pure_only
 
 SSE = "Accept: text/event-stream"
 
@@ -62,6 +63,7 @@ async def test_at_first_everything_is_served_as_ever() -> None:
         assert await poll.rest() == b""
 
 
+@pure_only
 async def test_it_listens_as_long_as_load_balancers_need(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a long drain it accepts for the whole notice, by its own clock, and not a moment more."""
     slept: list[float] = []

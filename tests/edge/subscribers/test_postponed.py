@@ -9,6 +9,7 @@ from edge.subscribers.postponed import ADMITTED_PER_TURN, POSTPONE_TIMEOUT
 from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.http_client import Answer, HttpClient, head
 from tests.edge.usual_log import at
+from tests.pure_only import pure_only
 
 HALF = b"m" * 34_000_000  # more than answers may have parked
 POLL = "/poll?id=room&since=0"
@@ -117,6 +118,7 @@ async def test_a_flushed_seat_makes_room(edge: EdgeWithoutRedis) -> None:
     assert texts(await client.answer()) == ["one", "two", "three", "four"]
 
 
+@pure_only
 async def test_a_bug_costs_the_one_that_waited(edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exception on the second way to its channels ends its connection, and nothing else."""
     stuck = await crowded(edge)

@@ -6,6 +6,7 @@ from edge.counters import CloseReason
 from edge.subscribers.catch_up import CatchUp
 from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.http_client import head
+from tests.pure_only import pure_only
 
 HALF = b"m" * 34_000_000  # more than answers may have parked
 
@@ -30,6 +31,7 @@ async def test_who_has_no_room_waits_for_it(edge: EdgeWithoutRedis) -> None:
     assert [text.count(b'"content":"%d"' % number) for number in range(9)] == [1] * 9
 
 
+@pure_only
 async def test_a_bug_costs_one_connection(
     edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -64,6 +66,7 @@ async def test_a_turn_of_the_loop_is_shared_by_turns(edge: EdgeWithoutRedis) -> 
     await second.until(b'"b19"')
 
 
+@pure_only
 async def test_a_poll_that_waits_in_vain_is_rejected(edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is told to come again, and leaves nothing behind."""
     edge.logs.append("room", b"one")
