@@ -14,6 +14,11 @@ ENCODINGS = frozenset({"gzip", "deflate", "identity"})
 BAD_ENCODING = "content-encoding: only gzip and deflate are read here; send the body in one of them, or as it is"
 
 
+def error_object(error: RequestError) -> dict[str, object]:
+    """Return the JSON object of an error, as clients get it."""
+    return {"type": "error", "code": error.status, "content": error.sentence}
+
+
 def refusal(error: BaseException | None) -> RequestError | None:
     """Return what a client is told of a request that could not be read; None if something else failed."""
     if not isinstance(error, http_exceptions.HttpProcessingError):
