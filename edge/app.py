@@ -180,6 +180,7 @@ class Edge:
             self._readiness,
             registry,
             [web.post("/drain", self._drain.on_request)],
+            request_timeout=self._settings.header_timeout,
         )
 
     @property

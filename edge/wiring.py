@@ -180,7 +180,9 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         max_age=options.max_age,
         sent_history=sent_history,
     )
-    lifecycle = Lifecycle(seats, hub, fanout, sessions, holding, replays, wheel, clock, heartbeat=options.heartbeat)
+    lifecycle = Lifecycle(
+        seats, hub, fanout, sessions, holding, replays, wheel, counters, clock, heartbeat=options.heartbeat
+    )
     answers = Acknowledgements(sessions, outside.foreign)
     repolls = Repolls(hub, fanout, seats, sessions, absences, replays, answers, wheel, counters, clock)
     changes = ChannelChanges(hub, fanout, sessions, absences, replays, repolls, answers, output, clock)

@@ -97,7 +97,11 @@ class Publisher:
         settings = self._settings
         try:
             self._runner = await listen(
-                self._application(), settings.publisher_host, settings.publisher_port, "COMET_PUBLISHER_PORT"
+                self._application(),
+                settings.publisher_host,
+                settings.publisher_port,
+                "COMET_PUBLISHER_PORT",
+                request_timeout=settings.header_timeout,
             )
             await self._admin.start()
         except BaseException:
@@ -159,6 +163,7 @@ class Publisher:
             self._readiness,
             registry,
             [web.post("/drain", self._drain.on_request)],
+            request_timeout=self._settings.header_timeout,
         )
 
     def _ask_to_drain(self) -> None:

@@ -11,6 +11,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from common.redis.proof import ServerProof
 from common.redis.pubsub import PubSub
 from common.service.http import json_answer, listen, port_of
+from common.service.punctual import REQUEST_TIMEOUT
 
 SHUTDOWN_TIMEOUT = 0.5  # seconds that requests of operators and load balancers have at the end, see `listen`
 
@@ -33,7 +34,10 @@ def is_ready(checks: Iterable[Check]) -> bool:
 
 
 class AdminServer:
-    """Serves `/healthz`, `/readyz`, `/metrics` and the service's own `routes` on a port of its own."""
+    """Serves `/healthz`, `/readyz`, `/metrics` and the service's own `routes` on a port of its own.
+
+    A request must be complete after `request_timeout` seconds.
+    """
 
     def __init__(
         self,
@@ -43,11 +47,14 @@ class AdminServer:
         readiness: Callable[[], Sequence[Check]],
         registry: CollectorRegistry,
         routes: Sequence[web.RouteDef] = (),
+        *,
+        request_timeout: float = REQUEST_TIMEOUT,
     ) -> None:
         self._where = (host, port, port_variable)
         self._readiness = readiness
         self._registry = registry
         self._routes = routes
+        self._request_timeout = request_timeout
         self._runner: web.AppRunner | None = None
 
     @property
@@ -62,7 +69,9 @@ class AdminServer:
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
         app.router.add_get("/metrics", self._metrics)
-        self._runner = await listen(app, *self._where, shutdown_timeout=SHUTDOWN_TIMEOUT)
+        self._runner = await listen(
+            app, *self._where, request_timeout=self._request_timeout, shutdown_timeout=SHUTDOWN_TIMEOUT
+        )
 
     async def stop(self) -> None:
         """Stop listening; harmless if it never started."""

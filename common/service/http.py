@@ -10,7 +10,15 @@ from aiohttp.typedefs import Handler
 from common.errors import BadRequestError, RequestError, UnauthorizedError, UnavailableError, cannot_listen
 from common.logs import get_logger
 from common.service.addresses import open_listeners
-from common.service.http_refusals import MAX_FIELD_BYTES, MAX_HEADERS, MAX_URL_BYTES, check_version, refusal
+from common.service.http_refusals import (
+    MAX_FIELD_BYTES,
+    MAX_HEADERS,
+    MAX_URL_BYTES,
+    check_version,
+    error_object,
+    refusal,
+)
+from common.service.punctual import REQUEST_TIMEOUT, PunctualConnection
 
 SHUTDOWN_TIMEOUT = 1.5  # seconds that requests in flight have at the end, and once more after they are cancelled
 MAX_SHOWN_PATH = 100  # characters of a wrong path that the answer repeats
@@ -26,11 +34,6 @@ def json_answer(value: object, status: int = 200, headers: dict[str, str] | None
     """Return an answer of one JSON line."""
     body = orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
     return web.Response(body=body, status=status, headers=headers, content_type="application/json")
-
-
-def error_object(error: RequestError) -> dict[str, object]:
-    """Return the JSON object of an error, as clients get it."""
-    return {"type": "error", "code": error.status, "content": error.sentence}
 
 
 def error_headers(error: RequestError) -> dict[str, str]:
@@ -67,7 +70,7 @@ def _unexpected(request: web.BaseRequest, error: BaseException | None) -> web.Re
     return json_answer(error_object(RequestError("the server failed; its log says why", 500)), 500)
 
 
-class _Connection(web.RequestHandler):
+class _Connection(PunctualConnection):
     """Answers in our words where aiohttp would answer in its own: before there is a request, or after its handler."""
 
     __slots__ = ()
@@ -107,18 +110,26 @@ class _Runner(web.AppRunner):
 
 
 async def listen(
-    app: web.Application, host: str, port: int, port_variable: str, *, shutdown_timeout: float = SHUTDOWN_TIMEOUT
+    app: web.Application,
+    host: str,
+    port: int,
+    port_variable: str,
+    *,
+    request_timeout: float = REQUEST_TIMEOUT,
+    shutdown_timeout: float = SHUTDOWN_TIMEOUT,
 ) -> web.AppRunner:
     """Serve `app` until `cleanup()` of the returned runner.
 
-    Requests in flight have `shutdown_timeout` seconds then, and once more after they are cancelled. Raises
-    `SettingsError` that names `port_variable`, or the setting of its host, if the address cannot be listened on.
+    A request must be complete after `request_timeout` seconds (punctual.py). Those in flight at the end have
+    `shutdown_timeout` seconds then, and once more after they are cancelled. Raises `SettingsError` that names
+    `port_variable`, or the setting of its host, if the address cannot be listened on.
     """
     runner = _Runner(
         app,
         access_log=None,
         auto_decompress=False,  # a body is inflated where its limit is known (publisher/encoded_body.py)
         logger=_server_logger,
+        request_timeout=request_timeout,
         shutdown_timeout=shutdown_timeout,
         max_line_size=MAX_URL_BYTES,
         max_field_size=MAX_FIELD_BYTES,

@@ -12,6 +12,11 @@ MAX_SHOWN = 100  # characters of what aiohttp says
 SPOKEN = frozenset({HttpVersion10, HttpVersion11})
 
 
+def error_object(error: RequestError) -> dict[str, object]:
+    """Return the JSON object of an error, as clients get it."""
+    return {"type": "error", "code": error.status, "content": error.sentence}
+
+
 def refusal(error: BaseException | None) -> RequestError | None:
     """Return what a client is told of a request that could not be read; None if something else failed."""
     if not isinstance(error, http_exceptions.HttpProcessingError):

@@ -55,6 +55,7 @@ class SubscribeRequest(NamedTuple):
     stored: StoredCursor | None = None  # the position's names are to be read; until then the channels are the URL's
     needs_names: bool = False  # its next cursors are too long to have their channels' names, unless these are stored
     names: NameList | None = None  # what its cursors refer to
+    most_control: int = 0  # bytes of welcomes and resets that it may be answered with; 0: it is not near a bound
 
     @property
     def goes_back(self) -> bool:

@@ -31,6 +31,7 @@ from edge.protocol.http import (
 )
 from edge.protocol.operations import Op, Operation, load_operations, parse_operation
 from edge.protocol.origins import Origins
+from edge.protocol.proportion import FEW_CHANNELS, PROPORTION, bounded
 from edge.protocol.subscribe import SubscribeRequest, negotiate, negotiate_short
 from edge.server.answers import Answers
 from edge.server.clients import Clients
@@ -237,6 +238,8 @@ class RequestHandler:
             if refusal:
                 self.answers.reject(seat, framing, refusal, 429)
                 return
+        if len(asked.channels) > FEW_CHANNELS or asked.names is not None:
+            asked = bounded(asked, framing, request.size)
         self._lifecycle.attach(seat, asked, framing)
 
     def _change(self, seat: Seat, request: Request, body: bytes) -> None:
@@ -267,7 +270,9 @@ class RequestHandler:
         else:
             if pending.is_alive:
                 pending.seat.detach()
-                self.answers.send(pending.seat, change_response(channels, pending.framing.variant), request.keep_alive)
+                most = PROPORTION * (request.size + request.length)
+                answer = change_response(channels, pending.framing.variant, most)
+                self.answers.send(pending.seat, answer, request.keep_alive)
 
     # Time passes.
 

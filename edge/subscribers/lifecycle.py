@@ -7,7 +7,7 @@ from operator import attrgetter
 
 from common.logs import get_logger
 from edge.channels.hub import Hub
-from edge.counters import CloseReason
+from edge.counters import CloseReason, Counters
 from edge.engine.fanout import FanOut
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
@@ -15,6 +15,7 @@ from edge.framing.base import Framing
 from edge.framing.items import GOING_AWAY
 from edge.framing.transports import framing_for
 from edge.protocol.http import HEAD_END
+from edge.protocol.proportion import is_out_of_proportion, refusal
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import HELD, WAITING, Seat
 from edge.subscribers.holding import Holding
@@ -39,6 +40,7 @@ class Lifecycle:
         holding: Holding,
         replays: Replays,
         wheel: Wheel[Seat],
+        counters: Counters,
         clock: Callable[[], float],
         *,
         heartbeat: float,
@@ -52,6 +54,7 @@ class Lifecycle:
         self._holding = holding
         self._replays = replays
         self._wheel = wheel
+        self._counters = counters
         self._clock = clock
         self._heartbeat = heartbeat
         self._log = get_logger()
@@ -80,12 +83,19 @@ class Lifecycle:
         seat = pending.seat
         if pending.is_refused:
             self._wheel.expire(seat)
+        elif pending.request.most_control and self._is_out_of_proportion(pending):
+            self._counters.refused_total[400] += 1
+            self.close(seat, refusal(pending.framing), CloseReason.REFUSED)
         elif pending.behind and pending.batch is None and pending.framing.single_response:
             self._replays.collect(pending)
         elif not (self._parked and (pending.items or pending.behind) and self.postponed.add(pending)):
             self._hold(pending)
         if seat in self._half_closed and seat.phase is HELD:
             self.on_half_closed(seat)
+
+    def _is_out_of_proportion(self, pending: PendingSubscribe) -> bool:
+        framing, session = pending.framing, self._sessions.blank
+        return is_out_of_proportion(pending.request, framing, pending.positions, pending.items, session)
 
     def _hold(self, pending: PendingSubscribe) -> None:
         self._holding.hold(

@@ -6,7 +6,8 @@ from aiohttp import web
 
 from common.errors import BadRequestError, RequestError, UnavailableError
 from common.names import ForeignNames
-from common.service.http import error_headers, error_object, json_answer
+from common.service.http import error_headers, json_answer
+from common.service.http_refusals import error_object
 from publisher.api.http_request import body_of, check_json, is_form, query_of
 from publisher.redis_publisher import Outcome, RedisPublisher
 from publisher.request import Batch, Entry, PublishRequest, parse_demo, parse_form, parse_json

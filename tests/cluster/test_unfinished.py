@@ -4,14 +4,14 @@ import resource
 import select
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 
 import pytest
 
 from bench.clients.driver import Driver, running_program
 from bench.system.programs import compile_c
-from tests.cluster.bystander import NOISY, percentile, polling
+from tests.cluster.bystander import NOISY, percentile, polling, until_enough
 from tests.cluster.clients import HOST, StreamClient
 from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
@@ -20,6 +20,7 @@ from tests.cluster.waiting import until
 pytestmark = pytest.mark.system  # it takes half a minute, and more on a machine with other work
 
 COUNT = 3000
+MORE = 10
 UNFINISHED_COUNT = 5000
 BUDGET = 4_194_304
 SLACK = 1_048_576  # what one turn of the loop reads before room is made
@@ -62,18 +63,28 @@ def send_part(port: int, part: bytes) -> socket.socket:
     return client
 
 
+def flood(port: int, part: bytes, took: Sequence[float], clients: ExitStack) -> int:
+    """Send unfinished requests, COUNT at once and then more for as long as the bystander needs; return how many."""
+    opened = 0
+    for _ in until_enough(took):
+        for _ in range(MORE if opened else COUNT):
+            clients.enter_context(closing(send_part(port, part)))
+            opened += 1
+        time.sleep(0.01)  # a duration: the bystander is a thread of this process, and polls between two rounds
+    return opened
+
+
 @pytest.mark.parametrize("kind", UNFINISHED)
 def test_thousands_of_unfinished_requests_stay_within_the_budget(edge: Service, kind: str) -> None:
     """45 MB are sent and 4 MiB are kept; the oldest are ended and counted, and the memory comes back."""
     base = resident(edge)
     with polling(edge) as took, ExitStack() as clients:
-        for _ in range(COUNT):
-            clients.enter_context(closing(send_part(edge.port, UNFINISHED[kind])))
+        opened = flood(edge.port, UNFINISHED[kind], took, clients)
         ended = 'comet_refused_total{limit="input_bytes"}'
-        until(lambda: edge.metric(ended) >= COUNT - (BUDGET + SLACK) / SIZE)
+        until(lambda: opened - (BUDGET + SLACK) / SIZE <= edge.metric(ended) <= opened)
         assert BUDGET / 2 < edge.metric("comet_input_bytes") <= BUDGET
         assert resident(edge) <= base + 32 * 1024 * 1024
-    assert percentile(took, 95) <= 0.1
+    assert percentile(took, 95) <= NOISY * 0.05
     until(lambda: edge.metric("comet_input_bytes") == 0)
     until(lambda: resident(edge) <= base + 16 * 1024 * 1024, 15)
 
@@ -93,19 +104,19 @@ def test_idle_partial_and_dripping_connections_are_closed_in_time(
     """Five thousand: each is closed within the ten seconds, whatever it sends meanwhile, and others are served."""
     joins: list[float] = []
     with polling(edge) as polls, running_program(compile_c("unfinished"), edge.port, 60) as process:
-        driver = Driver(process)
-        driver.ask(f"open {UNFINISHED_COUNT}")
-        driver.send("closed")
-        while not select.select([process.stdout], [], [], 0.05)[0]:
-            joins.append(joined(edge, len(joins)))
-        closed, told, slowest = driver.receive()
+        driver, opened = Driver(process), 0
+        for _ in until_enough(polls, joins):
+            (opened,) = driver.ask(f"open {UNFINISHED_COUNT}")
+            driver.send("closed")
+            while not select.select([process.stdout], [], [], 0.05)[0]:
+                joins.append(joined(edge, len(joins)))
+            closed, told, slowest = driver.receive()
     record_property("slowest_ms", slowest)
     for name, took in (("polls", polls), ("joins", joins)):
         record_property(f"{name} p95 and p99, ms", [round(1000 * percentile(took, percent), 1) for percent in (95, 99)])
-    assert closed == UNFINISHED_COUNT
-    assert told == UNFINISHED_COUNT * 3 // 4  # who sent nothing is told nothing
-    assert slowest <= 10_000
-    assert min(len(polls), len(joins)) > 50, "hardly anybody else asked: the test proves nothing"
+    assert closed == opened
+    assert told == opened * 3 // 4  # who sent nothing is told nothing
+    assert slowest <= 10_000 + 1000 * max(polls)  # as late as that is this machine, not the edge
     assert percentile(polls, 99) <= NOISY * 0.05
     assert percentile(joins, 95) <= NOISY * 0.3
 
