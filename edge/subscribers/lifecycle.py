@@ -156,12 +156,12 @@ class Lifecycle:
     def on_half_closed(self, seat: Seat) -> None:
         """A client sends nothing more. Most have gone; one that still reads gets all of an answer that has an end.
 
-        A poll that waits is answered with what there is. A stream has no end to wait for: it is aborted once it was
-        welcomed. A request that is not complete never will be: it is aborted.
+        A poll that waits is answered with what there is. A stream has no end to wait for, and a request that is not
+        complete never will be: it is aborted.
         """
         framing = seat.framing if seat.pending is None else seat.pending.framing
         is_under_way = seat.send_buffer is not None or (seat in self._paused and HEAD_END in seat.recv_buffer)
-        if not (is_under_way if framing is None else framing.single_response or seat.pending is not None):
+        if not (is_under_way if framing is None else framing.single_response):
             self._seats.abort(seat, CloseReason.CLIENT)
             return
         self._seats.end_reading(seat)
