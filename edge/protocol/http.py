@@ -49,8 +49,13 @@ class Request:
     http10: bool
     keep_alive: bool
     length: int = 0  # of the body, in bytes
-    size: int = 0  # of the head, in bytes
     is_short: bool = False  # at most MAX_CACHED_BYTES: what is read from it is cached
+
+    @property
+    def size(self) -> int:
+        """How many bytes the head has, at least: it is asked for rarely, so it is not kept."""
+        fields = sum(len(name) + len(value) + 3 for name, value in self.headers.items())
+        return len(f"{self.method} {self.path}?{self.query} HTTP/1.1\r\n\r\n") + fields
 
     @property
     def wants_continue(self) -> bool:
@@ -128,7 +133,7 @@ def parse_short_request(head: bytes) -> Request:
         return _parse(head, is_short=True)
     path, query = _split_short_target(plain[1])
     headers, keep_alive = _plain_headers(block)
-    return Request("GET", path, query, headers, False, keep_alive, size=len(head), is_short=True)
+    return Request("GET", path, query, headers, False, keep_alive, is_short=True)
 
 
 @lru_cache(maxsize=1024)
@@ -158,7 +163,7 @@ def _parse(head: bytes, *, is_short: bool = False) -> Request:
     path, query = _split_target(origin_form(collector.url, method))
     keep_alive = not http10 and "close" not in headers.get("connection", "").lower()
     length = _body_length(headers, allowed=method == "POST" and path.startswith(CHANGE_PATH))
-    return Request(method, path, query, headers, http10, keep_alive, length, len(head), is_short)
+    return Request(method, path, query, headers, http10, keep_alive, length, is_short)
 
 
 @lru_cache(maxsize=256)

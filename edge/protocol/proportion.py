@@ -10,25 +10,12 @@ from common.position import Position
 from edge.framing.base import Framing
 from edge.framing.http import error_response
 from edge.framing.items import Item, ItemKind, welcome_item
-from edge.protocol.subscribe import SubscribeRequest
+from edge.protocol.subscribe import PROPORTION, SubscribeRequest
 
-PROPORTION = 30  # bytes of an answer for each of its request
-FEW_CHANNELS = 8  # whose welcomes and resets are always in proportion, unless their names are stored
-MOST_OF_CHANNEL = 600  # bytes: a welcome and a reset at their longest, on any transport, without the names in them
-MOST_OF_NAME = 12  # bytes for each of a name, which may be escaped twice
 OUT_OF_PROPORTION = (
     f"the welcomes to these channels would be more than {PROPORTION} times as long as this request; "
     "subscribe to fewer channels, with several requests if need be"
 )
-
-
-def bounded(asked: SubscribeRequest, framing: Framing, size: int) -> SubscribeRequest:
-    """Return a request for many channels with its bound, if a request of `size` bytes may come near it."""
-    if framing.single_response:
-        return asked
-    most = PROPORTION * size
-    expected = len(asked.channels) * MOST_OF_CHANNEL + MOST_OF_NAME * sum(map(len, asked.channels))
-    return asked if expected <= most else asked._replace(most_control=most)
 
 
 def is_out_of_proportion(

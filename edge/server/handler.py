@@ -31,8 +31,7 @@ from edge.protocol.http import (
 )
 from edge.protocol.operations import Op, Operation, load_operations, parse_operation
 from edge.protocol.origins import Origins
-from edge.protocol.proportion import FEW_CHANNELS, PROPORTION, bounded
-from edge.protocol.subscribe import SubscribeRequest, negotiate, negotiate_short
+from edge.protocol.subscribe import PROPORTION, SubscribeRequest, negotiate, negotiate_short
 from edge.server.answers import Answers
 from edge.server.clients import Clients
 from edge.server.listener import Address
@@ -238,8 +237,6 @@ class RequestHandler:
             if refusal:
                 self.answers.reject(seat, framing, refusal, 429)
                 return
-        if len(asked.channels) > FEW_CHANNELS or asked.names is not None:
-            asked = bounded(asked, framing, request.size)
         self._lifecycle.attach(seat, asked, framing)
 
     def _change(self, seat: Seat, request: Request, body: bytes) -> None:

@@ -54,7 +54,8 @@ def test_a_head_is_read_into_its_parts() -> None:
     """Method, path, query and headers are taken apart; header names are lower-case."""
     request = parse_request(b"GET /sub?id=1&x=%20 HTTP/1.1\r\nHost: edge\r\nLast-Event-ID: 3-103\r\n\r\n")
     headers = {"host": "edge", "last-event-id": "3-103"}
-    assert astuple(request) == ("GET", "/sub", "id=1&x=%20", headers, False, True, 0, 66, False)
+    assert astuple(request) == ("GET", "/sub", "id=1&x=%20", headers, False, True, 0, False)
+    assert request.size == 64
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from edge.framing.base import Framing
 from edge.framing.http import Variant
 from edge.framing.items import SESSION_BLANK, data_item, reset_item
 from edge.framing.transports import framing_for
-from edge.protocol.proportion import PROPORTION, bounded, is_out_of_proportion, refusal
-from edge.protocol.subscribe import SubscribeRequest
+from edge.protocol.proportion import is_out_of_proportion, refusal
+from edge.protocol.subscribe import PROPORTION, SubscribeRequest, bounded
 from tests.edge.usual_log import stored
 
 LETTERS = tuple(f"{number:02x}" for number in range(128))
