@@ -91,9 +91,11 @@ def long_response(content_type: str, body: Sequence[bytes], variant: Variant, ex
     return [response_head(200, headers, variant) + body[0], *body[1:]]
 
 
-def change_response(channels: Sequence[str], variant: Variant) -> bytes:
-    """Return the answer to a change of channels: the names of those that the session has now."""
+def change_response(channels: Sequence[str], variant: Variant, most: int) -> bytes:
+    """Return the answer to a change of channels: the names of those that the session has now, unless it is too long."""
     body = orjson.dumps({"type": "ack", "channels": channels}, option=orjson.OPT_APPEND_NEWLINE)
+    if len(body) > most:
+        body = orjson.dumps({"type": "ack"}, option=orjson.OPT_APPEND_NEWLINE)
     return full_response(200, "application/json", body, variant)
 
 

@@ -52,6 +52,12 @@ class Request:
     is_short: bool = False  # at most MAX_CACHED_BYTES: what is read from it is cached
 
     @property
+    def size(self) -> int:
+        """How many bytes the head has, at least: it is asked for rarely, so it is not kept."""
+        fields = sum(len(name) + len(value) + 3 for name, value in self.headers.items())
+        return len(f"{self.method} {self.path}?{self.query} HTTP/1.1\r\n\r\n") + fields
+
+    @property
     def wants_continue(self) -> bool:
         """Whether the client waits for a 100 before it sends its body (RFC 9110 section 10.1.1)."""
         return not self.http10 and self.headers.get("expect", "").lower() == "100-continue"

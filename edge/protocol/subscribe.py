@@ -21,6 +21,10 @@ MAX_CHANNELS = 128
 MAX_PARAMETERS = 2 * MAX_CHANNELS
 MAX_HISTORY = 10_000
 MAX_POLL_SECONDS = 300.0  # few proxies wait longer for an answer
+PROPORTION = 30  # bytes of welcomes and resets for each byte of a request (edge/protocol/proportion.py)
+FEW_CHANNELS = 8  # whose welcomes and resets are always in proportion, unless their names are stored
+MOST_OF_CHANNEL = 600  # bytes: a welcome and a reset at their longest, on any transport, without the names in them
+MOST_OF_NAME = 12  # bytes for each of a name, which may be escaped twice
 
 DEFAULT_CALLBACKS = {"jsonp": "", "iframe": "comet"}  # only these transports call a function of the page
 CHANNEL_PARAMETERS = frozenset({"id", "channel", "cname"})
@@ -55,6 +59,7 @@ class SubscribeRequest(NamedTuple):
     stored: StoredCursor | None = None  # the position's names are to be read; until then the channels are the URL's
     needs_names: bool = False  # its next cursors are too long to have their channels' names, unless these are stored
     names: NameList | None = None  # what its cursors refer to
+    most_control: int = 0  # bytes of welcomes and resets that it may be answered with; 0: it is not near a bound
 
     @property
     def goes_back(self) -> bool:
@@ -82,7 +87,19 @@ def negotiate(request: Request, origins: Origins, *, closing: bool) -> Negotiate
     origin = origins.admit(request.headers.get("origin", ""))
     asked = parse_subscribe(request)
     origins.admit_page(asked.transport, request.headers)
-    return Negotiated(asked, framing_for(asked.transport, _variant(request, asked, origins, origin, closing)))
+    framing = framing_for(asked.transport, _variant(request, asked, origins, origin, closing))
+    if len(asked.channels) > FEW_CHANNELS:
+        asked = bounded(asked, framing, request.size)
+    return Negotiated(asked, framing)
+
+
+def bounded(asked: SubscribeRequest, framing: Framing, size: int) -> SubscribeRequest:
+    """Return a request for many channels with its bound, if a request of `size` bytes may come near it."""
+    if framing.single_response:
+        return asked
+    most = PROPORTION * size
+    expected = len(asked.channels) * MOST_OF_CHANNEL + MOST_OF_NAME * sum(map(len, asked.channels))
+    return asked if expected <= most else asked._replace(most_control=most)
 
 
 @lru_cache(maxsize=256)

@@ -31,7 +31,7 @@ from edge.protocol.http import (
 )
 from edge.protocol.operations import Op, Operation, load_operations, parse_operation
 from edge.protocol.origins import Origins
-from edge.protocol.subscribe import SubscribeRequest, negotiate, negotiate_short
+from edge.protocol.subscribe import PROPORTION, SubscribeRequest, negotiate, negotiate_short
 from edge.server.answers import Answers
 from edge.server.clients import Clients
 from edge.server.listener import Address
@@ -267,7 +267,9 @@ class RequestHandler:
         else:
             if pending.is_alive:
                 pending.seat.detach()
-                self.answers.send(pending.seat, change_response(channels, pending.framing.variant), request.keep_alive)
+                most = PROPORTION * (request.size + request.length)
+                answer = change_response(channels, pending.framing.variant, most)
+                self.answers.send(pending.seat, answer, request.keep_alive)
 
     # Time passes.
 

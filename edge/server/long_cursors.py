@@ -11,7 +11,7 @@ from edge.engine.wheel import Wheel
 from edge.framing.base import Framing
 from edge.framing.transports import framing_for
 from edge.protocol.http import Request
-from edge.protocol.subscribe import Negotiated, SubscribeRequest, check_count
+from edge.protocol.subscribe import Negotiated, SubscribeRequest, bounded, check_count
 from edge.server.answers import Answers
 from edge.state import Pending, Seat
 from edge.subscribers.lifecycle import Lifecycle
@@ -77,7 +77,7 @@ class LongCursors:
 
     def _go_on(self, seat: Seat, request: Request, asked: SubscribeRequest, framing: Framing) -> None:
         try:
-            self._admit(seat, request, asked, framing)
+            self._admit(seat, request, bounded(asked, framing, request.size), framing)
         except RequestError as error:
             self._answers.refuse(seat, request, error)
         except Exception:

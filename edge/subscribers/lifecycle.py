@@ -20,6 +20,7 @@ from edge.framing.items import GOING_AWAY, Item, mark, stamp, welcome_item
 from edge.framing.transports import framing_for
 from edge.parked import NEVER
 from edge.protocol.http import HEAD_END
+from edge.protocol.proportion import is_out_of_proportion, refusal
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import HELD, WAITING, Seat
 from edge.subscribers.pending import ATTACH_TIMEOUT, PendingSubscribe
@@ -95,12 +96,19 @@ class Lifecycle:
         seat = pending.seat
         if pending.is_refused:
             self._wheel.expire(seat)
+        elif pending.request.most_control and self._is_out_of_proportion(pending):
+            self._counters.refused_total[400] += 1
+            self.close(seat, refusal(pending.framing), CloseReason.REFUSED)
         elif pending.behind:
             self._on_behind(pending)
         elif not (self._parked and pending.items and self.postponed.add(pending)):
             self._hold(seat, pending.request, pending.framing, pending.positions, pending.items, pending.bundle)
         if seat in self._half_closed and seat.phase is HELD:
             self.on_half_closed(seat)
+
+    def _is_out_of_proportion(self, pending: PendingSubscribe) -> bool:
+        framing, session = pending.framing, self._sessions.blank
+        return is_out_of_proportion(pending.request, framing, pending.positions, pending.items, session)
 
     def _on_behind(self, pending: PendingSubscribe) -> None:
         """A subscriber is welcome, but has missed more than it has been given: a poll has that collected first."""

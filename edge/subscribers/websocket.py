@@ -24,6 +24,8 @@ from edge.subscribers.changes import ChannelChanges
 from edge.subscribers.lifecycle import Lifecycle
 from edge.subscribers.output import Output
 
+AS_ABOVE = "as above"  # in place of a sentence that another error in answer to the same message has
+
 
 class WebSocketReader:
     """Reads the frames of held WebSockets (edge/protocol/websocket.py) and applies their operations (changes.py)."""
@@ -100,12 +102,16 @@ class WebSocketReader:
             self._inbox.keep(seat, received.rest)
 
     def _apply(self, seat: Seat, text: str) -> None:
-        """Carry out the operations of one message; each one that is wrong gets an error, and the others are done."""
+        """Carry out the operations of one message; each one that is wrong gets an error, and the others are done.
+
+        A sentence is said once: else a message of a few bytes would bring many.
+        """
         try:
             values = load_operations(text)
         except BadOperationError as error:
             self._output.send(seat, bad_operation_item(error))
             return
+        said: set[str] = set()
         for value in values:
             try:
                 operation = parse_operation(value)
@@ -113,7 +119,9 @@ class WebSocketReader:
                     self._check_join(seat, operation, self._refuse_join)
                 self._changes.apply(seat, operation)
             except BadOperationError as error:
-                self._output.send(seat, bad_operation_item(error))
+                item = bad_operation_item(error)
+                self._output.send(seat, item._replace(content=AS_ABOVE) if error.sentence in said else item)
+                said.add(error.sentence)
 
     def _check_join(self, seat: Seat, operation: Operation, refuse: Callable[[Seat, Operation], str]) -> None:
         """Raise `BadOperationError` if a subscriber may not join a channel now."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.framing.http import LAST_CHUNK, REASONS, Variant, chunk, error_response, response_head
+from edge.framing.http import LAST_CHUNK, REASONS, Variant, change_response, chunk, error_response, response_head
 from tests.edge.framing.reading import read_chunks, read_response
 
 
@@ -88,3 +88,12 @@ def test_a_sentence_cannot_break_out_of_an_error(sentence: str) -> None:
     answer = read_response(error_response(400, sentence, Variant()))
     assert json.loads(answer.body)["content"] == sentence
     assert answer.body.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("most", "body"),
+    [(39, b'{"type":"ack","channels":["a","room"]}\n'), (38, b'{"type":"ack"}\n')],
+)
+def test_an_acknowledgement_lists_the_channels_if_there_is_room(most: int, body: bytes) -> None:
+    """A request of a few bytes must not bring the longest names of all channels."""
+    assert change_response(["a", "room"], Variant(), most).endswith(b"\r\n\r\n" + body)

@@ -55,6 +55,7 @@ def test_a_head_is_read_into_its_parts() -> None:
     request = parse_request(b"GET /sub?id=1&x=%20 HTTP/1.1\r\nHost: edge\r\nLast-Event-ID: 3-103\r\n\r\n")
     headers = {"host": "edge", "last-event-id": "3-103"}
     assert astuple(request) == ("GET", "/sub", "id=1&x=%20", headers, False, True, 0, False)
+    assert request.size == 64
 
 
 @pytest.mark.parametrize(

@@ -358,3 +358,16 @@ async def test_long_requests_are_not_remembered(edge: EdgeWithoutRedis) -> None:
     names = "&".join(f"id=room{number:03}" for number in range(128))
     assert (await client.ask(head(f"/poll?{names}&timeout=0"))).status == 200
     assert [cache.cache_info().misses for cache in caches] == before
+
+
+async def test_welcomes_that_are_out_of_proportion_are_refused(edge: EdgeWithoutRedis) -> None:
+    """Half a kilobyte for 128 channels gets 400 and the end; with the headers that a browser has it is served."""
+    short = head("/sse", "Last-Event-ID: " + "&".join(f"{number:x}=" for number in range(128)))
+    client = await edge.connect()
+    answer = await client.ask(short)
+    assert (answer.status, "more than 30 times as long" in answer.json["content"]) == (400, True)
+    assert await client.rest() == b""
+    assert all(not channel.seats for channel in edge.hub.channels.values())
+    other = await edge.connect()
+    await other.send(short[:-2] + b"User-Agent: " + b"x" * 300 + b"\r\n\r\n")
+    assert (await other.until(b"\n\n\r\n")).count(b"event: welcome") == 128

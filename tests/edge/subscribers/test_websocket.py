@@ -239,3 +239,21 @@ async def test_whatever_comes_is_answered_or_closed_and_never_a_bug(seed: int) -
         last = await welcomed_websocket(edge, "room")
         edge.publish("room", b"still here")
         assert (await last.next_object())["content"] == "still here"
+
+
+async def test_a_sentence_is_said_once_for_each_message(edge: EdgeWithoutRedis) -> None:
+    """Each operation that is wrong has its error all the same, and the next message has the sentence again."""
+    one = await welcomed_websocket(edge, "room")
+    for _ in range(2):
+        await one.send([1, 2, {"op": "ping"}, {"id": "x", "ref": 7}, 3, {}])
+        errors = await one.objects(6)
+        assert [each["type"] for each in errors] == ["error", "error", "pong", "error", "error", "error"]
+        assert [each.get("content", "")[:9] for each in errors] == [
+            "an operat",
+            "as above",
+            "",
+            "op: give ",
+            "as above",
+            "as above",
+        ]
+        assert errors[3]["ref"] == 7
