@@ -89,25 +89,22 @@ class Lifecycle:
         elif pending.behind and pending.batch is None and pending.framing.single_response:
             self._replays.collect(pending)
         elif not (self._parked and (pending.items or pending.behind) and self.postponed.add(pending)):
-            self._hold(pending)
+            self._holding.hold(
+                seat,
+                pending.request,
+                pending.framing,
+                pending.positions,
+                pending.items,
+                pending.bundle,
+                pending.behind,
+                pending.batch,
+            )
         if seat in self._half_closed and seat.phase is HELD:
             self.on_half_closed(seat)
 
     def _is_out_of_proportion(self, pending: PendingSubscribe) -> bool:
         framing, session = pending.framing, self._sessions.blank
         return is_out_of_proportion(pending.request, framing, pending.positions, pending.items, session)
-
-    def _hold(self, pending: PendingSubscribe) -> None:
-        self._holding.hold(
-            pending.seat,
-            pending.request,
-            pending.framing,
-            pending.positions,
-            pending.items,
-            pending.bundle,
-            pending.behind,
-            pending.batch,
-        )
 
     def on_flushed(self, seat: Seat) -> None:
         """Nothing is parked for a seat any more: it is given more if it is behind, and others may have room now."""
