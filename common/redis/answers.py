@@ -5,6 +5,7 @@ a server fails as one that cannot be reached does: with an error of redis-py tha
 """
 
 import re
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import NoneType
@@ -12,7 +13,9 @@ from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import DefaultParser
+from redis.exceptions import AuthenticationError, BusyLoadingError
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 MAX_BULK_BYTES = 134_217_728  # of one reply: more than a request that carries the largest message, however escaped
 MAX_ELEMENTS = 1_000_000  # of one array
@@ -48,6 +51,13 @@ Read = Callable[..., Any]
 
 class WrongAnswerError(RedisConnectionError):
     """A server answered what Redis never does; the connection is of no use any more."""
+
+
+def is_unreachable(error: BaseException | None) -> bool:
+    """Say whether an error shows that Redis could not be reached; otherwise a server answered, or no error is known."""
+    if isinstance(error, (WrongAnswerError, AuthenticationError, BusyLoadingError, ssl.SSLCertVerificationError)):
+        return False
+    return isinstance(error, (OSError, RedisConnectionError, RedisTimeoutError))
 
 
 def wrong_answer(what: str, answer: object, expected: str) -> WrongAnswerError:

@@ -10,7 +10,7 @@ import hiredis
 from redis import RedisError
 
 from common.logs import get_logger
-from common.redis.answers import MAX_BULK_BYTES, Claims, shown, wrong_answer
+from common.redis.answers import MAX_BULK_BYTES, Claims, WrongAnswerError, shown, wrong_answer
 from common.redis.client import KEEPALIVE, Endpoint
 
 MAX_NAMES_PER_COMMAND = 512  # in one SUBSCRIBE: large enough to be cheap, small enough not to hold Redis up
@@ -176,9 +176,9 @@ def is_message(reply: Any) -> bool:
     return type(reply) is list and len(reply) == 3 and all(type(part) is bytes for part in reply)
 
 
-def unexpected(reply: Any) -> ConnectionError:
+def unexpected(reply: Any) -> WrongAnswerError:
     """Return the error for a reply that was not asked for; the sentence has a bounded part of it."""
-    return ConnectionError(f"redis sent an unexpected reply: {shown(reply)}")
+    return WrongAnswerError(f"redis sent an unexpected reply: {shown(reply)}")
 
 
 def _set_keepalive(sock: socket.socket) -> None:

@@ -27,14 +27,14 @@ from redis import RedisError, ResponseError
 from redis.exceptions import BusyLoadingError
 
 from common.errors import WrongServerError
-from common.logs import get_logger
 from common.redis import probe
 from common.redis.addresses import open_socket
 from common.redis.client import CONNECT_TIMEOUT, Endpoint
 from common.redis.connection import SUBSCRIBE, UNSUBSCRIBE, OnPayload, PubSubConnection, Receiver
+from common.redis.outage import Outage
 
 MIN_PAUSE, MAX_PAUSE = 0.05, 0.5  # seconds between two attempts to connect
-STEADY = 1.0  # seconds of use after which a connection that is lost is replaced without delay
+STEADY = 1.0  # seconds after which a connection is replaced without delay if it is lost, and an outage is over
 SILENT = "it took the connection and did not answer within {:g} s"
 LOSS_DELAY = 0.1  # seconds in which the end of a connection is noticed here after Redis has closed it
 
@@ -95,7 +95,6 @@ class PubSub:
         on_proved: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         self.reconnects = 0
-        self.error = ""  # what was found when Redis was last not well
         self._endpoint = endpoint
         self._probe_name = probe_name
         self._publish = publish
@@ -108,15 +107,18 @@ class PubSub:
         self._probe_seen = asyncio.Event()
         self._suspected = asyncio.Event()
         self._now = asyncio.get_running_loop().time
-        self._log = get_logger(redis=str(endpoint))
-        self._told_down = ""  # the reason that was logged
-        self._opened_at = 0.0  # when the connection was opened that is in use, or was last
-        self._is_flapping = False  # it was lost as soon as it was opened
+        self._outage = Outage(str(endpoint))
+        self._is_steady = False  # the connection in use has lasted for STEADY
 
     @property
     def up(self) -> bool:
         """Whether a connection is open and has its own channels."""
         return self._connection is not None
+
+    @property
+    def error(self) -> str:
+        """What was found when Redis was last not well; empty if it never was."""
+        return self._outage.error
 
     @property
     def proof_age(self) -> float:
@@ -162,7 +164,7 @@ class PubSub:
             try:
                 await self._serve_one_connection(consumer)
             except Exception as error:  # of any kind: an edge that stopped trying would get no message any more
-                self._log_down(error)
+                self._outage.on_error(error)
             pause = MIN_PAUSE if self._now() - began > STEADY else min(2 * pause, MAX_PAUSE)
             await asyncio.sleep(random.uniform(MIN_PAUSE, pause))  # jitter, not a secret
 
@@ -173,7 +175,7 @@ class PubSub:
             if not await _happens(connection.ready, until=self._now() + CONNECT_TIMEOUT):
                 raise TimeoutError(SILENT.format(CONNECT_TIMEOUT))
             if connection.lost.is_set():
-                raise ConnectionError(str(connection.error or "closed at once"))
+                raise connection.error or ConnectionError("closed at once")
             await self._verify()
             await self._use(connection, consumer)
         finally:
@@ -181,18 +183,18 @@ class PubSub:
 
     async def _use(self, connection: PubSubConnection, consumer: Consumer) -> None:
         """Tell of a connection that is ready, prove it until it is lost, and tell of its loss."""
-        self._connection, self._opened_at = connection, self._now()
+        self._connection, self._is_steady = connection, False
+        steady = asyncio.get_running_loop().call_later(STEADY, self._on_steady)
         try:
-            if not self._is_flapping:
-                self._log_up()
+            self._outage.on_open()
             self._tell_reachable(True)
             consumer.on_up()
             await self._prove_until_lost(connection)
             self.reconnects += 1
-            self._log_down(connection.error)
+            self._outage.on_error(connection.error)
         finally:
+            steady.cancel()
             self._connection = None
-            self._is_flapping = self._now() - self._opened_at < STEADY
             self._probe.forget()
             consumer.on_down()
             self._tell_reachable(False)
@@ -252,7 +254,7 @@ class PubSub:
             connection.error = connection.error or (None if connection.lost.is_set() else error)
             return True
         except (ResponseError, BusyLoadingError) as error:
-            self.error = str(error)
+            self._outage.on_error(error)
             return True
         except (RedisError, OSError):
             pass
@@ -267,20 +269,16 @@ class PubSub:
         if seconds is not None:
             self._probe_seen.set()
             self._on_proved(seconds)
-            if self._told_down and self._now() - self._opened_at >= STEADY:
-                self._log_up()
+            self._tell_end()
 
-    def _log_down(self, error: BaseException | None) -> None:
-        """Log the first reason of an outage, and each later one that is proved."""
-        self.error = "connection closed" if error is None else str(error) or type(error).__name__
-        is_news = isinstance(error, WrongServerError) and self.error != self._told_down
-        if is_news or not self._told_down:
-            self._told_down = self.error
-            self._log.warning("redis is down; not ready until it is back", error=self.error)
+    def _on_steady(self) -> None:
+        self._is_steady = True
+        self._tell_end()
 
-    def _log_up(self) -> None:
-        self._told_down = ""
-        self._log.info("redis is up")
+    def _tell_end(self) -> None:
+        """Tell that an outage is over, once its last connection has stayed and delivers."""
+        if self._is_steady and self.ready:
+            self._outage.on_steady()
 
 
 async def _happens(event: asyncio.Event, *, until: float) -> bool:

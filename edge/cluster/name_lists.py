@@ -19,6 +19,7 @@ from common.errors import BadRequestError, LimitError, UnavailableError
 from common.logs import get_logger
 from common.names import RedisNames
 from common.position import MAX_NAMES_BYTES, NamedPositions, NameList
+from common.redis.answers import is_unreachable
 from common.tasks import Worker, run_in_turns
 from edge.state import Seat
 
@@ -29,6 +30,7 @@ SEATS_PER_STEP = 500
 PATIENCE = 2.5  # seconds; a subscriber waits for no longer than ATTACH_TIMEOUT
 RETRY_PAUSE = 5.0  # seconds
 UNREACHABLE = "Redis, which keeps the names of so many channels, does not answer; try again"
+NOT_KEPT = "Redis does not keep the names of so many channels now; try again later"
 NO_MEMORY = "Redis has no memory left for the names of so many channels; try again later"
 TOO_MANY = "this edge keeps too many lists of channels whose names are long; try again, or with fewer channels"
 
@@ -187,8 +189,7 @@ class NameLists:
                 continue
             if isinstance(answer, Exception):
                 self._log_failure(answer)
-                sentence = NO_MEMORY if isinstance(answer, OutOfMemoryError) else UNREACHABLE
-                future.set_exception(UnavailableError(sentence))
+                future.set_exception(UnavailableError(_why_not(answer)))
             else:
                 future.set_result(answer)
 
@@ -196,6 +197,13 @@ class NameLists:
         if not self._is_failing:
             get_logger().warning("redis does not keep the names of long cursors", error=str(error))
         self._is_failing = True
+
+
+def _why_not(error: Exception) -> str:
+    """Return what a client is told whose names Redis neither took nor gave."""
+    if isinstance(error, OutOfMemoryError):
+        return NO_MEMORY
+    return UNREACHABLE if is_unreachable(error) else NOT_KEPT
 
 
 def _read(text: object, digest: str) -> NameList | None:

@@ -99,7 +99,7 @@ def test_the_log_says_what_came(server: NotRedis, services: tuple[Service, Servi
     server.become(b"+OK\r\n", b"")
     assert get(publisher.port, "/pub", id="room", content="hi").status == 503
     assert "this is not the redis we need: EVALSHA was answered b'OK', not list" in publisher.whole_log
-    assert "redis is down; not ready until it is back" in edge.whole_log
+    assert "redis cannot be used; not ready until it can" in edge.whole_log
 
 
 def test_a_subscriber_is_told_to_come_back(server: NotRedis, services: tuple[Service, Service]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
-from redis import RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoPermissionError, OutOfMemoryError
 
 from common.names import RedisNames
@@ -23,7 +23,7 @@ class NamesInMemory:
     async def ask(self, commands: Sequence[Command]) -> list[object]:
         """Answer some commands."""
         if self.failing:
-            raise RedisError("the fake fails")
+            raise RedisConnectionError("the fake fails")
         self.commands += commands
         return [self._answer(*command) for command in commands]
 

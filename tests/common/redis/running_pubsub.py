@@ -10,12 +10,12 @@ from structlog.typing import EventDict
 
 from common.names import RedisNames
 from common.redis.client import Endpoint
+from common.redis.outage import DOWN, UNUSABLE
 from common.redis.pubsub import PubSub
 from common.tasks import cancel_all
 
 DEADLINE = 15.0  # generous: a loaded machine must not make a test red
 PAUSE = 0.01
-DOWN = "redis is down; not ready until it is back"
 
 Event = tuple[Any, ...]
 Publish = Callable[[bytes, bytes], Awaitable[Any]]
@@ -120,5 +120,5 @@ async def publish_nowhere(*words: bytes) -> int:
 
 
 def downs(log_lines: list[EventDict]) -> list[str]:
-    """Return the reasons that were logged for Redis being down."""
-    return [line["error"] for line in log_lines if line["event"] == DOWN]
+    """Return the reasons that were logged for Redis being down, or of no use."""
+    return [line["error"] for line in log_lines if line["event"] in {DOWN, UNUSABLE}]

