@@ -3,6 +3,9 @@
 A head, and 64 KiB of a body, must come within `request_timeout` seconds: the first head after the connection was made,
 a later one after its first byte. So whoever connects and says nothing, or too little, keeps no descriptor for longer. A
 connection between two requests is aiohttp's own (`keepalive_timeout`).
+
+A client that closes its side after its requests still reads (`nc -N`, some relays): each that is complete is answered,
+and then the connection ends. aiohttp would drop them, some after they were carried out.
 """
 
 import asyncio
@@ -22,7 +25,7 @@ BODY_STEP = 65_536  # bytes of a body for which there is as much time as for a h
 class PunctualConnection(web.RequestHandler):
     """One connection, with a timer while a request is awaited or not complete."""
 
-    __slots__ = ("_body", "_has_begun", "_received", "_request_timeout", "_timer")
+    __slots__ = ("_body", "_has_begun", "_is_half_closed", "_received", "_request_timeout", "_timer")
 
     def __init__(self, manager: web.Server, *, request_timeout: float, **options: Any) -> None:
         super().__init__(manager, **options)
@@ -30,6 +33,7 @@ class PunctualConnection(web.RequestHandler):
         self._timer: asyncio.TimerHandle | None = None
         self._body = EMPTY_PAYLOAD  # of the last request that this has seen
         self._has_begun = False  # a part of a head was sent
+        self._is_half_closed = False
         self._received = 0  # bytes of a body since the timer was started
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -41,6 +45,28 @@ class PunctualConnection(web.RequestHandler):
         """Wait for nothing any more."""
         self._stop_timer()
         super().connection_lost(exc)
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # as asyncio has it
+        """Return True if the connection stays: a request is complete, and its answer has not begun."""
+        if not (self._is_busy and self._last_body.is_eof()) or self._answer_has_begun:
+            return None
+        self._is_half_closed, self._close = True, not self._messages
+        return True
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether there is a request that is not answered yet."""
+        return bool(self._messages) or self._waiter is None
+
+    @property
+    def _answer_has_begun(self) -> bool:
+        """Whether a part of the answer is sent: one that goes on has no end that its client could wait for."""
+        return self._current_request is not None and self._current_request.writer.output_size > 0
+
+    async def _handle_request(self, *arguments: Any) -> tuple[web.StreamResponse, bool]:
+        """Carry out a request; the last one of a client that sends no more ends the connection."""
+        self._close = self._close or (self._is_half_closed and not self._messages)
+        return await super()._handle_request(*arguments)
 
     def data_received(self, data: bytes) -> None:
         """Wait for the rest of a request, unless this ends one."""

@@ -82,6 +82,34 @@ def test_a_held_connection_is_closed(cluster: Cluster, channel: str, transport: 
     assert b"0\r\n\r\n" not in last_words(cluster.a.port, get(f"/{transport}?id={channel}"))
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_publisher_answers_each_request(cluster: Cluster, channel: str, count: int) -> None:
+    """GET, and POST with a whole body: what was published is always told, and a page comes whole."""
+    body = json.dumps({"id": channel, "content": BIG})
+    post = f"POST /pub HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    for request in (get(f"/pub?id={channel}&content=hi"), post + body, get("/info"), get("/static/comet.js")):
+        for _ in range(TIMES):
+            answers = last_words(cluster.publisher.port, count * request)
+            assert answers.count(b"HTTP/1.1 ") == count, answers[:500]
+
+
+def test_a_body_that_is_cut_off_is_not_published(cluster: Cluster, channel: str) -> None:
+    """Nothing more of it will come."""
+    post = f"POST /pub?id={channel} HTTP/1.1\r\nHost: x\r\nContent-Length: 30\r\n\r\ncontent=x"
+    for _ in range(TIMES):
+        assert b"HTTP/1.1 2" not in last_words(cluster.publisher.port, post)
+    answer = last_words(cluster.a.port, get(f"/poll?id={channel}&since=0&timeout=0"))
+    assert b'"messages":[]' in answer
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
+def test_an_internal_port_answers(cluster: Cluster, path: str) -> None:
+    """Of an edge and of a publisher."""
+    for service in (cluster.a, cluster.publisher):
+        for _ in range(TIMES):
+            assert last_words(service.admin_port, get(path)).startswith(b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize("transport", ["stream", "sse", "iframe"])
 @pytest.mark.parametrize("known", [True, False])
 def test_empty_lines_after_a_request_are_ignored(cluster: Cluster, channel: str, transport: str, known: bool) -> None:
