@@ -10,10 +10,13 @@ from common.message import Message, encode_frame
 from common.names import RedisNames
 from common.redis.answers import WrongAnswerError
 from common.redis.pipelines import Command, Pipelines
+from common.redis.pool import WRONG_SERVER
 from common.scripts.calls import first_result, publish_arguments, read_published
 from common.scripts.library import script_text
 from common.scripts.results import Published
 from common.settings import Settings
+
+NOT_DONE = (NoScriptError, *WRONG_SERVER)  # by their own words these have carried nothing out
 
 
 class Outgoing(NamedTuple):
@@ -50,19 +53,20 @@ class Publishing:
         await self._pipelines.execute([self._memory(*one) for one in sent], deadline)
 
     async def _run(self, commands: Sequence[Command], deadline: float) -> list[Any]:
-        """Run commands; a server that has not the script, or has it no more, gets it.
+        """Run commands; those that a server has certainly not carried out are sent once more, on a new connection.
 
+        A server that has not the script, or has it no more, gets it. One that takes no writes is not the primary now;
+        the pool has dropped all connections to it, and a new one may reach the primary.
         Several are sent behind the script: else it could come from elsewhere between two of them, and the second would
-        overtake the first.
+        overtake the first. For the same reason nothing is sent again that stood before a command that was carried out.
         """
         loading = [self._load] if len(commands) > 1 and self._keeps_history else []
         replies = (await self._pipelines.execute([*loading, *commands], deadline))[len(loading) :]
-        missed = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
-        if missed:
-            retry = [self._load, *(commands[index] for index in missed)]
-            _, *found = await self._pipelines.execute(retry, deadline)
-            for index, reply in zip(missed, found, strict=True):
-                replies[index] = reply
+        kept = next((index for index, reply in enumerate(replies) if isinstance(reply, NOT_DONE)), len(replies))
+        if kept < len(replies) and all(isinstance(reply, NOT_DONE) for reply in replies[kept:]):
+            again = [self._load] if self._keeps_history else []
+            found = await self._pipelines.execute([*again, *commands[kept:]], deadline)
+            replies[kept:] = found[len(again) :]
         return replies
 
     def _command(self, outgoing: Outgoing) -> Command:

@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
-from redis.exceptions import OutOfMemoryError, ResponseError
+from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 
 from common.message import Message, decode
 from common.position import Position
-from common.redis.pipelines import Pipelines
+from common.redis.pipelines import Command, Pipelines
 from common.scripts.calls import ONCE_TTL
 from common.scripts.publishing import Outgoing, Publishing
 from common.scripts.results import Published
@@ -131,3 +132,61 @@ async def test_a_key_of_an_older_version_is_known_and_a_broken_one_is_an_error(l
     assert old == Published(Position(3, 1795540228796123), 0, again=True)
     assert isinstance(broken, Exception)
     assert "a key's result" in str(broken)
+
+
+class Demoted(Pipelines):
+    """Reaches a server that takes no writes with the first `pipelines`, and the primary afterwards."""
+
+    def __init__(self, log: Log, pipelines: int) -> None:
+        super().__init__(log.client)
+        self._client = log.client
+        self._left = pipelines
+
+    async def execute(self, commands: Sequence[Command], deadline: float) -> list[Any]:
+        """Send commands while the server is a replica, or afterwards."""
+        if not self._left:
+            return await super().execute(commands, deadline)
+        self._left -= 1
+        await self._client.replicaof("127.0.0.1", 1)
+        try:
+            return await super().execute(commands, deadline)
+        finally:
+            await self._client.replicaof("NO", "ONE")
+
+
+@pytest.mark.parametrize("payloads", [[b"one"], [b"one", b"two", b"three"]])
+async def test_what_a_replica_refused_is_sent_to_the_primary(own_log: Log, payloads: list[bytes]) -> None:
+    """Once: no client hears of a swap that is over; the messages are stored once, in their order."""
+    it = Publishing(Demoted(own_log, 1), own_log.names, load_settings(history_size=100))
+    assert offsets(await it.publish(to_room(*payloads), soon())) == [*range(1, len(payloads) + 1)]
+    assert [message.payload for message in await own_log.stored()] == payloads
+
+
+async def test_where_there_is_no_primary_the_error_is_told(own_log: Log) -> None:
+    """After a second refusal."""
+    it = Publishing(Demoted(own_log, 2), own_log.names, load_settings(history_size=100))
+    assert [type(one) for one in await it.publish(to_room(b"one", b"two"), soon())] == [ReadOnlyError] * 2
+    assert await own_log.stored() == []
+
+
+class Promoted(Pipelines):
+    """Gives replies of a server that became the primary after the first command, and counts the calls."""
+
+    calls = 0
+
+    async def execute(self, commands: Sequence[Command], deadline: float) -> list[Any]:
+        """Carry out all commands but the first that publishes."""
+        self.calls += 1
+        loading, _, *rest = commands
+        loaded, *replies = await super().execute([loading, *rest], deadline)
+        return [loaded, ReadOnlyError("You can't write against a read only replica."), *replies]
+
+
+async def test_nothing_overtakes_what_was_refused(own_log: Log) -> None:
+    """If the second message was stored, the first is not sent again: it would come behind it."""
+    pipelines = Promoted(own_log.client)
+    it = Publishing(pipelines, own_log.names, load_settings(history_size=100))
+    refused, stored = await it.publish(to_room(b"one", b"two"), soon())
+    assert isinstance(refused, ReadOnlyError)
+    assert offsets([stored]) == [1]
+    assert pipelines.calls == 1
