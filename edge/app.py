@@ -48,9 +48,10 @@ from edge.engine.seats import Seats
 from edge.engine.wheel import run_ticks
 from edge.framing.transports import TRANSPORTS
 from edge.metrics import Gauges
+from edge.options import options_from
 from edge.server.drain import Drain
 from edge.server.listener import MAX_SURPLUS, RESERVED_FILES, Listener
-from edge.wiring import Outside, options_from, wire
+from edge.wiring import Outside, wire
 
 GOODBYE_TIMEOUT = 1.0  # seconds for the last bytes of the connections when the edge stops
 ADOPTION_TIMEOUT = 1.0  # seconds for the plain messages that are being handed in when the edge stops

@@ -27,11 +27,12 @@ from edge.protocol.http import (
     Request,
     check_unfinished,
     parse_request,
-    parse_short_request,
+    short_parser,
 )
+from edge.protocol.limits import InputLimits
 from edge.protocol.operations import Op, Operation, load_operations, parse_operation
 from edge.protocol.origins import Origins
-from edge.protocol.subscribe import SubscribeRequest, negotiate, negotiate_short
+from edge.protocol.subscribe import SubscribeRequest, negotiate, short_negotiator
 from edge.server.answers import Answers
 from edge.server.clients import Clients
 from edge.server.listener import Address
@@ -70,6 +71,7 @@ class RequestHandler:
         header_timeout: float,
         allowed_origins: tuple[str, ...],
         max_connections: int,
+        limits: InputLimits,
     ) -> None:
         self.turns = Turns(seats, lifecycle, wheel, clock, call_soon, self.on_bytes)
         self._closes_connections = False
@@ -86,12 +88,19 @@ class RequestHandler:
         self._header_timeout = header_timeout
         self._patience = header_timeout - min(LATENESS, header_timeout / 4)
         self._origins = Origins(allowed_origins)
+        self._parse_short, self._negotiate_short = (
+            short_parser(limits),
+            short_negotiator(self._origins, limits.max_channels),
+        )
         self.answers = Answers(seats, lifecycle, self.turns, counters, self._origins)
         self._max_connections = max_connections
+        self._limits = limits
         self.clients = clients  # None: nothing is counted by address
         self.places = Places(seats, clock, max_connections=max_connections, header_timeout=self._patience)
         self._changes_under_way = Tasks()
-        self._long_cursors = LongCursors(lists, lifecycle, self.answers, wheel, counters, clock, self._admit)
+        self._long_cursors = LongCursors(
+            lists, lifecycle, self.answers, wheel, counters, clock, self._admit, limits.max_channels
+        )
 
     # The edge drains and stops.
 
@@ -139,12 +148,16 @@ class RequestHandler:
         end = data.find(HEAD_END) + 4  # its length
         try:
             if end < 4:
-                check_unfinished(data)
+                check_unfinished(data, self._limits)
                 self._wait_for_the_rest(seat, data)
                 return
-            request = parse_short_request(data[:end]) if end <= MAX_CACHED_BYTES else parse_request(data[:end])
+            if end <= MAX_CACHED_BYTES:
+                request = self._parse_short(data[:end])
+            else:
+                request = parse_request(data[:end], self._limits)
         except RequestError as error:
-            self.answers.refuse_last(seat, error.status, error.sentence, body=not data.startswith(b"HEAD "))
+            body = not data.startswith(b"HEAD ")
+            self.answers.refuse_last(seat, error.status, error.sentence, body=body, limit=error.limit)
             return
         if len(data) < end + request.length:
             if len(data) == end and request.wants_continue:
@@ -211,8 +224,10 @@ class RequestHandler:
     def _subscribe(self, seat: Seat, request: Request) -> None:
         is_surplus = len(self._seats) > self._max_connections and not self.places.has_place(seat)
         closing = is_surplus or (seat.expires != NEVER and self._clock() >= seat.expires)
-        read = negotiate_short if request.is_short else negotiate
-        asked, framing = read(request, self._origins, closing=closing)
+        if request.is_short:
+            asked, framing = self._negotiate_short(request, closing)
+        else:
+            asked, framing = negotiate(request, self._origins, self._limits.max_channels, closing=closing)
         if is_surplus:
             self._counters.limited_total["max_connections"] += 1
             self.answers.reject(seat, framing, FULL)
@@ -242,7 +257,7 @@ class RequestHandler:
     def _change(self, seat: Seat, request: Request, body: bytes) -> None:
         """Change the channels of a session, whichever edge holds it; the next request on this connection waits."""
         pending = Pending(seat, framing_for("poll", self.answers.plain(request)))
-        values = load_operations(body)
+        values = load_operations(body, self._limits.max_operations)
         operations = [parse_operation(value) for value in values]
         subs = [operation for operation in operations if operation.op is Op.SUB]
         if self.clients is not None and subs:

@@ -4,23 +4,24 @@ from collections.abc import Iterator
 
 from common.errors import ForeignChannelError
 from common.names import ForeignNames
+from edge.counters import Counters
 from edge.framing.items import Item, ItemKind, welcome_item
 from edge.protocol.operations import Op, Operation
-from edge.protocol.subscribe import MAX_CHANNELS
 from edge.state import Seat
 from edge.subscribers.pending import PendingRepoll
 from edge.subscribers.sessions import Sessions
 
 UNSUBSCRIBED = "an unsub followed before the channel was ready"
-TOO_MANY = f"id: one connection holds at most {MAX_CHANNELS} channels; unsubscribe from one first"
 
 
 class Acknowledgements:
-    """Makes the answers to operations; a welcome has the session of its seat."""
+    """Makes the answers to operations; a welcome has the session of its seat. A seat may have `max_channels`."""
 
-    def __init__(self, sessions: Sessions, foreign: ForeignNames) -> None:
+    def __init__(self, sessions: Sessions, foreign: ForeignNames, counters: Counters, max_channels: int) -> None:
         self._sessions = sessions
         self._foreign = foreign
+        self._counters = counters
+        self._max_channels = max_channels
 
     def welcome(self, seat: Seat, name: str, seq: str, operation: Operation) -> Item:
         """Return the answer to a `sub` of a channel that the seat has, at position `seq`."""
@@ -35,6 +36,12 @@ class Acknowledgements:
             return error_of(operation, error.status, error.sentence)
         return None
 
+    def too_many(self, operation: Operation) -> Item:
+        """Return the refusal of a channel that is one too many, and count it."""
+        self._counters.limited_total["max_channels"] += 1
+        most = f"{self._max_channels} channels (COMET_MAX_CHANNELS)"
+        return error_of(operation, 400, f"id: one connection holds at most {most}; unsubscribe from one first")
+
     def of_poll(self, repoll: PendingRepoll) -> Iterator[Item]:
         """Return the answers to the operations that changed a poll, in their order (C5)."""
         names = repoll.request.channels
@@ -46,10 +53,12 @@ class Acknowledgements:
             elif operation.channel in names:
                 start = repoll.positions[names.index(operation.channel)]
                 yield self.welcome(repoll.seat, operation.channel, str(start or ""), operation)
+            elif refusal := self.foreign(operation):
+                yield refusal
+            elif len(names) < self._max_channels:
+                yield error_of(operation, 409, UNSUBSCRIBED)
             else:
-                is_unsubscribed = len(names) < MAX_CHANNELS
-                code, sentence = (409, UNSUBSCRIBED) if is_unsubscribed else (400, TOO_MANY)
-                yield self.foreign(operation) or error_of(operation, code, sentence)
+                yield self.too_many(operation)
 
 
 def error_of(operation: Operation, code: int, sentence: str) -> Item:

@@ -29,9 +29,9 @@ from edge.framing.base import Framing
 from edge.framing.items import Item, ItemKind, advance
 from edge.framing.transports import framing_for
 from edge.protocol.operations import Op, Operation
-from edge.protocol.subscribe import MAX_CHANNELS, Start, SubscribeRequest
+from edge.protocol.subscribe import Start, SubscribeRequest
 from edge.state import Channel, Seat
-from edge.subscribers.acknowledgements import TOO_MANY, UNSUBSCRIBED, Acknowledgements, error_of
+from edge.subscribers.acknowledgements import UNSUBSCRIBED, Acknowledgements, error_of
 from edge.subscribers.output import Output
 from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED, PendingJoin, PendingRepoll
 from edge.subscribers.replays import Replays
@@ -57,6 +57,7 @@ class ChannelChanges:
         counters: Counters,
         clock: Callable[[], float],
         foreign: ForeignNames,
+        max_channels: int,
     ) -> None:
         self.wheel: Wheel[PendingJoin] = Wheel(clock(), self._on_due)
         self._seat_wheel = seat_wheel
@@ -69,7 +70,8 @@ class ChannelChanges:
         self._output = output
         self._counters = counters
         self._clock = clock
-        self._answers = Acknowledgements(sessions, foreign)
+        self._max_channels = max_channels
+        self._answers = Acknowledgements(sessions, foreign, counters, max_channels)
         self._on_done: dict[Seat, list[OnDone]] = {}  # to be called when a seat waits for no channel
         self._joins: dict[Seat, dict[str, PendingJoin]] = {}  # by the channels' names
         self._lists: dict[Seat, NameList] = {}  # for the cursors of seats whose channels will be the first to change
@@ -153,8 +155,8 @@ class ChannelChanges:
             self._output.send(seat, self._welcome_again(seat, channel, operation))
         elif refusal := self._answers.foreign(operation):
             self._output.send(seat, refusal)
-        elif len(seat.channels) + len(self._replays.names(seat)) + len(joins) >= MAX_CHANNELS:
-            self._output.send(seat, error_of(operation, 400, TOO_MANY))
+        elif len(seat.channels) + len(self._replays.names(seat)) + len(joins) >= self._max_channels:
+            self._output.send(seat, self._answers.too_many(operation))
         elif seat.framing is not None:
             self._join(seat, seat.framing, operation)
 
@@ -274,11 +276,12 @@ class ChannelChanges:
         if seat.framing is None:
             on_done(None)  # the flush has answered it
             return
+        most = self._max_channels
         wanted: dict[str, Start] = {name: (parse_position(at), 0) for name, at in seat.delivered_positions.items()}
         for operation in operations:
             if operation.op is Op.UNSUB:
                 wanted.pop(operation.channel, None)
-            elif operation.op is Op.SUB and len(wanted) < MAX_CHANNELS and self._answers.foreign(operation) is None:
+            elif operation.op is Op.SUB and len(wanted) < most and self._answers.foreign(operation) is None:
                 wanted.setdefault(operation.channel, operation.start)
         session = self._sessions.name_of(seat)
         self._seats.detach(seat, CloseReason.CHANGED)
