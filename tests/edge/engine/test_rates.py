@@ -82,7 +82,7 @@ def test_what_is_left_is_told_and_may_be_forgotten() -> None:
     rate.forget("a")
     rate.forget("b")
     assert rate._buckets == {}
-    assert Rate[str](0, 1.0, clock).spend("a", 3) == 0.0
+    assert Rate(0, 1.0, clock).spend("a", 3) == 0.0
 
 
 @given(st.lists(st.tuples(st.floats(0, 3), st.integers(0, 5)), max_size=40))
