@@ -23,13 +23,14 @@ class CometError(Exception):
 
 
 class RequestError(CometError):
-    """A request that is answered with an error status and one sentence."""
+    """A request that is answered with an error status and one sentence; `limit` names the setting that it crosses."""
 
     status = 400
 
-    def __init__(self, sentence: str, status: int | None = None) -> None:
+    def __init__(self, sentence: str, status: int | None = None, limit: str = "") -> None:
         super().__init__(sentence)
         self.sentence = sentence
+        self.limit = limit
         if status is not None:
             self.status = status
 
@@ -62,8 +63,7 @@ class LimitError(RequestError):
     status = 429
 
     def __init__(self, sentence: str, limit: str) -> None:
-        super().__init__(sentence)
-        self.limit = limit
+        super().__init__(sentence, limit=limit)
 
 
 class UnavailableError(RequestError):

@@ -1,28 +1,24 @@
 """Settings: read from the environment once, at start, and passed on."""
 
-import re
 from collections.abc import Mapping
 from difflib import SequenceMatcher
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from common import settings_values as values
 from common.errors import SettingsError
-from common.redis.url import check_redis_url
 from common.settings_help import advice
-from common.url import BLANK, WILDCARD, as_browsers_write, check_port, culprit, masked, parse_network, split_url
+from common.url import masked
 
 PREFIX = "COMET_"
 SECRET = frozenset({"publish_keys"})  # settings whose value is never shown
-MIN_KEY_CHARACTERS = 16
-_PREFIX = re.compile(r"[^\s{}!*]{1,64}")
-_ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.IGNORECASE)
-_KEY = re.compile(r"[A-Za-z0-9\-._~+/=]+")  # what a bearer token may contain (RFC 6750 section 2.1)
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
+Host = Annotated[str, AfterValidator(values.read_host)]
 
 
 class Settings(BaseSettings):
@@ -30,25 +26,27 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
-    redis_url: str = Field(
+    redis_url: Annotated[str, AfterValidator(values.read_redis_url)] = Field(
         "redis://127.0.0.1:6379", repr=False, description="Redis or Valkey: redis://, rediss:// or unix://"
     )
-    prefix: str = Field("comet:", description="what every name in Redis starts with")
+    prefix: Annotated[str, AfterValidator(values.read_prefix)] = Field(
+        "comet:", description="what every name in Redis starts with"
+    )
     history_size: int = Field(100, ge=0, le=100_000, description="messages kept per channel; 0 keeps none")
     history_ttl: int = Field(300, ge=1, le=2_592_000, description="seconds a channel's history is kept")
     adopt: bool = Field(True, description="give plain PUBLISH messages a position and history, too")
     audit: Seconds = Field(25, description="seconds of quiet after which a channel is compared with its log")
     max_message_bytes: int = Field(65536, ge=1, le=16_777_216, description="largest payload of a message, bytes")
 
-    edge_host: str = Field("::", description="address of the subscribers' port; `::` is all addresses, of IPv4, too")
+    edge_host: Host = Field("::", description="address of the subscribers' port; `::` is all addresses, of IPv4, too")
     edge_port: Port = Field(8080, description="the subscribers' port")
     edge_admin_port: Port = Field(9080, description="the edge's internal port: health, readiness, metrics")
-    publisher_host: str = Field(
+    publisher_host: Host = Field(
         "localhost", description="address of the publisher's port, which is for trusted networks only"
     )
     publisher_port: Port = Field(8081, description="the publisher's port")
     publisher_admin_port: Port = Field(9081, description="the publisher's internal port")
-    admin_host: str = Field("localhost", description="address of the internal ports")
+    admin_host: Host = Field("localhost", description="address of the internal ports")
 
     heartbeat: Seconds = Field(
         25, description="seconds without a message after which a held connection gets a heartbeat"
@@ -59,6 +57,21 @@ class Settings(BaseSettings):
         4_194_304,
         ge=65_536,
         description="bytes kept of requests and frames that are not complete, of all connections of an edge together",
+    )
+    max_head_bytes: int = Field(16_384, ge=1024, le=65_536, description="bytes of a request head")
+    max_url_bytes: Annotated[int, AfterValidator(values.check_url_bytes)] = Field(
+        8192,
+        ge=256,
+        le=65_536,
+        description="bytes of a URL, at most COMET_MAX_HEAD_BYTES; long positions of polls need more than 4096",
+    )
+    max_headers: int = Field(100, ge=8, le=1000, description="headers of a request")
+    max_body_bytes: int = Field(16_384, ge=256, le=32_768, description="bytes of the body of POST /sub/SESSION")
+    max_channels: int = Field(128, ge=1, le=128, description="channels of one connection")
+    max_operations: int = Field(256, ge=1, le=256, description="operations of one WebSocket message or body")
+    max_websocket_bytes: int = Field(16_384, ge=256, le=32_768, description="bytes of a WebSocket message")
+    websocket_rate: int = Field(
+        0, ge=0, description="messages and pings that a WebSocket may send in a second; 0: no limit"
     )
     linger: float = Field(
         30, ge=0, le=3600, description="seconds a channel stays subscribed after its last subscriber left"
@@ -94,12 +107,12 @@ class Settings(BaseSettings):
     drain_seconds: float = Field(
         30, ge=0, le=3600, description="seconds over which SIGTERM closes the connections; 0: it stops at once"
     )
-    trusted_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+    trusted_proxies: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_proxies)] = Field(
         (),
         description="addresses and networks of the load balancers, separated by commas, whose word counts for where "
         "clients are",
     )
-    proxy_protocol: bool = Field(
+    proxy_protocol: Annotated[bool, AfterValidator(values.check_proxy_protocol)] = Field(
         False, description="connections of COMET_TRUSTED_PROXIES begin with a PROXY line (version 1 or 2)"
     )
     max_connections_per_address: int = Field(
@@ -140,100 +153,21 @@ class Settings(BaseSettings):
         description="what a reader over COMET_SLOW_BYTES gets: its connection closed, or only the newest message",
     )
     flush_ms: float = Field(0, ge=0, le=1000, description="milliseconds messages are collected before they are sent")
-    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+    allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_origins)] = Field(
         (), description="origins that browsers may subscribe from, separated by commas; empty allows all"
     )
 
-    publish_keys: Annotated[tuple[str, ...], NoDecode] = Field(
+    publish_keys: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_keys)] = Field(
         (), repr=False, description="keys, separated by commas; publishing and `/admin` need one of them"
     )
 
-    edge_url: Annotated[tuple[str, ...], NoDecode] = Field(
+    edge_url: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_edges)] = Field(
         ("http://127.0.0.1:8080",),
         description="where clients find the edges, separated by commas; `/` is the page's own origin",
     )
-    publisher_url: str = Field(
+    publisher_url: Annotated[str, AfterValidator(values.read_publisher_url)] = Field(
         "http://127.0.0.1:8081", description="where backends and the command line find the publisher"
     )
-
-    @field_validator("redis_url")
-    @classmethod
-    def _check_redis_url(cls, value: str) -> str:
-        check_redis_url(value)
-        return value
-
-    @field_validator("edge_host", "publisher_host", "admin_host")
-    @classmethod
-    def _check_host(cls, value: str) -> str:
-        if not value.strip():  # an empty one would listen on all addresses
-            raise ValueError("give an address of this machine; :: stands for all of them")
-        return value.strip()
-
-    @field_validator("prefix")
-    @classmethod
-    def _check_prefix(cls, value: str) -> str:
-        if not _PREFIX.fullmatch(value) or not value.isprintable():
-            raise ValueError("give 1 to 64 printable characters, none of them white space or one of { } ! *")
-        return value
-
-    @field_validator("edge_url", mode="before")
-    @classmethod
-    def _split_edges(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        urls = tuple(_edge_url(part.strip(), value) for part in value.split(",") if part.strip())
-        if not urls:
-            raise ValueError("give at least one address such as http://127.0.0.1:8080")
-        return urls
-
-    @field_validator("publisher_url")
-    @classmethod
-    def _check_publisher_url(cls, value: str) -> str:
-        if not _is_address(value):
-            raise ValueError("must be an address such as http://127.0.0.1:8081")
-        check_port(value)
-        return _as_browsers_write_url(value)
-
-    @field_validator("trusted_proxies", mode="before")
-    @classmethod
-    def _split_proxies(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        parts = tuple(part.strip() for part in value.split(",") if part.strip())
-        for part in parts:
-            parse_network(part)
-        return parts
-
-    @field_validator("proxy_protocol")
-    @classmethod
-    def _check_proxy_protocol(cls, value: bool, info: ValidationInfo) -> bool:
-        if value and not info.data.get("trusted_proxies"):
-            raise ValueError("only the proxies of COMET_TRUSTED_PROXIES are believed; set that, too")
-        return value
-
-    @field_validator("publish_keys", mode="before")
-    @classmethod
-    def _split_keys(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        keys = tuple(part.strip() for part in value.split(",") if part.strip())
-        if any(len(key) < MIN_KEY_CHARACTERS or not _KEY.fullmatch(key) for key in keys):
-            raise ValueError(f"each key needs at least {MIN_KEY_CHARACTERS} characters of A-Z a-z 0-9 - . _ ~ + / =")
-        if value and not keys:
-            raise ValueError("it contains no key; leave it empty to let every client publish")
-        return keys
-
-    @field_validator("allowed_origins", mode="before")
-    @classmethod
-    def _split_origins(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        parts = [part.strip().rstrip("/") for part in value.split(",") if part.strip()]
-        if parts == ["*"]:
-            return ()
-        if value and not parts:
-            raise ValueError("it contains no origin; leave it empty, or give *, to allow all")
-        return tuple(dict.fromkeys(_origin(part, value) for part in parts))
 
 
 def load_settings(**overrides: object) -> Settings:
@@ -245,47 +179,6 @@ def load_settings(**overrides: object) -> Settings:
         return Settings(**overrides)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
         raise SettingsError("; ".join(_sentence(fault) for fault in error.errors())) from None
-
-
-def _origin(text: str, whole: str) -> str:
-    """Return an origin as browsers send it."""
-    wrong = culprit(text, whole)
-    if text == "*":
-        raise ValueError("* allows every origin, so it stands alone; leave it out, or leave out the others")
-    if not _ORIGIN.fullmatch(text):
-        raise ValueError(f"an origin looks like https://example.com or http://localhost:8000, not {wrong}")
-    try:
-        return as_browsers_write(text)
-    except ValueError as error:
-        raise ValueError(f"{wrong} matches no page: {error}") from None
-
-
-def _edge_url(text: str, whole: str) -> str:
-    """Return the address of an edge without a slash at its end; `/` alone is the page's own origin."""
-    if text == "/":
-        return text
-    if not _is_address(text):
-        wrong = culprit(text, whole)
-        raise ValueError(f"{wrong} must be / or an address such as https://push.example or http://127.0.0.1:8080")
-    check_port(text)
-    return _as_browsers_write_url(text)
-
-
-def _as_browsers_write_url(text: str) -> str:
-    """Return an address whose host is written as in a page's policy and in the requests for it."""
-    parts = split_url(text)
-    if WILDCARD in parts.netloc:
-        raise ValueError("an address names one host, without a star")
-    return as_browsers_write(f"{parts.scheme}://{parts.netloc}") + parts.path.rstrip("/")
-
-
-def _is_address(text: str) -> bool:
-    """Say whether a browser can use an address, leaving its port aside; it refuses one with a password in it."""
-    if BLANK.search(text):
-        return False
-    parts = split_url(text)
-    extra = parts.query or parts.fragment or "@" in parts.netloc
-    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not extra
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:

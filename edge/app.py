@@ -8,7 +8,7 @@ import asyncio
 import gc
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
 from aiohttp import web
@@ -18,15 +18,8 @@ from common.errors import SettingsError
 from common.logs import get_logger
 from common.message import MAX_JSON_GROWTH
 from common.metrics.fields import FieldCollector
-from common.names import ForeignNames, RedisNames
-from common.redis.client import connect, database, endpoint
-from common.redis.proof import ServerProof
-from common.redis.pubsub import PubSub
 from common.redis.registry import EdgeRegistry
-from common.rpc.client import EdgeClient
-from common.rpc.replies import ReplyInbox
-from common.scripts.calls import PieceLimit, Scripts
-from common.scripts.deployments import Deployment, Deployments
+from common.scripts.calls import PieceLimit
 from common.service.admin import AdminServer, Check, redis_checks
 from common.service.process import give_back_memory, max_open_files, measure_lag, register_process
 from common.service.runner import notice_of_drain
@@ -34,13 +27,11 @@ from common.settings import Settings
 from common.tasks import Tasks, Work, run_forever
 from edge.chain import PIECE_BYTES, PIECE_MESSAGES
 from edge.channels.audit import Auditor
-from edge.channels.release import Releaser
 from edge.channels.sync import LogReader
 from edge.cluster.commands import Commands
-from edge.cluster.name_lists import Command, NameLists
 from edge.cluster.node import NodeInfo, NodeRegistration
-from edge.cluster.redis_clock import RedisClock
-from edge.cluster.rpc_server import ReplySender, RpcServer
+from edge.cluster.redis_parts import RedisParts
+from edge.cluster.rpc_server import RpcServer
 from edge.counters import CloseReason, Counters
 from edge.engine.outbox import Limits, MemoryTrimmer
 from edge.engine.poller import Poller, make_poller
@@ -48,15 +39,15 @@ from edge.engine.seats import Seats
 from edge.engine.wheel import run_ticks
 from edge.framing.transports import TRANSPORTS
 from edge.metrics import Gauges
+from edge.options import options_from
 from edge.server.drain import Drain
 from edge.server.listener import MAX_SURPLUS, RESERVED_FILES, Listener
-from edge.wiring import Outside, options_from, wire
+from edge.wiring import Outside, wire
 
 GOODBYE_TIMEOUT = 1.0  # seconds for the last bytes of the connections when the edge stops
 ADOPTION_TIMEOUT = 1.0  # seconds for the plain messages that are being handed in when the edge stops
 MAX_RPC_BYTES = 65_536  # of a request from another process, without the message that it may carry
 MUCH_INPUT = 1_048_576  # bytes of unfinished requests, after which freed memory is given back
-MIN_NAMES_LIFETIME = 300.0  # seconds that the names of long cursors are kept, however short the history
 FIRST_ENTRY = PieceLimit(0, 1)
 ONE_PIECE = PieceLimit(PIECE_BYTES, PIECE_MESSAGES)
 GC_THRESHOLD = 50_000  # objects; a full collection visits every seat, and few circles wait for one
@@ -76,39 +67,10 @@ class Edge:
         slow = (settings.slow_bytes, settings.slow_seconds, settings.slow_total_bytes, settings.slow_rate)
         limits = Limits(*slow, burst_seconds=settings.slow_seconds)
         self._seats = Seats(self._poller, self._counters, time.monotonic, limits, settings.input_bytes)
-        self._redis = connect(settings.redis_url)
-        self._redis_clock = RedisClock(self._redis.time, time.monotonic)
-        names = RedisNames(settings.prefix)
-        self._proof = ServerProof(settings.redis_url, names.probe(self.id), self._redis)
-        self._pubsub = PubSub(
-            endpoint(settings.redis_url),
-            names.probe(self.id),
-            self._proof.publish,
-            verify=self._proof.verify,
-            on_proved=self._counters.probe.observe,
-        )
-        self._proof.on_suspect(self._pubsub.suspect)
-        inbox = ReplyInbox(names, self.id)
-        self._pubsub.subscribe_own(inbox.name, inbox.on_message, inbox.on_reachable)
-        replies = ReplySender(names, self._publish_all, self._counters)
-        scripts = Scripts(self._redis, names, settings)
-        self._releaser = Releaser(scripts.release)
-
-        self._foreign = ForeignNames(settings.prefix)
-        self._deployments = Deployments(
-            self._redis, Deployment(database(settings.redis_url), settings.prefix), self._foreign
-        )
-        self._name_lists = NameLists(
-            self._run_all,
-            names,
-            self._seats,
-            time.monotonic,
-            lifetime=max(settings.history_ttl, MIN_NAMES_LIFETIME),
-            max_bytes=settings.names_bytes,
-        )
-        self.peers = EdgeClient(names, inbox, self._redis.publish)
-        outside = self._outside(names, scripts, replies)
-        self._parts = wire(self.id, self._seats, self._counters, outside, options_from(settings, self._max_connections))
+        self._redis = RedisParts(self.id, settings, self._seats, self._counters)
+        self.peers = self._redis.peers
+        options = options_from(settings, self._max_connections)
+        self._parts = wire(self.id, self._seats, self._counters, self._outside(), options)
         self._hub, self._lifecycle = self._parts.hub, self._parts.lifecycle
         self._listener = Listener(
             self._poller,
@@ -118,8 +80,8 @@ class Edge:
             self._parts.overflow.make_room,
             max_connections=self._max_connections,
         )
-        self._auditor = Auditor(self._hub.channels, self._hub.repair, scripts.sync, settings.audit)
-        self._serve_cluster(names, replies)
+        self._auditor = Auditor(self._hub.channels, self._hub.repair, self._redis.scripts.sync, settings.audit)
+        self._serve_cluster()
         self._drain = Drain(
             settings.drain_seconds,
             notice_of_drain(settings.drain_seconds),
@@ -130,32 +92,32 @@ class Edge:
         )
         self._admin = self._make_admin()
 
-    def _outside(self, names: RedisNames, scripts: Scripts, replies: ReplySender) -> Outside:
-        loop, settings = asyncio.get_running_loop(), self._settings
+    def _outside(self) -> Outside:
+        loop, settings, redis, scripts = asyncio.get_running_loop(), self._settings, self._redis, self._redis.scripts
         return Outside(
-            names=names,
-            pubsub=self._pubsub,
+            names=redis.names,
+            pubsub=redis.pubsub,
             reader=LogReader(scripts.sync),
-            name_lists=self._name_lists,
+            name_lists=redis.name_lists,
             starts=LogReader(partial(scripts.read, limit=FIRST_ENTRY)),
             pieces=LogReader(partial(scripts.read, limit=ONE_PIECE), max_channels=1, repeats=False),
             ask=self.peers.ask,
-            send_receipt=replies.add_receipt,
+            send_receipt=redis.replies.add_receipt,
             clock=time.monotonic,
             call_soon=loop.call_soon,
             call_later=loop.call_later,
-            release=self._releaser.add if settings.history_size else lambda name: None,
+            release=redis.releaser.add if settings.history_size else lambda name: None,
             adopt=scripts.adopt if settings.adopt and settings.history_size else None,
-            age=self._redis_clock.age,
-            foreign=self._foreign,
+            age=redis.clock.age,
+            foreign=redis.foreign,
         )
 
-    def _serve_cluster(self, names: RedisNames, replies: ReplySender) -> None:
+    def _serve_cluster(self) -> None:
         """Make what answers the requests of publishers and other edges, and what registers this edge."""
-        clock, parts = time.monotonic, self._parts
+        clock, parts, redis = time.monotonic, self._parts, self._redis
         node = NodeInfo(self.id, self._hub, self._counters, clock, self._readiness, self._ports)
         self._registration = NodeRegistration(
-            EdgeRegistry(self._redis, names), self.id, node, self._hub, self._counters, clock
+            EdgeRegistry(redis.redis, redis.names), self.id, node, self._hub, self._counters, clock
         )
         self._commands = Commands(self._hub, parts.fanout, self._lifecycle, clock)
         handlers = {
@@ -165,9 +127,9 @@ class Edge:
             "change": parts.forwarder.on_change,
         }
         max_bytes = MAX_RPC_BYTES + MAX_JSON_GROWTH * self._settings.max_message_bytes
-        self._rpc_server = RpcServer(self.id, replies, handlers, self._counters, max_bytes=max_bytes)
-        for name in (names.edges(), names.edge(self.id)):
-            self._pubsub.subscribe_own(name, self._rpc_server.on_message)
+        self._rpc_server = RpcServer(self.id, redis.replies, handlers, self._counters, max_bytes=max_bytes)
+        for name in (redis.names.edges(), redis.names.edge(self.id)):
+            redis.pubsub.subscribe_own(name, self._rpc_server.on_message)
 
     def _make_admin(self) -> AdminServer:
         registry = CollectorRegistry()
@@ -213,12 +175,12 @@ class Edge:
     def _work(self) -> list[Work]:
         """Return the background work that runs until the edge stops."""
         work: list[Work] = [
-            self._name_lists.run,
-            partial(self._pubsub.run, self._hub),
+            self._redis.name_lists.run,
+            partial(self._redis.pubsub.run, self._hub),
             partial(run_ticks, self._ticks()),
-            self._redis_clock.run,
+            self._redis.clock.run,
             self._registration.run,
-            self._deployments.run,
+            self._redis.deployments.run,
             partial(measure_lag, self._counters.loop_lag.observe),
         ]
         if self._settings.history_size:
@@ -268,15 +230,13 @@ class Edge:
         await self._tasks.cancel_all()
         if self._parts.adopter is not None:
             await self._parts.adopter.finish(ADOPTION_TIMEOUT)
-        await self._releaser.finish()
-        await self._name_lists.finish()
+        await self._redis.finish()
         if has_run:
             await self._registration.withdraw()
         for seat in self._seats:
             self._seats.abort(seat, CloseReason.DRAIN)
         asyncio.get_running_loop().remove_reader(self._poller.fileno())
         self._poller.close()
-        await self._proof.aclose()
         await self._redis.aclose()
         await self._admin.stop()
 
@@ -287,24 +247,11 @@ class Edge:
         while len(self._seats) and loop.time() < deadline:  # noqa: ASYNC110  # ends at the deadline anyway
             await asyncio.sleep(0.01)
 
-    async def _run_all(self, commands: Sequence[Command]) -> Sequence[object]:
-        """Send commands to Redis in one go; return the answer of each, or why it was refused."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command)
-        return await pipeline.execute(raise_on_error=False)
-
-    async def _publish_all(self, messages: Sequence[tuple[bytes, bytes]]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        for name, payload in messages:
-            pipeline.publish(name, payload)
-        await pipeline.execute()
-
     def _readiness(self) -> list[Check]:
         """Return the checks of /readyz; all pass if a new subscriber can be held."""
         connections, limit = len(self._seats), self._max_connections
         return [
-            *redis_checks(self._pubsub, self._proof),
+            *redis_checks(self._redis.pubsub, self._redis.proof),
             Check("drain", not self._drain.has_begun),
             Check("room", connections < limit, {"connections": connections, "limit": limit}),
         ]
@@ -318,8 +265,8 @@ class Edge:
             subscriptions=sum(len(channel.seats) for channel in channels),
             parked_bytes=self._seats.outbox.parked_bytes,
             input_bytes=self._seats.inbox.kept_bytes,
-            redis_up=self._pubsub.ready,
-            redis_reconnects=self._pubsub.reconnects,
+            redis_up=self._redis.pubsub.ready,
+            redis_reconnects=self._redis.pubsub.reconnects,
             draining=self._drain.has_begun,
         )
 

@@ -5,14 +5,13 @@ that point upward have defaults; `wire` sets them at its end.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
 from common.message import Message
 from common.names import ForeignNames, RedisNames
-from common.settings import Settings
 from edge.chain import MESSAGE_OVERHEAD, PIECE_BYTES, PIECE_MESSAGES
 from edge.channel_log import LogRules
 from edge.channels.adoption import Adopt, Adopter, Sleep
@@ -24,12 +23,14 @@ from edge.cluster.forwarding import Ask, SessionForwarder
 from edge.cluster.name_lists import NameLists
 from edge.counters import Counters
 from edge.engine.absences import Absences
-from edge.engine.fanout import FanOut, Policy
+from edge.engine.fanout import FanOut
+from edge.engine.rates import Rate
 from edge.engine.repeats import Repeats
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.items import data_item
-from edge.server.clients import ClientLimits, Clients
+from edge.options import Options
+from edge.server.clients import Clients
 from edge.server.handler import RequestHandler
 from edge.server.listener import Handler
 from edge.server.overflow import Overflow
@@ -73,52 +74,6 @@ class Outside:
     adopt_sleep: Sleep = asyncio.sleep
     age: Callable[[int, float], float | None] = lambda tag, now: None
     foreign: ForeignNames = field(default_factory=lambda: ForeignNames(""))
-
-
-class Options(NamedTuple):
-    """How an edge behaves; times are in seconds."""
-
-    heartbeat: float
-    poll_timeout: float
-    linger: float
-    header_timeout: float
-    max_connections: int
-    max_message_bytes: int
-    max_lingering: int = 0
-    max_age: float = 0.0
-    flush_after: float = 0.0
-    policy: Policy = "disconnect"
-    keeps_history: bool = True
-    allowed_origins: tuple[str, ...] = ()
-    session_asks: int = 50
-    clients: ClientLimits = ClientLimits()
-
-
-def options_from(settings: Settings, max_connections: int) -> Options:
-    """Return the options that the settings of a process ask for."""
-    return Options(
-        heartbeat=settings.heartbeat,
-        poll_timeout=settings.poll_timeout,
-        linger=settings.linger,
-        max_lingering=settings.max_lingering,
-        header_timeout=settings.header_timeout,
-        max_connections=max_connections,
-        max_message_bytes=settings.max_message_bytes,
-        max_age=settings.max_connection_age,
-        flush_after=settings.flush_ms / 1000,
-        policy=settings.slow_policy,
-        keeps_history=settings.history_size > 0,
-        allowed_origins=settings.allowed_origins,
-        session_asks=settings.session_asks,
-        clients=ClientLimits(
-            settings.trusted_proxies,
-            settings.proxy_protocol,
-            settings.max_connections_per_address,
-            settings.new_channels_per_minute,
-            settings.subscriptions_per_second,
-            settings.history_bytes_per_second,
-        ),
-    )
 
 
 class Parts(NamedTuple):
@@ -183,7 +138,7 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     lifecycle = Lifecycle(
         seats, hub, fanout, sessions, holding, replays, wheel, counters, clock, heartbeat=options.heartbeat
     )
-    answers = Acknowledgements(sessions, outside.foreign)
+    answers = Acknowledgements(sessions, outside.foreign, counters, options.limits.max_channels)
     repolls = Repolls(hub, fanout, seats, sessions, absences, replays, answers, wheel, counters, clock)
     changes = ChannelChanges(hub, fanout, sessions, absences, replays, repolls, answers, output, clock)
     lists = outside.name_lists
@@ -191,7 +146,10 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         sessions, changes, CursorNames(changes, lists), outside.ask, max_asks=options.session_asks
     )
     refuse_join = clients.refusal_of_held if clients is not None else None
-    websockets = WebSocketReader(seats, lifecycle, changes, output, clock, outside.call_soon, refuse_join)
+    rate: Rate[Seat] = Rate(options.limits.websocket_rate, 1.0, clock)
+    websockets = WebSocketReader(
+        seats, lifecycle, changes, output, counters, clock, outside.call_soon, options.limits, rate, refuse_join
+    )
     handler = RequestHandler(
         seats,
         lifecycle,
@@ -207,9 +165,10 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         header_timeout=options.header_timeout,
         allowed_origins=options.allowed_origins,
         max_connections=options.max_connections,
+        limits=options.limits,
     )
     overflow = Overflow(seats.inbox, lifecycle, handler.answers, counters)
-    seats.on_detach = changes.detach if clients is None else partial(_detach, clients, changes)
+    seats.on_detach = _detaching(changes, clients, rate)
     seats.on_flushed = handler.turns.on_flushed
     fanout.on_begun = hub.admit
     fanout.on_answered = handler.turns.on_answered
@@ -234,9 +193,17 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     )
 
 
-def _detach(clients: Clients, changes: ChannelChanges, seat: Seat) -> None:
-    """Take a seat out of its channels, and of what its client has."""
-    clients.leave(seat)
+def _detaching(changes: ChannelChanges, clients: Clients | None, rate: Rate[Seat]) -> Callable[[Seat], None]:
+    """Return what takes a seat out of its channels, and out of what is counted by seat, if anything is."""
+    counted: list[Callable[[Seat], None]] = [rate.forget] if rate.burst else []
+    if clients is not None:
+        counted.append(clients.leave)
+    return partial(_detach, changes, counted) if counted else changes.detach
+
+
+def _detach(changes: ChannelChanges, counted: Sequence[Callable[[Seat], None]], seat: Seat) -> None:
+    for leave in counted:
+        leave(seat)
     changes.detach(seat)
 
 

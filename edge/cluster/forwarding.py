@@ -13,7 +13,8 @@ from typing import Any
 from common.errors import LimitError, RequestError, UnavailableError
 from common.rpc.client import Replies
 from edge.cluster.cursor_names import CursorNames
-from edge.protocol.operations import MAX_OPERATIONS, Operation, parse_operation
+from edge.protocol.limits import MAX_OPERATIONS
+from edge.protocol.operations import Operation, parse_operation
 from edge.subscribers.changes import ChannelChanges
 from edge.subscribers.pending import ATTACH_TIMEOUT
 from edge.subscribers.sessions import Sessions

@@ -18,7 +18,7 @@ from common.position import Position
 from edge.chain import EMPTY
 from edge.engine.wheel import TICK_PERIOD
 from edge.pollers import Departed
-from edge.protocol.subscribe import MAX_CHANNELS
+from edge.protocol.limits import MAX_CHANNELS
 from edge.state import Seat
 
 MAX_SESSIONS = 10_000  # whose absences are found by their name, the last ones; the others' as if they had no session

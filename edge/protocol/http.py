@@ -1,19 +1,18 @@
 """HTTP/1.1 requests: the bytes of a head become a `Request`, or an error that says what is wrong (RFC 9112). Pure."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from urllib.parse import unquote
 
 import httptools
 
 from common.errors import BadRequestError, RequestError
+from edge.protocol.limits import USUAL_LIMITS, InputLimits
 from edge.protocol.syntax import LINE_ENDS, check_fields, check_host, check_line, malformed, origin_form
 
-MAX_HEAD_BYTES = 16384
-MAX_URL_BYTES = 8192
-MAX_HEADERS = 100
-MAX_BODY_BYTES = 16384
+MAX_METHOD_BYTES = 16
 MAX_CACHED_BYTES = 1024  # of what is parsed once for all who send the same; longer ones are rare and would fill memory
 
 CHANGE_PATH = "/sub/"  # followed by a session, whose channels a POST changes: the only request with a body
@@ -95,55 +94,71 @@ def _why_not_twice(key: str, before: str, again: str) -> str:
     return ""
 
 
-def check_unfinished(data: bytes) -> None:
+def check_unfinished(data: bytes, limits: InputLimits = USUAL_LIMITS) -> None:
     """Raise `RequestError` (400, 414, 431, 505) if the beginning of a head shows that it cannot become valid."""
-    _check_beginning(data)
+    _check_beginning(data, limits)
     end = data.find(b"\n") + 1
     if end and not data.endswith(LINE_ENDS, 0, end):
         check_line(data[:end].removesuffix(b"\r\n"))
 
 
-def _check_beginning(data: bytes) -> None:
+def _check_beginning(data: bytes, limits: InputLimits) -> None:
     """Raise for what is too long, and for what is not HTTP at first sight."""
-    if len(data) > MAX_URL_BYTES and b"\r\n" not in data[:MAX_URL_BYTES]:
-        raise RequestError(f"the URL is longer than {MAX_URL_BYTES} bytes", 414)
-    if len(data) > MAX_HEAD_BYTES:
-        raise RequestError(f"the request head is longer than {MAX_HEAD_BYTES} bytes", 431)
+    if len(data) > limits.max_url_bytes and _has_long_url(data, limits.max_url_bytes):
+        raise _too_long_url(limits)
+    if len(data) > limits.max_head_bytes:
+        sentence = f"the request head is longer than {limits.max_head_bytes} bytes (COMET_MAX_HEAD_BYTES)"
+        raise RequestError(sentence, 431, "max_head_bytes")
     if data and not 65 <= data[0] <= 90:  # A to Z: every HTTP method begins so
         raise BadRequestError("this is not an HTTP request; TLS ends at the load balancer, this port speaks HTTP/1.1")
 
 
-def parse_request(head: bytes) -> Request:
+def _has_long_url(data: bytes, most: int) -> bool:
+    """Say whether the URL goes on beyond its limit, whether or not its end is there."""
+    start = data.find(b" ", 0, MAX_METHOD_BYTES) + 1
+    end = start + most + 1
+    return len(data) >= end and data.find(b" ", start, end) < 0 and data.find(b"\r", start, end) < 0
+
+
+def _too_long_url(limits: InputLimits) -> RequestError:
+    sentence = f"the URL is longer than {limits.max_url_bytes} bytes (COMET_MAX_URL_BYTES)"
+    return RequestError(sentence, 414, "max_url_bytes")
+
+
+def parse_request(head: bytes, limits: InputLimits = USUAL_LIMITS) -> Request:
     """Parse one complete request head, which ends with an empty line.
 
     Raises `RequestError`: 400 if it is malformed (RFC 9112), 411, 413 and 415 for its body, 414 and 431 if it is too
     long, 505 for another version of HTTP.
     """
-    _check_beginning(head)
-    return _parse(head)
+    _check_beginning(head, limits)
+    return _parse(head, limits)
 
 
-@lru_cache(maxsize=256)
-def parse_short_request(head: bytes) -> Request:
-    """Parse a head of at most MAX_CACHED_BYTES; cached, because the pollers of a channel send equal requests."""
-    _check_beginning(head)
+def short_parser(limits: InputLimits = USUAL_LIMITS) -> Callable[[bytes], Request]:
+    """Return what parses a head of at most MAX_CACHED_BYTES; cached, because pollers of a channel send equal ones."""
+    return lru_cache(maxsize=256)(partial(_parse_short, limits=limits))
+
+
+def _parse_short(head: bytes, limits: InputLimits) -> Request:
+    _check_beginning(head, limits)
     line, _, block = head.partition(b"\r\n")
     plain = _PLAIN_LINE.fullmatch(line)
     if plain is None:
-        return _parse(head, is_short=True)
+        return _parse(head, limits, is_short=True)
     path, query = _split_short_target(plain[1])
-    headers, keep_alive = _plain_headers(block)
+    headers, keep_alive = _plain_headers(block, limits)
     return Request("GET", path, query, headers, False, keep_alive, is_short=True)
 
 
 @lru_cache(maxsize=1024)
-def _plain_headers(block: bytes) -> tuple[dict[str, str], bool]:
+def _plain_headers(block: bytes, limits: InputLimits) -> tuple[dict[str, str], bool]:
     """Parse the headers of a plain GET; cached, because a poller sends the same ones with each poll."""
-    request = _parse(b"GET / HTTP/1.1\r\n" + block)
+    request = _parse(b"GET / HTTP/1.1\r\n" + block, limits)
     return request.headers, request.keep_alive
 
 
-def _parse(head: bytes, *, is_short: bool = False) -> Request:
+def _parse(head: bytes, limits: InputLimits, *, is_short: bool = False) -> Request:
     line, _, block = head.partition(b"\r\n")
     check_line(line)
     check_fields(block)
@@ -158,11 +173,11 @@ def _parse(head: bytes, *, is_short: bool = False) -> Request:
     if collector.error is not None:
         raise collector.error
     http10, headers = parser.get_http_version() == "1.0", collector.headers
-    _check_head(collector, http10=http10)
+    _check_head(collector, limits, http10=http10)
     method = parser.get_method().decode("latin-1")
     path, query = _split_target(origin_form(collector.url, method))
     keep_alive = not http10 and "close" not in headers.get("connection", "").lower()
-    length = _body_length(headers, allowed=method == "POST" and path.startswith(CHANGE_PATH))
+    length = _body_length(headers, limits, allowed=method == "POST" and path.startswith(CHANGE_PATH))
     return Request(method, path, query, headers, http10, keep_alive, length, is_short)
 
 
@@ -178,13 +193,14 @@ def _split_target(target: bytes) -> tuple[str, str]:
     return unquote(path) if "%" in path else path, query
 
 
-def _check_head(collector: _Collector, *, http10: bool) -> None:
+def _check_head(collector: _Collector, limits: InputLimits, *, http10: bool) -> None:
     """Raise for what httptools accepts and this edge does not."""
     headers = collector.headers
-    if collector.count > MAX_HEADERS:
-        raise RequestError(f"a request has at most {MAX_HEADERS} headers, this one has {collector.count}", 431)
-    if len(collector.url) > MAX_URL_BYTES:
-        raise RequestError(f"the URL is longer than {MAX_URL_BYTES} bytes", 414)
+    if collector.count > limits.max_headers:
+        most = f"{limits.max_headers} headers (COMET_MAX_HEADERS)"
+        raise RequestError(f"a request has at most {most}, this one has {collector.count}", 431, "max_headers")
+    if len(collector.url) > limits.max_url_bytes:
+        raise _too_long_url(limits)
     if http10 and "transfer-encoding" in headers:
         raise BadRequestError("HTTP/1.0 has no Transfer-Encoding")
     if not http10 and "host" not in headers:
@@ -192,7 +208,7 @@ def _check_head(collector: _Collector, *, http10: bool) -> None:
     check_host(headers.get("host", ""))
 
 
-def _body_length(headers: dict[str, str], *, allowed: bool) -> int:
+def _body_length(headers: dict[str, str], limits: InputLimits, *, allowed: bool) -> int:
     """Return the length of a request's body in bytes; only a change of channels may have one."""
     length = headers.get("content-length", "0" if not allowed else "")
     if allowed and headers.get("content-encoding", "identity").lower() != "identity":
@@ -203,6 +219,7 @@ def _body_length(headers: dict[str, str], *, allowed: bool) -> int:
         return 0
     if "transfer-encoding" in headers or not length:
         raise RequestError("this request needs a body and its Content-Length", 411)
-    if len(length) > len(str(MAX_BODY_BYTES)) or int(length) > MAX_BODY_BYTES:  # httptools accepts digits only
-        raise RequestError(f"a body has at most {MAX_BODY_BYTES} bytes", 413)
+    most = limits.max_body_bytes
+    if len(length) > len(str(most)) or int(length) > most:  # httptools accepts digits only
+        raise RequestError(f"a body has at most {most} bytes (COMET_MAX_BODY_BYTES)", 413, "max_body_bytes")
     return int(length)

@@ -15,9 +15,9 @@ from common.errors import BadRequestError
 from common.names import check_channel
 from common.position import START, Position, parse_position
 from edge.framing.items import Item, ItemKind
+from edge.protocol.limits import MAX_OPERATIONS
 from edge.protocol.subscribe import MAX_HISTORY, Start
 
-MAX_OPERATIONS = 256  # in one array, so that one message does not keep the edge busy for long
 MAX_REF_LENGTH = 64  # characters
 CHANNEL_FIELDS = ("id", "channel", "cname")
 MAX_SHOWN = 60  # characters of the client's own values that an error repeats
@@ -52,12 +52,12 @@ class Operation(NamedTuple):
 class BadOperationError(BadRequestError):
     """An operation that is malformed, with as many of its values as could be read."""
 
-    def __init__(self, sentence: str, op: str = "", channel: str = "", ref: Ref = None) -> None:
-        super().__init__(sentence)
+    def __init__(self, sentence: str, op: str = "", channel: str = "", ref: Ref = None, limit: str = "") -> None:
+        super().__init__(sentence, limit=limit)
         self.op, self.channel, self.ref = op, channel, ref
 
 
-def load_operations(text: str | bytes) -> list[object]:
+def load_operations(text: str | bytes, most: int = MAX_OPERATIONS) -> list[object]:
     """Return the operations in a JSON text as JSON values; raises `BadOperationError` if it has none, or too many.
 
     One that cannot be read is an error in its place, which `parse_operation` raises.
@@ -69,8 +69,9 @@ def load_operations(text: str | bytes) -> list[object]:
         if value is None:
             raise BadOperationError(f"this is not JSON ({error}); send an operation like {EXAMPLE}") from None
     values = value if isinstance(value, list) else [value]
-    if not 0 < len(values) <= MAX_OPERATIONS:
-        raise BadOperationError(f"an array holds 1 to {MAX_OPERATIONS} operations, this one {len(values)}")
+    if not 0 < len(values) <= most:
+        sentence = f"an array holds 1 to {most} operations (COMET_MAX_OPERATIONS), this one {len(values)}"
+        raise BadOperationError(sentence, limit="max_operations" if values else "")
     return values
 
 

@@ -1,7 +1,7 @@
 """Subscribe requests: what a GET asks for, and the framing that its answer gets; or an error with the reason. Pure."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_plus
@@ -14,10 +14,10 @@ from edge.framing.http import Variant
 from edge.framing.transports import TRANSPORTS, framing_for
 from edge.protocol.beginning import begin_after, begin_after_header
 from edge.protocol.http import Request
+from edge.protocol.limits import MAX_CHANNELS
 from edge.protocol.origins import Origins
 from edge.protocol.websocket import accept, wants_websocket
 
-MAX_CHANNELS = 128
 MAX_PARAMETERS = 2 * MAX_CHANNELS
 MAX_HISTORY = 10_000
 MAX_POLL_SECONDS = 300.0  # few proxies wait longer for an answer
@@ -79,13 +79,13 @@ class Negotiated(NamedTuple):
     framing: Framing
 
 
-def negotiate(request: Request, origins: Origins, *, closing: bool) -> Negotiated:
+def negotiate(request: Request, origins: Origins, max_channels: int = MAX_CHANNELS, *, closing: bool) -> Negotiated:
     """Read what a GET asks for, and choose its framing; with `closing` its answer is the connection's last.
 
     Raises `RequestError`: as `parse_subscribe`, and 403 for a page that may not subscribe.
     """
     origin = origins.admit(request.headers.get("origin", ""))
-    asked = parse_subscribe(request)
+    asked = parse_subscribe(request, max_channels)
     origins.admit_page(asked.transport, request.headers)
     framing = framing_for(asked.transport, _variant(request, asked, origins, origin, closing))
     if len(asked.channels) > FEW_CHANNELS:
@@ -102,10 +102,9 @@ def bounded(asked: SubscribeRequest, framing: Framing, size: int) -> SubscribeRe
     return asked if expected <= most else asked._replace(most_control=most)
 
 
-@lru_cache(maxsize=256)
-def negotiate_short(request: Request, origins: Origins, *, closing: bool) -> Negotiated:
-    """Negotiate a short request; cached, because equal ones are one object (`parse_short_request`)."""
-    return negotiate(request, origins, closing=closing)
+def short_negotiator(origins: Origins, max_channels: int) -> Callable[[Request, bool], Negotiated]:
+    """Return what negotiates a short request (`closing`: yes or no); cached, because equal ones are one object."""
+    return lru_cache(maxsize=256)(lambda request, closing: negotiate(request, origins, max_channels, closing=closing))
 
 
 def _variant(request: Request, asked: SubscribeRequest, origins: Origins, origin: str, closing: bool) -> Variant:
@@ -125,7 +124,7 @@ def _variant(request: Request, asked: SubscribeRequest, origins: Origins, origin
     )
 
 
-def parse_subscribe(request: Request) -> SubscribeRequest:
+def parse_subscribe(request: Request, max_channels: int = MAX_CHANNELS) -> SubscribeRequest:
     """Read what a GET on one of the subscribers' paths asks for.
 
     Raises `RequestError`: 404 for another path, 400 for a parameter that is missing or wrong, 426 for a WebSocket
@@ -134,7 +133,7 @@ def parse_subscribe(request: Request) -> SubscribeRequest:
     headers = request.headers
     preferred = "ws" if wants_websocket(headers) else "sse" if _accepts_events(headers) else "stream"
     parse = _parse_short_target if request.is_short else _parse_target
-    asked = parse(request.path, request.query, preferred, headers.get("last-event-id", ""))
+    asked = parse(request.path, request.query, preferred, headers.get("last-event-id", ""), max_channels)
     if asked.transport != "ws":
         return asked
     if request.http10:
@@ -147,12 +146,14 @@ def _accepts_events(headers: dict[str, str]) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _parse_short_target(path: str, query: str, preferred: str, last_event_id: str) -> SubscribeRequest:
+def _parse_short_target(
+    path: str, query: str, preferred: str, last_event_id: str, max_channels: int
+) -> SubscribeRequest:
     """Read a request of the usual length; cached, because the subscribers of a channel begin with equal requests."""
-    return _parse_target(path, query, preferred, last_event_id)
+    return _parse_target(path, query, preferred, last_event_id, max_channels)
 
 
-def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> SubscribeRequest:
+def _parse_target(path: str, query: str, preferred: str, last_event_id: str, max_channels: int) -> SubscribeRequest:
     """Read a subscriber's request; the arguments are all that it depends on."""
     forced = path[1:]
     if forced not in TRANSPORTS and forced != "sub":
@@ -160,13 +161,13 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> 
     named_in_query, parameters = _parse_query(query)
     transport = _transport(forced, parameters, preferred)
     if not parameters and not last_event_id and transport not in DEFAULT_CALLBACKS:
-        return _parse_plain(named_in_query, transport)
+        return _parse_plain(named_in_query, transport, max_channels)
     if last_event_id:
         beginning = begin_after_header(last_event_id, named_in_query, transport)
     else:
         beginning = begin_after(parameters.get("since", ""), named_in_query)
     has_channel_names, channels, since, stored = beginning
-    check_count(channels, optional=transport == "ws" or stored is not None)
+    check_count(channels, max_channels, optional=transport == "ws" or stored is not None)
     return SubscribeRequest(
         transport,
         channels,
@@ -183,10 +184,10 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> 
     )
 
 
-def _parse_plain(asked: Sequence[str], transport: str) -> SubscribeRequest:
+def _parse_plain(asked: Sequence[str], transport: str, max_channels: int) -> SubscribeRequest:
     """Read a request that names channels and nothing else, as most do: there is nothing more to look at."""
     channels = tuple(dict.fromkeys(asked))
-    check_count(channels, optional=transport == "ws")
+    check_count(channels, max_channels, optional=transport == "ws")
     return SubscribeRequest(transport, channels)
 
 
@@ -230,14 +231,15 @@ def _unquote(text: str) -> str:
         raise BadRequestError("the query is not UTF-8; percent-encode it as such") from None
 
 
-def check_count(channels: Sequence[str], *, optional: bool) -> None:
+def check_count(channels: Sequence[str], most: int, *, optional: bool) -> None:
     """Raise `BadRequestError` for too many channels, or for none unless that is allowed."""
     if not channels and not optional:
         raise missing_channel("?id=room")
-    if len(channels) > MAX_CHANNELS:
-        raise BadRequestError(
-            f"id: one connection holds at most {MAX_CHANNELS} channels, {len(channels)} were asked for"
+    if len(channels) > most:
+        sentence = (
+            f"id: one connection holds at most {most} channels (COMET_MAX_CHANNELS), {len(channels)} were asked for"
         )
+        raise BadRequestError(sentence, limit="max_channels")
 
 
 def _transport(forced: str, parameters: dict[str, str], preferred: str) -> str:

@@ -15,10 +15,10 @@ from websockets.frames import Close, CloseCode, Frame, Opcode
 from websockets.utils import accept_key
 
 from common.errors import BadRequestError, RequestError
+from edge.protocol.limits import USUAL_LIMITS
 
 VERSION = "13"
 KEY_BYTES = 16
-MAX_MESSAGE_BYTES = 16384
 MAX_CONTROL_BYTES = 125  # RFC 6455 section 5.5
 FRAMES_PER_TURN = 32
 _CONTROL_BIT = 0x08
@@ -58,10 +58,11 @@ def _is_key(text: str) -> bool:
 
 
 class Fault(NamedTuple):
-    """Why a connection must be closed: a close code (RFC 6455 section 7.4.1) and a sentence."""
+    """Why a connection must be closed: a close code (RFC 6455 section 7.4.1), a sentence, and the limit it crosses."""
 
     code: int
     sentence: str
+    limit: str = ""
 
 
 class Received(NamedTuple):
@@ -86,7 +87,8 @@ class _UnsupportedError(Exception):
 class _FrameParser:
     """Parses one whole frame after the other until there is a message, a close frame or a fault."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, max_bytes: int) -> None:
+        self.max_bytes = max_bytes  # of a message
         self.pings: list[bytes] = []
         self.text: str | None = None
         self.close: bytes | None = None
@@ -144,12 +146,12 @@ class _FrameParser:
         """Return how many bytes the payload of the next frame may have."""
         if self.is_at_control:
             return MAX_CONTROL_BYTES
-        return MAX_MESSAGE_BYTES - sum(map(len, self.parts or ()))
+        return self.max_bytes - sum(map(len, self.parts or ()))
 
 
-def parse_frames(data: bytes) -> Received:
-    """Read frames up to the end of the first message, at most FRAMES_PER_TURN of them."""
-    parser, fault, more = _FrameParser(data), None, True
+def parse_frames(data: bytes, max_bytes: int = USUAL_LIMITS.max_websocket_bytes) -> Received:
+    """Read frames up to the end of the first message, at most FRAMES_PER_TURN of them; it may have `max_bytes`."""
+    parser, fault, more = _FrameParser(data, max_bytes), None, True
     try:
         for _ in range(FRAMES_PER_TURN):
             parser.parse_frame()
@@ -173,7 +175,8 @@ def _fault(error: Exception, parser: _FrameParser) -> Fault:
         return Fault(CloseCode.PROTOCOL_ERROR, str(error))
     if parser.is_at_control:
         return Fault(CloseCode.PROTOCOL_ERROR, f"a control frame has at most {MAX_CONTROL_BYTES} bytes")
-    return Fault(CloseCode.MESSAGE_TOO_BIG, f"a message has at most {MAX_MESSAGE_BYTES} bytes")
+    sentence = f"a message has at most {parser.max_bytes} bytes (COMET_MAX_WEBSOCKET_BYTES)"
+    return Fault(CloseCode.MESSAGE_TOO_BIG, sentence, "max_websocket_bytes")
 
 
 def _folded(parts: list[bytes] | None) -> bytes:

@@ -2,7 +2,7 @@
 
 import random
 
-from common.errors import ForeignChannelError, LimitError, RequestError, UnavailableError
+from common.errors import ForeignChannelError, RequestError, UnavailableError
 from edge.counters import CloseReason, Counters
 from edge.engine.seats import Seats
 from edge.framing.base import Framing
@@ -43,13 +43,11 @@ class Answers:
 
     def refuse(self, seat: Seat, request: Request, error: RequestError) -> None:
         """Answer a well-formed request that cannot be served; the connection may go on with another one."""
-        self._counters.refused_total[error.status] += 1
+        self._count(error.status, error.limit)
         extra = EXPECTED.get(error.status, ())
         if isinstance(error, UnavailableError):
             extra = retry_headers(error.retry_after)
         elif error.status == 429:
-            if isinstance(error, LimitError):
-                self._counters.limited_total[error.limit] += 1
             extra = retry_headers(random.uniform(*RETRY_AFTER))
         is_of_foreign_page = error.status == 403 and not isinstance(error, ForeignChannelError)
         origin = "" if is_of_foreign_page else self._origins.readable_by(request.headers.get("origin", ""))
@@ -57,9 +55,9 @@ class Answers:
         data = error_response(error.status, error.sentence, variant, extra, body=request.method != "HEAD")
         self.send(seat, data, request.keep_alive)
 
-    def refuse_last(self, seat: Seat, status: int, sentence: str, *, body: bool = True) -> None:
+    def refuse_last(self, seat: Seat, status: int, sentence: str, *, body: bool = True, limit: str = "") -> None:
         """Answer what is no whole request and close the connection: where the next request begins is not known."""
-        self._counters.refused_total[status] += 1
+        self._count(status, limit)
         extra = retry_headers(random.uniform(*RETRY_AFTER)) if status == 503 else ()
         answer = error_response(status, sentence, Variant(closing=True), extra, body=body)
         self._lifecycle.close(seat, answer, CloseReason.REFUSED)
@@ -74,3 +72,8 @@ class Answers:
             self._seats.detach(seat, CloseReason.UNAVAILABLE)
             self._seats.write(seat, data)
             self._turns.on_answered(seat)
+
+    def _count(self, status: int, limit: str) -> None:
+        self._counters.refused_total[status] += 1
+        if limit:
+            self._counters.limited_total[limit] += 1

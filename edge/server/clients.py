@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Container, Mapping
 from typing import NamedTuple
 
 from edge.counters import Counters
+from edge.engine.rates import Rate
 from edge.protocol.forwarded import client_address
 from edge.protocol.networks import Networks, client_of
 from edge.protocol.operations import Operation
-from edge.server.rates import Rate
 from edge.state import Seat
 
 MARGIN = 64  # connections over the limit that are accepted all the same, to be told so
@@ -56,9 +56,9 @@ class Clients:
         self._trusted = Networks(limits.trusted)
         self._expects_preface = limits.expects_preface
         self._max_connections = limits.connections
-        self._channel_rate = Rate(limits.channels_per_minute, 60.0, clock)
-        self._subscription_rate = Rate(limits.subscriptions_per_second, 1.0, clock)
-        self._history_rate = Rate(limits.history_bytes_per_second, 1.0, clock)
+        self._channel_rate: Rate[str] = Rate(limits.channels_per_minute, 60.0, clock)
+        self._subscription_rate: Rate[str] = Rate(limits.subscriptions_per_second, 1.0, clock)
+        self._history_rate: Rate[str] = Rate(limits.history_bytes_per_second, 1.0, clock)
         self._channels = channels
         self._counters = counters
         self._peers: dict[Seat, str] = {}  # where each connection comes from

@@ -1,7 +1,7 @@
 """The request handler: reads the requests of the public port, attaches subscribers, and answers everything else.
 
 The bytes come from listener.py. edge/protocol/ parses them; edge/subscribers/lifecycle.py attaches and holds
-subscribers; answers.py refuses; edge/cluster/forwarding.py changes the channels of a session.
+subscribers; answers.py refuses; session_changes.py changes the channels of a session.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,16 +9,14 @@ from dataclasses import replace
 
 from common.errors import RequestError
 from common.names import ForeignNames
-from common.tasks import Tasks
-from edge.cluster.forwarding import FORWARD_TIMEOUT, SessionForwarder
+from edge.cluster.forwarding import SessionForwarder
 from edge.cluster.name_lists import UNREACHABLE, NameLists
 from edge.counters import CloseReason, Counters
 from edge.engine.seats import Seats
 from edge.engine.wheel import TICK_PERIOD, Wheel
 from edge.framing.base import Framing
-from edge.framing.http import CONTINUE, change_response, preflight
+from edge.framing.http import CONTINUE, preflight
 from edge.framing.items import GOING_AWAY, error_item
-from edge.framing.transports import framing_for
 from edge.parked import NEVER
 from edge.protocol.http import (
     CHANGE_PATH,
@@ -27,27 +25,26 @@ from edge.protocol.http import (
     Request,
     check_unfinished,
     parse_request,
-    parse_short_request,
+    short_parser,
 )
-from edge.protocol.operations import Op, Operation, load_operations, parse_operation
+from edge.protocol.limits import InputLimits
 from edge.protocol.origins import Origins
-from edge.protocol.subscribe import PROPORTION, SubscribeRequest, negotiate, negotiate_short
+from edge.protocol.subscribe import SubscribeRequest, negotiate, short_negotiator
 from edge.server.answers import Answers
 from edge.server.clients import Clients
 from edge.server.listener import Address
 from edge.server.long_cursors import LongCursors, PendingNames
 from edge.server.places import Places
+from edge.server.session_changes import NOT_CHANGED, SessionChanges
 from edge.server.turns import Turns
 from edge.state import ENDING, IDLE, Pending, PendingAttach, Seat
 from edge.subscribers.lifecycle import CLOSE_TIMEOUT, Lifecycle
-from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED
+from edge.subscribers.pending import NO_MEMORY, NOT_JOINED
 from edge.subscribers.postponed import NO_ROOM, PostponedSubscribe
 from edge.subscribers.websocket import WebSocketReader
 
 FULL = "this edge is full; try again, here or on another edge"
 LATENESS = 6 * TICK_PERIOD  # by which thousands of deadlines that pass at once are kept: they are set so much earlier
-CHANGE_TIMEOUT = FORWARD_TIMEOUT + ATTACH_TIMEOUT  # seconds that a change may take, wherever the session is held
-NOT_CHANGED = f"the channels could not be changed within {CHANGE_TIMEOUT:g} seconds; try again"
 
 
 class RequestHandler:
@@ -70,6 +67,7 @@ class RequestHandler:
         header_timeout: float,
         allowed_origins: tuple[str, ...],
         max_connections: int,
+        limits: InputLimits,
     ) -> None:
         self.turns = Turns(seats, lifecycle, wheel, clock, call_soon, self.on_bytes)
         self._closes_connections = False
@@ -78,7 +76,6 @@ class RequestHandler:
         self._inbox = seats.inbox
         self._lifecycle = lifecycle
         self._websockets = websockets
-        self._forwarder = forwarder
         self._wheel = wheel
         self._counters = counters
         self._clock = clock
@@ -86,12 +83,19 @@ class RequestHandler:
         self._header_timeout = header_timeout
         self._patience = header_timeout - min(LATENESS, header_timeout / 4)
         self._origins = Origins(allowed_origins)
+        self._parse_short, self._negotiate_short = (
+            short_parser(limits),
+            short_negotiator(self._origins, limits.max_channels),
+        )
         self.answers = Answers(seats, lifecycle, self.turns, counters, self._origins)
         self._max_connections = max_connections
+        self._limits = limits
         self.clients = clients  # None: nothing is counted by address
         self.places = Places(seats, clock, max_connections=max_connections, header_timeout=self._patience)
-        self._changes_under_way = Tasks()
-        self._long_cursors = LongCursors(lists, lifecycle, self.answers, wheel, counters, clock, self._admit)
+        self._changes = SessionChanges(forwarder, self.answers, wheel, clock, clients, limits.max_operations)
+        self._long_cursors = LongCursors(
+            lists, lifecycle, self.answers, wheel, counters, clock, self._admit, limits.max_channels
+        )
 
     # The edge drains and stops.
 
@@ -105,7 +109,7 @@ class RequestHandler:
 
     async def stop(self) -> None:
         """Cancel what is under way between edges, or with Redis."""
-        await self._changes_under_way.cancel_all()
+        await self._changes.stop()
         await self._long_cursors.stop()
 
     # Bytes are received.
@@ -139,12 +143,16 @@ class RequestHandler:
         end = data.find(HEAD_END) + 4  # its length
         try:
             if end < 4:
-                check_unfinished(data)
+                check_unfinished(data, self._limits)
                 self._wait_for_the_rest(seat, data)
                 return
-            request = parse_short_request(data[:end]) if end <= MAX_CACHED_BYTES else parse_request(data[:end])
+            if end <= MAX_CACHED_BYTES:
+                request = self._parse_short(data[:end])
+            else:
+                request = parse_request(data[:end], self._limits)
         except RequestError as error:
-            self.answers.refuse_last(seat, error.status, error.sentence, body=not data.startswith(b"HEAD "))
+            body = not data.startswith(b"HEAD ")
+            self.answers.refuse_last(seat, error.status, error.sentence, body=body, limit=error.limit)
             return
         if len(data) < end + request.length:
             if len(data) == end and request.wants_continue:
@@ -199,7 +207,7 @@ class RequestHandler:
             if request.method == "GET":
                 self._subscribe(seat, request)
             elif request.method == "POST" and request.path.startswith(CHANGE_PATH):
-                self._change(seat, request, body)
+                self._changes.begin(seat, request, body)
             elif request.method == "OPTIONS":
                 asked = request.headers.get("access-control-request-headers", "")
                 self.answers.send(seat, preflight(asked, self.answers.plain(request)), request.keep_alive)
@@ -211,8 +219,10 @@ class RequestHandler:
     def _subscribe(self, seat: Seat, request: Request) -> None:
         is_surplus = len(self._seats) > self._max_connections and not self.places.has_place(seat)
         closing = is_surplus or (seat.expires != NEVER and self._clock() >= seat.expires)
-        read = negotiate_short if request.is_short else negotiate
-        asked, framing = read(request, self._origins, closing=closing)
+        if request.is_short:
+            asked, framing = self._negotiate_short(request, closing)
+        else:
+            asked, framing = negotiate(request, self._origins, self._limits.max_channels, closing=closing)
         if is_surplus:
             self._counters.limited_total["max_connections"] += 1
             self.answers.reject(seat, framing, FULL)
@@ -238,38 +248,6 @@ class RequestHandler:
                 self.answers.reject(seat, framing, refusal, 429)
                 return
         self._lifecycle.attach(seat, asked, framing)
-
-    def _change(self, seat: Seat, request: Request, body: bytes) -> None:
-        """Change the channels of a session, whichever edge holds it; the next request on this connection waits."""
-        pending = Pending(seat, framing_for("poll", self.answers.plain(request)))
-        values = load_operations(body)
-        operations = [parse_operation(value) for value in values]
-        subs = [operation for operation in operations if operation.op is Op.SUB]
-        if self.clients is not None and subs:
-            names, goes_back = [sub.channel for sub in subs], any(sub.goes_back for sub in subs)
-            refusal = self.clients.refusal(seat, request.headers, names, holds=False, goes_back=goes_back)
-            if refusal:
-                raise RequestError(refusal, 429)
-        seat.wait(pending)
-        self._wheel.schedule(seat, self._clock() + CHANGE_TIMEOUT)
-        self._changes_under_way.start(self._answer_change(pending, request, operations, values))
-
-    async def _answer_change(
-        self, pending: Pending, request: Request, operations: Sequence[Operation], values: Sequence[object]
-    ) -> None:
-        session = request.path.removeprefix(CHANGE_PATH)
-        try:
-            channels = await self._forwarder.change(session, operations, values)
-        except RequestError as error:
-            if pending.is_alive:
-                pending.seat.detach()
-                self.answers.refuse(pending.seat, request, error)
-        else:
-            if pending.is_alive:
-                pending.seat.detach()
-                most = PROPORTION * (request.size + request.length)
-                answer = change_response(channels, pending.framing.variant, most)
-                self.answers.send(pending.seat, answer, request.keep_alive)
 
     # Time passes.
 

@@ -41,6 +41,7 @@ class LongCursors:
         counters: Counters,
         clock: Callable[[], float],
         admit: Callable[[Seat, Request, SubscribeRequest, Framing], None],
+        max_channels: int,
     ) -> None:
         self._lists = lists
         self._lifecycle = lifecycle
@@ -49,6 +50,7 @@ class LongCursors:
         self._counters = counters
         self._clock = clock
         self._admit = admit
+        self._max_channels = max_channels
         self._under_way = Tasks()
 
     async def stop(self) -> None:
@@ -91,7 +93,7 @@ class LongCursors:
         if names is None:
             return _forgotten(asked, framing)
         positions = asked.stored.positions(names)
-        check_count(tuple(positions), optional=asked.transport == "ws")
+        check_count(tuple(positions), self._max_channels, optional=asked.transport == "ws")
         found = asked._replace(channels=tuple(positions), since=tuple(positions.values()), stored=None, names=names)
         return Negotiated(found, framing)
 

@@ -25,9 +25,8 @@ from edge.framing.base import Framing
 from edge.framing.items import Item, ItemKind, advance
 from edge.framing.transports import framing_for
 from edge.protocol.operations import Op, Operation
-from edge.protocol.subscribe import MAX_CHANNELS
 from edge.state import Channel, Seat
-from edge.subscribers.output import TOO_MANY, UNSUBSCRIBED, Acknowledgements, Output, error_of
+from edge.subscribers.output import UNSUBSCRIBED, Acknowledgements, Output, error_of
 from edge.subscribers.pending import ATTACH_TIMEOUT, NO_MEMORY, NOT_JOINED, OnDone, PendingJoin
 from edge.subscribers.replays import Replays
 from edge.subscribers.repolls import Repolls
@@ -142,8 +141,8 @@ class ChannelChanges:
             self._output.send(seat, self._welcome_again(seat, channel, operation))
         elif refusal := self._answers.foreign(operation):
             self._output.send(seat, refusal)
-        elif len(seat.channels) + len(self._replays.names(seat)) + len(joins) >= MAX_CHANNELS:
-            self._output.send(seat, error_of(operation, 400, TOO_MANY))
+        elif len(seat.channels) + len(self._replays.names(seat)) + len(joins) >= self._answers.max_channels:
+            self._output.send(seat, self._answers.too_many(operation))
         elif seat.framing is not None:
             self._join(seat, seat.framing, operation)
 

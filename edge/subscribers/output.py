@@ -5,17 +5,16 @@ from contextlib import contextmanager
 
 from common.errors import ForeignChannelError
 from common.names import ForeignNames
+from edge.counters import Counters
 from edge.engine.seats import Seats
 from edge.framing.base import Framing
 from edge.framing.items import Item, ItemKind, mark, welcome_item
 from edge.protocol.operations import Op, Operation
-from edge.protocol.subscribe import MAX_CHANNELS
 from edge.state import Seat
 from edge.subscribers.pending import PendingRepoll
 from edge.subscribers.sessions import Sessions
 
 UNSUBSCRIBED = "an unsub followed before the channel was ready"
-TOO_MANY = f"id: one connection holds at most {MAX_CHANNELS} channels; unsubscribe from one first"
 
 
 class Output:
@@ -71,11 +70,16 @@ class Output:
 
 
 class Acknowledgements:
-    """Makes what answers an operation, which each is answered with once (C1); a welcome has the session of its seat."""
+    """Makes what answers an operation, which each is answered with once (C1); a welcome has the session of its seat.
 
-    def __init__(self, sessions: Sessions, foreign: ForeignNames) -> None:
+    A seat may have `max_channels`.
+    """
+
+    def __init__(self, sessions: Sessions, foreign: ForeignNames, counters: Counters, max_channels: int) -> None:
+        self.max_channels = max_channels
         self._sessions = sessions
         self._foreign = foreign
+        self._counters = counters
 
     def welcome(self, seat: Seat, name: str, seq: str, operation: Operation) -> Item:
         """Return the answer to a `sub` of a channel that the seat has, at position `seq`."""
@@ -90,6 +94,12 @@ class Acknowledgements:
             return error_of(operation, error.status, error.sentence)
         return None
 
+    def too_many(self, operation: Operation) -> Item:
+        """Return the refusal of a channel that is one too many, and count it."""
+        self._counters.limited_total["max_channels"] += 1
+        most = f"{self.max_channels} channels (COMET_MAX_CHANNELS)"
+        return error_of(operation, 400, f"id: one connection holds at most {most}; unsubscribe from one first")
+
     def of_poll(self, repoll: PendingRepoll) -> Iterator[Item]:
         """Return the answers to the operations that changed a poll, in their order (C5)."""
         names = repoll.request.channels
@@ -101,10 +111,12 @@ class Acknowledgements:
             elif operation.channel in names:
                 start = repoll.positions[names.index(operation.channel)]
                 yield self.welcome(repoll.seat, operation.channel, str(start or ""), operation)
+            elif refusal := self.foreign(operation):
+                yield refusal
+            elif len(names) < self.max_channels:
+                yield error_of(operation, 409, UNSUBSCRIBED)
             else:
-                is_unsubscribed = len(names) < MAX_CHANNELS
-                code, sentence = (409, UNSUBSCRIBED) if is_unsubscribed else (400, TOO_MANY)
-                yield self.foreign(operation) or error_of(operation, code, sentence)
+                yield self.too_many(operation)
 
 
 def error_of(operation: Operation, code: int, sentence: str) -> Item:

@@ -16,7 +16,7 @@ from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.base import Framing
 from edge.protocol.operations import Op, Operation
-from edge.protocol.subscribe import MAX_CHANNELS, Start, SubscribeRequest
+from edge.protocol.subscribe import Start, SubscribeRequest
 from edge.state import Seat
 from edge.subscribers.output import Acknowledgements
 from edge.subscribers.pending import ATTACH_TIMEOUT, OnDone, PendingRepoll
@@ -70,10 +70,11 @@ class Repolls:
     def _starts(self, seat: Seat, operations: Sequence[Operation]) -> dict[str, Start]:
         """Return the channels that a poll has after some operations, and where it begins or goes on there."""
         starts: dict[str, Start] = {name: (parse_position(at), 0) for name, at in seat.delivered_positions.items()}
+        most = self._answers.max_channels
         for operation in operations:
             if operation.op is Op.UNSUB:
                 starts.pop(operation.channel, None)
-            elif operation.op is Op.SUB and len(starts) < MAX_CHANNELS and self._answers.foreign(operation) is None:
+            elif operation.op is Op.SUB and len(starts) < most and self._answers.foreign(operation) is None:
                 starts.setdefault(operation.channel, operation.start)
         return starts
 

@@ -1,15 +1,23 @@
 """What clients send on held WebSockets: operations in text frames, pings, and the close.
 
+Who sends more messages and pings than `COMET_WEBSOCKET_RATE` is told so: each operation of such a message is answered
+by an error 429 in place of being carried out, with its `ref`, so that a client can send it again later. They count all
+the same: who goes on for another second's worth is closed with 1008.
+
 A client is served one message, and the control frames before it, at a time. If it has sent more, it is not read from
 until its next turn. All such clients share the budget of one turn: a flood delays its sender, and no other client.
 """
 
 from collections.abc import Callable
 
+from websockets.frames import CloseCode
+
 from common.tasks import TurnQueue
-from edge.counters import CloseReason
+from edge.counters import CloseReason, Counters
+from edge.engine.rates import Rate
 from edge.engine.seats import Seats
 from edge.framing.websocket import close_frame, close_reply, pong_frame
+from edge.protocol.limits import InputLimits
 from edge.protocol.operations import (
     BadOperationError,
     Op,
@@ -36,16 +44,22 @@ class WebSocketReader:
         lifecycle: Lifecycle,
         changes: ChannelChanges,
         output: Output,
+        counters: Counters,
         clock: Callable[[], float],
         call_soon: Callable[..., object],
+        limits: InputLimits,
+        rate: Rate[Seat],
         refuse_join: Callable[[Seat, Operation], str] | None = None,
     ) -> None:
+        self._limits = limits
+        self._rate = rate
         self._refuse_join = refuse_join  # says why an operation may not be carried out, or ""; None: all may
         self._seats = seats
         self._inbox = seats.inbox
         self._lifecycle = lifecycle
         self._changes = changes
         self._output = output
+        self._counters = counters
         self._turns: TurnQueue[Seat] = TurnQueue(clock, call_soon, self._take_turn)  # of seats that may have sent more
 
     def on_bytes(self, seat: Seat, data: bytes) -> None:
@@ -72,14 +86,15 @@ class WebSocketReader:
         """Serve what a client sent, up to one message; return whether it may have sent more."""
         if seat.phase is not HELD:
             return False
-        received = parse_frames(data)
+        received = parse_frames(data, self._limits.max_websocket_bytes)
         self._keep_rest(seat, received)
+        left = self._rate.spend(seat, len(received.pings) + (received.text is not None)) if self._rate.burst else 0.0
         with self._output.cork(seat):
             for payload in received.pings:
                 self._output.write(seat, pong_frame(payload))
             if received.text is not None:
-                self._apply(seat, received.text)
-        self._close_if_over(seat, received)
+                self._apply(seat, received.text, is_too_soon=left < 0)
+        self._close_if_over(seat, received, left)
         return received.more and seat.phase is HELD
 
     def _keep_rest(self, seat: Seat, received: Received) -> None:
@@ -89,20 +104,26 @@ class WebSocketReader:
         elif received.rest or seat.recv_buffer:
             self._inbox.keep(seat, received.rest)
 
-    def _apply(self, seat: Seat, text: str) -> None:
+    def _apply(self, seat: Seat, text: str, *, is_too_soon: bool) -> None:
         """Carry out the operations of one message; each one that is wrong gets an error, and the others are done.
 
         A sentence is said once: else a message of a few bytes would bring many.
         """
+        if is_too_soon:
+            self._counters.limited_total["websocket_rate"] += 1
         try:
-            values = load_operations(text)
+            values = load_operations(text, self._limits.max_operations)
         except BadOperationError as error:
+            if error.limit:
+                self._counters.limited_total[error.limit] += 1
             self._output.send(seat, bad_operation_item(error))
             return
         said: set[str] = set()
         for value in values:
             try:
                 operation = parse_operation(value)
+                if is_too_soon:
+                    raise _postponed(operation, self._over_rate("send this later"))
                 if operation.op is Op.SUB and self._refuse_join is not None:
                     self._check_join(seat, operation, self._refuse_join)
                 self._changes.apply(seat, operation)
@@ -115,15 +136,30 @@ class WebSocketReader:
         """Raise `BadOperationError` if a subscriber may not join a channel now."""
         sentence = refuse(seat, operation)
         if sentence:
-            error = BadOperationError(sentence, operation.op.value, operation.channel, operation.ref)
-            error.status = 429
-            raise error
+            raise _postponed(operation, sentence)
 
-    def _close_if_over(self, seat: Seat, received: Received) -> None:
+    def _close_if_over(self, seat: Seat, received: Received, left: float) -> None:
         if seat.phase is not HELD:
             return
-        if received.close is not None:
+        if left < -self._rate.burst:
+            self._counters.limited_total["websocket_rate"] += 1
+            last_words = close_frame(CloseCode.POLICY_VIOLATION, self._over_rate("send less"))
+            self._lifecycle.close(seat, last_words, CloseReason.ERROR)
+        elif received.close is not None:
             self._lifecycle.close(seat, close_reply(received.close), CloseReason.CLIENT)
         elif received.fault is not None:
+            if received.fault.limit:
+                self._counters.limited_total[received.fault.limit] += 1
             last_words = close_frame(received.fault.code, received.fault.sentence)
             self._lifecycle.close(seat, last_words, CloseReason.ERROR)
+
+    def _over_rate(self, advice: str) -> str:
+        most = f"{self._limits.websocket_rate} messages and pings a second (COMET_WEBSOCKET_RATE)"
+        return f"a connection may send {most}; {advice}"
+
+
+def _postponed(operation: Operation, sentence: str) -> BadOperationError:
+    """Return the error of an operation that may be carried out if it is sent again later."""
+    error = BadOperationError(sentence, operation.op.value, operation.channel, operation.ref)
+    error.status = 429
+    return error

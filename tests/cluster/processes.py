@@ -72,6 +72,10 @@ class Process:
         """Run the code of another checkout, from its next start on."""
         self._command = ["sh", "-c", 'cd "$0" && exec "$@"', str(checkout), *self._command]
 
+    def configure(self, settings: dict[str, str]) -> None:
+        """Set more than its cluster has, or something else, from the next start on."""
+        self._settings |= settings
+
     def kill(self) -> None:
         """End it as a crash would."""
         self._end(graceful=False)

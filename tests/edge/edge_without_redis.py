@@ -20,9 +20,11 @@ from edge.engine.fanout import Policy
 from edge.engine.inbox import MAX_BYTES
 from edge.engine.poller import Poller, make_poller
 from edge.engine.seats import Seats
+from edge.options import Options
+from edge.protocol.limits import USUAL_LIMITS, InputLimits
 from edge.server.clients import ClientLimits
 from edge.server.listener import Listener
-from edge.wiring import Options, Outside, wire
+from edge.wiring import Outside, wire
 from tests.edge.http_client import PATIENCE, HttpClient, head
 from tests.edge.names_in_memory import NamesInMemory
 from tests.edge.usual_log import at, stored
@@ -124,6 +126,7 @@ class EdgeWithoutRedis:
         session_asks: int = 50,
         input_bytes: int = MAX_BYTES,
         clients: ClientLimits = ClientLimits(),  # noqa: B008  # it cannot be changed
+        limits: InputLimits = USUAL_LIMITS,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock, self.counters, self.logs = FakeClock(), Counters(), LogsInMemory()
@@ -163,6 +166,7 @@ class EdgeWithoutRedis:
             allowed_origins=allowed_origins,
             session_asks=session_asks,
             clients=clients,
+            limits=limits,
         )
         parts = wire("edge", self.seats, self.counters, outside, options)
         self.hub = self.pubsub.hub = parts.hub

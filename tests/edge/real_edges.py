@@ -37,7 +37,7 @@ async def running(url: str, prefix: str, count: int = 2, **settings: object) -> 
             await edge.start()
             stack.push_async_callback(edge.stop)
         for edge in edges:
-            await until(lambda edge=edge: edge._pubsub.up)  # type: ignore[misc]
+            await until(lambda edge=edge: edge._redis.pubsub.up)  # type: ignore[misc]
         yield edges
 
 
@@ -66,7 +66,7 @@ class Subscriber:
 
 async def publish_plainly(edge: Edge, channel: str, payload: bytes) -> None:
     """Publish as any backend would."""
-    await edge._redis.publish(RedisNames(edge._settings.prefix).channel(channel), payload)
+    await edge._redis.redis.publish(RedisNames(edge._settings.prefix).channel(channel), payload)
 
 
 @asynccontextmanager

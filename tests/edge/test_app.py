@@ -29,7 +29,7 @@ async def asked(edge: Edge, path: str) -> tuple[int, str]:
 async def test_an_edge_is_ready_when_a_newcomer_would_be_seated(valkey_url: str, prefix: str) -> None:
     """Redis delivers, there is room, and no drain was begun; the figures say how much room."""
     async with running(valkey_url, prefix, count=1, max_connections=7) as (edge,):
-        await until(lambda: edge._pubsub.ready)
+        await until(lambda: edge._redis.pubsub.ready)
         status, body = await asked(edge, "/readyz")
         assert status == 200
         assert json.loads(body)["room"] == {"ok": True, "connections": 0, "limit": 7}

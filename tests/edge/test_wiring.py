@@ -6,9 +6,6 @@ from unittest.mock import Mock
 import pytest
 from redis import ResponseError
 
-from common.settings import load_settings
-from edge.server.clients import ClientLimits
-from edge.wiring import options_from
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.model.client import STREAM, ModelClient
 from tests.edge.model.edge import ModelEdge
@@ -30,23 +27,6 @@ async def test_what_has_been_sent_in_part_has_its_budget() -> None:
     """The limit is that of the settings."""
     async with edge_without_redis(input_bytes=100_000) as edge:
         assert edge.seats.inbox.max_bytes == 100_000
-
-
-def test_the_options_are_those_of_the_settings() -> None:
-    """Each limit has its setting."""
-    options = options_from(
-        load_settings(
-            trusted_proxies=("10.0.0.0/8",),
-            proxy_protocol=True,
-            max_connections_per_address=1,
-            new_channels_per_minute=2,
-            subscriptions_per_second=3,
-            history_bytes_per_second=4,
-        ),
-        99,
-    )
-    assert options.max_connections == 99
-    assert options.clients == ClientLimits(("10.0.0.0/8",), True, 1, 2, 3, 4)
 
 
 async def test_the_options_reach_the_parts(edge: EdgeWithoutRedis) -> None:

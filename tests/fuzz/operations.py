@@ -9,8 +9,8 @@ import orjson
 from common.names import check_channel
 from edge.framing.http import Variant
 from edge.framing.transports import framing_for
+from edge.protocol.limits import MAX_OPERATIONS
 from edge.protocol.operations import (
-    MAX_OPERATIONS,
     MAX_REF_LENGTH,
     BadOperationError,
     Op,

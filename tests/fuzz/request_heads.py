@@ -13,8 +13,9 @@ from edge.framing.http import Variant, preflight
 from edge.framing.items import welcome_item
 from edge.protocol import http
 from edge.protocol.http import HEAD_END, Request, check_unfinished, parse_request
+from edge.protocol.limits import MAX_CHANNELS, USUAL_LIMITS
 from edge.protocol.origins import Origins
-from edge.protocol.subscribe import MAX_CHANNELS, MAX_HISTORY, MAX_POLL_SECONDS, SubscribeRequest, negotiate
+from edge.protocol.subscribe import MAX_HISTORY, MAX_POLL_SECONDS, SubscribeRequest, negotiate
 from tests.fuzz.refusals import check_head, check_refusal
 
 MALFORMED = {400, 411, 413, 414, 431, 505}
@@ -38,7 +39,7 @@ def check(data: bytes) -> None:
         return
     _check_request(request)
     _check_beginnings(data[:end])
-    assert fields(http._parse(data[:end])) == fields(request), "the short way and the long one differ"
+    assert fields(http._parse(data[:end], USUAL_LIMITS)) == fields(request), "the short way and the long one differ"
     _check_written_again(request)
     _check_answer(request)
 
@@ -52,9 +53,9 @@ def fields(request: Request) -> tuple[object, ...]:
 
 def _check_request(request: Request) -> None:
     assert request.path.startswith("/") or (request.method, request.path) == ("OPTIONS", "*")
-    assert 0 <= request.length <= http.MAX_BODY_BYTES
+    assert 0 <= request.length <= USUAL_LIMITS.max_body_bytes
     assert not request.length or (request.method == "POST" and request.path.startswith(http.CHANGE_PATH))
-    assert len(request.headers) <= http.MAX_HEADERS
+    assert len(request.headers) <= USUAL_LIMITS.max_headers
     assert not (request.http10 and (request.keep_alive or request.wants_continue))
     for name, value in request.headers.items():
         assert name == name.lower()
@@ -73,7 +74,8 @@ def _check_written_again(request: Request) -> None:
     lines = [f"{request.method} {target} HTTP/1.{0 if request.http10 else 1}"]
     lines += [f"{name}: {value}" for name, value in request.headers.items()]
     again = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
-    if len(target) <= http.MAX_URL_BYTES - 32 and len(again) <= http.MAX_HEAD_BYTES:  # escapes may have made it longer
+    max_target = USUAL_LIMITS.max_url_bytes - 32
+    if len(target) <= max_target and len(again) <= USUAL_LIMITS.max_head_bytes:  # escapes may have made it longer
         assert fields(parse_request(again)) == fields(request)
 
 

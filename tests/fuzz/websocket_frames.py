@@ -3,9 +3,11 @@
 from typing import NamedTuple
 
 from edge.framing.websocket import MAX_REASON_BYTES, close_frame, close_reply, pong_frame
-from edge.protocol.websocket import MAX_CONTROL_BYTES, MAX_MESSAGE_BYTES, Received, parse_frames
+from edge.protocol.limits import USUAL_LIMITS
+from edge.protocol.websocket import MAX_CONTROL_BYTES, Received, parse_frames
 
 FAULTS = {1002, 1003, 1007, 1009}
+MAX_BYTES = USUAL_LIMITS.max_websocket_bytes
 MAX_HEADER = 14  # bytes before a client's payload
 PIECES = (1, 3, 100)  # bytes
 MAX_PIECES = 60
@@ -44,16 +46,16 @@ def said(pieces: list[bytes]) -> Said:
             assert not received.more or len(received.rest) < len(data) + MAX_HEADER
             data, more = received.rest, received.more
         rest = data
-        assert len(rest) <= MAX_MESSAGE_BYTES + 2 * MAX_HEADER + MAX_CONTROL_BYTES, "more is kept than one message"
+        assert len(rest) <= MAX_BYTES + 2 * MAX_HEADER + MAX_CONTROL_BYTES, "more is kept than one message"
     return found
 
 
 def _check_received(received: Received, size: int) -> None:
     assert all(len(pong_frame(payload)) <= 2 + MAX_CONTROL_BYTES for payload in received.pings)
-    assert received.text is None or len(received.text.encode()) <= min(MAX_MESSAGE_BYTES, size)
+    assert received.text is None or len(received.text.encode()) <= min(MAX_BYTES, size)
     if received.close is not None:
         assert len(close_reply(received.close)) in {2, 4}
     if received.fault is not None:
         assert received.fault.code in FAULTS
-        assert len(close_frame(*received.fault)) <= 4 + MAX_REASON_BYTES
+        assert len(close_frame(received.fault.code, received.fault.sentence)) <= 4 + MAX_REASON_BYTES
         assert not received.rest

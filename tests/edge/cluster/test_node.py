@@ -100,7 +100,7 @@ async def test_without_redis_it_is_said_once_and_goes_on(own_valkey: ValkeyServe
     async with asyncio.timeout(30), running(own_valkey.connection_url, prefix, count=1) as (edge,):
         with capture_logs() as log:
             own_valkey.terminate()
-            await until(lambda: not edge._pubsub.up)
+            await until(lambda: not edge._redis.pubsub.up)
             await until(lambda: [line for line in log if "announce" in line["event"]])
             with ValkeyServer(port=port) as server:
                 async with Redis.from_url(server.connection_url) as redis:

@@ -106,10 +106,10 @@ async def test_after_a_reconnect_requests_are_answered_and_no_message_is_lost(
     async with running(own_valkey.connection_url, prefix) as (a, b), Redis.from_url(own_valkey.connection_url) as redis:
         subscriber = await subscribe(a, "id=room")
         for number in range(3):
-            before = [edge._pubsub.reconnects for edge in (a, b)]
+            before = [edge._redis.pubsub.reconnects for edge in (a, b)]
             await redis.client_kill_filter(_type="pubsub")
-            await until(lambda before=before: [e._pubsub.reconnects for e in (a, b)] == [n + 1 for n in before])  # type: ignore[misc]
-            await until(lambda: a._pubsub.up and b._pubsub.up)
+            await until(lambda before=before: [e._redis.pubsub.reconnects for e in (a, b)] == [n + 1 for n in before])  # type: ignore[misc]
+            await until(lambda: a._redis.pubsub.up and b._redis.pubsub.up)
             asked = await a.peers.ask(None, "info", {"id": "room"})
             assert sums(asked.replies, "subscribers") == {a.id: 1, b.id: 0}
             await publish_plainly(b, "room", b"%d" % number)
@@ -126,7 +126,7 @@ async def test_without_redis_a_question_is_unavailable(own_valkey: ValkeyServer,
     """Question or answer cannot be carried: 503 within a second, and nothing hangs."""
     async with running(own_valkey.connection_url, prefix, count=1) as (edge,):
         own_valkey.terminate()
-        await until(lambda: not edge._pubsub.up)
+        await until(lambda: not edge._redis.pubsub.up)
         async with asyncio.timeout(1.5):
             with pytest.raises(UnavailableError):
                 await edge.peers.ask(None, "info")

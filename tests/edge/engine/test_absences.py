@@ -4,7 +4,7 @@ import pytest
 
 from common.position import START
 from edge.engine.absences import MAX_SESSIONS, Absences
-from edge.protocol.subscribe import MAX_CHANNELS
+from edge.protocol.limits import MAX_CHANNELS
 from tests.edge.polling_clients import LINGER, World
 from tests.edge.usual_log import at
 

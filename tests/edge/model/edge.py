@@ -14,12 +14,13 @@ from edge.counters import CloseReason, Counters
 from edge.engine.inbox import Inbox
 from edge.framing.base import Framing
 from edge.framing.items import Item, stamp, welcome_item
+from edge.options import Options
 from edge.parked import Parked
 from edge.protocol.operations import Op, Operation
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Seat
 from edge.subscribers.pending import PendingSubscribe
-from edge.wiring import Options, Outside, wire
+from edge.wiring import Outside, wire
 from tests.edge.model.client import POLL, ModelClient
 from tests.edge.model.redis import NAMES, ModelConnection, ModelRedis
 from tests.edge.names_in_memory import NamesInMemory

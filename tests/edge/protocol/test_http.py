@@ -11,16 +11,18 @@ from hypothesis import strategies as st
 from common.errors import RequestError
 from edge.protocol import http as http_module
 from edge.protocol.http import (
-    MAX_HEADERS,
-    MAX_URL_BYTES,
     SINGLE,
     Request,
     check_unfinished,
     parse_request,
-    parse_short_request,
+    short_parser,
 )
+from edge.protocol.limits import USUAL_LIMITS, InputLimits
 from tests.edge.http_client import head
 
+LIMITS = InputLimits(max_head_bytes=200, max_url_bytes=100, max_headers=10, max_body_bytes=50)
+parse_short = short_parser()
+parse_unhurried = partial(http_module._parse, limits=USUAL_LIMITS, is_short=True)
 HEADERS = st.lists(
     st.tuples(
         st.sampled_from(["Accept", "accept", "Origin", "ORIGIN", "Last-Event-ID", "Upgrade", "Connection", "X"]),
@@ -196,8 +198,8 @@ def test_lines_say_what_their_list_says(headers: list[tuple[str, str]]) -> None:
             400,
             "Transfer-Encoding",
         ),
-        (b"GET /" + b"a" * MAX_URL_BYTES + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "8192"),
-        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: b\r\n" * MAX_HEADERS + b"\r\n", 431, "101"),
+        (b"GET /" + b"a" * USUAL_LIMITS.max_url_bytes + b" HTTP/1.1\r\nHost: a\r\n\r\n", 414, "8192"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: b\r\n" * USUAL_LIMITS.max_headers + b"\r\n", 431, "101"),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"b" * 16384 + b"\r\n\r\n", 431, "16384"),
     ],
 )
@@ -211,8 +213,65 @@ def test_a_bad_head_is_refused_with_its_status(bad: bytes, status: int, sentence
 
 def test_a_hundred_headers_are_taken() -> None:
     """The limit itself is allowed, Host included."""
-    request = parse_request(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: b\r\n" * (MAX_HEADERS - 1) + b"\r\n")
-    assert request.headers["x"].split(", ") == ["b"] * (MAX_HEADERS - 1)
+    request = parse_request(b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: b\r\n" * (USUAL_LIMITS.max_headers - 1) + b"\r\n")
+    assert request.headers["x"].split(", ") == ["b"] * (USUAL_LIMITS.max_headers - 1)
+
+
+def url_of(size: int) -> bytes:
+    """Return the head of a request whose URL has this many bytes."""
+    return b"GET " + b"/sub?id=1&x=".ljust(size, b"y") + b" HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def head_of(size: int) -> bytes:
+    """Return a head of this many bytes."""
+    start = b"GET / HTTP/1.1\r\nHost: a\r\nX: "
+    return start.ljust(size - 4, b"b") + b"\r\n\r\n"
+
+
+def headers_of(count: int) -> bytes:
+    """Return a head with this many headers."""
+    return b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: b\r\n" * (count - 1) + b"\r\n"
+
+
+def body_of(size: int) -> bytes:
+    """Return the head of a change of channels whose body has this many bytes."""
+    return b"POST /sub/session HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % size
+
+
+@pytest.mark.parametrize("limits", [USUAL_LIMITS, LIMITS], ids=["usual", "lowered"])
+@pytest.mark.parametrize(
+    ("request_of", "limit", "status"),
+    [
+        (url_of, "max_url_bytes", 414),
+        (head_of, "max_head_bytes", 431),
+        (headers_of, "max_headers", 431),
+        (body_of, "max_body_bytes", 413),
+    ],
+)
+def test_each_limit_itself_is_allowed_and_one_more_is_not(
+    request_of: Callable[[int], bytes], limit: str, status: int, limits: InputLimits
+) -> None:
+    """The refusal names the setting and its value, and the limit that it is counted by; short and long heads alike."""
+    most: int = getattr(limits, limit)
+    parses: tuple[Callable[[bytes], Request], ...] = (partial(parse_request, limits=limits), short_parser(limits))
+    for parse in parses:
+        assert parse(request_of(most)).method
+        with pytest.raises(RequestError) as caught:
+            parse(request_of(most + 1))
+        assert (caught.value.status, caught.value.limit) == (status, limit)
+        assert f"{most} " in caught.value.sentence
+        assert f"COMET_{limit.upper()}" in caught.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("beginning", "limit"),
+    [(b"GET /" + b"a" * 100, "max_url_bytes"), (b"GET / HTTP/1.1\r\nX: ".ljust(201, b"b"), "max_head_bytes")],
+)
+def test_a_beginning_is_held_against_the_limits_as_well(beginning: bytes, limit: str) -> None:
+    """What is too long is not waited for."""
+    check_unfinished(beginning[:-1], LIMITS)
+    with pytest.raises(RequestError, match=f"COMET_{limit.upper()}"):
+        check_unfinished(beginning, LIMITS)
 
 
 def test_an_empty_body_is_no_body() -> None:
@@ -242,7 +301,7 @@ def test_a_hopeless_beginning_is_refused_at_once(beginning: bytes, status: int) 
 
 
 @pytest.mark.parametrize(
-    "beginning", [b"", b"G", b"GET /sub?id=1", b"GET / HTTP/1.1\r\nHost: a\r\n", b"GET /" + b"a" * 8187]
+    "beginning", [b"", b"G", b"GET /sub?id=1", b"GET / HTTP/1.1\r\nHost: a\r\n", b"GET /" + b"a" * 8191]
 )
 def test_a_good_beginning_is_waited_for(beginning: bytes) -> None:
     """What can still become a request is not refused."""
@@ -256,7 +315,7 @@ def test_a_good_beginning_is_waited_for(beginning: bytes) -> None:
 def test_any_head_is_read_or_refused(data: bytes) -> None:
     """Whatever bytes end in an empty line give a request or a RequestError, and nothing else."""
     data += b"\r\n\r\n"
-    assert outcome(partial(http_module._parse, is_short=True), data) == outcome(parse_short_request, data)
+    assert outcome(parse_unhurried, data) == outcome(parse_short, data)
     try:
         request = parse_request(data)
     except RequestError:
@@ -273,14 +332,13 @@ def test_any_head_is_read_or_refused(data: bytes) -> None:
 def test_what_is_remembered_is_what_would_be_parsed(target: str, headers: list[str]) -> None:
     """A plain GET whose headers were seen before is read as the parser itself reads it, faults included."""
     data = ("\r\n".join([f"GET {target} HTTP/1.1", *headers]) + "\r\n\r\n").encode()
-    parse = partial(http_module._parse, is_short=True)
-    assert outcome(parse, data) == outcome(parse_short_request, data) == outcome(parse_short_request, data)
+    assert outcome(parse_unhurried, data) == outcome(parse_short, data) == outcome(parse_short, data)
 
 
 def test_the_same_bytes_are_the_same_request() -> None:
     """What follows from a request can be remembered with it, and is found again without a look at its parts."""
-    assert parse_short_request(head("/poll?id=again")) is parse_short_request(head("/poll?id=again"))
-    assert parse_short_request(head("/poll?id=again")) != parse_short_request(head("/poll?id=other"))
+    assert parse_short(head("/poll?id=again")) is parse_short(head("/poll?id=again"))
+    assert parse_short(head("/poll?id=again")) != parse_short(head("/poll?id=other"))
 
 
 def outcome(parse: Callable[[bytes], Request], data: bytes) -> object:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from common.position import START, Position
 from edge.framing.items import json_object
+from edge.protocol.limits import MAX_OPERATIONS
 from edge.protocol.operations import (
-    MAX_OPERATIONS,
     BadOperationError,
     Op,
     Operation,
@@ -113,6 +113,17 @@ def test_an_array_holds_a_bounded_number_of_operations() -> None:
     for count in (0, MAX_OPERATIONS + 1):
         with pytest.raises(BadOperationError, match=str(MAX_OPERATIONS)):
             load_operations(json.dumps([{}] * count))
+
+
+@pytest.mark.parametrize(("count", "limit"), [(1, None), (3, None), (4, "max_operations"), (0, "")])
+def test_the_limit_may_be_lower(count: int, limit: str | None) -> None:
+    """The error names its setting; an empty array crosses none."""
+    if limit is None:
+        assert len(load_operations(json.dumps([{}] * count), 3)) == count
+        return
+    with pytest.raises(BadOperationError, match=r"1 to 3 operations \(COMET_MAX_OPERATIONS\)") as caught:
+        load_operations(json.dumps([{}] * count), 3)
+    assert caught.value.limit == limit
 
 
 @pytest.mark.parametrize("text", ["[" * 5000, '"\\ud800"', "{'op':'ping'}", "NaN", '{"op":"ping"} x'])

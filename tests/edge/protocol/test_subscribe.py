@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from common.errors import RequestError
 from common.position import Position
-from edge.protocol.subscribe import MAX_CHANNELS, SubscribeRequest, parse_subscribe
+from edge.protocol.limits import MAX_CHANNELS
+from edge.protocol.subscribe import SubscribeRequest, parse_subscribe
 from tests.edge.http_client import get
 
 
@@ -282,3 +283,13 @@ def test_a_channel_with_a_broken_escape_is_refused(name: str) -> None:
         with pytest.raises(RequestError, match="hexadecimal"):
             asked("/sub", query)
     assert asked("/sub", "id=50%25&other=50%").channels == ("50%",)
+
+
+def test_the_limit_of_channels_may_be_lower() -> None:
+    """So many different ones; the refusal names the setting, and is remembered for no other limit."""
+    request, more = get("/sub", "id=a&id=b&id=b"), get("/sub", "id=a&id=b&id=c")
+    assert parse_subscribe(request, 2).channels == ("a", "b")
+    assert parse_subscribe(more).channels == ("a", "b", "c")
+    with pytest.raises(RequestError, match=r"at most 2 channels \(COMET_MAX_CHANNELS\), 3 were asked for") as caught:
+        parse_subscribe(more, 2)
+    assert (caught.value.status, caught.value.limit) == (400, "max_channels")

@@ -9,7 +9,8 @@ from websockets.frames import Frame, Opcode
 from websockets.protocol import SERVER, Protocol
 from websockets.streams import StreamReader
 
-from edge.protocol.websocket import FRAMES_PER_TURN, MAX_MESSAGE_BYTES, parse_frames
+from edge.protocol.limits import USUAL_LIMITS
+from edge.protocol.websocket import FRAMES_PER_TURN, parse_frames
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import head
 from tests.edge.usual_log import GENESIS
@@ -46,7 +47,7 @@ class Judge(Protocol):
     """The library's own half of a server, on a connection that is open."""
 
     def __init__(self) -> None:
-        super().__init__(SERVER, max_size=MAX_MESSAGE_BYTES)
+        super().__init__(SERVER, max_size=USUAL_LIMITS.max_websocket_bytes)
 
     def judge(self, data: bytes) -> tuple[Said, int]:
         """Return the messages and pings in some bytes, and the close code that it answers them with, 0 for none."""
@@ -147,7 +148,7 @@ def test_what_is_kept_of_a_message_is_bounded() -> None:
     assert len(rest) == 108
     while (received := parse_frames(rest + frame(Opcode.CONT, b"x" * 1000, fin=False))).fault is None:
         rest = received.rest
-        assert len(rest) <= MAX_MESSAGE_BYTES + 8
+        assert len(rest) <= USUAL_LIMITS.max_websocket_bytes + 8
     assert received.fault.code == 1009
 
 
@@ -255,3 +256,14 @@ async def test_a_handshake_of_a_foreign_page_is_refused() -> None:
         assert answer.status == 403
         await client.send(head("/ws?id=room", *HANDSHAKE, "Origin: https://a.example"))
         assert b" 101 " in await client.until(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize("limit", [256, USUAL_LIMITS.max_websocket_bytes, 32_768])
+def test_a_message_of_the_limit_is_read_and_one_byte_more_is_not(limit: int) -> None:
+    """In one frame, and in two; the fault names the setting."""
+    whole = frame(Opcode.TEXT, b"x" * limit)
+    parts = frame(Opcode.TEXT, b"x" * (limit - 1), fin=False) + frame(Opcode.CONT, b"x")
+    again = parse_frames(parse_frames(parts[:-2], limit).rest + parts[-2:], limit)
+    assert [each.text for each in (parse_frames(whole, limit), parse_frames(parts, limit), again)] == ["x" * limit] * 3
+    fault = parse_frames(frame(Opcode.TEXT, b"x" * (limit + 1)), limit).fault
+    assert fault == (1009, f"a message has at most {limit} bytes (COMET_MAX_WEBSOCKET_BYTES)", "max_websocket_bytes")

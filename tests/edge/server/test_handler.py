@@ -8,7 +8,6 @@ from unittest.mock import Mock
 import pytest
 
 from edge.protocol.http import Request, parse_request
-from edge.server import handler as handler_module
 from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.framing.reading import read_line
 from tests.edge.http_client import head
@@ -171,14 +170,14 @@ async def test_requests_sent_ahead_are_served_one_a_turn(
     """A client that sends thousands at once waits for them, and no other waits for it; not all are even read."""
     served: list[int] = []
     count = 0
-    parse = handler_module.parse_short_request
+    parse = edge.handler._parse_short
 
     def counted(data: bytes) -> Request:
         nonlocal count
         count += 1
         return parse(data)
 
-    monkeypatch.setattr(handler_module, "parse_short_request", counted)
+    monkeypatch.setattr(edge.handler, "_parse_short", counted)
     client, request = await edge.connect(), head("/poll?id=room&timeout=0")
     (seat,) = edge.seats
     sending = asyncio.create_task(client.send(request * 3000))
@@ -301,7 +300,7 @@ async def test_a_bug_costs_one_connection(edge: EdgeWithoutRedis, monkeypatch: p
     """An exception in the handler ends the connection it happened on and is logged; all others go on."""
     log = Mock()
     monkeypatch.setattr(edge.lifecycle, "_log", log)
-    monkeypatch.setattr(handler_module, "parse_short_request", failing_on_bad_paths)
+    monkeypatch.setattr(edge.handler, "_parse_short", failing_on_bad_paths)
     other, client = await edge.held("/sub?id=room"), await edge.connect()
     await client.send(head("/bug"))
     assert await client.rest() == b""
@@ -314,7 +313,7 @@ async def test_a_bug_in_a_pipelined_request_costs_one_connection(
     edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same holds for a request that waited behind another."""
-    monkeypatch.setattr(handler_module, "parse_short_request", failing_on_bad_paths)
+    monkeypatch.setattr(edge.handler, "_parse_short", failing_on_bad_paths)
     edge.loop.set_exception_handler(lambda loop, context: None)
     client = await edge.connect()
     await client.send(head("/nowhere") + head("/bug"))
@@ -353,7 +352,7 @@ async def test_a_client_torn_off_with_a_request_ahead_is_no_bug(edge: EdgeWithou
 
 async def test_long_requests_are_not_remembered(edge: EdgeWithoutRedis) -> None:
     """A stranger's long requests, each different, would fill the caches; they are answered all the same."""
-    client, caches = await edge.connect(), (handler_module.parse_short_request, handler_module.negotiate_short)
+    client, caches = await edge.connect(), (edge.handler._parse_short, edge.handler._negotiate_short)
     before = [cache.cache_info().misses for cache in caches]
     names = "&".join(f"id=room{number:03}" for number in range(128))
     assert (await client.ask(head(f"/poll?{names}&timeout=0"))).status == 200

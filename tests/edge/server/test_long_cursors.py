@@ -144,3 +144,4 @@ async def test_a_forged_cursor_of_too_many_channels_is_refused(edge: EdgeWithout
     cursor = names.cursor(dict.fromkeys(names.names, "1-1"))
     answer = await (await edge.connect()).ask(head(f"/poll?id=a&since={cursor}"))
     assert (answer.status, "at most 128 channels" in answer.json["content"]) == (400, True)
+    assert edge.counters.limited_total["max_channels"] == 1

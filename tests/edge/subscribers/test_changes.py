@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from edge.protocol.subscribe import MAX_CHANNELS
+from edge.protocol.limits import MAX_CHANNELS
 from edge.state import Seat
 from edge.subscribers.pending import NO_MEMORY
 from tests.edge.edge_without_redis import EdgeWithoutRedis

@@ -4,6 +4,7 @@ import pytest
 
 from common.names import ForeignNames
 from edge.framing.items import ItemKind
+from edge.protocol.limits import MAX_CHANNELS
 from edge.protocol.operations import Op, Operation
 from edge.subscribers.output import Acknowledgements, error_of
 from edge.subscribers.sessions import Sessions
@@ -15,7 +16,7 @@ def answers(sockets: SeatsOnSockets) -> Acknowledgements:
     """Return what is tested: `staging:` is another deployment's."""
     foreign = ForeignNames("comet:")
     foreign.learn(["comet:", "comet:staging:"])
-    return Acknowledgements(Sessions("edge", sockets.seats), foreign)
+    return Acknowledgements(Sessions("edge", sockets.seats), foreign, sockets.counters, MAX_CHANNELS)
 
 
 def test_a_welcome_has_the_session_and_the_ref(sockets: SeatsOnSockets, answers: Acknowledgements) -> None:

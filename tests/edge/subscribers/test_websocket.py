@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 from websockets.frames import Opcode
 
-from edge.protocol.websocket import MAX_MESSAGE_BYTES
+from edge.protocol.limits import USUAL_LIMITS
 from edge.server.listener import MAX_REST_BYTES, READ_BYTES
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import head
@@ -88,7 +88,7 @@ FAULTS = {
     "an overlong character": (frame(Opcode.TEXT, b"\xc0\xaf"), 1007),
     "a character beyond Unicode": (frame(Opcode.TEXT, b"\xf4\x90\x80\x80"), 1007),
     "text with a surrogate": (frame(Opcode.TEXT, b"\xed\xa0\x80"), 1007),
-    "a large message": (frame(Opcode.TEXT, b"x" * (MAX_MESSAGE_BYTES + 1)), 1009),
+    "a large message": (frame(Opcode.TEXT, b"x" * (USUAL_LIMITS.max_websocket_bytes + 1)), 1009),
     "a message that says it will be large": (b"\x81\xff\x7f" + b"\xff" * 7, 1009),
     "many fragments": (
         frame(Opcode.TEXT, b"", fin=False) + frame(Opcode.CONT, b"x" * 9000, fin=False) * 2,
@@ -160,7 +160,7 @@ async def test_the_largest_message_is_read(edge: EdgeWithoutRedis) -> None:
     """16 KiB are allowed."""
     one = await welcomed_websocket(edge, "room")
     empty = '{"op":"ping","x":""}'
-    await one.send(empty.replace('""', '"' + "x" * (MAX_MESSAGE_BYTES - len(empty)) + '"'))
+    await one.send(empty.replace('""', '"' + "x" * (USUAL_LIMITS.max_websocket_bytes - len(empty)) + '"'))
     assert await one.next_object() == {"type": "pong"}
 
 
@@ -175,7 +175,7 @@ async def test_a_flood_is_read_in_turns(edge: EdgeWithoutRedis, monkeypatch: pyt
     await flood.send(*({"op": "ping", "ref": number} for number in range(2000)))
     await edge.turns(3)
     seat = next(iter(edge.seats))
-    assert 0 < len(seat.recv_buffer) <= 8192 + MAX_MESSAGE_BYTES
+    assert 0 < len(seat.recv_buffer) <= 8192 + USUAL_LIMITS.max_websocket_bytes
     await other.send({"op": "ping"})
     assert await other.next_object() == {"type": "pong"}
     assert [each["ref"] for each in await flood.objects(2000)] == list(range(2000))

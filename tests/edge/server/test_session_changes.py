@@ -3,7 +3,7 @@
 import pytest
 
 from edge.cluster.forwarding import NOT_HELD
-from edge.protocol.http import MAX_BODY_BYTES
+from edge.protocol.limits import USUAL_LIMITS
 from tests.edge.change_requests import held, post, posted, sub, unsub
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import head
@@ -44,7 +44,7 @@ async def test_a_session_that_is_not_held_is_404(edge: EdgeWithoutRedis, session
     [
         (head("/sub/x", method="POST"), 411),
         (head("/sub/x", "Transfer-Encoding: chunked", method="POST") + b"0\r\n\r\n", 411),
-        (head("/sub/x", f"Content-Length: {MAX_BODY_BYTES + 1}", method="POST"), 413),
+        (head("/sub/x", f"Content-Length: {USUAL_LIMITS.max_body_bytes + 1}", method="POST"), 413),
         (head("/sub/x", "Content-Length: 1", method="PUT") + b"x", 413),
     ],
 )

@@ -1,6 +1,10 @@
 """Rates: what a client may do at once, and over time."""
 
-from edge.server.rates import MIN_SWEEP, Rate
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.engine.rates import MIN_SWEEP, Rate
 from tests.edge.edge_without_redis import FakeClock
 
 
@@ -65,3 +69,29 @@ def test_without_a_limit_nothing_is_owed() -> None:
     rate.spend("a", 10**9)
     assert not rate.is_spent("a")
     assert rate._buckets == {}
+
+
+def test_what_is_left_is_told_and_may_be_forgotten() -> None:
+    """Of five a second: two, then less than nothing; a client that went owes nothing."""
+    clock = FakeClock()
+    rate: Rate[str] = Rate(5, 1.0, clock)
+    assert [rate.spend("a", 3), rate.spend("a", 3)] == [2.0, -1.0]
+    clock.now += 0.4
+    assert rate.spend("a", 0) == pytest.approx(1.0)
+    rate.spend("a", 100)
+    rate.forget("a")
+    rate.forget("b")
+    assert rate._buckets == {}
+    assert Rate(0, 1.0, clock).spend("a", 3) == 0.0
+
+
+@given(st.lists(st.tuples(st.floats(0, 3), st.integers(0, 5)), max_size=40))
+def test_over_any_time_no_more_is_taken_than_a_bucket_and_what_has_run_in(steps: list[tuple[float, int]]) -> None:
+    """However the requests lie in time."""
+    clock = FakeClock()
+    rate: Rate[str] = Rate(5, 1.0, clock)
+    start, taken = clock.now, 0
+    for seconds, count in steps:
+        clock.now += seconds
+        taken += count * rate.take("a", count)
+        assert taken <= 5 + (clock.now - start) * 5 + 1e-6

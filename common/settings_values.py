@@ -1,0 +1,148 @@
+"""What the values of single settings may be: each function reads one, or raises ValueError with a sentence. Pure."""
+
+import re
+
+from pydantic import ValidationInfo
+
+from common.redis.url import check_redis_url
+from common.url import BLANK, WILDCARD, as_browsers_write, check_port, culprit, parse_network, split_url
+
+MIN_KEY_CHARACTERS = 16
+_PREFIX = re.compile(r"[^\s{}!*]{1,64}")
+_ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.IGNORECASE)
+_KEY = re.compile(r"[A-Za-z0-9\-._~+/=]+")  # what a bearer token may contain (RFC 6750 section 2.1)
+
+
+def read_redis_url(value: str) -> str:
+    """Return the address of Redis."""
+    check_redis_url(value)
+    return value
+
+
+def read_host(value: str) -> str:
+    """Return an address to listen on."""
+    if not value.strip():  # an empty one would listen on all addresses
+        raise ValueError("give an address of this machine; :: stands for all of them")
+    return value.strip()
+
+
+def read_prefix(value: str) -> str:
+    """Return what every name in Redis starts with."""
+    if not _PREFIX.fullmatch(value) or not value.isprintable():
+        raise ValueError("give 1 to 64 printable characters, none of them white space or one of { } ! *")
+    return value
+
+
+def read_publisher_url(value: str) -> str:
+    """Return the address of the publisher."""
+    if not _is_address(value):
+        raise ValueError("must be an address such as http://127.0.0.1:8081")
+    check_port(value)
+    return _as_browsers_write_url(value)
+
+
+def check_proxy_protocol(value: bool, info: ValidationInfo) -> bool:
+    """Refuse PROXY lines without anybody who is believed."""
+    if value and not info.data.get("trusted_proxies"):
+        raise ValueError("only the proxies of COMET_TRUSTED_PROXIES are believed; set that, too")
+    return value
+
+
+def check_url_bytes(value: int, info: ValidationInfo) -> int:
+    """Refuse a limit that no URL could reach."""
+    head = info.data.get("max_head_bytes", value)
+    if value > head:
+        raise ValueError(f"a URL is part of a request head; give at most {head}, or raise COMET_MAX_HEAD_BYTES")
+    return value
+
+
+# Lists, separated by commas; one that is a list already is taken as it is.
+
+
+def read_edges(value: object) -> object:
+    """Return the addresses of the edges."""
+    if not isinstance(value, str):
+        return value
+    urls = tuple(_edge_url(part, value) for part in _parts(value))
+    if not urls:
+        raise ValueError("give at least one address such as http://127.0.0.1:8080")
+    return urls
+
+
+def read_proxies(value: object) -> object:
+    """Return the addresses and networks of load balancers."""
+    if not isinstance(value, str):
+        return value
+    parts = _parts(value)
+    for part in parts:
+        parse_network(part)
+    return parts
+
+
+def read_keys(value: object) -> object:
+    """Return the keys of those who may publish."""
+    if not isinstance(value, str):
+        return value
+    keys = _parts(value)
+    if any(len(key) < MIN_KEY_CHARACTERS or not _KEY.fullmatch(key) for key in keys):
+        raise ValueError(f"each key needs at least {MIN_KEY_CHARACTERS} characters of A-Z a-z 0-9 - . _ ~ + / =")
+    if value and not keys:
+        raise ValueError("it contains no key; leave it empty to let every client publish")
+    return keys
+
+
+def read_origins(value: object) -> object:
+    """Return the origins that pages may have; none for all."""
+    if not isinstance(value, str):
+        return value
+    parts = [part.rstrip("/") for part in _parts(value)]
+    if parts == ["*"]:
+        return ()
+    if value and not parts:
+        raise ValueError("it contains no origin; leave it empty, or give *, to allow all")
+    return tuple(dict.fromkeys(_origin(part, value) for part in parts))
+
+
+def _parts(value: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _origin(text: str, whole: str) -> str:
+    """Return an origin as browsers send it."""
+    wrong = culprit(text, whole)
+    if text == "*":
+        raise ValueError("* allows every origin, so it stands alone; leave it out, or leave out the others")
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError(f"an origin looks like https://example.com or http://localhost:8000, not {wrong}")
+    try:
+        return as_browsers_write(text)
+    except ValueError as error:
+        raise ValueError(f"{wrong} matches no page: {error}") from None
+
+
+def _edge_url(text: str, whole: str) -> str:
+    """Return the address of an edge without a slash at its end; `/` alone is the page's own origin."""
+    if text == "/":
+        return text
+    if not _is_address(text):
+        wrong = culprit(text, whole)
+        raise ValueError(f"{wrong} must be / or an address such as https://push.example or http://127.0.0.1:8080")
+    check_port(text)
+    return _as_browsers_write_url(text)
+
+
+def _as_browsers_write_url(text: str) -> str:
+    """Return an address whose host is written as in a page's policy and in the requests for it."""
+    parts = split_url(text)
+    if WILDCARD in parts.netloc:
+        raise ValueError("an address names one host, without a star")
+    return as_browsers_write(f"{parts.scheme}://{parts.netloc}") + parts.path.rstrip("/")
+
+
+def _is_address(text: str) -> bool:
+    """Say whether a browser can use an address, leaving its port aside; it refuses one with a password in it."""
+    if BLANK.search(text):
+        return False
+    parts = split_url(text)
+    extra = parts.query or parts.fragment or "@" in parts.netloc
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not extra
