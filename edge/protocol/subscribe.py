@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from common.errors import BadRequestError, RequestError
@@ -38,8 +38,13 @@ _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
 Start = tuple[Position | None, int]
 
 
-class SubscribeRequest(NamedTuple):
-    """What a subscriber asks for; `since` has one position for each channel, and None stands for "from now on"."""
+@dataclass(slots=True)
+class SubscribeRequest:
+    """What a subscriber asks for; `since` has one position for each channel, and None stands for "from now on".
+
+    Equal requests may be one object, so none is ever changed. (It is no tuple, because each poll reads ten of these
+    fields, and to read a slot costs least.)
+    """
 
     transport: str
     channels: tuple[str, ...]
@@ -67,11 +72,8 @@ class SubscribeRequest(NamedTuple):
         return NamedPositions(positions, self.names) if self.has_channel_names else Positions(positions)
 
 
-class Negotiated(NamedTuple):
-    """What a subscriber asks for, and its framing, which all subscribers share that need the same bytes."""
-
-    asked: SubscribeRequest
-    framing: Framing
+#: What a subscriber asks for, and its framing, which all subscribers share that need the same bytes.
+Negotiated = tuple[SubscribeRequest, Framing]
 
 
 def negotiate(request: Request, origins: Origins, *, closing: bool) -> Negotiated:
@@ -82,7 +84,7 @@ def negotiate(request: Request, origins: Origins, *, closing: bool) -> Negotiate
     origin = origins.admit(request.headers.get("origin", ""))
     asked = parse_subscribe(request)
     origins.admit_page(asked.transport, request.headers)
-    return Negotiated(asked, framing_for(asked.transport, _variant(request, asked, origins, origin, closing)))
+    return asked, framing_for(asked.transport, _variant(request, asked, origins, origin, closing))
 
 
 @lru_cache(maxsize=256)
@@ -122,7 +124,7 @@ def parse_subscribe(request: Request) -> SubscribeRequest:
         return asked
     if request.http10:
         raise BadRequestError("a WebSocket needs HTTP/1.1")
-    return asked._replace(ws_accept=accept(headers))
+    return replace(asked, ws_accept=accept(headers))
 
 
 def _accepts_events(headers: dict[str, str]) -> bool:
@@ -162,7 +164,7 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str) -> 
         _session(parameters.get("session", "")) if transport in {"poll", "jsonp"} else "",
         _heartbeat_as_event(parameters.get("heartbeat", "")),
         stored=stored,
-        needs_names=has_channel_names and TRANSPORTS[transport].cursor_in_bytes and is_long(channels),
+        needs_names=has_channel_names and TRANSPORTS[transport].kind.cursor_in_bytes and is_long(channels),
     )
 
 

@@ -122,10 +122,10 @@ class Lifecycle:
         self._counters.opened_total[framing.transport] += 1
         if self._max_age:
             self._limit_age(seat)
-        spans_channels = len(starts) > 1 or request.has_channel_names
         if items and self._sent_history is not None:
             self._sent_history(seat, size_of(items))
-        seat.hold(framing, request.positions_at(starts) if spans_channels and framing.cursor_in_bytes else None)
+        spans_channels = framing.cursor_in_bytes and (len(starts) > 1 or request.has_channel_names)
+        seat.hold(framing, request.positions_at(starts) if spans_channels else None)
         if framing.single_response:
             self._hold_poll(seat, request, items, bundle)
         else:

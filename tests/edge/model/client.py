@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from common.position import Position, named_positions, parse_named_positions
-from edge.framing.base import Framing
+from edge.framing.base import Framing, Kind
 from edge.framing.http import Variant
 from edge.framing.items import Item, ItemKind
 from edge.state import Seat
@@ -15,13 +15,12 @@ from tests.edge.model.redis import ModelRedis
 class FramingOfObjects(Framing):
     """Hands items on as they are, so that a client sees objects and not bytes."""
 
+    kind = Kind("")
     content_type = ""
 
     def __init__(self, transport: str, *, cursor_in_bytes: bool) -> None:
         super().__init__(Variant())
-        self.__dict__["transport"] = transport
-        self.__dict__["single_response"] = transport == "poll"
-        self.__dict__["cursor_in_bytes"] = cursor_in_bytes
+        self.transport, self.single_response, self.cursor_in_bytes = transport, transport == "poll", cursor_in_bytes
 
     def encode(self, items: Sequence[Item], cursor: str) -> bytes:
         return pickle.dumps((list(items), cursor))
