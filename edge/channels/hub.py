@@ -173,12 +173,11 @@ class Hub:
         """Redis has no room for a new channel: turn away those that wait for it, a few in each turn, and give it up."""
         if self.channels.get(channel.name) is not channel or channel.last is not None:
             return
-        waiting = channel.waiting or {}
-        for entry in list(islice(waiting, ENTRIES_PER_TURN)):
-            waiting.pop(entry, None)
+        for entry in list(islice(channel.waiting, ENTRIES_PER_TURN)):
+            channel.stop_waiting(entry)
             if entry.pending.is_alive:
                 entry.pending.refuse()
-        if waiting:
+        if channel.waiting:
             self._call_soon(self.refuse, channel)
         else:
             self._let_go(channel)
@@ -261,14 +260,12 @@ class Hub:
 
     def admit(self, channel: Channel) -> None:
         """Let the subscribers that wait for a channel enter it if it is open (H3), a few in each turn."""
-        waiting = channel.waiting
-        if not waiting or not channel.is_open:
+        newcomers = channel.newcomers
+        if newcomers is None or not channel.is_open:
             return
-        for entry in list(islice(waiting, ENTRIES_PER_TURN)):
-            waiting.pop(entry, None)
+        for entry in list(islice(newcomers.waiting, ENTRIES_PER_TURN)):
+            channel.stop_waiting(entry)
             if entry.pending.is_alive:  # an earlier one of these may have ended this one's connection
                 entry.pending.admit(entry, self._attacher.enter)
-        if waiting:
+        if channel.waiting:
             self._call_soon(self.admit, channel)
-        else:
-            channel.waiting = None

@@ -156,7 +156,7 @@ class FanOut:
         if channel.seats:
             channel.job = Job(channel, items, self.jobs_begun)
             self._jobs.append(channel.job)
-        if channel.behind:
+        if channel.newcomers is not None:
             self._send_unstored(channel, items)
         self.on_begun(channel)
 
