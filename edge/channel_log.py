@@ -65,11 +65,6 @@ class LogRules:
         self.max_message_bytes = max_message_bytes  # of a bare message's payload
         self.ring_bytes = 0
 
-    @property
-    def room_of_a_ring(self) -> int:
-        """How many bytes one channel's ring may hold now."""
-        return MAX_RING_BYTES if self.ring_bytes < MAX_ALL_RINGS_BYTES else MAX_SMALL_RING_BYTES
-
 
 class MessageBuffer:
     """Messages that wait for the end of a sync, and about how many bytes of memory they use."""
@@ -149,7 +144,7 @@ class ChannelLog(Chain):
 
     def receive(self, message: Message | Join, rules: LogRules) -> Step:
         """Decide what to do about a message that arrived."""
-        if not self._is_decided_now(message):
+        if self.state is not LIVE and not self._is_decided_now(message):
             return self._buffer(message)
         if isinstance(message, Join):
             return DROP if self._on_join_frame(message.epoch) else REJOIN
@@ -200,14 +195,12 @@ class ChannelLog(Chain):
         return Bare(self.bare_epoch, self.bare_count, payload)
 
     def _is_decided_now(self, message: Message | Join) -> bool:
-        """Say whether a message need not be buffered (L2).
+        """Say whether a message need not be buffered although the channel is not LIVE (L2).
 
         After the edge's own join, bare messages and join frames are counted at once, because every edge has to count
         them in the order in which they arrive. A stored message that chains proves that none is missing before it:
         after an outage it does not wait for the sync.
         """
-        if self.state is LIVE:
-            return True
         if self.buffer is not None:
             return False
         return self.own_epoch > 0 if isinstance(message, Join) or message.bare else self.chains(message)
@@ -264,7 +257,7 @@ class ChannelLog(Chain):
 
     def _advance(self, message: Message, rules: LogRules) -> None:
         before = self.ring_bytes
-        self.advance(message, rules.room_of_a_ring)
+        self.advance(message, MAX_RING_BYTES if rules.ring_bytes < MAX_ALL_RINGS_BYTES else MAX_SMALL_RING_BYTES)
         rules.ring_bytes += self.ring_bytes - before
 
     def _restart(self, top: Position, rules: LogRules) -> None:

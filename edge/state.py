@@ -8,7 +8,7 @@ P2  A seat is on the fast path if and only if it is HELD on one channel, gets th
     and has nothing parked. `Seat.refresh_fast_path` is the only code that puts a seat on it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from enum import IntEnum
 from typing import ClassVar, NamedTuple
 
@@ -135,20 +135,27 @@ class Seat:
         return fd
 
 
+class Newcomers:
+    """The subscribers of one channel that have not entered it yet."""
+
+    __slots__ = ("behind", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: dict[Entry, None] = {}  # until the channel is open
+        self.behind: dict[Seat, None] = {}  # seats that are given what they missed, before they are attached
+
+
 class Channel(ChannelLog):
     """A channel of this edge and its subscribers; it lingers for a while after the last of them is gone."""
 
-    __slots__ = ("behind", "deadline", "fresh", "job", "pollers_away", "seats", "sent_at", "tick", "waiting")
+    __slots__ = ("deadline", "fresh", "job", "newcomers", "pollers_away", "seats", "sent_at", "tick")
 
     def __init__(self, name: str) -> None:
         super().__init__(name)
         self.fresh: list[Item] | tuple[()] = EMPTY  # collected for the next job
         self.seats: dict[Seat, None] | tuple[Seat] | tuple[()] = ()  # a tuple up to one: a dict costs 170 bytes more
         self.job: Job | None = None  # its items that are being written now
-        self.waiting: dict[Entry, None] | None = None  # entries that wait until the channel is open
-        self.behind: (
-            dict[Seat, None] | tuple[()]
-        ) = ()  # seats that are given what they missed, before they are attached
+        self.newcomers: Newcomers | None = None  # None if there are none
         self.sent_at = 0.0  # when its last job began: a heartbeat is due a period after that
         self.pollers_away: AwayPollers | None = None  # pollers between two polls
         self.deadline = 0.0  # of its linger, in seconds
@@ -157,7 +164,17 @@ class Channel(ChannelLog):
     @property
     def is_occupied(self) -> bool:
         """Whether a subscriber is attached, waits, or is behind here."""
-        return bool(self.seats or self.waiting or self.behind)
+        return bool(self.seats) or self.newcomers is not None
+
+    @property
+    def waiting(self) -> Collection["Entry"]:
+        """The entries that wait until the channel is open, in the order of their arrival."""
+        return self.newcomers.waiting if self.newcomers is not None else ()
+
+    @property
+    def behind(self) -> Collection[Seat]:
+        """The seats that are behind here."""
+        return self.newcomers.behind if self.newcomers is not None else ()
 
     @property
     def is_unused(self) -> bool:
@@ -183,15 +200,13 @@ class Channel(ChannelLog):
 
     def fall_behind(self, seat: Seat) -> None:
         """Count a seat as a subscriber that is given what it missed, and nothing else, until `catch_up`."""
-        if not isinstance(self.behind, dict):
-            self.behind = {}
-        self.behind[seat] = None
+        self._make_newcomers().behind[seat] = None
 
     def catch_up(self, seat: Seat) -> None:
         """A seat is behind no longer."""
-        if isinstance(self.behind, dict):
-            self.behind.pop(seat, None)
-            self.behind = self.behind or ()
+        if self.newcomers is not None:
+            self.newcomers.behind.pop(seat, None)
+            self._drop_newcomers(self.newcomers)
 
     def discard(self, seat: Seat) -> None:
         """Detach a seat, if it is attached."""
@@ -202,14 +217,22 @@ class Channel(ChannelLog):
 
     def let_wait(self, entry: "Entry") -> None:
         """Keep an entry until the channel is open."""
-        if self.waiting is None:
-            self.waiting = {}
-        self.waiting[entry] = None
+        self._make_newcomers().waiting[entry] = None
 
     def stop_waiting(self, entry: "Entry") -> None:
         """Drop an entry, if it waits here."""
-        if self.waiting is not None:
-            self.waiting.pop(entry, None)
+        if self.newcomers is not None:
+            self.newcomers.waiting.pop(entry, None)
+            self._drop_newcomers(self.newcomers)
+
+    def _make_newcomers(self) -> Newcomers:
+        if self.newcomers is None:
+            self.newcomers = Newcomers()
+        return self.newcomers
+
+    def _drop_newcomers(self, newcomers: Newcomers) -> None:
+        if not newcomers.waiting and not newcomers.behind:
+            self.newcomers = None
 
     def subscribers(self, now: float) -> int:
         """Return how many subscribers are connected: attached, behind, or pollers that are expected back."""

@@ -25,7 +25,7 @@ from common.logs import get_logger
 from common.message import Message, decode
 from common.names import RedisNames
 from edge.chain import Gap
-from edge.channel_log import LogRules
+from edge.channel_log import LIVE, LogRules
 from edge.channels.adoption import Adopter
 from edge.channels.attach import ENTRIES_PER_TURN, Attacher, Reader
 from edge.channels.linger import Lingering
@@ -95,11 +95,13 @@ class Hub:
 
     def attach_at_once(self, seat: Seat, request: SubscribeRequest) -> Channel | None:
         """Attach a subscriber to its one channel if it has nothing to wait for, and return the channel; else None."""
-        if len(request.channels) != 1 or request.history:
+        names, since = request.channels, request.since
+        if len(names) != 1 or request.history:
             return None
-        channel = self.channels.get(request.channels[0])
-        since = request.since[0] if request.since is not None else None
-        if channel is None or not channel.is_open or since not in (None, channel.last):
+        channel = self.channels.get(names[0])
+        if channel is None or channel.state is not LIVE or channel.fresh:
+            return None
+        if since is not None and since[0] != channel.last:
             return None
         seat.attach((channel,), self._fanout.jobs_begun)
         channel.add(seat)
@@ -171,12 +173,11 @@ class Hub:
         """Redis has no room for a new channel: turn away those that wait for it, a few in each turn, and give it up."""
         if self.channels.get(channel.name) is not channel or channel.last is not None:
             return
-        waiting = channel.waiting or {}
-        for entry in list(islice(waiting, ENTRIES_PER_TURN)):
-            waiting.pop(entry, None)
+        for entry in list(islice(channel.waiting, ENTRIES_PER_TURN)):
+            channel.stop_waiting(entry)
             if entry.pending.is_alive:
                 entry.pending.refuse()
-        if waiting:
+        if channel.waiting:
             self._call_soon(self.refuse, channel)
         else:
             self._let_go(channel)
@@ -259,14 +260,12 @@ class Hub:
 
     def admit(self, channel: Channel) -> None:
         """Let the subscribers that wait for a channel enter it if it is open (H3), a few in each turn."""
-        waiting = channel.waiting
-        if not waiting or not channel.is_open:
+        newcomers = channel.newcomers
+        if newcomers is None or not channel.is_open:
             return
-        for entry in list(islice(waiting, ENTRIES_PER_TURN)):
-            waiting.pop(entry, None)
+        for entry in list(islice(newcomers.waiting, ENTRIES_PER_TURN)):
+            channel.stop_waiting(entry)
             if entry.pending.is_alive:  # an earlier one of these may have ended this one's connection
                 entry.pending.admit(entry, self._attacher.enter)
-        if waiting:
+        if channel.waiting:
             self._call_soon(self.admit, channel)
-        else:
-            channel.waiting = None

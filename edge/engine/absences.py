@@ -41,16 +41,15 @@ class Absences:
         self._seconds = seconds
         self._grain = max(1.0, seconds / MAX_COUNTS)
         self._grain_ends = self._until = 0.0
-        self._by_seat: dict[Seat, Departures] = {}
+        self.by_seat: dict[Seat, Departures] = {}
         self._by_session: dict[str, Departures] = {}
-        self._session_of: dict[Seat, str] = {}  # of the last poll of a connection, if it had one
+        self.session_of: dict[Seat, str] = {}  # of the last poll of a connection, if it had one
         self.tick()
 
     def came_back(self, seat: Seat, since: Sequence[Position | None] | None, session: str) -> None:
         """A poll is held, with these positions, if any, on its channels: end the absence of its client (N1)."""
-        own = self._recognise(seat, session) if session or self._session_of else self._by_seat.pop(seat, EMPTY)
-        channels = seat.channels
-        if len(own) == 1 and len(channels) == 1 and own[0].channel == channels[0].name:
+        own = self._recognise(seat, session) if session or self.session_of else self.by_seat.pop(seat, EMPTY)
+        if len(own) == 1 == len(seat.channels) and own[0].channel == seat.channels[0].name:
             own[0].count -= 1
             self.taken[seat] = own
         elif own or since is not None:
@@ -68,7 +67,7 @@ class Absences:
                 departures += away.newest
             else:
                 departures += channel.poller_left(self._clock(), until)
-        if self._session_of or self._by_seat.setdefault(seat, departures) is not departures:
+        if self.session_of or self.by_seat.setdefault(seat, departures) is not departures:
             self._give(seat, departures)
 
     def on_detach(self, seat: Seat) -> None:
@@ -83,8 +82,8 @@ class Absences:
 
     def connection_ends(self, seat: Seat) -> None:
         """No more polls come on this connection: what is absent and has no session is known by its position only."""
-        self._session_of.pop(seat, None)
-        _free(self._by_seat.pop(seat, EMPTY))
+        self.session_of.pop(seat, None)
+        _free(self.by_seat.pop(seat, EMPTY))
 
     def tick(self) -> bool:
         """Begin a new count if it is time, forget clients that are overdue, and return whether there may be more."""
@@ -92,7 +91,7 @@ class Absences:
         if now >= self._grain_ends and self._seconds:  # else all are overdue at once
             self._grain_ends = now + self._grain
             self._until = self._grain_ends + TICK_PERIOD + self._seconds
-        return _forget_overdue(self._by_seat, now) or _forget_overdue(self._by_session, now)
+        return _forget_overdue(self.by_seat, now) or _forget_overdue(self._by_session, now)
 
     # Whose an absence is.
 
@@ -104,20 +103,20 @@ class Absences:
         if rest:
             self._give(seat, rest)
         if session:
-            self._session_of[seat] = session
+            self.session_of[seat] = session
         else:
-            self._session_of.pop(seat, None)
+            self.session_of.pop(seat, None)
         return own + tuple([departed for departed in of_connection if departed.channel in missing])
 
     def _take_from(self, seat: Seat) -> Departures:
-        session = self._session_of.get(seat)
-        return self._by_seat.pop(seat, EMPTY) if session is None else self._by_session.pop(session, EMPTY)
+        session = self.session_of.get(seat)
+        return self.by_seat.pop(seat, EMPTY) if session is None else self._by_session.pop(session, EMPTY)
 
     def _give(self, seat: Seat, departures: Departures) -> None:
         """Let a client have absences, besides those on other channels (N3)."""
-        session = self._session_of.get(seat)
+        session = self.session_of.get(seat)
         if session is None:
-            self._by_seat[seat] = _merged(self._by_seat.pop(seat, EMPTY), departures)
+            self.by_seat[seat] = _merged(self.by_seat.pop(seat, EMPTY), departures)
             return
         self._by_session[session] = _merged(self._by_session.pop(session, EMPTY), departures)
         if len(self._by_session) > MAX_SESSIONS:

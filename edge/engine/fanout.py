@@ -156,7 +156,7 @@ class FanOut:
         if channel.seats:
             channel.job = Job(channel, items, self.jobs_begun)
             self._jobs.append(channel.job)
-        if channel.behind:
+        if channel.newcomers is not None:
             self._send_unstored(channel, items)
         self.on_begun(channel)
 
@@ -202,15 +202,16 @@ class FanOut:
         """Write to a seat that is not on the fast path, if the job means it (F4)."""
         if seat.attached_at_job >= job.number or job.channel not in seat.channels:
             return
-        pending = seat.pending
+        framing, pending = seat.framing, seat.pending
         if pending is not None and isinstance(pending, PendingAttach):
             job.done_for.add(seat)
             pending.items += job.items
-        elif len(seat.channels) > 1 or seat.positions is not None:
+        elif seat.positions is not None or len(seat.channels) > 1:
             self._write_joint(seat)
-        elif (framing := seat.framing) is not None:
-            data, shared = job.pieces(framing) if framing.variant.session_size else (job.encode(framing), EMPTY)
-            self._send(seat, framing, job.items, data, shared)
+        elif framing is not None and framing.session_size:
+            self._send(seat, framing, job.items, *job.pieces(framing))
+        elif framing is not None:
+            self._send(seat, framing, job.items, job.encode(framing))
 
     def _write_joint(self, seat: Seat) -> None:
         """Write to a seat what is on its way to it on all of its channels, in one write (F6)."""
@@ -282,11 +283,11 @@ class FanOut:
 
     def answer(self, seat: Seat, data: bytes, shared: Sequence[bytes]) -> None:
         """Answer a poll; its client counts as connected for a while, and is expected back."""
-        variant = seat.framing.variant if seat.framing is not None else None
-        if variant is not None and variant.session_size:
+        framing = seat.framing
+        if framing is not None and framing.session_size:
             data = self._sign(seat, data)
         self._absences.left(seat)
-        if variant is not None and variant.closing:
+        if framing is not None and framing.closing:
             self._absences.connection_ends(seat)
             self._seats.close(seat, data, ANSWERED, shared)
             return

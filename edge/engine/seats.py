@@ -26,7 +26,7 @@ import socket
 import sys
 import time
 from array import array
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence, Sized
 from itertools import islice
 
 from edge.counters import CloseReason, Counters
@@ -63,6 +63,7 @@ class Seats:
         self.half_closed, self.paused = self._interest.half_closed, self._interest.paused
         self._counters = counters
         self._by_fd: dict[int, Seat] = {}  # the oldest connection first
+        self.open: Sized = self._by_fd  # their number is asked for with each request: no Python code runs for that
         self._generations = array("Q")  # how many connections each descriptor number has had
 
     def __len__(self) -> int:
@@ -105,9 +106,12 @@ class Seats:
             return
         fd = seat.die()
         self.detach(seat, reason)
-        self.outbox.forget(seat)
-        self.inbox.forget(seat)
-        self._interest.forget(seat)
+        if seat.send_buffer is not None:
+            self.outbox.forget(seat)
+        if seat.recv_buffer:
+            self.inbox.forget(seat)
+        if self.paused or self.half_closed:
+            self._interest.forget(seat)
         del self._by_fd[fd]
         self._poller.unregister(fd)
         os.close(fd)

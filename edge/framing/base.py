@@ -1,12 +1,21 @@
 """The interface of a framing, which turns items (items.py) into the bytes of one transport; and what it made. Pure."""
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 from edge.framing.http import Variant, error_response, retry_headers
 from edge.framing.items import Item
 
 SHORT_DATA = 16_384  # bytes: to copy so few is cheaper than to keep apart what is shared of them
+
+
+class Kind(NamedTuple):
+    """What a transport is like."""
+
+    transport: str
+    single_response: bool = False  # answered once (long-poll, JSONP); else the connection is held open
+    bidirectional: bool = False  # the client may send, too, while it is held
+    cursor_in_bytes: bool = False  # the bytes of an item depend on the positions on all channels
 
 
 class Framing:
@@ -16,10 +25,7 @@ class Framing:
     Therefore an instance knows nothing about a single connection.
     """
 
-    transport: ClassVar[str]
-    single_response: ClassVar[bool] = False  # answered once (long-poll, JSONP); else the connection is held open
-    bidirectional: ClassVar[bool] = False  # the client may send, too, while it is held
-    cursor_in_bytes: ClassVar[bool] = False  # the bytes of an item depend on the positions on all channels
+    kind: ClassVar[Kind]
     content_type: ClassVar[str]
     heartbeat: bytes = b""
     end: bytes = b""  # ends a held response
@@ -27,6 +33,9 @@ class Framing:
 
     def __init__(self, variant: Variant) -> None:
         self.variant = variant
+        # Copied, because this is read several times for each message: an attribute of an instance costs least.
+        self.transport, self.single_response, self.bidirectional, self.cursor_in_bytes = self.kind
+        self.session_size, self.closing = variant.session_size, variant.closing
 
     def head(self, retry_ms: int, ws_accept: str = "") -> bytes:
         """Return what is sent before the first item.
@@ -89,7 +98,7 @@ class Bundle:
 
     def pieces(self, framing: Framing) -> tuple[bytes, Sequence[bytes]]:
         """Return the same, and apart what all share after the beginning, if a session is to be filled in there."""
-        if not framing.variant.session_size:
+        if not framing.session_size:
             return self.encode(framing), ()
         if self.split is None:
             self.split = {}
@@ -101,6 +110,6 @@ class Bundle:
 
     def shared(self, framing: Framing) -> bytes | None:
         """Return the bytes that all who get this in a framing share, if they are made already."""
-        if not framing.variant.session_size:
+        if not framing.session_size:
             return self.encoded.get(framing)
         return self.split[framing][-1] if self.split is not None and framing in self.split else None

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from edge.framing.base import Kind
 from edge.framing.http import Variant, full_response, retry_headers
 from edge.framing.items import Item, as_script, close_item, error_item, json_object
 from edge.framing.streaming import StreamingFraming
@@ -18,7 +19,7 @@ class IframeFraming(StreamingFraming):
     show it.
     """
 
-    transport = "iframe"
+    kind = Kind("iframe")
     content_type = "text/html; charset=utf-8"
     beat = b"\n"
 

@@ -33,6 +33,9 @@ class ItemKind(StrEnum):
     PONG = "pong"  # answers a `ping`
 
 
+DATA = ItemKind.DATA  # a global costs a fifth of an attribute of an Enum
+
+
 class Item(NamedTuple):
     """One object that is sent to a subscriber.
 
@@ -55,7 +58,7 @@ class Item(NamedTuple):
 def data_item(channel: str, message: Message) -> Item:
     """Return the item of a message."""
     seq = f"{message.offset}-{message.tag}" if message.offset else ""
-    return Item(ItemKind.DATA, channel, message.payload.decode(errors="replace"), seq, seq, message.event)
+    return Item(DATA, channel, message.payload.decode(errors="replace"), seq, seq, message.event)
 
 
 def welcome_item(

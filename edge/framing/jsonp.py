@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from edge.framing.base import Kind
 from edge.framing.http import full_response, long_response
 from edge.framing.items import as_script
 from edge.framing.poll import PollFraming
@@ -16,7 +17,7 @@ class JsonpFraming(PollFraming):
     prevents that a browser shows the answer when its URL is opened as a page.
     """
 
-    transport = "jsonp"
+    kind = Kind("jsonp", single_response=True, cursor_in_bytes=True)
     content_type = "text/javascript; charset=utf-8"
 
     def _respond(self, body: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from edge.framing.base import Framing
+from edge.framing.base import Framing, Kind
 from edge.framing.http import Variant, full_response, long_response
 from edge.framing.items import SESSION_BLANK, Item, json_object
 
@@ -10,9 +10,7 @@ from edge.framing.items import SESSION_BLANK, Item, json_object
 class PollFraming(Framing):
     """One JSON object with all new items, and the position from which the client polls next."""
 
-    transport = "poll"
-    single_response = True
-    cursor_in_bytes = True
+    kind = Kind("poll", single_response=True, cursor_in_bytes=True)
     content_type = "application/json"
 
     def __init__(self, variant: Variant) -> None:

@@ -3,6 +3,7 @@
 import re
 from functools import lru_cache
 
+from edge.framing.base import Kind
 from edge.framing.http import Variant, chunk
 from edge.framing.items import Item, ItemKind, json_object
 from edge.framing.streaming import StreamingFraming
@@ -18,8 +19,7 @@ class SseFraming(StreamingFraming):
     that its page listens for by name.
     """
 
-    transport = "sse"
-    cursor_in_bytes = True
+    kind = Kind("sse", cursor_in_bytes=True)
     content_type = "text/event-stream; charset=utf-8"  # always UTF-8, but some clients go by the header alone
     beat = b":\n"  # an empty line after it would end a block, of which some clients make an event without data
     named_beat = b"event: heartbeat\ndata:\n\n"  # without an id: the client stays where it is

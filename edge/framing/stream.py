@@ -1,5 +1,6 @@
 """The stream: one JSON object per line, the transport of a plain `curl`. Pure."""
 
+from edge.framing.base import Kind
 from edge.framing.items import Item, close_item, json_object
 from edge.framing.streaming import StreamingFraming
 
@@ -7,7 +8,7 @@ from edge.framing.streaming import StreamingFraming
 class StreamFraming(StreamingFraming):
     """One JSON object per line (application/x-ndjson); an empty line is a heartbeat."""
 
-    transport = "stream"
+    kind = Kind("stream")
     content_type = "application/x-ndjson"
     beat = b"\n"
 

@@ -12,7 +12,7 @@ from edge.framing.stream import StreamFraming
 from edge.framing.websocket import WebSocketFraming
 
 TRANSPORTS: dict[str, type[Framing]] = {
-    framing.transport: framing
+    framing.kind.transport: framing
     for framing in (StreamFraming, SseFraming, PollFraming, JsonpFraming, IframeFraming, WebSocketFraming)
 }
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from websockets.frames import Close, CloseCode, Frame, Opcode
 
-from edge.framing.base import Framing
+from edge.framing.base import Framing, Kind
 from edge.framing.http import Variant, response_head
 from edge.framing.items import GOING_AWAY, Item, json_object
 
@@ -15,8 +15,7 @@ MAX_REASON_BYTES = 123  # in a close frame (RFC 6455 section 5.5)
 class WebSocketFraming(Framing):
     """A server's frames are not masked, so all clients get the same bytes; a heartbeat is a ping."""
 
-    transport = "ws"
-    bidirectional = True
+    kind = Kind("ws", bidirectional=True)
     content_type = ""
 
     def __init__(self, variant: Variant) -> None:

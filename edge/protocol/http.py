@@ -34,11 +34,12 @@ SINGLE = frozenset(
 _PLAIN_LINE = re.compile(rb"GET (/[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*) HTTP/1\.1")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Request:
     """One parsed request head; header names are lower-case.
 
-    Equal bytes give the same object as long as it is cached. So it is compared by identity, and is a cheap key itself.
+    Equal bytes give the same object as long as it is cached: so none is ever changed. It is compared by identity, and
+    is a cheap key itself.
     """
 
     method: str

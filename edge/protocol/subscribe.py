@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import NamedTuple
 from urllib.parse import unquote_plus
 
 from common.errors import BadRequestError, RequestError
@@ -42,8 +42,13 @@ _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,63}", re.ASCII)
 Start = tuple[Position | None, int]
 
 
-class SubscribeRequest(NamedTuple):
-    """What a subscriber asks for; `since` has one position for each channel, and None stands for "from now on"."""
+@dataclass(slots=True)
+class SubscribeRequest:
+    """What a subscriber asks for; `since` has one position for each channel, and None stands for "from now on".
+
+    Equal requests may be one object, so none is ever changed. (It is no tuple, because each poll reads ten of these
+    fields, and to read a slot costs least.)
+    """
 
     transport: str
     channels: tuple[str, ...]
@@ -72,11 +77,8 @@ class SubscribeRequest(NamedTuple):
         return NamedPositions(positions, self.names) if self.has_channel_names else Positions(positions)
 
 
-class Negotiated(NamedTuple):
-    """What a subscriber asks for, and its framing, which all subscribers share that need the same bytes."""
-
-    asked: SubscribeRequest
-    framing: Framing
+#: What a subscriber asks for, and its framing, which all subscribers share that need the same bytes.
+Negotiated = tuple[SubscribeRequest, Framing]
 
 
 def negotiate(request: Request, origins: Origins, max_channels: int = MAX_CHANNELS, *, closing: bool) -> Negotiated:
@@ -90,7 +92,7 @@ def negotiate(request: Request, origins: Origins, max_channels: int = MAX_CHANNE
     framing = framing_for(asked.transport, _variant(request, asked, origins, origin, closing))
     if len(asked.channels) > FEW_CHANNELS:
         asked = bounded(asked, framing, request.size)
-    return Negotiated(asked, framing)
+    return asked, framing
 
 
 def bounded(asked: SubscribeRequest, framing: Framing, size: int) -> SubscribeRequest:
@@ -99,7 +101,7 @@ def bounded(asked: SubscribeRequest, framing: Framing, size: int) -> SubscribeRe
         return asked
     most = PROPORTION * size
     expected = len(asked.channels) * MOST_OF_CHANNEL + MOST_OF_NAME * sum(map(len, asked.channels))
-    return asked if expected <= most else asked._replace(most_control=most)
+    return asked if expected <= most else replace(asked, most_control=most)
 
 
 def short_negotiator(origins: Origins, max_channels: int) -> Callable[[Request, bool], Negotiated]:
@@ -138,7 +140,7 @@ def parse_subscribe(request: Request, max_channels: int = MAX_CHANNELS) -> Subsc
         return asked
     if request.http10:
         raise BadRequestError("a WebSocket needs HTTP/1.1")
-    return asked._replace(ws_accept=accept(headers))
+    return replace(asked, ws_accept=accept(headers))
 
 
 def _accepts_events(headers: dict[str, str]) -> bool:
@@ -180,7 +182,7 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str, max
         _session(parameters.get("session", "")) if transport in {"poll", "jsonp"} else "",
         _heartbeat_as_event(parameters.get("heartbeat", "")),
         stored=stored,
-        needs_names=has_channel_names and TRANSPORTS[transport].cursor_in_bytes and is_long(channels),
+        needs_names=has_channel_names and TRANSPORTS[transport].kind.cursor_in_bytes and is_long(channels),
     )
 
 

@@ -66,7 +66,7 @@ class Answers:
         """Reject a subscriber with 503 or 429 (SSE: an empty 200) and a random time after which to try again."""
         self._counters.refused_total[status] += 1
         data = framing.refusal(status, sentence, random.uniform(*RETRY_AFTER))
-        if framing.variant.closing or not framing.single_response:
+        if framing.closing or not framing.single_response:
             self._lifecycle.close(seat, data, CloseReason.UNAVAILABLE)
         else:
             self._seats.detach(seat, CloseReason.UNAVAILABLE)

@@ -72,7 +72,7 @@ class RequestHandler:
         self.turns = Turns(seats, lifecycle, wheel, clock, call_soon, self.on_bytes)
         self._closes_connections = False
         self._rejects_subscribers = False
-        self._seats = seats
+        self._seats, self._open = seats, seats.open
         self._inbox = seats.inbox
         self._lifecycle = lifecycle
         self._websockets = websockets
@@ -146,10 +146,8 @@ class RequestHandler:
                 check_unfinished(data, self._limits)
                 self._wait_for_the_rest(seat, data)
                 return
-            if end <= MAX_CACHED_BYTES:
-                request = self._parse_short(data[:end])
-            else:
-                request = parse_request(data[:end], self._limits)
+            head = data if len(data) == end else data[:end]
+            request = self._parse_short(head) if end <= MAX_CACHED_BYTES else parse_request(head, self._limits)
         except RequestError as error:
             body = not data.startswith(b"HEAD ")
             self.answers.refuse_last(seat, error.status, error.sentence, body=body, limit=error.limit)
@@ -217,7 +215,7 @@ class RequestHandler:
             self.answers.refuse(seat, request, error)
 
     def _subscribe(self, seat: Seat, request: Request) -> None:
-        is_surplus = len(self._seats) > self._max_connections and not self.places.has_place(seat)
+        is_surplus = len(self._open) > self._max_connections and not self.places.has_place(seat)
         closing = is_surplus or (seat.expires != NEVER and self._clock() >= seat.expires)
         if request.is_short:
             asked, framing = self._negotiate_short(request, closing)
@@ -231,11 +229,13 @@ class RequestHandler:
             if not framing.single_response:
                 self.answers.reject(seat, framing, GOING_AWAY)
                 return
-            asked = asked._replace(timeout=0.0)
+            asked = replace(asked, timeout=0.0)
         if asked.has_channel_names and (asked.needs_names or asked.stored is not None):
             self._long_cursors.lead(seat, request, asked, framing)
-        else:
+        elif self.clients is not None or self._foreign.beginnings:
             self._admit(seat, request, asked, framing)
+        else:
+            self._lifecycle.attach(seat, asked, framing)
 
     def _admit(self, seat: Seat, request: Request, asked: SubscribeRequest, framing: Framing) -> None:
         """Attach a subscriber whose channels are known, unless it may not have them."""

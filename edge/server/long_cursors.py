@@ -1,6 +1,7 @@
 """Subscribers whose cursor is too long to name their channels: the names are in Redis, and are read or stored first."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from common.errors import LimitError, RequestError, UnavailableError
 from common.position import FORGOTTEN
@@ -88,14 +89,14 @@ class LongCursors:
     async def _with_names(self, asked: SubscribeRequest, framing: Framing) -> Negotiated:
         """Return a request whose channels and positions are known and stored; raises `RequestError`."""
         if asked.stored is None:
-            return Negotiated(asked._replace(names=await self._lists.store(asked.channels)), framing)
+            return replace(asked, names=await self._lists.store(asked.channels)), framing
         names = await self._lists.find(asked.stored.digest)
         if names is None:
             return _forgotten(asked, framing)
         positions = asked.stored.positions(names)
         check_count(tuple(positions), self._max_channels, optional=asked.transport == "ws")
-        found = asked._replace(channels=tuple(positions), since=tuple(positions.values()), stored=None, names=names)
-        return Negotiated(found, framing)
+        since = tuple(positions.values())
+        return replace(asked, channels=tuple(positions), since=since, stored=None, names=names), framing
 
     def _refuse(self, seat: Seat, request: Request, framing: Framing, error: RequestError) -> None:
         """Answer a subscriber that cannot be led further; one that may try again, as its transport rejects."""
@@ -115,6 +116,6 @@ def _forgotten(asked: SubscribeRequest, framing: Framing) -> Negotiated:
     if asked.transport != "sse" or not asked.channels:
         raise RequestError(GONE, 410)
     since = (FORGOTTEN,) * len(asked.channels)
-    again = asked._replace(since=since, stored=None, has_channel_names=False)
+    again = replace(asked, since=since, stored=None, has_channel_names=False)
     variant = framing.variant._replace(envelope=asked.envelope or len(asked.channels) > 1)
-    return Negotiated(again, framing_for(asked.transport, variant))
+    return again, framing_for(asked.transport, variant)

@@ -53,6 +53,7 @@ class ChannelChanges:
         self._fanout = fanout
         self._sessions, self._named = sessions, sessions.named
         self._absences, self._taken = absences, absences.taken
+        self._absent, self._session_of = absences.by_seat, absences.session_of
         self._replays, self._behind = replays, replays.by_seat
         self._repolls = repolls
         self._answers = answers
@@ -96,7 +97,7 @@ class ChannelChanges:
         """Take a seat out of its channels, let it wait for nothing any more, and end its session (C4)."""
         if seat in self._named:
             self._sessions.forget(seat)
-        if seat.fd < 0 or seat in self._taken:
+        if seat in self._taken or (seat.fd < 0 and (seat in self._absent or seat in self._session_of)):
             self._absences.on_detach(seat)
         if self._joins:
             for join in self._joins.pop(seat, {}).values():

@@ -78,8 +78,8 @@ class Holding:
             self._limit_age(seat)
         if self._sent_history is not None and (items or batch is not None):
             self._sent_history(seat, answer_size(items, batch))
-        spans_channels = len(starts) > 1 or request.has_channel_names or behind
-        seat.hold(framing, request.positions_at(starts) if spans_channels and framing.cursor_in_bytes else None)
+        has_own = framing.cursor_in_bytes and (len(starts) > 1 or request.has_channel_names or behind)
+        seat.hold(framing, request.positions_at(starts) if has_own else None)
         if framing.single_response:
             self._hold_poll(seat, request, items, bundle, batch)
             return

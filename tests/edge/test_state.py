@@ -118,3 +118,17 @@ def test_a_subscriber_that_is_behind_occupies_a_channel() -> None:
     channel.catch_up(seat)
     channel.catch_up(seat)
     assert (channel.is_occupied, channel.subscribers(0.0), channel.behind) == (False, 0, ())
+
+
+def test_a_channel_keeps_nothing_for_those_who_have_entered() -> None:
+    """One may wait while another is behind; the record of both goes with the last of them."""
+    channel, seat = Channel("room"), Seat(7)
+    (entry,) = PendingAttach(Seat(8), SubscribeRequest("", ("room",)), STREAM).enter_all((channel,))
+    channel.fall_behind(seat)
+    channel.let_wait(entry)
+    assert (list(channel.waiting), list(channel.behind)) == ([entry], [seat])
+    channel.catch_up(seat)
+    assert (channel.is_occupied, list(channel.waiting)) == (True, [entry])
+    channel.stop_waiting(entry)
+    channel.stop_waiting(entry)
+    assert (channel.is_occupied, channel.newcomers, channel.waiting) == (False, None, ())

@@ -110,7 +110,7 @@ async def test_all_who_wait_for_a_channel_are_refused(edge: EdgeWithoutRedis, mo
     monkeypatch.setattr("edge.channels.hub.ENTRIES_PER_TURN", 2)
     edge.logs.full = True
     clients = [await edge.waiting("/poll?id=new") for _ in range(5)]
-    await edge.until(lambda: len(edge.hub.channels["new"].waiting or ()) == 5)
+    await edge.until(lambda: len(edge.hub.channels["new"].waiting) == 5)
     edge.hub.on_subscribed(*edge.pubsub.asked[0])
     assert [(await client.answer()).status for client in clients] == [503] * 5
     assert "new" not in edge.hub.channels

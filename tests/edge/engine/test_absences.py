@@ -197,7 +197,7 @@ def test_what_is_overdue_is_forgotten(world: World) -> None:
     world.looped(world.connect())
     while world.absences.tick():
         pass
-    assert (len(world.absences._by_seat), len(world.absences._by_session)) == (1, 0)
+    assert (len(world.absences.by_seat), len(world.absences._by_session)) == (1, 0)
 
 
 def test_the_sessions_of_connections_that_are_gone_are_bounded(world: World) -> None:
@@ -211,7 +211,7 @@ def test_the_sessions_of_connections_that_are_gone_are_bounded(world: World) -> 
     assert world.counted() == MAX_SESSIONS + 10
     world.poll(world.connect(), since=at(0), session=f"session-{0:016}")
     assert world.counted() == MAX_SESSIONS + 10
-    assert len(world.absences._session_of) == 1
+    assert len(world.absences.session_of) == 1
 
 
 def test_a_connection_is_known_on_its_last_channels(world: World) -> None:
@@ -220,7 +220,7 @@ def test_a_connection_is_known_on_its_last_channels(world: World) -> None:
     for number in range(MAX_CHANNELS + 5):
         world.poll(seat, f"room-{number}")
         world.answer(seat)
-    assert len(world.absences._by_seat[seat]) == MAX_CHANNELS
+    assert len(world.absences.by_seat[seat]) == MAX_CHANNELS
     assert [world.counted(f"room-{number}") for number in (0, 4, 5, MAX_CHANNELS + 4)] == [1, 1, 1, 1]
     world.poll(world.connect(), "room-4", since=at(0))
     assert world.counted("room-4") == 1
@@ -234,7 +234,7 @@ def test_without_a_linger_nobody_is_expected_back() -> None:
     world.looped(seat)
     assert world.counted() == 0
     assert not world.absences.tick()
-    assert world.absences._by_seat == {}
+    assert world.absences.by_seat == {}
 
 
 def test_a_long_linger_takes_no_more_counts() -> None:

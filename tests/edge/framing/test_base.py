@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from edge.framing.base import SHORT_DATA, Bundle, Framing
+from edge.framing.base import SHORT_DATA, Bundle, Framing, Kind
 from edge.framing.http import Variant
 from edge.framing.items import SESSION_BLANK, Item, ItemKind
 from edge.framing.transports import TRANSPORTS, framing_for
@@ -13,6 +13,12 @@ from tests.edge.framing.reading import read_response
 VARIANT = Variant(callback="f")
 LONG = "m" * SHORT_DATA
 ITEMS = [Item(ItemKind.DATA, "room", text, f"{number}-7", f"{number}-7") for number, text in enumerate(("first", LONG))]
+
+
+class Nameless(Framing):
+    """A framing that says nothing but what it is like."""
+
+    kind = Kind("nameless")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +74,7 @@ def test_by_default_a_refusal_is_an_error_with_its_status(
 
 def test_a_framing_must_say_what_its_bytes_are() -> None:
     """The base has none of its own, and nothing to tell a client of a retry or of being slow."""
-    framing = Framing(VARIANT)
+    framing = Nameless(VARIANT)
     for call in (lambda: framing.head(1), lambda: framing.encode([], ""), lambda: framing.farewell("")):
         with pytest.raises(NotImplementedError):
             call()

@@ -15,7 +15,7 @@ def test_connections_alike_share_a_framing() -> None:
 def test_the_transports_have_the_names_of_the_wire() -> None:
     """Their names are paths, values of `transport=` and labels of metrics; errors list them in this order."""
     assert list(TRANSPORTS) == ["stream", "sse", "poll", "jsonp", "iframe", "ws"]
-    assert all(name == framing.transport for name, framing in TRANSPORTS.items())
+    assert all(name == framing.kind.transport for name, framing in TRANSPORTS.items())
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)

@@ -33,6 +33,7 @@ class SeatsWithoutSockets:
 
     def __init__(self) -> None:
         self.clients: dict[Seat, ModelClient] = {}
+        self.open = self.clients
         self.half_closed: set[Seat] = set()
         self.paused: set[Seat] = set()
         self.parked: tuple[()] = ()
