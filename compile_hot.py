@@ -22,7 +22,6 @@ HOT = (
     "common/redis/probe.py",
     "common/rpc/messages.py",
     "common/scripts/results.py",
-    "edge/batch.py",
     "edge/chain.py",
     "edge/channel_log.py",
     "edge/counters.py",

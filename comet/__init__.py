@@ -1,6 +1,6 @@
 """The command line of the Comet cluster: `comet dev`, `comet edge`, `comet publisher`."""
 
-from common.version import our_version
+from common.service.version import our_version
 
 
 def __getattr__(name: str) -> str:

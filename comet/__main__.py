@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from common.version import our_version
+from common.service.version import our_version
 
 MAX_PORT = 64535  # `comet dev` adds 1000 for the internal port
 

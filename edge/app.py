@@ -18,7 +18,7 @@ from common.errors import SettingsError
 from common.logs import get_logger
 from common.message import MAX_JSON_GROWTH
 from common.metrics.fields import FieldCollector
-from common.redis.registry import EdgeRegistry
+from common.rpc.registry import EdgeRegistry
 from common.scripts.calls import PieceLimit
 from common.service.admin import AdminServer, Check, redis_checks
 from common.service.process import give_back_memory, max_open_files, measure_lag, register_process

@@ -14,10 +14,9 @@ from typing import ClassVar, NamedTuple
 
 from common.message import Message
 from common.position import Position, Positions
-from edge.batch import Batch
 from edge.chain import EMPTY, PIECE_BYTES, size_of
 from edge.channel_log import LIVE, ChannelLog
-from edge.framing.base import Bundle, Framing
+from edge.framing.base import Batch, Bundle, Framing
 from edge.framing.items import Item
 from edge.parked import NEVER, Parked
 from edge.pollers import AwayPollers, Departed

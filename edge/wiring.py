@@ -18,6 +18,7 @@ from edge.channels.adoption import Adopt, Adopter, Sleep
 from edge.channels.attach import Reader
 from edge.channels.hub import Hub, Subscriptions
 from edge.channels.pieces import PieceReader
+from edge.channels.repeats import Repeats
 from edge.cluster.cursor_names import CursorNames
 from edge.cluster.forwarding import Ask, SessionForwarder
 from edge.cluster.name_lists import NameLists
@@ -25,7 +26,6 @@ from edge.counters import Counters
 from edge.engine.absences import Absences
 from edge.engine.fanout import FanOut
 from edge.engine.rates import Rate
-from edge.engine.repeats import Repeats
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.items import data_item

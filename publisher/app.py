@@ -13,8 +13,8 @@ from common.redis.client import connect, database, endpoint
 from common.redis.pipelines import Pipelines
 from common.redis.proof import ServerProof
 from common.redis.pubsub import PubSub
-from common.redis.registry import EdgeRegistry
 from common.rpc.client import EdgeClient
+from common.rpc.registry import EdgeRegistry
 from common.rpc.replies import ReplyInbox
 from common.scripts.calls import Scripts
 from common.scripts.deployments import Deployment, Deployments

@@ -6,9 +6,9 @@ from redis import RedisError
 
 from common.errors import UnavailableError
 from common.logs import get_logger
-from common.redis.registry import EdgeRegistry
 from common.rpc.client import EdgeClient, Replies
 from common.rpc.messages import Reply
+from common.rpc.registry import EdgeRegistry
 from publisher.announcements import count_of, is_announcement, named
 
 

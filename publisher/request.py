@@ -7,8 +7,8 @@ from msgspec import Raw
 
 from common.errors import BadRequestError, RequestError, TooLargeError
 from common.names import check_channel, missing_channel
-from publisher.form_body import read_form
-from publisher.json_body import content_bytes, elements, members, plain_value, read_json, read_plain
+from publisher.body.form import read_form
+from publisher.body.json import content_bytes, elements, members, plain_value, read_json, read_plain
 
 MAX_MESSAGES = 1000  # in one request
 MAX_TTL = 2_592_000  # seconds that a message may be replayed: 30 days

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.version import our_build
+from common.service.version import our_build
 
 # mypyc checks that an argument is of its type, binds imported modules and its own functions when it compiles, and lets
 # no interpreted class inherit from a compiled one.

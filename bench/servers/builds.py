@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from bench.servers.edges import serving_edge
 from bench.servers.server import Serving
 from bench.system.paths import CHECKOUT
-from common.version import our_build
+from common.service.version import our_build
 
 PACKAGES = ("edge", "common")  # what an edge is made of
 

@@ -6,7 +6,7 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from common.version import our_build
+from common.service.version import our_build
 
 
 def machine() -> dict[str, object]:

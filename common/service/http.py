@@ -127,7 +127,7 @@ async def listen(
     runner = _Runner(
         app,
         access_log=None,
-        auto_decompress=False,  # a body is inflated where its limit is known (publisher/encoded_body.py)
+        auto_decompress=False,  # a body is inflated where its limit is known (publisher/body/encoding.py)
         logger=_server_logger,
         request_timeout=request_timeout,
         shutdown_timeout=shutdown_timeout,

@@ -15,7 +15,7 @@ from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from common.metrics import series
-from common.version import our_build, our_version
+from common.service.version import our_build, our_version
 
 LAG_INTERVAL = 0.5  # seconds between two measurements of the event loop's lag
 STATM = Path("/proc/self/statm")

@@ -13,8 +13,8 @@ from common.errors import SettingsError
 from common.logs import configure_logging, get_logger
 from common.service.exhausted import LoopFaults
 from common.service.process import raise_open_files
+from common.service.version import our_build
 from common.settings import Settings, load_settings, unknown_variables
-from common.version import our_build
 
 MAX_NOTICE = 5.0  # seconds
 STOP_TIMEOUT = 4.7  # seconds after the end of the drain: 5, less the time of the last log line and of the exit itself

@@ -15,9 +15,9 @@ from common.message import Message
 from common.position import FOREIGN, FORGOTTEN, START, Position, unproven
 from common.scripts.results import SyncQuery, SyncResult
 from edge.chain import EMPTY, Gap, begin_after
+from edge.channels.repeats import Repeats
 from edge.channels.sync import SyncRequest
 from edge.counters import Counters
-from edge.engine.repeats import Repeats
 from edge.framing.base import SHORT_DATA
 from edge.framing.items import FOREIGN_ID, FORGOTTEN_NAMES, reset_item, unexpired_items
 from edge.state import Channel, Entry

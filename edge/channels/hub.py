@@ -29,10 +29,10 @@ from edge.channel_log import LIVE, LogRules
 from edge.channels.adoption import Adopter
 from edge.channels.attach import ENTRIES_PER_TURN, Attacher, Reader
 from edge.channels.linger import Lingering
+from edge.channels.repeats import Repeats
 from edge.channels.tracker import ChannelTracker
 from edge.counters import Counters
 from edge.engine.fanout import FanOut
-from edge.engine.repeats import Repeats
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Channel, Entry, PendingAttach, Seat
 

@@ -18,12 +18,11 @@ from common.message import Message
 from common.position import Position
 from common.scripts.results import SyncQuery, SyncResult
 from common.tasks import TurnQueue
-from edge.batch import Encoded
 from edge.chain import Gap, catch_up, size_of
 from edge.channels.attach import Reader
+from edge.channels.kept import Kept, first_expiry
 from edge.channels.sync import SyncRequest
-from edge.engine.kept import Kept, first_expiry
-from edge.framing.base import Framing
+from edge.framing.base import Encoded, Framing
 from edge.framing.items import Item, unexpired_items
 from edge.state import Channel
 

@@ -11,10 +11,10 @@ from typing import Any
 from redis import RedisError
 
 from common.logs import get_logger
-from common.redis.registry import EdgeRegistry
+from common.rpc.registry import EdgeRegistry
 from common.service.admin import Check, is_ready
+from common.service.version import our_build, our_version
 from common.tasks import run_in_turns
-from common.version import our_build, our_version
 from edge.channels.hub import Hub
 from edge.cluster.commands import channel_name
 from edge.counters import Counters

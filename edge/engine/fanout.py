@@ -26,12 +26,11 @@ from typing import Literal
 
 from common.logs import get_logger
 from common.tasks import TURN_BUDGET, TurnBudget
-from edge.batch import Batch, Encoded
 from edge.chain import EMPTY
 from edge.counters import ANSWERED, CloseReason, Counters
 from edge.engine.absences import Absences
 from edge.engine.seats import Seats
-from edge.framing.base import Bundle, Framing
+from edge.framing.base import Batch, Bundle, Encoded, Framing
 from edge.framing.items import Item, ItemKind, reset_item, stamp
 from edge.state import Channel, Job, PendingAttach, Seat
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 from edge.counters import Counters
 from edge.engine.rates import Rate
-from edge.protocol.forwarded import client_address
-from edge.protocol.networks import Networks, client_of
 from edge.protocol.operations import Operation
+from edge.protocol.proxies.forwarded import client_address
+from edge.protocol.proxies.networks import Networks, client_of
 from edge.state import Seat
 
 MARGIN = 64  # connections over the limit that are accepted all the same, to be told so

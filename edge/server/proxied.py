@@ -3,7 +3,7 @@
 from common.errors import BadRequestError
 from edge.counters import CloseReason
 from edge.engine.seats import Seats
-from edge.protocol.proxy_line import Preface, parse_preface
+from edge.protocol.proxies.proxy_line import Preface, parse_preface
 from edge.server.clients import Clients
 from edge.server.handler import RequestHandler
 from edge.server.listener import Address

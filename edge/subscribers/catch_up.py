@@ -16,11 +16,10 @@ from typing import Protocol
 
 from common.message import Message
 from common.position import Position
-from edge.batch import Batch, Encoded
 from edge.chain import PIECE_BYTES, PIECE_MESSAGES, Gap
 from edge.channels.hub import Hub
 from edge.channels.pieces import Piece, PieceReader
-from edge.framing.base import Framing
+from edge.framing.base import Batch, Encoded, Framing
 from edge.framing.items import Item, stamp
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Behind, Channel, Entry, PendingAttach, Seat

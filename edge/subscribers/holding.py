@@ -5,14 +5,13 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 from common.position import Position
-from edge.batch import Batch
 from edge.chain import EMPTY
 from edge.counters import Counters
 from edge.engine.absences import Absences
 from edge.engine.fanout import FanOut
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
-from edge.framing.base import Bundle, Framing
+from edge.framing.base import Batch, Bundle, Framing
 from edge.framing.items import Item, mark, stamp, welcome_item
 from edge.parked import NEVER
 from edge.protocol.subscribe import SubscribeRequest

@@ -8,11 +8,10 @@ keeps no more than the request of each other subscriber: from its position it ca
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from edge.batch import Batch
 from edge.counters import CloseReason
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
-from edge.framing.base import Framing
+from edge.framing.base import Batch, Framing
 from edge.framing.items import Item
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Pending, Seat

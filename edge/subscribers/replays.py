@@ -9,13 +9,12 @@ from itertools import islice
 from common.logs import get_logger
 from common.position import Position, parse_position
 from common.tasks import TurnQueue
-from edge.batch import Batch
 from edge.channels.hub import Hub
 from edge.channels.pieces import PieceReader
 from edge.counters import CloseReason, Counters
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
-from edge.framing.base import Framing
+from edge.framing.base import Batch, Framing
 from edge.state import Behind, Channel, PendingAttach, Seat
 from edge.subscribers.catch_up import CatchUp, HeldCatchUp, PollCatchUp
 from edge.subscribers.output import Output

@@ -7,14 +7,13 @@ the acknowledgements of the operations come first in the answer (C5 in changes.p
 from collections.abc import Callable, Sequence
 
 from common.position import NameList, parse_position
-from edge.batch import Encoded
 from edge.channels.hub import Hub
 from edge.counters import CloseReason, Counters
 from edge.engine.absences import Absences
 from edge.engine.fanout import FanOut
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
-from edge.framing.base import Framing
+from edge.framing.base import Encoded, Framing
 from edge.protocol.operations import Op, Operation
 from edge.protocol.subscribe import Start, SubscribeRequest
 from edge.state import Seat

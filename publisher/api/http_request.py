@@ -4,7 +4,7 @@ from aiohttp import web
 
 from common.errors import BadRequestError, RequestError, TooLargeError
 from common.message import MAX_JSON_GROWTH
-from publisher.encoded_body import UNSUPPORTED_MEDIA_TYPE, check_encoding, decode_body
+from publisher.body.encoding import UNSUPPORTED_MEDIA_TYPE, check_encoding, decode_body
 from publisher.request import MAX_MESSAGES
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from common.version import our_build, our_version
+from common.service.version import our_build, our_version
 from tests.browser.accessibility import controls, faults, tab_through
 from tests.browser.conftest import CHROMIUM, NO_PLAYWRIGHT, SCREENSHOTS
 from tests.cluster.clients import PollClient, SseClient, StreamClient

@@ -25,7 +25,7 @@ def in_tree(folder: Path, *arguments: str) -> str:
 def test_the_compiled_modules_are_those_that_run(compiled: Path) -> None:
     """Python prefers the shared object beside a module to the module."""
     assert all(path.endswith(".so") for path in in_tree(compiled, "-c", WHERE).split())
-    assert in_tree(compiled, "-c", "from common.version import our_build; print(our_build())") == "compiled\n"
+    assert in_tree(compiled, "-c", "from common.service.version import our_build; print(our_build())") == "compiled\n"
 
 
 def test_the_unit_tests_of_the_edge_pass(compiled: Path) -> None:

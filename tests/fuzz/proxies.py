@@ -7,9 +7,9 @@ address or nobody's name.
 from ipaddress import ip_network
 
 from common.errors import BadRequestError
-from edge.protocol.forwarded import HIDDEN, client_address
-from edge.protocol.networks import Networks, client_of
-from edge.protocol.proxy_line import MAX_BLOCK, MAX_LINE, SIGNATURE, Preface, parse_preface
+from edge.protocol.proxies.forwarded import HIDDEN, client_address
+from edge.protocol.proxies.networks import Networks, client_of
+from edge.protocol.proxies.proxy_line import MAX_BLOCK, MAX_LINE, SIGNATURE, Preface, parse_preface
 from tests.fuzz.refusals import check_refusal
 
 TRUSTED = Networks(["10.0.0.0/8", "fd00::/8"])

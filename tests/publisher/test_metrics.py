@@ -1,4 +1,4 @@
-from common.version import our_build
+from common.service.version import our_build
 from tests.publisher.conftest import Client
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from bench.system.machine import describe, line, machine
-from common.version import our_build
+from common.service.version import our_build
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from common.service.process import (
     raise_open_files,
     register_process,
 )
-from common.version import our_build, our_version
+from common.service.version import our_build, our_version
 
 RAISE = """
 import resource

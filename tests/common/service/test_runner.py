@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from common.service.runner import notice_of_drain
-from common.version import our_build
+from common.service.version import our_build
 
 WAIT = 20.0
 NOT_HERE = "this is not an address of this machine"

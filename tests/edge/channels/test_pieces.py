@@ -9,9 +9,9 @@ import pytest
 from common.position import Position
 from common.scripts.results import SyncQuery, SyncResult
 from edge.chain import Gap
+from edge.channels.kept import KEPT_SECONDS
 from edge.channels.pieces import MAX_READS, Piece, PieceReader
 from edge.channels.sync import SyncRequest
-from edge.engine.kept import KEPT_SECONDS
 from edge.framing.http import Variant
 from edge.framing.transports import framing_for
 from edge.state import Channel

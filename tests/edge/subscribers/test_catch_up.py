@@ -329,7 +329,7 @@ async def test_an_answer_that_is_full_tells_where_it_ends(
     edge: EdgeWithoutRedis, monkeypatch: pytest.MonkeyPatch, query: str
 ) -> None:
     """The next poll goes on from there at once, until all is told; nothing comes twice."""
-    monkeypatch.setattr("edge.batch.MAX_ANSWER_BYTES", 500)
+    monkeypatch.setattr("edge.framing.base.MAX_ANSWER_BYTES", 500)
     contents = {"a": keep(edge, "a", 20, size=50), "b": keep(edge, "b", 20, size=50)}
     client, since, got = await edge.connect(), "0", []
     polls = 0

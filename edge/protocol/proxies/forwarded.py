@@ -3,7 +3,7 @@
 import re
 from collections.abc import Container, Iterator, Mapping
 
-from edge.protocol.networks import parse_address
+from edge.protocol.proxies.networks import parse_address
 
 HIDDEN = "unknown"  # as RFC 7239 has it
 # One element's `for`, quoted or not; a quoted string may hold a comma or a semicolon.

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 from common.errors import BadRequestError
-from edge.protocol.proxy_line import MAX_BLOCK, MAX_LINE, SIGNATURE, Preface, parse_preface
+from edge.protocol.proxies.proxy_line import MAX_BLOCK, MAX_LINE, SIGNATURE, Preface, parse_preface
 
 
 def block(command: int, family: int, body: bytes) -> bytes:

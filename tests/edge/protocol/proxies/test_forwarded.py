@@ -2,8 +2,8 @@
 
 import pytest
 
-from edge.protocol.forwarded import HIDDEN, client_address
-from edge.protocol.networks import Networks
+from edge.protocol.proxies.forwarded import HIDDEN, client_address
+from edge.protocol.proxies.networks import Networks
 
 PROXIES = Networks(["10.0.0.0/8", "2001:db8:ffff::/48"])
 PEER = "10.0.0.1"

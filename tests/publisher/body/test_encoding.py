@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import BadRequestError, RequestError, TooLargeError
-from publisher.encoded_body import ANY_RATIO_BYTES, MAX_RATIO, check_encoding, decode_body
+from publisher.body.encoding import ANY_RATIO_BYTES, MAX_RATIO, check_encoding, decode_body
 
 LIMIT = 1 << 20
 NOISE = random.Random(5).randbytes(4096).hex().encode()  # inflates to twice its bytes

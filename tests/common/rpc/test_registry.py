@@ -4,7 +4,7 @@ import pytest
 from redis.asyncio import Redis
 
 from common.names import RedisNames
-from common.redis.registry import ANNOUNCEMENT_TTL, EdgeRegistry
+from common.rpc.registry import ANNOUNCEMENT_TTL, EdgeRegistry
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 import pytest
 
 from common.message import Message
-from edge.engine.kept import KEPT_SECONDS
-from edge.engine.repeats import MAX_KEPT, MAX_KEPT_BYTES, Repeats
+from edge.channels.kept import KEPT_SECONDS
+from edge.channels.repeats import MAX_KEPT, MAX_KEPT_BYTES, Repeats
 from edge.framing.base import SHORT_DATA, Bundle
 from edge.framing.http import Variant
 from edge.framing.transports import framing_for

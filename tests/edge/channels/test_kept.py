@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.engine.kept import KEPT_SECONDS, Kept, first_expiry
+from edge.channels.kept import KEPT_SECONDS, Kept, first_expiry
 from tests.edge.edge_without_redis import FakeClock
 from tests.edge.usual_log import stored
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from edge.protocol.networks import Networks, client_of, parse_address
+from edge.protocol.proxies.networks import Networks, client_of, parse_address
 
 
 @pytest.mark.parametrize(

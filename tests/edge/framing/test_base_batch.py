@@ -1,7 +1,7 @@
 """The answer to a poll that was behind: parts that are encoded once, and answers that are shared."""
 
 from common.position import NamedPositions, Position
-from edge.batch import MAX_ANSWER_BYTES, Batch, Encoded
+from edge.framing.base import MAX_ANSWER_BYTES, Batch, Encoded
 from edge.framing.http import Variant
 from edge.framing.items import Item, ItemKind
 from edge.framing.transports import framing_for

@@ -3,7 +3,7 @@ from importlib import metadata
 import pytest
 
 from common import names
-from common.version import our_build, our_version
+from common.service.version import our_build, our_version
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from common.message import Message
 from common.position import Position
-from edge.engine.kept import Kept, first_expiry
+from edge.channels.kept import Kept, first_expiry
 from edge.framing.base import SHORT_DATA, Bundle
 from edge.framing.items import unexpired_items
 from edge.state import Channel

@@ -3,7 +3,7 @@
 import pytest
 
 from common.errors import BadRequestError, RequestError, TooLargeError
-from publisher.form_body import read_form
+from publisher.body.form import read_form
 from publisher.request import parse_broadcast, parse_channel, parse_form
 from tests.publisher.conftest import Client
 

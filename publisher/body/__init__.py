@@ -1,0 +1,1 @@
+"""Bodies of requests: their encodings, forms and JSON."""
