@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.processes import Cluster
+from tests.cluster.processes import Cluster, free_ports
 from tests.cluster.running import logs, running
+from tests.faults.pair import Pair
 from tests.faults.proxy import Proxy
 from tests.faults.trial import Trial
 
@@ -45,6 +46,24 @@ def proxy_to(stack: ExitStack) -> Callable[[int], Proxy]:
         return proxy
 
     return start_proxy
+
+
+@pytest.fixture
+def ports() -> list[int]:
+    """Return the ports of a primary and of its replica."""
+    return free_ports(2)
+
+
+@pytest.fixture
+def proxy(ports: list[int], proxy_to: Callable[[int], Proxy]) -> Proxy:
+    """Return a proxy that leads to the primary."""
+    return proxy_to(ports[0])
+
+
+@pytest.fixture
+def pair(stack: ExitStack, tmp_path: Path, ports: list[int], proxy: Proxy) -> Pair:
+    """Return a primary, a replica that is in step, and a cluster behind the proxy that is ready."""
+    return Pair(stack, tmp_path, ports, proxy.url)
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ class Proxy:
         self._tls = tls
         self.port = 0
         self.lose = self.double = self.swallow = 0.0  # probabilities: per message, per message, per answer
+        self.delay = 0.0  # seconds until a new connection is forwarded
         self.spares_plain = False  # lose and double none but framed messages
         self.lost = self.doubled = self.swallowed = 0
         self.holes: list[Hole] = []
@@ -113,6 +114,7 @@ class Proxy:
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._open.wait()
+        await asyncio.sleep(self.delay)
         try:
             far_reader, far_writer = await asyncio.open_connection(HOST, self.target)
         except OSError:
