@@ -28,7 +28,6 @@ from common.settings import Settings
 from common.tasks import Tasks, run_forever
 from publisher.api.auth import require_key
 from publisher.api.cluster import ClusterApi
-from publisher.api.http_request import max_body_bytes
 from publisher.api.pages import PagesApi
 from publisher.api.publish import PublishApi
 from publisher.api.tail import TailApi
@@ -37,6 +36,7 @@ from publisher.drain import Drain
 from publisher.functions import FunctionKeeper
 from publisher.metrics import Counters, Gauges
 from publisher.redis_publisher import RedisPublisher
+from publisher.request import max_body_bytes
 
 
 class Publisher:

@@ -6,11 +6,14 @@ from typing import NamedTuple
 from msgspec import Raw
 
 from common.errors import BadRequestError, RequestError, TooLargeError
+from common.message import MAX_JSON_GROWTH
 from common.names import check_channel, missing_channel
 from publisher.body.form import read_form
 from publisher.body.json import content_bytes, elements, members, plain_value, read_json, read_plain
 
 MAX_MESSAGES = 1000  # in one request
+MIN_BODY_BYTES = 8 << 20  # that a body may have however small the messages are: there may be many of them
+MAX_OVERHEAD_BYTES = 1 << 20  # of a body beside the content of its largest message
 MAX_TTL = 2_592_000  # seconds that a message may be replayed: 30 days
 MAX_NAME_CHARACTERS = 128  # of an event name or a key
 RESERVED_EVENTS = frozenset({"welcome", "reset", "close", "error"})
@@ -54,6 +57,16 @@ class Batch(NamedTuple):
     single: bool
 
 
+def max_body_bytes(limit: int) -> int:
+    """Return how many bytes a body may have: the largest message fits in however it is escaped, or many small ones."""
+    return max(MIN_BODY_BYTES, MAX_JSON_GROWTH * limit + MAX_OVERHEAD_BYTES)
+
+
+def too_much(what: str, max_bytes: int) -> TooLargeError:
+    """Return the error for a request that is over one of its two limits: it names both."""
+    return TooLargeError(f"{what}; one request has at most {MAX_MESSAGES} messages and {max_bytes} bytes")
+
+
 def parse_form(query: bytes, body: bytes, limit: int) -> list[PublishRequest]:
     """Read the short form: parameters in the query string, in a form body, or in both.
 
@@ -86,7 +99,7 @@ def parse_json(body: bytes, limit: int) -> Batch:
     value = read_json(body)
     items = elements(value)
     if items is not None:
-        _check_count("the array", items)
+        _check_count("the array", items, limit)
         return Batch([_entry(item, limit) for item in items], single=False)
     fields = _object(value)
     if "ids" in fields:
@@ -168,7 +181,7 @@ def _for_each_id(fields: dict[str, object], limit: int) -> list[Entry]:
     ids = elements(fields["ids"]) if isinstance(fields["ids"], Raw) else None
     if ids is None:
         raise BadRequestError('ids: must be an array of channel names, for example ["room","lobby"]')
-    _check_count("ids", ids)
+    _check_count("ids", ids, limit)
     message = _request("", fields, limit)
     return [_addressed(message, channel) for channel in ids]
 
@@ -206,9 +219,9 @@ def _check_names(fields: Iterable[str], known: Sequence[str]) -> None:
             raise BadRequestError(f"{name[:MAX_NAME_CHARACTERS]}: is not a field here; known are {', '.join(known)}")
 
 
-def _check_count(name: str, values: Sequence[object]) -> None:
+def _check_count(name: str, values: Sequence[object], limit: int) -> None:
     if len(values) > MAX_MESSAGES:
-        raise BadRequestError(f"{name}: at most {MAX_MESSAGES} messages in one request, these are {len(values)}")
+        raise too_much(f"{name}: these are {len(values)} messages", max_body_bytes(limit))
 
 
 def _channel(value: object) -> str:

@@ -2,19 +2,11 @@
 
 from aiohttp import web
 
-from common.errors import BadRequestError, RequestError, TooLargeError
-from common.message import MAX_JSON_GROWTH
+from common.errors import BadRequestError, RequestError
 from publisher.body.encoding import UNSUPPORTED_MEDIA_TYPE, check_encoding, decode_body
-from publisher.request import MAX_MESSAGES
+from publisher.request import too_much
 
 FORM, JSON = "application/x-www-form-urlencoded", "application/json"
-MAX_OVERHEAD_BYTES = 1 << 20  # of a body beside the content of its largest message
-MIN_BODY_BYTES = 8 << 20  # that a body may have however small the messages are: there may be many of them
-
-
-def max_body_bytes(max_message_bytes: int) -> int:
-    """Return how many bytes a body may have: the largest message fits in however it is escaped, or many small ones."""
-    return max(MIN_BODY_BYTES, MAX_JSON_GROWTH * max_message_bytes + MAX_OVERHEAD_BYTES)
 
 
 def is_form(request: web.Request) -> bool:
@@ -44,9 +36,7 @@ async def body_of(request: web.Request) -> bytes:
         body = await request.read()
     except web.HTTPRequestEntityTooLarge:
         size = request.client_max_size
-        raise TooLargeError(
-            f"the body is over {size} bytes; one request has at most {MAX_MESSAGES} messages and {size} bytes"
-        ) from None
+        raise too_much(f"the body is over {size} bytes", size) from None
     except (web.RequestPayloadError, ConnectionError):  # of the client, which may have gone
         raise BadRequestError("the body is broken: its length is not what the headers say") from None
     return decode_body(encoding, body, request.client_max_size)

@@ -15,7 +15,7 @@ NOISY = 3  # by how much a bystander may wait longer than it should: a machine w
 
 
 @contextmanager
-def polling(edge: Service) -> Iterator[list[float]]:
+def polling(edge: Service, *, pause: float = 0.01, **headers: str) -> Iterator[list[float]]:
     """Poll on one connection all the while; yield how long each poll took, in seconds."""
     took: list[float] = []
     is_over = threading.Event()
@@ -24,10 +24,10 @@ def polling(edge: Service) -> Iterator[list[float]]:
         with Connection(edge.port) as bystander:
             while not is_over.is_set():
                 began = time.monotonic()
-                bystander.ask("/poll", {"id": "bystander", "timeout": "0"})
+                bystander.ask("/poll", {"id": "bystander", "timeout": "0"}, **headers)
                 assert bystander.answer().status == 200
                 took.append(time.monotonic() - began)
-                time.sleep(0.01)  # a duration: a client that polls a hundred times a second
+                time.sleep(pause)  # a duration: a client that polls a hundred times a second, or less often
 
     thread = threading.Thread(target=poll)
     thread.start()

@@ -9,7 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
+from common.position import NameList
 from tests.cluster.processes import HOST
+from tests.fuzz.positions import sealed
 
 AT_A_TIME = 256
 QUIET = 0.1  # seconds after which an answer that has begun is over, as far as we wait for it
@@ -24,6 +26,9 @@ HANDSHAKE = (
 REQUESTS = (
     "GET /poll?id={0}&since=0&timeout=0 HTTP/1.1\r\nHost: x\r\n\r\n",
     "GET /poll?id={0}&id=b&history=2&timeout=0&session=0123456789abcdef HTTP/1.1\r\nHost: x\r\nX: y\r\n\r\n",
+    "GET /poll?id={0}&since={1}&timeout=0 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET /poll?id={0}&since={2}&timeout=0 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET /sse?id={0} HTTP/1.1\r\nHost: x\r\nLast-Event-ID: {2}\r\n\r\n",
     "GET /poll?id={0}&since={0}=0 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
     "GET /jsonp?id={0}&since=0&callback=page.show HTTP/1.1\r\nHost: x\r\nReferer: http://x/y\r\n\r\n",
     "GET /sse?id={0}&envelope=1 HTTP/1.1\r\nHost: x\r\nLast-Event-ID: 1-17\r\nAccept: text/event-stream\r\n\r\n",
@@ -62,6 +67,16 @@ TOKENS = (
 Mutation = Callable[[random.Random, bytes], bytes]
 
 
+def listed(channel: str) -> NameList:
+    """Return the list of names that the compact cursors of a channel refer to; an edge finds it in Redis."""
+    return NameList([channel])
+
+
+def cursors(channel: str) -> tuple[str, str]:
+    """Return compact cursors from which a channel's whole history follows: without its name, and with it."""
+    return f"~{sealed('', bytes(16))}", listed(channel).cursor({channel: "0-0"})
+
+
 def mutated(chance: random.Random, data: bytes) -> bytes:
     """Return bytes of which some are replaced, left out, doubled, or have others put before them."""
     found = bytearray(data)
@@ -93,7 +108,8 @@ class Conversation:
         self.shuts_down = chance.random() < 0.5  # its side, when all is sent
         self.began = self.heard = time.monotonic()
         if chance.random() < 0.5:
-            requests = [chance.choice(REQUESTS).format(channel).encode() for _ in range(chance.randint(1, 3))]
+            filled = (channel, *cursors(channel))
+            requests = [chance.choice(REQUESTS).format(*filled).encode() for _ in range(chance.randint(1, 3))]
             parts, self.data = requests, b""
         else:
             parts = [frame(chance, channel) for _ in range(chance.randint(1, 5))]

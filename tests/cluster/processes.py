@@ -76,6 +76,11 @@ class Process:
         """Set more than its cluster has, or something else, from the next start on."""
         self._settings |= settings
 
+    def leave_at_default(self, *settings: str) -> None:
+        """Have no value for some settings, from the next start on."""
+        for name in settings:
+            self._settings.pop(name, None)
+
     def kill(self) -> None:
         """End it as a crash would."""
         self._end(graceful=False)

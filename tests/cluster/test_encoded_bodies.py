@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 import pytest
 
 from tests.cluster.bystander import NOISY
-from tests.cluster.clients import HOST, READ_DEADLINE, Connection, StreamClient
+from tests.cluster.clients import HOST, READ_DEADLINE, Connection, StreamClient, exchange
 from tests.cluster.processes import Cluster
 
 BOMB = zlib.compress(bytes(65 << 20), 9)  # 66 KB
@@ -26,6 +26,19 @@ def test_an_encoded_body_is_published(cluster: Cluster, channel: str) -> None:
         http_client.request("POST", "/pub", zlib.compress(body), ENCODED)
         assert http_client.getresponse().status == 200
         assert [client.next_object()["content"] for _ in range(100)] == [f"message {number}" for number in range(100)]
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd"])
+@pytest.mark.parametrize("path", ["/pub", "/broadcast", "/sub/ffffffff.AAAAAAAAAAAAAAAAAAAAAAAA"])
+def test_an_encoding_that_is_not_read_is_415_in_json(cluster: Cluster, path: str, encoding: str) -> None:
+    """By a publisher, and by an edge for a change of channels: the sentence names the header, and no package."""
+    port = (cluster.a if path.startswith("/sub") else cluster.publisher).port
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 3\r\n"
+    answer, _ = exchange(port, f"{head}Content-Encoding: {encoding}\r\n\r\nabc".encode(), "POST")
+    assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (415, "application/json")
+    assert (answer.json["type"], answer.json["code"]) == ("error", 415)
+    assert answer.json["content"].startswith("content-encoding: ")
+    assert answer.text.count("\n") == 1
 
 
 @pytest.mark.system

@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from common.names import RedisNames
 from tests.cluster.clients import poll
-from tests.cluster.mutating import Conversation, Crowd, conversations
+from tests.cluster.mutating import Conversation, Crowd, conversations, cursors, listed
 from tests.cluster.processes import Cluster
 from tests.cluster.running import running
 from tests.cluster.test_not_redis import lines_of_errors
@@ -32,6 +33,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         for channel, content in CONTENTS.items():
             for number in range(MESSAGES):
                 cluster.publish(channel, f"{content} {number}")
+            with cluster.valkey.client() as redis:
+                redis.set(RedisNames("comet:").name_list(listed(channel).digest), listed(channel).text)
         yield cluster
 
 
@@ -49,6 +52,9 @@ def test_mutated_requests_and_frames_do_no_harm(
             assert channel == one.channel or not found, (one.data, one.received)
             own[channel] += found
 
+    for channel in CONTENTS:
+        for cursor in cursors(channel):
+            assert len(poll(cluster.a.port, channel, since=cursor, timeout="0")["messages"]) == MESSAGES
     began = time.monotonic()
     crowd = Crowd(cluster.a.port, look)
     crowd.have(conversations(SEED, tuple(CONTENTS), COUNT))

@@ -11,6 +11,10 @@ STEP = 0.02  # seconds between two reads
 RECEIVE_BUFFER = 8_192  # what is under way on a line besides
 MAX_CREDIT = 0.1  # seconds: a line keeps nothing for later
 PATIENCE = 60.0
+HANDSHAKE = (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
 
 
 class EndedError(Exception):
@@ -66,10 +70,11 @@ class Line:
 
 @contextmanager
 def on_a_line(port: int, target: str, rate: float) -> Iterator[Line]:
-    """Send a GET by a client that takes `rate` bytes a second."""
+    """Send a GET by a client that takes `rate` bytes a second; `/ws` is asked for as a WebSocket."""
     with socket.socket() as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         client.connect((HOST, port))
-        client.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        headers = HANDSHAKE if target.startswith("/ws") else ""
+        client.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
         client.setblocking(False)
         yield Line(client, rate)

@@ -13,7 +13,15 @@ from tests.fuzz.targets import CORPUS, TARGETS, check_of, seeds, why_not
 
 SECONDS = 10
 MUTATIONS = 3000
-MIN_INPUTS = 1000  # in these seconds, on the slowest of machines
+MIN_INPUTS = {  # in these seconds: a quarter of what two cores with other work reach
+    "request_heads": 35_000,
+    "websocket_frames": 8_500,
+    "operations": 30_000,
+    "positions": 6_000,
+    "redis_replies": 7_300,
+    "redis_frames": 32_000,
+    "proxies": 41_000,
+}
 SEED = 15
 
 needs_atheris = pytest.mark.skipif(bool(why_not()), reason=why_not())
@@ -59,7 +67,7 @@ def test_ten_seconds_of_fuzzing_find_nothing(
     """Nothing is raised but what the parser documents, and the invariants of the target hold."""
     outcome = fuzz(target, SECONDS, tmp_path)
     assert outcome.code == 0, outcome.text
-    assert outcome.inputs >= MIN_INPUTS, outcome.text
+    assert outcome.inputs >= MIN_INPUTS[target], outcome.text
     record_property(f"inputs of {target}", outcome.inputs)
 
 

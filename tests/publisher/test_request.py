@@ -9,6 +9,7 @@ from common.errors import BadRequestError, RequestError, TooLargeError
 from publisher.request import (
     Batch,
     PublishRequest,
+    max_body_bytes,
     parse_broadcast,
     parse_channel,
     parse_form,
@@ -158,7 +159,6 @@ def test_in_an_array_each_message_has_its_own_error() -> None:
         (b'{"cname":["1"],"content":"x"}', "id:"),
         (b'{"ids":["1"]}', "content:"),
         (b'{"id":"1","content":' + b"[" * 500 + b"]" * 500 + b"}", "content:"),
-        (b"[" + b"7," * 1000 + b"7]", "the array:"),
     ],
 )
 def test_wrong_json_is_told_which_field_is_wrong(body: bytes, start: str) -> None:
@@ -166,6 +166,25 @@ def test_wrong_json_is_told_which_field_is_wrong(body: bytes, start: str) -> Non
     with pytest.raises(BadRequestError) as caught:
         parse_json(body, LIMIT)
     assert caught.value.sentence.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [(b"[" + b"7," * 1000 + b"7]", "the array"), (b'{"ids":[' + b"7," * 1000 + b'7],"content":"x"}', "ids")],
+)
+def test_a_message_too_many_is_told_both_limits(body: bytes, name: str) -> None:
+    """As a body with a byte too many is."""
+    with pytest.raises(TooLargeError) as caught:
+        parse_json(body, LIMIT)
+    assert caught.value.sentence == (
+        f"{name}: these are 1001 messages; one request has at most 1000 messages and 8388608 bytes"
+    )
+
+
+def test_the_largest_message_fits_into_a_body_however_it_is_escaped() -> None:
+    """Six bytes for each byte, as in `\\u0000`, and a mebibyte for the rest; many small ones have 8 MiB."""
+    assert max_body_bytes(1_300_000) == 6 * 1_300_000 + 2**20
+    assert max_body_bytes(1000) == 8 * 2**20
 
 
 @pytest.mark.parametrize("field", ["event", "key"])

@@ -14,6 +14,7 @@ from common.service.version import our_build
 
 WAIT = 20.0
 NOT_HERE = "this is not an address of this machine"
+ORIGINS = "COMET_ALLOWED_ORIGINS"
 DRAINING = """
 import asyncio, os, sys, time
 from common.service import runner as service
@@ -200,6 +201,13 @@ def test_a_wrong_setting_is_one_line_and_exit_code_2(start: Start) -> None:
         ("publisher", "COMET_PUBLISHER_HOST", "no.invalid", f"COMET_PUBLISHER_HOST=no.invalid: {NOT_HERE}"),
         ("publisher", "COMET_PUBLISH_KEYS", "short", "COMET_PUBLISH_KEYS=(not shown): each key needs at least 16"),
         ("publisher", "COMET_EDGE_URL", "ftp://x", "COMET_EDGE_URL='ftp://x': 'ftp://x' must be / or an address"),
+        ("edge", ORIGINS, "https://*", f"{ORIGINS}='https://*': 'https://*' matches no page: the host in it"),
+        ("edge", ORIGINS, "https://app-*.x", f"{ORIGINS}='https://app-*.x': 'https://app-*.x' matches no page: "),
+        ("edge", ORIGINS, "https://a.x,*", f"{ORIGINS}='https://a.x,*': * allows every origin, so it stands alone"),
+        ("edge", ORIGINS, "wss://a", f"{ORIGINS}='wss://a': 'wss://a' matches no page: a page's origin begins with"),
+        ("edge", ORIGINS, "https://a.x:0", f"{ORIGINS}='https://a.x:0': 'https://a.x:0' matches no page: the port"),
+        ("edge", ORIGINS, "a.example", f"{ORIGINS}='a.example': an origin looks like https://example.com or"),
+        ("edge", ORIGINS, ",", f"{ORIGINS}=',': it contains no origin"),
     ],
 )
 def test_a_wrong_setting_of_any_kind_stops_the_process(

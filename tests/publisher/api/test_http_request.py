@@ -6,7 +6,7 @@ from aiohttp import StreamReader, web
 from aiohttp.test_utils import make_mocked_request
 
 from common.errors import BadRequestError, RequestError
-from publisher.api.http_request import check_json, is_form, max_body_bytes, query_of
+from publisher.api.http_request import check_json, is_form, query_of
 
 
 def request(content_type: str = "", *, target: str = "/pub", body: bytes = b"x") -> web.Request:
@@ -51,9 +51,3 @@ async def test_the_query_is_what_was_sent() -> None:
     assert query_of(request(target="/pub?id=%C3%BC&content=%FF")) == b"id=%C3%BC&content=%FF"
     assert query_of(request(target="/pub?id=\udcff")) == b"id=\xff"
     assert query_of(request(target="/pub")) == b""
-
-
-def test_the_largest_message_fits_into_a_body_however_it_is_escaped() -> None:
-    """Six bytes for each byte, as in `\\u0000`, and a mebibyte for the rest; many small ones have 8 MiB."""
-    assert max_body_bytes(1_300_000) == 6 * 1_300_000 + 2**20
-    assert max_body_bytes(1000) == 8 * 2**20
