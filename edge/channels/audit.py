@@ -44,23 +44,31 @@ class Auditor:
             await self.audit()
 
     async def audit(self) -> None:
-        """Compare the channels that were quiet for half a period, spread over the other half."""
-        quiet = [channel for channel in self._channels.values() if not channel.moved]
+        """Compare the channels that were quiet for half a period, spread over the other half.
+
+        Their names are kept meanwhile, and not the channels: one that is let go of must not stay in memory for that.
+        """
+        quiet = [channel.name for channel in self._channels.values() if not channel.moved]
         pause = self._period / 2 / (len(quiet) / MAX_CHANNELS_PER_CALL + 1)
         for start in range(0, len(quiet), MAX_CHANNELS_PER_CALL):
             suspects = await self._differing(quiet[start : start + MAX_CHANNELS_PER_CALL])
             if suspects:
                 await asyncio.sleep(SECOND_LOOK_DELAY)
-                for channel in await self._differing(suspects):
-                    self._repair(channel)
+                for name in await self._differing(suspects):
+                    self._repair(self._channels[name])
             await asyncio.sleep(pause)
 
-    async def _differing(self, channels: list[Channel]) -> list[Channel]:
-        """Return the live channels whose position is not the top of their log, as far as the logs can be read."""
-        live = [channel for channel in channels if channel.is_live]
+    async def _differing(self, names: Sequence[str]) -> list[str]:
+        """Name the live channels whose position is not the top of their log, as far as the logs can be read."""
+        channels = map(self._channels.get, names)
+        live = [channel for channel in channels if channel is not None and channel.is_live]
         try:
             readings = await self._sync([SyncQuery(channel.name) for channel in live])
         except (RedisError, OSError):
             return []
         pairs = zip(live, readings, strict=True)
-        return [channel for channel, read in pairs if isinstance(read, SyncResult) and read.top != channel.last]
+        return [
+            channel.name
+            for channel, read in pairs
+            if self._channels.get(channel.name) is channel and isinstance(read, SyncResult) and read.top != channel.last
+        ]

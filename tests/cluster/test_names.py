@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlencode
@@ -10,10 +10,12 @@ from urllib.parse import urlencode
 import pytest
 from redis import Redis
 
+from tests.cluster.bystander import until_enough, watching
 from tests.cluster.clients import HOST, StreamClient, get, poll
 from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
 from tests.cluster.waiting import until
+from tests.faults.numbers import Record
 
 pytestmark = pytest.mark.system  # it takes half a minute, and more on a machine with other work
 
@@ -21,7 +23,10 @@ LINGER = 2
 MOST = 1000  # channels without messages that may linger
 NAMES_PER_REQUEST = 128
 NAMES = 20_000
+MANY_NAMES = 200_000
+FILES = 20_000  # with so few, 20,000 names may linger by default
 MB = 1_048_576
+FULL_AT = 32 * MB
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +39,16 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture
+def roomy(tmp_path: Path) -> Iterator[Cluster]:
+    """Yield a cluster with a Valkey of 32 MB, whose edge lets as many names linger as by default."""
+    options = ("--maxmemory", str(FULL_AT), "--maxmemory-policy", "noeviction")
+    cluster = Cluster(tmp_path, edges="a", valkey_options=options, COMET_LINGER="5")
+    cluster.a.limit_open_files(FILES)
+    with running(cluster):
+        yield cluster
+
+
+@pytest.fixture
 def redis(cluster: Cluster) -> Iterator[Redis]:
     """Yield a client of the cluster's Valkey."""
     with cluster.valkey.client() as client:
@@ -42,14 +57,13 @@ def redis(cluster: Cluster) -> Iterator[Redis]:
 
 def ask_for_names(edge: Service, prefix: str, count: int) -> Iterator[int]:
     """Poll names that nobody has used, once each, many in a request; yield the status of each answer."""
-    connection = HTTPConnection(HOST, edge.port, timeout=10)
-    for start in range(0, count, NAMES_PER_REQUEST):
-        names = [("id", f"{prefix}{number}") for number in range(start, min(start + NAMES_PER_REQUEST, count))]
-        connection.request("GET", f"/poll?{urlencode([*names, ('timeout', '0')])}")
-        response = connection.getresponse()
-        response.read()
-        yield response.status
-    connection.close()
+    with closing(HTTPConnection(HOST, edge.port, timeout=10)) as connection:
+        for start in range(0, count, NAMES_PER_REQUEST):
+            names = [("id", f"{prefix}{number}") for number in range(start, min(start + NAMES_PER_REQUEST, count))]
+            connection.request("GET", f"/poll?{urlencode([*names, ('timeout', '0')])}")
+            response = connection.getresponse()
+            response.read()
+            yield response.status
 
 
 def resident_bytes(edge: Service) -> int:
@@ -72,6 +86,46 @@ def test_names_leave_nothing_behind(cluster: Cluster, redis: Redis) -> None:
     assert cluster.a.metric("comet_channels") == 0
     assert redis.pubsub_channels("comet:name-*") == []
     assert resident_bytes(cluster.a) - memory < 16 * MB
+
+
+@pytest.mark.timeout(180)
+def test_hundreds_of_thousands_of_names_leave_nothing_behind(roomy: Cluster, record_property: Record) -> None:
+    """Twice, at the default limits: publishing goes on, and after the linger Redis and the edge are as before."""
+    edge, grown = roomy.a, []
+    with roomy.valkey.client() as redis, StreamClient(edge.port, "known"):
+        roomy.publish("known", "first")
+        before, used, base = set(redis.keys()), used_bytes(redis), edge.memory
+        for round_number in range(2):
+            with watching(edge) as bystander:
+                most_used = publish_while_names_come(roomy, redis, f"name-{round_number}-")
+                for _ in until_enough(bystander.polls, bystander.joins):
+                    time.sleep(0.1)  # a duration: between two looks
+            until(lambda: set(redis.keys()) == before, 5 + 10)
+            until(lambda: edge.metric("comet_channels") == 1)
+            grown.append(edge.memory - base)
+            bystander.note(record_property)
+            bystander.assert_undisturbed()
+            assert most_used < FULL_AT
+            assert used_bytes(redis) - used <= 2 * MB
+    record_property("growth of the edge after each round, MiB", [round(size / MB, 1) for size in grown])
+    assert max(grown) <= 32 * MB
+    assert grown[1] - grown[0] <= 4 * MB
+
+
+def used_bytes(redis: Redis) -> int:
+    """Return how much memory Redis uses."""
+    return int(redis.info("memory")["used_memory"])
+
+
+def publish_while_names_come(cluster: Cluster, redis: Redis, prefix: str) -> int:
+    """Ask for many names, and publish to a known channel meanwhile; return how much memory Redis used at most."""
+    most_used = 0
+    for number, status in enumerate(ask_for_names(cluster.a, prefix, MANY_NAMES)):
+        assert status == 200
+        if number % 10 == 0:
+            assert cluster.publish("known", "more").status == 200
+            most_used = max(most_used, used_bytes(redis))
+    return most_used
 
 
 def test_a_stranger_costs_a_poller_no_plain_message(cluster: Cluster, redis: Redis, channel: str) -> None:

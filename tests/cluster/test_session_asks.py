@@ -10,10 +10,12 @@ from threading import Event
 
 import pytest
 
+from tests.cluster.bystander import until_enough, watching
 from tests.cluster.clients import HOST, Answer, Connection, StreamClient, exchange, get
 from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
 from tests.cluster.waiting import until
+from tests.faults.numbers import Record
 
 pytestmark = pytest.mark.system  # it takes half a minute, and more on a machine with other work
 
@@ -65,11 +67,17 @@ def test_no_more_sessions_are_asked_for_than_may_be(cluster: Cluster, channel: s
     assert change(cluster.a, unknown(9), channel).status == 404
 
 
-def test_a_flood_of_unknown_sessions_costs_others_nothing(cluster: Cluster, channel: str) -> None:
+def test_a_flood_of_unknown_sessions_costs_others_nothing(
+    cluster: Cluster, channel: str, record_property: Record
+) -> None:
     """The flood gets 404 and 429; a held connection's channels change through any edge, and no edge is silent."""
     over = Event()
     before = cluster.a.metric(LIMITED)
-    with StreamClient(cluster.b.port, channel) as known, ThreadPoolExecutor(30) as strangers:
+    with (
+        watching(cluster.a) as bystander,
+        StreamClient(cluster.b.port, channel) as known,
+        ThreadPoolExecutor(30) as strangers,
+    ):
         floods = [strangers.submit(_flood, cluster.a, number, over) for number in range(30)]
         try:
             session = str(known.welcomes[0]["session"])
@@ -78,9 +86,13 @@ def test_a_flood_of_unknown_sessions_costs_others_nothing(cluster: Cluster, chan
                 told = get(cluster.publisher.port, "/info", id=channel).json
                 assert (told["subscribers"], told["silent"], told.get("errors")) == (1, 0, None)
                 assert cluster.publish(channel, "x").text == "ok\n"
+            for _ in until_enough(bystander.polls, bystander.joins):
+                over.wait(0.1)  # a duration: between two looks
         finally:
             over.set()
         statuses = sum((flood.result() for flood in floods), Counter[int]())
+    bystander.note(record_property)
+    bystander.assert_undisturbed()
     assert set(statuses) == {404, 429}
     assert cluster.a.metric(LIMITED) - before == statuses[429]
 

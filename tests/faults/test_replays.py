@@ -14,11 +14,12 @@ from urllib.parse import urlencode
 import pytest
 
 from comet.guard import guarded
-from tests.cluster.bystander import NOISY
+from tests.cluster.bystander import watching
 from tests.cluster.clients import Connection, SseClient, StreamClient
 from tests.cluster.processes import HOST, ROOT, Cluster, Service
 from tests.cluster.running import running
 from tests.cluster.waiting import until
+from tests.faults.numbers import Record
 
 pytestmark = pytest.mark.system
 
@@ -57,54 +58,22 @@ def reads(cluster: Cluster) -> float:
     return cluster.a.metric('comet_replay_total{result="read"}')
 
 
-class Bystander:
-    """Polls on one connection, joins new channels, and looks at the memory of an edge."""
-
-    def __init__(self, edge: Service) -> None:
-        self.polls: list[float] = []
-        self.joins: list[float] = []
-        self.most_bytes = 0
-        self._edge = edge
-        self._connection = Connection(edge.port)
-
-    def look(self) -> None:
-        """Do each once."""
-        began = time.monotonic()
-        self._connection.ask("/poll", {"id": "quiet", "timeout": "0"})
-        assert self._connection.answer().status == 200
-        self.polls.append(time.monotonic() - began)
-        began = time.monotonic()
-        with StreamClient(self._edge.port, f"new-{began}"):
-            self.joins.append(time.monotonic() - began)
-        self.most_bytes = max(self.most_bytes, resident_bytes(self._edge))
-        time.sleep(0.02)
-
-    def watch(self, seconds: float) -> None:
-        """Do it for some time."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            self.look()
-        self._connection.close()
-
-    def assert_undisturbed(self) -> None:
-        """Polls take 50 ms at most, but for one in a hundred, and joins 300 ms, but for one in twenty."""
-        assert sorted(self.polls)[int(len(self.polls) * 0.99)] < NOISY * 0.05
-        assert sorted(self.joins)[int(len(self.joins) * 0.95)] < NOISY * 0.3
-
-
 @pytest.mark.parametrize("transport", ["stream", "poll"])
-def test_eight_readers_of_120_mb_disturb_nobody(cluster: Cluster, transport: str) -> None:
+def test_eight_readers_of_120_mb_disturb_nobody(cluster: Cluster, record_property: Record, transport: str) -> None:
     """The edge's memory stays within a bound, polls of others are quick, and new channels are joined at once."""
     before = resident_bytes(cluster.a)
     arguments = [transport, cluster.a.port, SECONDS, 8, len(MANY) * COUNT, *MANY]
     command = guarded(sys.executable, "-m", "tests.faults.replay_readers", *map(str, arguments))
-    bystander = Bystander(cluster.a)
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as readers:
-        bystander.watch(SECONDS)
-        result = json.loads(readers.communicate(timeout=20)[0].splitlines()[-1])
+    cluster.a.forget_peak()
+    with (
+        watching(cluster.a) as bystander,
+        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as readers,
+    ):
+        result = json.loads(readers.communicate(timeout=SECONDS + 20)[0].splitlines()[-1])
+    bystander.note(record_property)
     assert result["whole"] >= 1
     assert (result["refused"], result["early"], result["resets"]) == (0, 0, 0)
-    assert bystander.most_bytes - before < 128 * MB
+    assert cluster.a.peak_memory - before < 128 * MB
     bystander.assert_undisturbed()
 
 

@@ -1,7 +1,8 @@
 """The audit on a real Valkey: a stored message that is lost on its way is found, also when nothing shows the hole."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import gc
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -9,10 +10,15 @@ from redis.asyncio import Redis
 
 from common.message import Message
 from common.names import RedisNames
+from common.position import Position
 from common.redis.client import connect
 from common.scripts.calls import Scripts, script_text
+from common.scripts.results import SyncOutcome, SyncQuery, SyncResult
 from common.settings import load_settings
 from edge.app import Edge
+from edge.channels import audit as audit_module
+from edge.channels.audit import Auditor
+from edge.state import Channel
 from tests.edge.real_edges import running, subscribers
 
 LOST = script_text("publish").replace("call('PUBLISH', channel, frame)", "0")  # stored, and received by no edge
@@ -79,3 +85,29 @@ async def test_a_quiet_channel_is_kept_as_long_as_it_has_subscribers(edge: Edge,
         assert await redis.ttl(top) > 3
         await redis.publish(RedisNames(prefix).channel("room"), "hi")
         assert (await reader.object())["content"] == "hi"
+
+
+async def test_a_channel_that_is_let_go_of_meanwhile_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The audit of many takes half a period: it keeps none of them in memory, and repairs none that is not there."""
+    monkeypatch.setattr(audit_module, "MAX_CHANNELS_PER_CALL", 1)
+    monkeypatch.setattr(audit_module, "SECOND_LOOK_DELAY", 0)
+    channels = {name: live_channel(name) for name in ("first", "second")}
+    left: list[list[str]] = []
+
+    async def sync(queries: Sequence[SyncQuery]) -> list[SyncOutcome]:
+        channels.pop("second", None)
+        left.append([one.name for one in gc.get_objects() if isinstance(one, Channel) and one.name == "second"])
+        return [SyncResult(Position(2, 8), []) for _ in queries]
+
+    repaired: list[Channel] = []
+    await Auditor(channels, repaired.append, sync, 0.01).audit()
+    assert repaired == [channels["first"]]
+    assert left == [[], [], []]
+
+
+def live_channel(name: str) -> Channel:
+    """Return a channel that is up to date at a position."""
+    channel = Channel(name)
+    channel.restart(Position(1, 7))
+    channel.go_live()
+    return channel

@@ -120,6 +120,18 @@ async def test_a_connection_that_cannot_be_watched_is_let_go(
     await edge.held("/sub?id=room")
 
 
+async def test_a_client_that_closes_behind_its_bytes_is_over_in_one_turn(edge: EdgeWithoutRedis) -> None:
+    """A whole head arrives at once, and its end is known with it: such clients do not keep newcomers waiting."""
+    if "Selector" in type(edge.poller).__name__:
+        pytest.skip("without epoll the end is noticed a turn later")
+    with socket.create_connection(("127.0.0.1", edge.listener.port)) as client:
+        client.sendall(b"GET /sub?id=room HTTP/1.1\r\nX: " + b"a" * 15_000)
+    edge.listener.on_ready()
+    assert len(edge.seats) == 1
+    edge.listener.on_ready()
+    assert len(edge.seats) == 0
+
+
 @pytest.mark.parametrize("reading", [True, False])
 async def test_a_client_that_hangs_up_leaves_its_channel(edge: EdgeWithoutRedis, reading: bool) -> None:
     """A closed connection is noticed at once, also while nothing is read from it."""
