@@ -127,11 +127,16 @@ class ChannelChanges:
         """Return the names of a seat's channels."""
         return [*_names(seat), *self._replays.names(seat)]
 
+    def _channel(self, seat: Seat, name: str) -> Channel | None:
+        """Return the channel of this name, if the seat is attached to it."""
+        channel = self._hub.channels.get(name)
+        return channel if channel in seat.channels else None
+
     # One more channel.
 
     def _subscribe(self, seat: Seat, operation: Operation) -> None:
         joins = self._joins.get(seat, {})
-        channel = _channel(seat, operation.channel)
+        channel = self._channel(seat, operation.channel)
         behind = self._replays.position(seat, operation.channel)
         if operation.channel in joins:
             joins[operation.channel].operations.append(operation)
@@ -190,7 +195,7 @@ class ChannelChanges:
         join = self._joins.get(seat, {}).get(operation.channel)
         if join is not None:
             self._cancel(join, 409, UNSUBSCRIBED)
-        channel = self._replays.leave(seat, operation.channel) or _channel(seat, operation.channel)
+        channel = self._replays.leave(seat, operation.channel) or self._channel(seat, operation.channel)
         if channel is not None:
             self._flush_to(seat)
             self._hub.unsubscribe(seat, channel)
@@ -252,8 +257,3 @@ class ChannelChanges:
 
 def _names(seat: Seat) -> list[str]:
     return [channel.name for channel in seat.channels]
-
-
-def _channel(seat: Seat, name: str) -> Channel | None:
-    """Return the channel of this name, if the seat is attached to it."""
-    return next((channel for channel in seat.channels if channel.name == name), None)
