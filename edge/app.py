@@ -99,6 +99,7 @@ class Edge:
             self._redis, Deployment(database(settings.redis_url), settings.prefix), self._foreign
         )
         self._name_lists = NameLists(
+            self.id,
             self._run_all,
             names,
             self._seats,

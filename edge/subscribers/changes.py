@@ -14,7 +14,7 @@ C5  Nothing can be sent to a poll except its answer. So a poll is attached again
     positions, and is answered as soon as all of them are ready (repolls.py). The acknowledgements come first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from common.position import NamedPositions, NameList, Position
 from edge.channels.hub import Hub
@@ -35,7 +35,10 @@ from edge.subscribers.sessions import Sessions
 
 
 class ChannelChanges:
-    """Applies operations to held seats; `wheel` has the deadlines of joins."""
+    """Applies operations to held seats; `wheel` has the deadlines of joins.
+
+    `leave_names` is called with each seat that ends while it is among `name_owners`, to whom stored names belong.
+    """
 
     def __init__(
         self,
@@ -48,6 +51,8 @@ class ChannelChanges:
         answers: Acknowledgements,
         output: Output,
         clock: Callable[[], float],
+        name_owners: Collection[Seat],
+        leave_names: Callable[[Seat], None],
     ) -> None:
         self.wheel: Wheel[PendingJoin] = Wheel(clock(), self._on_due)
         self._hub = hub
@@ -59,6 +64,7 @@ class ChannelChanges:
         self._answers = answers
         self._output = output
         self._clock = clock
+        self._name_owners, self._leave_names = name_owners, leave_names
         self._on_done: dict[Seat, list[OnDone]] = {}  # to be called when a seat waits for no channel
         self._joins: dict[Seat, dict[str, PendingJoin]] = {}  # by the channels' names
         self._lists: dict[Seat, NameList] = {}  # for the cursors of seats whose channels will be the first to change
@@ -106,8 +112,9 @@ class ChannelChanges:
         if self._on_done:
             for on_done in self._on_done.pop(seat, ()):
                 on_done(None)
-        if self._lists:
+        if self._name_owners and seat in self._name_owners:
             self._lists.pop(seat, None)
+            self._leave_names(seat)
         if self._behind:
             self._replays.detach(seat)
         self._hub.detach(seat)
