@@ -15,7 +15,8 @@ from bench.report.console import end_on_signals, progress, say
 from bench.system import machine
 from bench.system.paths import CHECKOUT, RESULTS
 
-NAMES = ("held", "poll", "broadcast", "slow", "rude", "storm", "rooms", "ideawu", "idle", "publishing", "redis_cost")
+SERVING = ("held", "poll", "broadcast", "slow", "rude", "storm", "rooms", "ideawu", "idle", "turns")
+NAMES = (*SERVING, "publishing", "redis_cost")
 Result = dict[str, Any]
 
 

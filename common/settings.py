@@ -95,8 +95,8 @@ class Settings(BaseSettings):
     names_bytes: int = Field(
         16_777_216,
         ge=65_536,
-        description="bytes of channels' names that Redis keeps for the long positions of one edge's clients; a "
-        "subscription or change that needs more gets 429",
+        description="bytes of channels' names that Redis keeps for the long positions of one edge's clients; those of "
+        "connections that have ended make room, then a subscription or change that needs more gets 429",
     )
     max_connection_age: float = Field(
         0,

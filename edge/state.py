@@ -121,7 +121,10 @@ class Seat:
 
     def leave(self, channel: "Channel") -> None:
         """Belong to one of its channels no longer."""
-        self.channels = tuple(other for other in self.channels if other is not channel)
+        channels = self.channels
+        if channel in channels:
+            index = channels.index(channel)
+            self.channels = channels[:index] + channels[index + 1 :]
 
     def end(self) -> None:
         """Serve nothing more that the client sends."""

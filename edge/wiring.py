@@ -140,8 +140,10 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     )
     answers = Acknowledgements(sessions, outside.foreign, counters, options.limits.max_channels)
     repolls = Repolls(hub, fanout, seats, sessions, absences, replays, answers, wheel, counters, clock)
-    changes = ChannelChanges(hub, fanout, sessions, absences, replays, repolls, answers, output, clock)
-    lists = outside.name_lists
+    lists, pot = outside.name_lists, outside.name_lists.pot
+    changes = ChannelChanges(
+        hub, fanout, sessions, absences, replays, repolls, answers, output, clock, pot.owners, pot.leave
+    )
     forwarder = SessionForwarder(
         sessions, changes, CursorNames(changes, lists), outside.ask, max_asks=options.session_asks
     )

@@ -29,5 +29,5 @@ class CursorNames:
                 return None
             if stored is not None and wanted.keys() <= set(stored.names):
                 return stored
-            stored = await self._lists.store(tuple(wanted))
+            stored = await self._lists.store(tuple(wanted), seat)
         return None

@@ -1,38 +1,39 @@
 """Lists of names that long cursors refer to (common/position.py): in Redis, so that any edge takes such a cursor back.
 
 N1  A list is stored before a client gets a cursor that refers to it, and is renewed while this edge uses it. After that
-    it lasts for `lifetime` at least.
+    it lasts for `lifetime`, unless its subscriber or this edge has too many (name_pot.py).
 N2  Its key is made of its content. So equal lists are one key, to write it again does no harm, and a value that is not
     ours is noticed.
-N3  What Redis and this edge keep because of this edge is at most `max_bytes`: more gets 429.
+N3  What Redis keeps because of this edge is at most `max_bytes`: more gets 429. A list has a mark of its edge among its
+    names, which is no subscriber's channel. So no other edge's cursors refer to it, and this one may end it: one that
+    takes such a cursor back stores the names as its own.
 """
 
 import asyncio
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from itertools import islice
 
 from redis import RedisError
 from redis.exceptions import OutOfMemoryError
 
-from common.errors import BadRequestError, LimitError, UnavailableError
+from common.errors import BadRequestError, UnavailableError
 from common.logs import get_logger
 from common.names import RedisNames
 from common.position import MAX_NAMES_BYTES, NamedPositions, NameList
 from common.redis.answers import is_unreachable
 from common.tasks import Worker, run_in_turns
+from edge.cluster.name_pot import NamePot
 from edge.state import Seat
 
 LIST_OVERHEAD = 256  # bytes that a key needs, roughly
 LISTS_PER_CALL = 64  # at most 4 MiB
-PURGED_AT_ONCE = 16  # lists; more than one for each that is added
+FOUND_LISTS = 64  # of other edges, for all who come back with one of them
 SEATS_PER_STEP = 500
 PATIENCE = 2.5  # seconds; a subscriber waits for no longer than ATTACH_TIMEOUT
 RETRY_PAUSE = 5.0  # seconds
 UNREACHABLE = "Redis, which keeps the names of so many channels, does not answer; try again"
 NOT_KEPT = "Redis does not keep the names of so many channels now; try again later"
 NO_MEMORY = "Redis has no memory left for the names of so many channels; try again later"
-TOO_MANY = "this edge keeps too many lists of channels whose names are long; try again, or with fewer channels"
 
 Command = tuple[str | bytes | int, ...]
 
@@ -45,6 +46,7 @@ class NameLists:
 
     def __init__(
         self,
+        edge_id: str,
         ask: Ask,
         names: RedisNames,
         seats: Iterable[Seat],
@@ -53,44 +55,54 @@ class NameLists:
         lifetime: float,
         max_bytes: int,
     ) -> None:
+        self._mark = f"~{edge_id}"
         self._ask = ask
         self._names = names
         self._seats = seats
         self._clock = clock
         self._lifetime = lifetime
         self._ttl = int(1.5 * lifetime)  # renewed every half of a lifetime
-        self._max_bytes = max_bytes
+        self.pot = NamePot(clock, self._let_go, ttl=self._ttl, max_bytes=max_bytes)
         self._known: dict[str, NameList] = {}  # by digest: those that Redis keeps for half a lifetime at least
-        self._kept: dict[str, tuple[float, int]] = {}  # until when Redis keeps a list, the soonest first; its size
-        self._kept_bytes = 0
+        self._found: OrderedDict[str, NameList] = OrderedDict()  # others', the one that was last found comes last
         self._queue: deque[tuple[Command, asyncio.Future[object]]] = deque()
         self._worker = Worker(self._work)
         self._is_failing = False
 
-    async def store(self, channels: Sequence[str]) -> NameList:
-        """Have Redis keep a list; raises `RequestError`: 429 if it keeps too many, 503 if it does not take it."""
-        names = NameList(channels)
+    async def store(self, channels: Sequence[str], seat: Seat) -> NameList:
+        """Have Redis keep a list for a subscriber; raises `RequestError`: 429 for too many, 503 if it is not taken."""
+        names = NameList((*channels, self._mark))
         known = self._known.get(names.digest)
         if known is not None:
+            self.pot.claim(seat, names.digest)
             return known
-        self._keep(names)
+        self.pot.admit(names.digest, _size(names))
+        self.pot.claim(seat, names.digest)
         try:
             await self._send(self._set(names))
         except UnavailableError:
-            self._kept_bytes -= self._kept.pop(names.digest, (0, 0))[1]
+            self.pot.forget(names.digest)
             raise
-        return self._use(names)
+        return self._known.setdefault(names.digest, names)  # one object for all who use it
 
     async def find(self, digest: str) -> NameList | None:
-        """Return the list of a digest, or None if it is not kept any more; raises `RequestError` as `store` does."""
-        known = self._known.get(digest)
-        if known is not None:
-            return known
-        names = _read(await self._send(("GETEX", self._names.name_list(digest), "EX", self._ttl)), digest)
+        """Return the list of a digest, or None if it is not kept any more; raises `UnavailableError`."""
+        names = self._known.get(digest) or self._found.get(digest)
         if names is None:
-            return None
-        self._keep(names)
-        return self._use(names)
+            names = _read(await self._send(("GETEX", self._names.name_list(digest))), digest)
+        if names is not None and digest not in self._known:
+            self._found[digest] = names
+            self._found.move_to_end(digest)
+            if len(self._found) > FOUND_LISTS:
+                self._found.popitem(last=False)
+        return names
+
+    async def adopt(self, found: NameList, channels: Sequence[str], seat: Seat) -> NameList:
+        """Return a list of this edge's own for a subscriber that came with one; raises `RequestError` as `store`."""
+        if found.digest not in self._known:
+            return await self.store(channels, seat)
+        self.pot.claim(seat, found.digest)
+        return found
 
     async def run(self) -> None:
         """Renew what is in use, again and again, until cancelled."""
@@ -101,7 +113,7 @@ class NameLists:
     async def renew(self) -> None:
         """Let Redis keep for longer what is in use here, and write again what it has lost."""
         held: dict[str, NameList] = {}
-        if self._kept:
+        if len(self.pot):
             await run_in_turns(self._find_held(held), self._clock)
         self._known, lists = held, list(held.values())
         try:
@@ -112,9 +124,9 @@ class NameLists:
         else:
             self._is_failing = False
 
-    async def finish(self) -> None:
-        """End what is under way."""
-        await self._worker.finish()
+    async def finish(self, seconds: float = 0.0) -> None:
+        """End what is under way, after at most `seconds`."""
+        await self._worker.finish(seconds)
 
     def _find_held(self, found: dict[str, NameList]) -> Iterator[None]:
         """Find the lists that held seats use, some seats in each step."""
@@ -127,10 +139,15 @@ class NameLists:
     async def _renew(self, some: Sequence[NameList]) -> None:
         keys = [self._names.name_list(names.digest) for names in some]
         answers = await self._ask([("EXPIRE", key, self._ttl) for key in keys])
-        lost = [names for names, answer in zip(some, answers, strict=True) if answer is not True]
+        lost = [
+            names
+            for names, answer in zip(some, answers, strict=True)
+            if answer is not True and names.digest in self._known
+        ]
         answers = await self._ask([self._set(names) for names in lost]) if lost else ()
         for names in some:
-            self._note(names)
+            if names.digest in self._known:  # else it was let go meanwhile
+                self.pot.keep(names.digest, _size(names))
         for answer in answers:
             if isinstance(answer, Exception):
                 raise answer
@@ -138,38 +155,28 @@ class NameLists:
     def _set(self, names: NameList) -> Command:
         return ("SET", self._names.name_list(names.digest), names.text, "EX", self._ttl)
 
-    def _use(self, names: NameList) -> NameList:
-        """Return the one object for this list."""
-        return self._known.setdefault(names.digest, names)
-
-    def _keep(self, names: NameList) -> None:
-        """Count a list that Redis keeps from now on; raises `LimitError` if there is no room for it (N3)."""
-        now = self._clock()
-        for digest, (until, size) in [*islice(self._kept.items(), PURGED_AT_ONCE)]:
-            if until <= now:
-                del self._kept[digest]
-                self._kept_bytes -= size
-        if names.digest not in self._kept and self._kept_bytes + _size(names) > self._max_bytes:
-            raise LimitError(TOO_MANY, "names_bytes")
-        self._note(names)
-
-    def _note(self, names: NameList) -> None:
-        """Note that Redis keeps a list for a whole `ttl` again."""
-        self._kept_bytes += _size(names) - self._kept.pop(names.digest, (0, 0))[1]
-        self._kept[names.digest] = (self._clock() + self._ttl, _size(names))
+    def _let_go(self, digest: str) -> None:
+        """End a list at once; if Redis does not answer, it ends by itself."""
+        self._known.pop(digest, None)
+        self._found.pop(digest, None)
+        self._queue_up(("EXPIRE", self._names.name_list(digest), 0)).add_done_callback(_ignore)
 
     # Redis is asked by one task, for many subscribers at a time.
 
     async def _send(self, command: Command) -> object:
         """Return the answer to a command; raises `UnavailableError`."""
-        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._queue.append((command, future))
-        self._worker.wake()
+        future = self._queue_up(command)
         try:
             async with asyncio.timeout(PATIENCE):
                 return await future
         except TimeoutError:
             raise UnavailableError(UNREACHABLE) from None
+
+    def _queue_up(self, command: Command) -> asyncio.Future[object]:
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._queue.append((command, future))
+        self._worker.wake()
+        return future
 
     async def _work(self) -> None:
         while self._queue:
@@ -215,6 +222,12 @@ def _read(text: object, digest: str) -> NameList | None:
     except (ValueError, BadRequestError):
         return None
     return names if names.digest == digest else None
+
+
+def _ignore(asked: asyncio.Future[object]) -> None:
+    """Take note of what came of a command, so that asyncio does not report its failure: that is logged already."""
+    if not asked.cancelled():
+        asked.exception()
 
 
 def _size(names: NameList) -> int:

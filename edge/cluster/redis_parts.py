@@ -51,6 +51,7 @@ class RedisParts:
         here = Deployment(database(settings.redis_url), settings.prefix)
         self.deployments = Deployments(self.redis, here, self.foreign)
         self.name_lists = NameLists(
+            edge_id,
             self._run_all,
             self.names,
             seats,

@@ -115,6 +115,8 @@ class FanOut:
 
     def is_busy(self, seat: Seat) -> bool:
         """Say whether messages are on their way to one of a seat's channels."""
+        if not self._jobs and not self._dirty:
+            return False  # as nearly always: a seat has many channels
         return any(channel.job is not None or channel.fresh for channel in seat.channels)
 
     def _go_on_after(self, seconds: float) -> None:
@@ -143,10 +145,10 @@ class FanOut:
 
     def _begin_jobs(self) -> None:
         """Begin a job for each channel that has collected messages and no job; other channels follow later (F1)."""
-        dirty, self._dirty = self._dirty, []
-        for channel in dirty:
+        for channel in self._dirty:
             if channel.job is None and channel.fresh:
                 self._begin(channel)
+        self._dirty.clear()
 
     def _begin(self, channel: Channel) -> None:
         items, channel.fresh = list(channel.fresh), EMPTY
@@ -168,7 +170,7 @@ class FanOut:
 
     def _step(self) -> Job | None:
         """Write the first job's messages to its next few seats; return the job if that completes it."""
-        job = self._jobs.popleft()
+        job = self._jobs[0]
         seats = job.seats if len(job.seats) <= SEATS_PER_STEP else job.seats[job.next : job.next + SEATS_PER_STEP]
         if job.done_for:
             seats = [seat for seat in seats if seat not in job.done_for]
@@ -181,8 +183,9 @@ class FanOut:
             for seat in seats:  # better than a hole: a client that reconnects with its position misses nothing
                 self._seats.abort(seat, CloseReason.ERROR)
         if job.next < len(job.seats):
-            self._jobs.append(job)
+            self._jobs.rotate(-1)
             return None
+        self._jobs.popleft()
         job.channel.job = None
         if job.channel.fresh:
             self._dirty.append(job.channel)

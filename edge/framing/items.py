@@ -111,9 +111,14 @@ def stamp(items: list[Item], positions: Positions | None) -> list[Item]:
 
 def mark(items: Sequence[Item], index: int, cursor: str) -> list[Item]:
     """Return items of which only the one at `index` has a cursor."""
-    marked = [item._replace(cursor="") if item.cursor else item for item in items]
+    marked = unmarked(items)
     marked[index] = marked[index]._replace(cursor=cursor)
     return marked
+
+
+def unmarked(items: Sequence[Item]) -> list[Item]:
+    """Return items without a cursor."""
+    return [item._replace(cursor="") if item.cursor else item for item in items]
 
 
 def json_object(item: Item) -> bytes:

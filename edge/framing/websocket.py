@@ -32,7 +32,7 @@ class WebSocketFraming(Framing):
 
     def encode(self, items: Sequence[Item], cursor: str) -> bytes:
         """Return one text frame for each item."""
-        return b"".join([_frame(Opcode.TEXT, json_object(item)) for item in items])
+        return b"".join([_text_frame(json_object(item)) for item in items])
 
     def farewell(self, cursor: str) -> bytes:
         """Return a close frame with code 1012: connect again."""
@@ -53,6 +53,16 @@ def close_reply(payload: bytes) -> bytes:
 def pong_frame(payload: bytes) -> bytes:
     """Return the answer to a ping, which has the same payload (RFC 6455 section 5.5.3)."""
     return _frame(Opcode.PONG, payload)
+
+
+def _text_frame(payload: bytes) -> bytes:
+    """Return a text frame that is not masked (RFC 6455 section 5.2)."""
+    size = len(payload)
+    if size < 126:
+        return b"\x81%c%b" % (size, payload)
+    if size < 65_536:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2), payload)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8), payload)
 
 
 def _frame(opcode: Opcode, payload: bytes) -> bytes:

@@ -68,7 +68,7 @@ class LongCursors:
     async def _lead(self, pending: Pending, request: Request, asked: SubscribeRequest) -> None:
         seat, framing = pending.seat, pending.framing
         try:
-            asked, framing = await self._with_names(asked, framing)
+            asked, framing = await self._with_names(asked, framing, seat)
         except RequestError as error:
             if pending.is_alive:
                 seat.detach()
@@ -86,15 +86,16 @@ class LongCursors:
         except Exception:
             self._lifecycle.fail(seat)
 
-    async def _with_names(self, asked: SubscribeRequest, framing: Framing) -> Negotiated:
+    async def _with_names(self, asked: SubscribeRequest, framing: Framing, seat: Seat) -> Negotiated:
         """Return a request whose channels and positions are known and stored; raises `RequestError`."""
         if asked.stored is None:
-            return replace(asked, names=await self._lists.store(asked.channels)), framing
+            return replace(asked, names=await self._lists.store(asked.channels, seat)), framing
         names = await self._lists.find(asked.stored.digest)
         if names is None:
             return _forgotten(asked, framing)
         positions = asked.stored.positions(names)
         check_count(tuple(positions), self._max_channels, optional=asked.transport == "ws")
+        names = await self._lists.adopt(names, tuple(positions), seat)
         since = tuple(positions.values())
         return replace(asked, channels=tuple(positions), since=since, stored=None, names=names), framing
 

@@ -14,7 +14,7 @@ C5  Nothing can be sent to a poll except its answer. So a poll is attached again
     positions, and is answered as soon as all of them are ready (repolls.py). The acknowledgements come first.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from common.position import NamedPositions, NameList, Position
 from edge.channels.hub import Hub
@@ -34,7 +34,10 @@ from edge.subscribers.sessions import Sessions
 
 
 class ChannelChanges:
-    """Applies operations to held seats; `wheel` has the deadlines of joins."""
+    """Applies operations to held seats; `wheel` has the deadlines of joins.
+
+    `leave_names` is called with each seat that ends while it is among `name_owners`, to whom stored names belong.
+    """
 
     def __init__(
         self,
@@ -47,6 +50,8 @@ class ChannelChanges:
         answers: Acknowledgements,
         output: Output,
         clock: Callable[[], float],
+        name_owners: Collection[Seat],
+        leave_names: Callable[[Seat], None],
     ) -> None:
         self.wheel: Wheel[PendingJoin] = Wheel(clock(), self._on_due)
         self._hub = hub
@@ -59,6 +64,7 @@ class ChannelChanges:
         self._answers = answers
         self._output = output
         self._clock = clock
+        self._name_owners, self._leave_names = name_owners, leave_names
         self._on_done: dict[Seat, list[OnDone]] = {}  # to be called when a seat waits for no channel
         self._joins: dict[Seat, dict[str, PendingJoin]] = {}  # by the channels' names
         self._lists: dict[Seat, NameList] = {}  # for the cursors of seats whose channels will be the first to change
@@ -106,8 +112,9 @@ class ChannelChanges:
         if self._on_done:
             for on_done in self._on_done.pop(seat, ()):
                 on_done(None)
-        if self._lists:
+        if self._name_owners and seat in self._name_owners:
             self._lists.pop(seat, None)
+            self._leave_names(seat)
         if self._behind:
             self._replays.detach(seat)
         self._hub.detach(seat)
@@ -127,11 +134,16 @@ class ChannelChanges:
         """Return the names of a seat's channels."""
         return [*_names(seat), *self._replays.names(seat)]
 
+    def _channel(self, seat: Seat, name: str) -> Channel | None:
+        """Return the channel of this name, if the seat is attached to it."""
+        channel = self._hub.channels.get(name)
+        return channel if channel in seat.channels else None
+
     # One more channel.
 
     def _subscribe(self, seat: Seat, operation: Operation) -> None:
         joins = self._joins.get(seat, {})
-        channel = _channel(seat, operation.channel)
+        channel = self._channel(seat, operation.channel)
         behind = self._replays.position(seat, operation.channel)
         if operation.channel in joins:
             joins[operation.channel].operations.append(operation)
@@ -190,7 +202,7 @@ class ChannelChanges:
         join = self._joins.get(seat, {}).get(operation.channel)
         if join is not None:
             self._cancel(join, 409, UNSUBSCRIBED)
-        channel = self._replays.leave(seat, operation.channel) or _channel(seat, operation.channel)
+        channel = self._replays.leave(seat, operation.channel) or self._channel(seat, operation.channel)
         if channel is not None:
             self._flush_to(seat)
             self._hub.unsubscribe(seat, channel)
@@ -252,8 +264,3 @@ class ChannelChanges:
 
 def _names(seat: Seat) -> list[str]:
     return [channel.name for channel in seat.channels]
-
-
-def _channel(seat: Seat, name: str) -> Channel | None:
-    """Return the channel of this name, if the seat is attached to it."""
-    return next((channel for channel in seat.channels if channel.name == name), None)

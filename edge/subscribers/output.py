@@ -8,7 +8,7 @@ from common.names import ForeignNames
 from edge.counters import Counters
 from edge.engine.seats import Seats
 from edge.framing.base import Framing
-from edge.framing.items import Item, ItemKind, mark, welcome_item
+from edge.framing.items import Item, ItemKind, mark, unmarked, welcome_item
 from edge.protocol.operations import Op, Operation
 from edge.state import Seat
 from edge.subscribers.pending import PendingRepoll
@@ -129,8 +129,8 @@ def _encode(seat: Seat, framing: Framing, items: Sequence[Item], *, has_cursor: 
 
     A seat without positions has its channels unchanged, so nothing that is sent here moves it.
     """
-    moving = [index for index, item in enumerate(items) if item.kind is not ItemKind.PONG]
-    if seat.positions is None or not moving or not has_cursor:
-        return framing.encode([item._replace(cursor="") for item in items], "")
+    last = next((index for index in reversed(range(len(items))) if items[index].kind is not ItemKind.PONG), None)
+    if seat.positions is None or last is None or not has_cursor:
+        return framing.encode(unmarked(items), "")
     cursor = seat.positions.cursor
-    return framing.encode(mark(items, moving[-1], cursor), cursor)
+    return framing.encode(mark(items, last, cursor), cursor)

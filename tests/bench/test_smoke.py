@@ -57,6 +57,11 @@ CASES = {  # what to measure: its options, a row that it must have, and the colu
         "CPU/connection and second, µs",
         {"edge", "edge, all beat together"},
     ),
+    "turns": (
+        "--rounds 1",
+        "256 of a known channel",
+        {"median, ms", "most, ms"},
+    ),
     "million": (
         "--connections 200 --edges 2",
         "edges, RSS, MB",
@@ -73,7 +78,7 @@ CASES = {  # what to measure: its options, a row that it must have, and the colu
         {"plain PUBLISH", "bare calls", "publish with history", "FCALL comet_publish"},
     ),
 }
-WITHOUT_SERVERS = ("publishing", "redis_cost")
+WITHOUT_SERVERS = ("publishing", "redis_cost", "turns")
 
 pytestmark = [
     pytest.mark.system,

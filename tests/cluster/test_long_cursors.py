@@ -3,6 +3,7 @@
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import ExitStack
 from urllib.parse import urlencode
 
 import pytest
@@ -93,27 +94,74 @@ def test_a_poller_goes_on_at_another_edge(own_cluster: Cluster, channel: str) ->
     assert [one["content"] for one in answer.json["messages"]] == ["missed"]
 
 
+def session_of(client: SseClient) -> str:
+    """Return the session of a held connection."""
+    return str(json.loads(client.welcome["data"])["session"])
+
+
 def test_the_names_live_in_redis_as_long_as_they_are_used_and_bounded(own_cluster: Cluster, channel: str) -> None:
-    """One key for equal lists, which ends; over the budget of an edge a change gets 429."""
+    """One key for equal lists, which ends; over the budget of an edge a change gets 429, until others have left."""
     cluster, names = own_cluster, longest(channel)
-    with cluster.valkey.client() as redis:
+    with cluster.valkey.client() as redis, ExitStack() as held:
         before = set(redis.keys("comet:!names:*"))
-        with SseClient(cluster.b.port, channel) as one, SseClient(cluster.b.port, channel) as two:
-            for client in (one, two):
-                add(cluster.b, json.loads(client.welcome["data"])["session"], names[:50])
-            (key,) = set(redis.keys("comet:!names:*")) - before
-            assert redis.get(key) == "\n".join([channel, *names[:50]])
-            assert 440 < int(redis.ttl(key)) <= 450
-            session = json.loads(one.welcome["data"])["session"]
-            statuses = []
-            for number in range(30):
-                with Connection(cluster.b.port) as other:
-                    body = [{"op": "sub", "id": f"{channel}-{number}"}, {"op": "unsub", "id": f"{channel}-{number}"}]
-                    statuses.append(other.post(f"/sub/{session}", body).status)
-            assert statuses == sorted(statuses)
-            assert {statuses[0], statuses[-1]} == {200, 429}
+        one, two = (held.enter_context(SseClient(cluster.b.port, channel)) for _ in range(2))
+        for client in (one, two):
+            add(cluster.b, session_of(client), names[:50])
+        (key,) = set(redis.keys("comet:!names:*")) - before
+        assert redis.get(key).split("\n")[:-1] == [channel, *names[:50]]
+        assert 440 < int(redis.ttl(key)) <= 450
+        statuses = []
+        with ExitStack() as crowd, Connection(cluster.b.port) as other:
+            for number in range(20):
+                session = session_of(crowd.enter_context(SseClient(cluster.b.port, f"{channel}-{number}")))
+                answer = other.post(f"/sub/{session}", [{"op": "sub", "id": name} for name in names[:50]])
+                statuses.append(answer.status)
+        assert statuses == sorted(statuses)
+        assert {statuses[0], statuses[-1]} == {200, 429}
+        add(cluster.b, session_of(two), names[50:60])
         assert sum(int(redis.strlen(key)) for key in redis.keys("comet:!names:*")) < 3 * 200_000
     assert cluster.b.metric('comet_refused_total{limit="names_bytes"}') > 0
+
+
+def test_one_client_that_flips_costs_no_other_its_names(own_cluster: Cluster, channel: str) -> None:
+    """Of 100 lists of one session Redis keeps the last four; others join, and both are taken back by another edge."""
+    cluster, names = own_cluster, longest(channel)
+    with cluster.valkey.client() as redis, SseClient(cluster.a.port, channel) as honest:
+        add(cluster.a, session_of(honest), names[:50])
+        before = set(redis.keys("comet:!names:*"))
+        with SseClient(cluster.a.port, channel) as flipper:
+            add(cluster.a, session_of(flipper), names[50:100])
+            with Connection(cluster.a.port) as other:
+                for number in range(100):
+                    flip = [
+                        {"op": "unsub", "id": f"{channel}-{number - 1}"},
+                        {"op": "sub", "id": f"{channel}-{number}"},
+                    ]
+                    assert other.post(f"/sub/{session_of(flipper)}", flip).status == 200
+            until(lambda: len(set(redis.keys("comet:!names:*")) - before) == 4)
+            add(cluster.a, session_of(honest), names[100:])
+            cluster.publish(channel, "now")
+            cursors = [last_id(client, '"now"') for client in (honest, flipper)]
+    for cursor, count in zip(cursors, (77, 51), strict=True):  # beside the first welcome
+        with SseClient(cluster.b.port, channel, since=cursor) as again:
+            told = [json.loads(again.next_event()["data"])["type"] for _ in range(count)]
+            assert told == ["welcome"] * count
+
+
+def test_one_client_that_polls_with_ever_new_names_costs_no_other_its_names(own_cluster: Cluster, channel: str) -> None:
+    """Lists that nobody holds make room: for a newcomer's, and for those of who is held."""
+    edge = own_cluster.edge("c")
+    with SseClient(edge.port, channel) as honest, Connection(edge.port) as stranger:
+        add(edge, session_of(honest), longest(channel)[:50])
+        for number in range(40):
+            since = "&".join(f"{name}=" for name in (*NAMES[number:], *NAMES[:number]))
+            stranger.ask("/poll", {"timeout": "0"}, **{"Last-Event-ID": since})
+            assert stranger.answer().status == 200
+        add(edge, session_of(honest), longest(channel)[50:])
+        own_cluster.publish(channel, "now")
+        cursor = last_id(honest, '"now"')
+    with SseClient(own_cluster.a.port, channel, since=cursor) as again:
+        assert [json.loads(again.next_event()["data"])["type"] for _ in range(127)] == ["welcome"] * 127
 
 
 def test_an_event_source_whose_names_are_gone_gets_a_reset(own_cluster: Cluster, channel: str) -> None:

@@ -27,9 +27,16 @@ class NamesInMemory:
         self.commands += commands
         return [self._answer(*command) for command in commands]
 
-    def lists(self, clock: Callable[[], float], seats: Iterable[Seat] = (), *, max_bytes: int = 1_000_000) -> NameLists:
+    def lists(
+        self,
+        clock: Callable[[], float],
+        seats: Iterable[Seat] = (),
+        *,
+        max_bytes: int = 1_000_000,
+        edge_id: str = "edge",
+    ) -> NameLists:
         """Return what an edge has that keeps its lists here."""
-        return NameLists(self.ask, RedisNames("t:"), seats, clock, lifetime=300, max_bytes=max_bytes)
+        return NameLists(edge_id, self.ask, RedisNames("t:"), seats, clock, lifetime=300, max_bytes=max_bytes)
 
     def _answer(self, name: object, key: object, *arguments: object) -> object:
         if self.denied:
@@ -39,4 +46,6 @@ class NamesInMemory:
                 return OutOfMemoryError("command not allowed when used memory > 'maxmemory'.")
             self.values[key] = arguments[0]
             return True
-        return key in self.values if name == "EXPIRE" else self.values.get(key)
+        if name == "EXPIRE":
+            return (self.values.pop(key, None) if arguments == (0,) else self.values.get(key)) is not None
+        return self.values.get(key)

@@ -1,9 +1,12 @@
 """The WebSocket's bytes on real connections: frames, pings, and the close that says to connect again."""
 
 import pytest
-from websockets.frames import Opcode
+from websockets.frames import Frame, Opcode
 
+from edge.framing.http import Variant
+from edge.framing.items import Item, ItemKind, json_object
 from edge.framing.transports import TRANSPORTS
+from edge.framing.websocket import WebSocketFraming
 from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.websocket_client import frame, open_websocket, welcomed_websocket
 
@@ -43,6 +46,15 @@ async def test_a_message_of_any_size_is_framed(edge: EdgeWithoutRedis, size: int
     one = await welcomed_websocket(edge, "room")
     edge.publish("room", b"x" * size)
     assert (await one.next_object())["content"] == "x" * size
+
+
+@pytest.mark.parametrize("size", [125, 126, 65_535, 65_536])
+def test_a_frame_is_that_of_the_library(size: int) -> None:
+    """At each end of the three forms of a length."""
+    item = Item(ItemKind.DATA, content="x" * (size - len(json_object(Item(ItemKind.DATA, content="")))))
+    expected = Frame(Opcode.TEXT, json_object(item)).serialize(mask=False)
+    assert len(json_object(item)) == size
+    assert WebSocketFraming(Variant(origin="")).encode([item], "") == expected
 
 
 async def test_a_quiet_websocket_is_pinged(edge: EdgeWithoutRedis) -> None:

@@ -6,13 +6,15 @@ import re
 import pytest
 
 from common.position import MAX_CURSOR_BYTES, NameList
-from edge.cluster.name_lists import TOO_MANY, UNREACHABLE
+from edge.cluster.name_lists import UNREACHABLE
+from edge.cluster.name_pot import TOO_MANY
 from edge.server.long_cursors import GONE
 from edge.subscribers.pending import ATTACH_TIMEOUT
 from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.http_client import head
 
 NAMES = NameList([f"{number:03d}" + "x" * 87 for number in range(128)])
+OWN = NameList((*NAMES.names, "~edge"))  # as the edge stores them itself
 READABLE = "&".join(f"{name}=9-9" for name in NAMES.names)
 CURSOR = NAMES.cursor({"000" + "x" * 87: "0-100", "001" + "x" * 87: "1-5"})
 
@@ -41,8 +43,8 @@ async def test_names_that_would_be_too_long_are_stored_before_the_welcome(edge: 
     assert (data.count(b"event: welcome"), data.count(b"event: reset")) == (128, 128)
     (cursor,) = re.findall(rb"(?m)^id: (.*)$", data)
     assert len(cursor) < MAX_CURSOR_BYTES
-    assert cursor.startswith(f"~{NAMES.digest}.".encode())
-    assert edge.names_in_redis.values == {edge.names.name_list(NAMES.digest): NAMES.text}
+    assert cursor.startswith(f"~{OWN.digest}.".encode())
+    assert edge.names_in_redis.values == {edge.names.name_list(OWN.digest): OWN.text}
 
 
 async def test_an_event_source_whose_names_are_gone_is_reset_on_the_channels_of_its_url(edge: EdgeWithoutRedis) -> None:
@@ -91,7 +93,7 @@ async def test_without_redis_the_client_comes_back(edge: EdgeWithoutRedis, query
 
 async def test_a_full_budget_is_told_as_a_limit(edge: EdgeWithoutRedis) -> None:
     """429, counted by the name of the setting."""
-    edge.handler._long_cursors._lists._max_bytes = 10_000
+    edge.handler._long_cursors._lists.pot._max_bytes = 10_000
     answer = await (await edge.connect()).ask(head("/poll", f"Last-Event-ID: {READABLE}"))
     assert (answer.status, answer.json["content"]) == (429, TOO_MANY)
     assert "retry-after" in answer.headers

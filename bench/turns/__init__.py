@@ -1,0 +1,1 @@
+"""The longest turn of an edge's event loop that one request brings."""
