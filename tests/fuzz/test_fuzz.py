@@ -13,14 +13,14 @@ from tests.fuzz.targets import CORPUS, TARGETS, check_of, seeds, why_not
 
 SECONDS = 10
 MUTATIONS = 3000
-MIN_INPUTS = {  # in these seconds: a quarter of what two cores with other work reach
-    "request_heads": 35_000,
-    "websocket_frames": 8_500,
-    "operations": 30_000,
-    "positions": 6_000,
-    "redis_replies": 7_300,
-    "redis_frames": 32_000,
-    "proxies": 41_000,
+MIN_INPUTS = {  # in these seconds: a twelfth of what two cores reach, for a machine may have other work
+    "request_heads": 12_000,
+    "websocket_frames": 3_000,
+    "operations": 10_000,
+    "positions": 2_000,
+    "redis_replies": 2_500,
+    "redis_frames": 11_000,
+    "proxies": 14_000,
 }
 SEED = 15
 

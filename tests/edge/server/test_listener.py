@@ -17,7 +17,7 @@ import pytest
 from common.errors import SettingsError
 from edge.server import listener as listener_module
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
-from tests.edge.http_client import head
+from tests.edge.http_client import HttpClient, head
 
 POLL = "/poll?id=room"
 
@@ -38,12 +38,19 @@ async def test_connections_get_the_listeners_options(edge: EdgeWithoutRedis) -> 
     assert not os.get_blocking(seat.fd)
 
 
+async def flood(client: HttpClient, data: bytes) -> None:
+    """Send without end."""
+    while True:
+        await client.send(data)
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other kernels count otherwise")
-async def test_the_kernel_keeps_little_of_what_is_not_read(edge: EdgeWithoutRedis) -> None:
-    """A client that sends ahead of its poll's answer fills 20 KB, and then its own buffer."""
+@pytest.mark.parametrize("size", [1000, 8_000_000])
+async def test_the_kernel_keeps_little_of_what_is_not_read(edge: EdgeWithoutRedis, size: int) -> None:
+    """A client that sends ahead of its poll's answer fills 20 KB, and then its own buffer, whatever its writes are."""
     client = await edge.held(POLL, transport="poll")
     (seat,) = edge.seats
-    sending = asyncio.create_task(client.send(b"x" * 8_000_000))
+    sending = asyncio.create_task(flood(client, b"x" * size))
     await asyncio.sleep(0.2)  # a duration: more than the kernel needs
     unread = array.array("i", [0])
     fcntl.ioctl(seat.fd, termios.FIONREAD, unread)
