@@ -47,6 +47,13 @@ def seat_of(edge: EdgeWithoutRedis) -> Seat:
     return seat
 
 
+def limit_buffer(seat: Seat, size: int) -> None:
+    """Let the kernel take so much for a seat."""
+    taken = socket.socket(fileno=seat.fd)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+    taken.detach()
+
+
 async def subscribed(edge: EdgeWithoutRedis, query: str) -> HttpClient:
     """Subscribe by SSE."""
     client = await edge.connect()
@@ -130,16 +137,14 @@ async def test_what_is_gathered_is_parked_if_something_is(edge: EdgeWithoutRedis
 
     def hold_back() -> None:
         seat = seat_of(edge)
-        taken = socket.socket(fileno=seat.fd)
-        taken.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-        taken.detach()
-        while seat.send_buffer is None:
+        limit_buffer(seat, 4096)
+        while seat.send_buffer is None or seat.send_buffer.size < 40_000:  # the kernel takes some more
             edge.seats.write(seat, b"\n" * 65536)
 
     keep(edge, "abc")
     meanwhile(edge, "b", hold_back)
     client = await edge.connect()
-    client._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
     await client.send(head("/sse?id=a&id=b&id=c&since=0"))
     await edge.until(lambda: edge.replays.by_seat and seat_of(edge).send_buffer is not None)
     await edge.turns(50)
