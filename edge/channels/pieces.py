@@ -15,19 +15,20 @@ from functools import partial
 from typing import Protocol
 
 from common.message import Message
-from common.position import Position
+from common.position import Position, Positions
 from common.scripts.results import SyncQuery, SyncResult
 from common.tasks import TurnQueue
 from edge.chain import Gap, catch_up, size_of
 from edge.channels.attach import Reader
 from edge.channels.kept import Kept, first_expiry
 from edge.channels.sync import SyncRequest
-from edge.framing.base import Encoded, Framing
-from edge.framing.items import Item, unexpired_items
+from edge.framing.base import SHORT_DATA, Encoded, Framing
+from edge.framing.items import Item, mark, unexpired_items
 from edge.state import Channel
 
 MAX_BYTES_UNDER_WAY = 16_777_216  # T1
 MAX_READS = 4  # under way at a time
+WRAPPING = 100  # about how many bytes are around a content
 
 Key = tuple[Channel, Position]
 
@@ -60,7 +61,7 @@ class Piece:
 
     __slots__ = ("_encoded", "_lease", "end", "expires", "items")
 
-    def __init__(self, channel: Channel, messages: Sequence[Message], now: float, lease: Lease) -> None:
+    def __init__(self, channel: Channel, messages: Sequence[Message], now: float, lease: Lease | None = None) -> None:
         last = messages[-1]
         self.end = Position(last.offset, last.tag)
         self.items: list[Item] = unexpired_items(channel.name, messages, now)
@@ -75,6 +76,39 @@ class Piece:
             data = framing.part(self.items) if self.items else b""
             encoded = self._encoded[framing] = Encoded(data, len(self.items), self._lease)
         return encoded
+
+
+class Gathered:
+    """Small pieces of several channels that leave in one write, since each write has a cursor of all channels."""
+
+    __slots__ = ("_pieces", "_size")
+
+    def __init__(self) -> None:
+        self._pieces: dict[Channel, Piece] = {}
+        self._size = 0
+
+    def __contains__(self, channel: Channel) -> bool:
+        return channel in self._pieces
+
+    def __len__(self) -> int:
+        return len(self._pieces)
+
+    def add(self, channel: Channel, piece: Piece) -> bool:
+        """Keep the piece of one more channel; return whether there is enough for a write."""
+        self._pieces[channel] = piece
+        self._size += sum([len(item.content or "") + WRAPPING for item in piece.items])
+        return self._size >= SHORT_DATA
+
+    def discard(self, channel: Channel) -> None:
+        """Drop the piece of a channel, if there is one."""
+        self._pieces.pop(channel, None)
+
+    def take(self, positions: Positions) -> list[Item]:
+        """Return the messages, the last with the cursor, and move positions over them; nothing is kept any more."""
+        pieces, self._pieces, self._size = self._pieces, {}, 0
+        items = [item for piece in pieces.values() for item in piece.items]
+        positions.update({channel.name: str(piece.end) for channel, piece in pieces.items()})
+        return mark(items, len(items) - 1, positions.cursor) if items else []
 
 
 class Delivery:

@@ -1,7 +1,8 @@
 """The proportion of an answer to its request, so that a stranger's few bytes do not bring many. Pure.
 
-Welcomes, resets and the cursor of a held subscriber are counted. Messages are not: their bounds are others. Ordinary
-clients do not come near: their requests have headers, and positions or names of some length.
+Welcomes, resets and the cursors of a held subscriber are counted: that of the welcomes, and if it is behind that of
+what it is given later. Messages are not: their bounds are others. Ordinary clients do not come near: their requests
+have headers, and positions or names of some length.
 """
 
 from collections.abc import Sequence
@@ -19,14 +20,20 @@ OUT_OF_PROPORTION = (
 
 
 def is_out_of_proportion(
-    asked: SubscribeRequest, framing: Framing, starts: Sequence[Position | None], items: Sequence[Item], session: str
+    asked: SubscribeRequest,
+    framing: Framing,
+    starts: Sequence[Position | None],
+    items: Sequence[Item],
+    session: str,
+    *,
+    writes: int = 1,
 ) -> bool:
     """Say whether a subscriber that begins at `starts` with these items would be sent more than its bound."""
     cursor = asked.positions_at(starts).cursor if framing.cursor_in_bytes else ""
     pairs = zip(asked.channels, starts, strict=True)
     welcomes = [welcome_item(name, str(start or ""), session=session) for name, start in pairs]
     resets = [item._replace(cursor="") for item in items if item.kind is ItemKind.RESET]
-    return len(framing.encode([*welcomes, *resets], "")) + len(cursor) > asked.most_control
+    return len(framing.encode([*welcomes, *resets], "")) + writes * len(cursor) > asked.most_control
 
 
 def refusal(framing: Framing) -> bytes:

@@ -7,8 +7,12 @@ R2  A subscriber's position on a channel is the end of what was written to it of
 R3  What the log does not lead to is told by a reset. Then the subscriber goes on from where the channel stands.
 R4  A poll is answered when it holds as much as an answer may, or when it holds something and there is no room for more
     bytes under way: its client comes back for the rest. So none that waits for others keeps others waiting.
+R5  A write whose cursor has all channels is worth it: small pieces of several channels are gathered for it, and leave
+    before a channel of theirs is entered, so that no live message overtakes them. They leave at once if something is
+    parked, or if there is no room for more: so none that gathers keeps others waiting (R4).
 """
 
+import time
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,10 +20,10 @@ from typing import Protocol
 
 from common.message import Message
 from common.position import Position
-from edge.chain import PIECE_BYTES, PIECE_MESSAGES, Gap
+from edge.chain import PIECE_BYTES, PIECE_MESSAGES, Gap, size_of
 from edge.channels.hub import Hub
-from edge.channels.pieces import Piece, PieceReader
-from edge.framing.base import Batch, Encoded, Framing
+from edge.channels.pieces import Gathered, Piece, PieceReader
+from edge.framing.base import SHORT_DATA, Batch, Encoded, Framing
 from edge.framing.items import Item, stamp
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Behind, Channel, Entry, PendingAttach, Seat
@@ -152,44 +156,80 @@ class CatchUp(PendingAttach):
 
 
 class HeldCatchUp(CatchUp):
-    """A held subscriber that is behind."""
+    """A held subscriber that is behind; `_goes_in` is whether the channel whose turn it is has nothing to gather."""
 
-    __slots__ = ("_needed",)
+    __slots__ = ("_gathered", "_goes_in", "_needed")
 
     def __init__(self, seat: Seat, framing: Framing, behind: Sequence[Behind], replays: Owner) -> None:
         super().__init__(seat, framing, behind, replays)
         self._needed = PIECE_BYTES  # of room for the next piece
+        self._gathered = Gathered()  # of channels that are in `todo`
+        self._goes_in = False
 
     @property
     def is_blocked(self) -> bool:
         """Whether something is parked."""
         return self.seat.send_buffer is not None
 
+    @property
+    def _gathers(self) -> bool:
+        """Whether each write has a cursor of all channels."""
+        positions = self.seat.positions
+        return positions is not None and not positions.is_plain
+
     def step(self) -> None:
-        """Go on with the next channel."""
-        if self.current is None and self.todo and not self.is_blocked and self._replays.has_room(self, self._needed):
+        """Go on with the next channel; what is gathered leaves before, if it is of that one or cannot become more."""
+        if self.current is not None or not self.todo:
+            return
+        may_ask = not self.is_blocked and self._replays.has_room(self, self._needed)
+        self._goes_in = self.todo[0].channel in self._gathered
+        if self._gathered and (self._goes_in or not (may_ask and self._replays.pieces.make_room())):
+            self._write_gathered()
+        if may_ask and self.todo and not self.is_blocked:
             self._replays.hub.enter(self.todo.popleft())
             self._replays.go_on(self)
 
+    def takes(self, channel: Channel, tail: Sequence[Message]) -> bool:
+        """The short end of a ring is gathered like a piece, but once: its channel is entered with what is new then."""
+        return self._goes_in or not self._gathers or sum(map(size_of, tail)) >= SHORT_DATA
+
+    def fall_behind(self, entry: Entry, since: Position) -> None:
+        """Have a piece read, unless the ring has it."""
+        tail = entry.channel.tail(since) if self._gathers else None
+        if tail:
+            self.todo.appendleft(entry)
+            self._gather(entry, Piece(entry.channel, tail, time.time()))
+        else:
+            super().fall_behind(entry, since)
+
     def take(self, entry: Entry, piece: Piece) -> None:
         """Write a piece; if its bytes depend on all channels, they are made for this subscriber alone."""
-        seat = self.seat
-        if seat.framing is None:
-            return
-        if seat.positions is not None and not seat.positions.is_plain:
-            self._move(entry.channel.name, piece.end)
-            self._write(seat.framing, stamp(piece.items, seat.positions))
-        else:
-            encoded = piece.encode(seat.framing)
+        framing = self.seat.framing
+        if self._gathers:
+            self._gather(entry, piece)
+        elif framing is not None:
+            encoded = piece.encode(framing)
             self._needed = max(PIECE_BYTES, len(encoded.data))
-            if not self._replays.has_room(self, self._needed):
-                return
-            self._replays.write(seat, seat.framing, encoded.data, encoded.count)
-            self._move(entry.channel.name, piece.end)
-        entry.since = piece.end
+            if self._replays.has_room(self, self._needed):
+                self._replays.write(self.seat, framing, encoded.data, encoded.count)
+                self._move(entry.channel.name, piece.end)
+                entry.since = piece.end
 
-    def _write(self, framing: Framing, items: list[Item]) -> None:
-        if items:
+    def _gather(self, entry: Entry, piece: Piece) -> None:
+        """Keep a piece for the next write; while that is short, the other channels have their turn first."""
+        entry.since = piece.end
+        if self._gathered.add(entry.channel, piece):
+            self._write_gathered()
+        else:
+            self.todo.rotate(-1)
+
+    def _write_gathered(self) -> None:
+        if self.seat.positions is not None:
+            self._write(self._gathered.take(self.seat.positions))
+
+    def _write(self, items: list[Item]) -> None:
+        framing = self.seat.framing
+        if items and framing is not None:
             self._replays.write(self.seat, framing, framing.part(items), len(items))
 
     def _move(self, name: str, at: Position) -> None:
@@ -210,14 +250,19 @@ class HeldCatchUp(CatchUp):
             if seat.positions is not None and seat.positions.is_plain:
                 seat.positions = None
         seat.refresh_fast_path()
-        if seat.framing is not None:
-            self._write(seat.framing, items)
+        self._write(items)
 
     def leave(self, name: str) -> None:
         """Be behind on a channel no longer."""
+        self._gathered.discard(self.remaining[name].channel)
         super().leave(name)
         if not self.remaining:
             self._replays.end(self)
+
+    def end(self) -> None:
+        """Wait for nothing any more, and keep no piece."""
+        super().end()
+        self._gathered = Gathered()
 
 
 class PollCatchUp(CatchUp):

@@ -104,7 +104,8 @@ class Lifecycle:
 
     def _is_out_of_proportion(self, pending: PendingSubscribe) -> bool:
         framing, session = pending.framing, self._sessions.blank
-        return is_out_of_proportion(pending.request, framing, pending.positions, pending.items, session)
+        writes = 2 if pending.behind else 1
+        return is_out_of_proportion(pending.request, framing, pending.positions, pending.items, session, writes=writes)
 
     def on_flushed(self, seat: Seat) -> None:
         """Nothing is parked for a seat any more: it is given more if it is behind, and others may have room now."""

@@ -11,7 +11,7 @@ from string import ascii_letters, digits
 
 import pytest
 
-from tests.cluster.clients import HOST
+from tests.cluster.clients import HOST, Connection
 from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
 
@@ -54,10 +54,16 @@ BROWSER = (
 
 
 @pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """Return the edge of a cluster in which nothing was published."""
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Return a cluster of one edge in which nothing was published."""
     with running(Cluster(tmp_path_factory.mktemp("cluster"), edges="a")) as cluster:
-        yield cluster.a
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def edge(cluster: Cluster) -> Service:
+    """Return the edge."""
+    return cluster.a
 
 
 def rest(client: socket.socket) -> bytes:
@@ -107,6 +113,21 @@ def test_a_browser_is_never_out_of_proportion(edge: Service, start: str) -> None
     target = TARGETS["sse"].replace(IDS, "") if query == "&" else TARGETS["sse"]
     status, control = asked(edge, f"GET {target}{query} HTTP/1.1\r\n{BROWSER}{header}\r\n".encode())
     assert (status, control.count(b"event: welcome")) == (200, 128)
+
+
+@pytest.mark.parametrize(("start", "letters"), [("since=0", "bc"), ("history=1", "de")])
+def test_a_message_of_each_of_128_channels_brings_no_more(cluster: Cluster, start: str, letters: str) -> None:
+    """The edge reads them from the logs; whatever is no message is counted, the cursors above all."""
+    names = [f"{first}{second}" for second in letters for first in CHARACTERS][:128]
+    with Connection(cluster.publisher.port) as backend:
+        assert backend.post("/pub", {"ids": names, "content": "x"}).status == 200
+    target = f"/sse?{'&'.join(f'id={name}' for name in names)}&{start}"
+    for request in (f"GET {target} HTTP/1.0\r\n\r\n".encode(), f"GET {target} HTTP/1.1\r\n{BROWSER}\r\n".encode()):
+        status, answer = asked(cluster.a, request)
+        lines = [line for line in answer.split(b"\n") if not line.startswith(b'data: {"type":"data"')]
+        assert (status, answer.count(b'{"type":"data"')) in {(200, 128), (400, 0)}
+        assert len(b"\n".join(lines)) <= PROPORTION * len(request)
+    assert status == 200
 
 
 def frames(edge: Service, message: str) -> tuple[int, int]:

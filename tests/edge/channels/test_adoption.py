@@ -31,6 +31,7 @@ class RoomOnTwoEdges:
         self.redis = redis
         self.names = names
         self._scripts = Scripts(redis, names, load_settings())
+        self._plain = 0  # messages
 
     async def poll(self, edge: Edge, **query: str) -> tuple[str, list[str]]:
         """Poll once; return the position, and the contents or `reset`."""
@@ -44,6 +45,11 @@ class RoomOnTwoEdges:
     async def publish_plainly(self, *contents: str) -> None:
         for content in contents:
             assert await self.redis.publish(self.names.channel("room"), content) == len(self.edges)
+            self._plain += 1
+
+    async def handed_in(self) -> None:
+        """Wait until no edge holds a plain message any more: after a wipe it would be stored again."""
+        await until(lambda: all(edge._counters.adopted_total == self._plain for edge in self.edges))
 
     async def stands_at(self, offset: int) -> None:
         """Wait until every edge has come so far."""
@@ -73,6 +79,7 @@ async def test_pollers_get_every_plain_message_that_follows(room: RoomOnTwoEdges
     await room.publish_plainly("one")
     old, contents = await room.poll(room.edges[0], since="0")
     assert contents == ["one"]
+    await room.handed_in()
     await room.vanish(*keys)
     await room.publish("two")
     seq, contents = await room.poll(room.edges[0], since=old)
@@ -88,6 +95,7 @@ async def test_the_first_message_that_follows_may_be_a_plain_one(room: RoomOnTwo
     """It is stored once, in the new log, and nothing goes out without a position."""
     await room.publish_plainly("one")
     old, _ = await room.poll(room.edges[0], since="0")
+    await room.handed_in()
     await room.vanish(*keys)
     await room.publish_plainly("two", "three")
     await room.stands_at(2 if "top" in keys else 3)
@@ -95,6 +103,32 @@ async def test_the_first_message_that_follows_may_be_a_plain_one(room: RoomOnTwo
     assert {tuple(contents) for _, contents in told} == {("reset",) if "top" in keys else ("two", "three")}
     assert (await room.poll(room.edges[1], since="0"))[1][-2:] == ["two", "three"]
     assert not any(sum(edge._counters.not_adopted_total.values()) for edge in room.edges)
+
+
+async def test_what_an_edge_holds_when_the_log_vanishes_is_stored_again(room: RoomOnTwoEdges) -> None:
+    """The log that had it is gone, so nobody can tell: it comes once more, after the reset, and nothing is lost."""
+    slow, may_go_on = room.edges[1]._parts.adopter, asyncio.Event()
+    assert slow is not None
+    adopt = slow._adopt
+
+    async def adopt_late(name: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
+        await may_go_on.wait()
+        return await adopt(name, first_epoch, messages)
+
+    slow._adopt = adopt_late
+    await room.publish_plainly("one")
+    old, contents = await room.poll(room.edges[0], since="0")
+    assert contents == ["one"]
+    await room.vanish("top", "log")
+    await room.publish("two")
+    seq, contents = await room.poll(room.edges[0], since=old)
+    assert contents == ["reset"]
+    may_go_on.set()
+    await room.stands_at(2)
+    await room.publish_plainly("three", "four")
+    await room.stands_at(4)
+    for edge in room.edges:
+        assert (await room.poll(edge, since=seq, timeout="2"))[1] == ["one", "three", "four"]
 
 
 async def test_streams_are_reset_and_go_on(room: RoomOnTwoEdges) -> None:

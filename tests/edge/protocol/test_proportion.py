@@ -1,6 +1,7 @@
 """The proportion of welcomes and resets to their request, with literal requests."""
 
 from bisect import bisect_left
+from dataclasses import replace
 
 import pytest
 
@@ -49,11 +50,24 @@ def test_what_is_sent_is_what_counts(transport: str) -> None:
     message = data_item("00", stored(1, b"x" * 100_000))
 
     def is_over(most: int) -> bool:
-        return is_out_of_proportion(asked._replace(most_control=most), made, starts, [*resets, message], SESSION)
+        return is_out_of_proportion(replace(asked, most_control=most), made, starts, [*resets, message], SESSION)
 
     size = bisect_left(range(60_000), True, key=lambda most: not is_over(most))
     plain = made.encode([item._replace(cursor="") for item in resets], "")
     assert 128 * 120 + len(plain) < size < 128 * 200 + len(plain)
+
+
+@pytest.mark.parametrize(("transport", "more"), [("sse", True), ("stream", False)])
+def test_who_is_behind_is_sent_one_more_cursor(transport: str, *, more: bool) -> None:
+    """If its bytes have one."""
+    made, starts = framing(transport), [START] * 128
+    asked = SubscribeRequest(transport, LETTERS, (START,) * 128)
+
+    def is_over(most: int, writes: int) -> bool:
+        return is_out_of_proportion(replace(asked, most_control=most), made, starts, [], SESSION, writes=writes)
+
+    once, twice = (bisect_left(range(60_000), True, key=lambda most: not is_over(most, writes)) for writes in (1, 2))
+    assert twice - once == (len(asked.positions_at(starts).cursor) if more else 0)
 
 
 def test_a_refusal_is_a_plain_400() -> None:
