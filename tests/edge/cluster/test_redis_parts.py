@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from common.settings import load_settings
 from edge.cluster.redis_parts import RedisParts
 from edge.counters import Counters
+from edge.state import Seat
 from tests.edge.seats_on_sockets import SeatsOnSockets
 
 
@@ -15,10 +16,10 @@ async def test_what_one_edge_stores_another_finds(valkey_url: str, prefix: str, 
         one, two = (RedisParts(name, settings, sockets.seats, Counters()) for name in ("one", "two"))
         ending.push_async_callback(two.aclose)
         ending.push_async_callback(one.aclose)
-        stored = await one.name_lists.store(("a", "b"))
+        stored = await one.name_lists.store(("a", "b"), Seat(7))
         found = await two.name_lists.find(stored.digest)
         assert found is not None
-        assert found.names == ("a", "b")
+        assert found.names == ("a", "b", "~one"), "and whose it is"
         (key,) = [key async for key in two.redis.scan_iter(f"{prefix}*")]
         assert await one.redis.ttl(key) >= 300, "the names live for minutes, however short the history is"
         await one.finish()
