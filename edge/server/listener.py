@@ -20,7 +20,7 @@ from common.service.graceful_close import refuse_new
 from edge.counters import CloseReason
 from edge.engine.poller import ERROR, HANGUP, READ, READ_HANGUP, WRITE, Poller
 from edge.engine.seats import Seats
-from edge.state import Seat
+from edge.state import IDLE, Seat
 
 SOCKETS_PER_TURN = 64  # ready sockets: one or two milliseconds
 FLUSHES_PER_TURN = 32  # seats that are behind: one or two milliseconds, too
@@ -185,9 +185,10 @@ class Listener:
             self._handler.on_end(seat)
 
     def _read_last(self, seat: Seat) -> None:
-        """Read from a client that has closed its side: what is left of its bytes, and their end in the same turn.
+        """Read from a client that has closed its side: what is left of its bytes.
 
-        Many clients that fill their connections and close them at once would keep newcomers in the kernel's queue.
+        If that is no whole request, their end is taken in the same turn: many clients that fill their connections and
+        close them at once would keep newcomers in the kernel's queue.
         """
         try:
             data = os.read(seat.fd, MAX_LAST_BYTES)
@@ -196,7 +197,7 @@ class Listener:
             return
         if data:
             self._handler.on_bytes(seat, data)
-        if len(data) < MAX_LAST_BYTES and seat.fd >= 0:
+        if not data or (seat.phase is IDLE and len(data) < MAX_LAST_BYTES):
             self._handler.on_end(seat)
 
     def _accept(self) -> None:
