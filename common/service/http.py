@@ -20,6 +20,7 @@ from common.service.http_refusals import (
 )
 from common.service.punctual import REQUEST_TIMEOUT, PunctualConnection
 
+BACKLOG = 1024  # connections that wait to be accepted; behind more of them a client tries again after a second
 SHUTDOWN_TIMEOUT = 1.5  # seconds that requests in flight have at the end, and once more after they are cancelled
 MAX_SHOWN_PATH = 100  # characters of a wrong path that the answer repeats
 
@@ -138,7 +139,7 @@ async def listen(
     await runner.setup()
     try:
         for listener in open_listeners(host, port):
-            await web.SockSite(runner, listener).start()
+            await web.SockSite(runner, listener, backlog=BACKLOG).start()
     except (OSError, UnicodeError) as error:  # UnicodeError: the host cannot be looked up as a name
         await runner.cleanup()
         raise cannot_listen(port_variable, host, port, error) from None

@@ -31,9 +31,10 @@ PORTS: dict[str, Callable[[Cluster], int]] = {
 def connections(port: int, part: bytes) -> Iterator[list[socket.socket]]:
     """Open connections, and send a part of a request on each."""
     with ExitStack() as stack:
-        opened = [stack.enter_context(socket.create_connection((HOST, port), 5)) for _ in range(COUNT)]
-        for one in opened:
-            one.sendall(part)
+        opened: list[socket.socket] = []
+        for _ in range(COUNT):
+            opened.append(stack.enter_context(socket.create_connection((HOST, port), 5)))
+            opened[-1].sendall(part)  # at once: its time begins with the connection
         yield opened
 
 
