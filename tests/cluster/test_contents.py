@@ -10,6 +10,8 @@ from tests.cluster.clients import HOST, Answer, Connection, PollClient, SseClien
 from tests.cluster.processes import Cluster
 from tests.cluster.waiting import until
 
+pytestmark = pytest.mark.system
+
 CONTENT = (  # numbers that neither 64 bits nor a double hold, and spellings that a reader would change
     '{"wei":1000000000000000000001,"x":[18446744073709551616,19.999999999999999999,12345678901234567890123,'
     '1e400,-0.0,1E5,1.10,5e-324],"same":"\\u00e9\\/"}'

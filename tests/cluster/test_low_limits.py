@@ -14,6 +14,8 @@ from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
 from tests.cluster.waiting import until
 
+pytestmark = pytest.mark.system
+
 LIMITS = {
     "COMET_MAX_CHANNELS": "3",
     "COMET_MAX_OPERATIONS": "4",

@@ -8,6 +8,8 @@ from tests.cluster.clients import Answer, exchange
 from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
 
+pytestmark = pytest.mark.system
+
 GIVEN = "https://APP.example:443, http://Plain.example:80/, https://*.Example.com, https://münchen.example, null"
 
 

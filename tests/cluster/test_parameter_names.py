@@ -8,6 +8,8 @@ from websockets.sync.client import connect
 from tests.cluster.clients import HOST, Connection, StreamClient, exchange, get
 from tests.cluster.processes import Cluster
 
+pytestmark = pytest.mark.system
+
 PATIENCE = 8.0
 every_name = pytest.mark.parametrize("name", ["id", "channel", "cname"])
 

@@ -5,6 +5,8 @@ import pytest
 from tests.cluster.clients import Connection, exchange
 from tests.cluster.processes import Cluster
 
+pytestmark = pytest.mark.system
+
 MOST = 1000
 BYTES = 8 * 2**20  # of a body, with messages of at most 4096 bytes
 BOTH = f"one request has at most {MOST} messages and {BYTES} bytes"

@@ -11,6 +11,8 @@ import pytest
 from tests.cluster.clients import HOST, Connection
 from tests.cluster.processes import Cluster
 
+pytestmark = pytest.mark.system
+
 COUNT = 300
 TIMEOUT = 1.0  # COMET_HEADER_TIMEOUT of the cluster
 LATE = b'{"type":"error","code":408,"content":"the request was not complete after 1 seconds"}\n'

@@ -10,6 +10,8 @@ from tests.cluster.clients import Connection
 from tests.cluster.processes import Cluster
 from tests.cluster.running import running
 
+pytestmark = pytest.mark.system
+
 ALL = re.compile(
     rb"retry: \d+\nid: \d+-\d+\nevent: welcome\ndata: \{[^\n]*\}\n\n"
     rb"(:\n)+"
