@@ -16,7 +16,7 @@ from tests.compiled.conftest import run
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
 
 HOT = "import compile_hot; print(*compile_hot.hot_modules())"
-WHICH = "from common import names, version; print(version.our_build(), names.__file__)"
+WHICH = "from common import names; from common.service import version; print(version.our_build(), names.__file__)"
 NOWHERE = {"COMET_REDIS_URL": "redis://127.0.0.1:1", "COMET_EDGE_PORT": "0", "COMET_EDGE_ADMIN_PORT": "0"}
 
 

@@ -132,7 +132,7 @@ def test_the_image_is_as_said(running: Stack, docker: Engine, record_property: R
     assert sum(layers[:-1]) < MOST_BYTES
 
 
-WHICH_BUILD = "from common import names, version; print(version.our_build(), names.__file__)"
+WHICH_BUILD = "from common import names; from common.service import version; print(version.our_build(), names.__file__)"
 
 
 def test_the_image_has_the_compiled_build_and_no_compiler(running: Stack, docker: Engine) -> None:

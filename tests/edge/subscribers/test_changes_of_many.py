@@ -11,6 +11,7 @@ from edge.protocol.subscribe import MAX_CHANNELS
 from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.http_client import head
 from tests.edge.websocket_client import HANDSHAKE
+from tests.pure_only import pure_only
 
 KINDS = {"flips": ("unsub", "sub"), "known": ("sub",), "pings": ("ping",)}
 
@@ -38,6 +39,7 @@ async def lines_run(edge: EdgeWithoutRedis, channels: int, operations: list[Oper
     return count
 
 
+@pure_only  # compiled code has no lines to count
 @pytest.mark.parametrize("ops", KINDS.values(), ids=KINDS)
 async def test_an_operation_costs_the_same_with_many_channels(ops: tuple[str, ...], edge: EdgeWithoutRedis) -> None:
     """Not a line of Python more: 256 flips among 128 channels took 8 ms of one turn, half of it to look for them."""
