@@ -169,14 +169,15 @@ def test_a_moved_address_is_noticed_though_the_old_server_takes_everything(pair:
 def test_connections_that_a_nat_forgot_cost_no_request(pair: Pair, proxy: Proxy) -> None:
     """Row 4: after a burst and some quiet the idle connections lead nowhere; no publish and no newcomer notices."""
     cluster = pair.cluster
-    proxy.freeze()  # a request that finds every connection taken opens one more
+    before = proxy.connections
+    proxy.freeze()  # a pipeline that finds every connection taken opens one more
     with ThreadPoolExecutor(1) as thread:
         opened = thread.submit(burst, cluster)
-        until(lambda: proxy.connections >= 30)
+        until(lambda: proxy.connections >= before + 3)
         proxy.thaw()
         opened.result()
     time.sleep(NEVER)
-    assert proxy.forget(rest=NEVER - 1) >= 20
+    assert proxy.forget(rest=NEVER - 1) >= 2
     began = time.monotonic()
     answers = burst(cluster)
     assert time.monotonic() - began < 3.0

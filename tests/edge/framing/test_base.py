@@ -9,6 +9,7 @@ from edge.framing.http import Variant
 from edge.framing.items import SESSION_BLANK, Item, ItemKind
 from edge.framing.transports import TRANSPORTS, framing_for
 from tests.edge.framing.reading import read_response
+from tests.pure_only import pure_only
 
 VARIANT = Variant(callback="f")
 LONG = "m" * SHORT_DATA
@@ -72,6 +73,7 @@ def test_by_default_a_refusal_is_an_error_with_its_status(
     assert answer.headers.get("connection") == (None if framing.single_response else "close")
 
 
+@pure_only
 def test_a_framing_must_say_what_its_bytes_are() -> None:
     """The base has none of its own, and nothing to tell a client of a retry or of being slow."""
     framing = Nameless(VARIANT)
