@@ -17,6 +17,8 @@ from tests.cluster.processes import Cluster
 from tests.cluster.running import running
 from tests.cluster.waiting import until
 
+pytestmark = pytest.mark.system  # half a minute: each drain takes its seconds
+
 SECONDS = 6.0  # of the drain: half of it is for load balancers to notice
 KINDS = ("stream", "sse", "poll", "ws")
 UPGRADE = (
