@@ -120,10 +120,22 @@ static inline int obey_lines(int (*turn)(void), void (*obey)(char *line)) {
         ssize_t size = read(STDIN_FILENO, line, sizeof line - 1); /* the driver waits for each answer: one line */
         if (size <= 0) return 0;
         line[size] = 0;
+        if (strncmp(line, "quit", 4) == 0) return 0;
         alarm(seconds);
         obey(line);
         fflush(stdout);
         alarm(0);
     }
+}
+
+/* Be the program `PROGRAM PORT SECONDS`: its clients connect to the port, and each line is obeyed in those seconds. */
+static inline int serve(int words, char **word, int (*turn)(void), void (*obey)(char *line)) {
+    if (words != 3) {
+        fprintf(stderr, "usage: %s PORT SECONDS\n", word[0]);
+        return 2;
+    }
+    port = atoi(word[1]);
+    seconds = atoi(word[2]);
+    return obey_lines(turn, obey);
 }
 #endif

@@ -99,7 +99,6 @@ static long number_for(char *line) {
     if (sscanf(line, "read %d", &number) == 1) return read_all(number), done;
     if (strncmp(line, "upgrade", 7) == 0) return upgrades = 1;
     if (strncmp(line, "drop", 4) == 0) return drop(), 0;
-    if (strncmp(line, "quit", 4) == 0) exit(0);
     fail("an unknown command: %s", line);
     return 0;
 }
@@ -109,12 +108,4 @@ static void obey(char *line) {
     printf("ok %ld %ld\n", number, (long)((now_ns() - asked) / 1000000));
 }
 
-int main(int words, char **word) {
-    if (words != 3) {
-        fprintf(stderr, "usage: comeback PORT SECONDS\n");
-        return 2;
-    }
-    port = atoi(word[1]);
-    seconds = atoi(word[2]);
-    return obey_lines(wait_for_line, obey);
-}
+int main(int words, char **word) { return serve(words, word, wait_for_line, obey); }

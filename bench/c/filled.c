@@ -98,20 +98,12 @@ static void obey(char *line) {
     } else if (strncmp(line, "drop", 4) == 0) {
         drop();
         printf("ok\n");
-    } else if (strncmp(line, "quit", 4) == 0) {
-        exit(0);
     } else {
         fail("an unknown command: %s", line);
     }
 }
 
 int main(int words, char **word) {
-    if (words != 3) {
-        fprintf(stderr, "usage: filled PORT SECONDS\n");
-        return 2;
-    }
-    port = atoi(word[1]);
-    seconds = atoi(word[2]);
     make_bytes();
-    return obey_lines(turn, obey);
+    return serve(words, word, turn, obey);
 }

@@ -113,17 +113,8 @@ static void obey(char *line) {
     else if (sscanf(line, "wait %d", &number) == 1)
         while (taken < number) turn();
     else if (strncmp(line, "count", 5) == 0) number = taken;
-    else if (strncmp(line, "quit", 4) == 0) exit(0);
     else fail("an unknown command: %s", line);
     printf("ok %d\n", number);
 }
 
-int main(int words, char **word) {
-    if (words != 3) {
-        fprintf(stderr, "usage: latency PORT SECONDS\n");
-        return 2;
-    }
-    port = atoi(word[1]);
-    seconds = atoi(word[2]);
-    return obey_lines(turn, obey);
-}
+int main(int words, char **word) { return serve(words, word, turn, obey); }

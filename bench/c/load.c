@@ -197,19 +197,10 @@ static long number_for(char *line) {
         while (unanswered) turn();
         return head_size;
     }
-    if (strncmp(line, "quit", 4) == 0) exit(0);
     fail("an unknown command: %s", line);
     return 0;
 }
 
 static void obey(char *line) { printf("ok %ld\n", number_for(line)); }
 
-int main(int words, char **word) {
-    if (words != 3) {
-        fprintf(stderr, "usage: load PORT SECONDS\n");
-        return 2;
-    }
-    port = atoi(word[1]);
-    seconds = atoi(word[2]);
-    return obey_lines(turn, obey);
-}
+int main(int words, char **word) { return serve(words, word, turn, obey); }

@@ -272,7 +272,6 @@ static void do_command(char *line) {
     }
     if (begins(line, "drop")) return drop();
     if (begins(line, "forget")) return drop(), (void)(count = 0);
-    if (begins(line, "quit")) exit(0);
     if (!begins(line, "state")) fail("an unknown command: %s", line);
 }
 
