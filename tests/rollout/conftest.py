@@ -14,8 +14,6 @@ from tests.cluster.waiting import STARTING, until
 
 __all__ = ["channel", "pytest_runtest_makereport"]
 
-OLDER = "62c66bd8"  # the commit before the floors; scripts, frames, cursors and keys are its own
-
 
 class MixedCluster(Cluster):
     """Edge `a` and `publisher` are of this checkout, edge `b` and `older_publisher` of the older commit."""
@@ -28,10 +26,10 @@ class MixedCluster(Cluster):
             service.run_from(older)
 
 
-@pytest.fixture(scope="session")
-def older(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a checkout of the older commit."""
-    return checkout(OLDER, tmp_path_factory.mktemp("older"))
+@pytest.fixture(scope="module")
+def older(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a checkout of the older commit, which the module of the tests names as `BEFORE`."""
+    return checkout(request.module.BEFORE, tmp_path_factory.mktemp("older"))
 
 
 def checkout(commit: str, folder: Path) -> Path:
@@ -45,10 +43,13 @@ def checkout(commit: str, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory, older: Path) -> Iterator[MixedCluster]:
-    """Yield a mixed cluster that runs; every edge is announced."""
+def mixed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, older: Path
+) -> Iterator[MixedCluster]:
+    """Yield a mixed cluster that runs, with the `SETTINGS` of the module of the tests; every edge is announced."""
+    settings: dict[str, str] = getattr(request.module, "SETTINGS", {})
     with ExitStack() as stack:
-        cluster = stack.enter_context(running(MixedCluster(tmp_path_factory.mktemp("mixed"), older)))
+        cluster = stack.enter_context(running(MixedCluster(tmp_path_factory.mktemp("mixed"), older, **settings)))
         assert isinstance(cluster, MixedCluster)
         until(lambda: all(service.ready for service in cluster.services), STARTING)
         yield cluster

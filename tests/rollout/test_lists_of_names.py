@@ -1,31 +1,16 @@
 """Lists of names, which each edge has its own of, beside the commit before, whose edges share equal ones."""
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
 from tests.cluster.clients import SseClient
-from tests.cluster.running import running
-from tests.cluster.waiting import STARTING, until
-from tests.rollout.conftest import MixedCluster, checkout
+from tests.rollout.conftest import MixedCluster
 from tests.rollout.test_long_cursors import MANY, cursor_after_changes
 
 pytestmark = pytest.mark.system  # with its clusters it takes many seconds
 
 BEFORE = "0484aee"  # the last commit whose edges share their lists
-
-
-@pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MixedCluster]:
-    """Yield a cluster with edge `b` and `older_publisher` of the commit before."""
-    older = checkout(BEFORE, tmp_path_factory.mktemp("before"))
-    with ExitStack() as stack:
-        cluster = stack.enter_context(running(MixedCluster(tmp_path_factory.mktemp("mixed"), older)))
-        assert isinstance(cluster, MixedCluster)
-        until(lambda: all(service.ready for service in cluster.services), STARTING)
-        yield cluster
 
 
 @pytest.mark.parametrize("edges", ["ab", "ba", "aba", "bab"])

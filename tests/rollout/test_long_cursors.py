@@ -1,31 +1,16 @@
 """Cursors that are too long to name their channels, beside the commit before, which does not know their form."""
 
 import json
-from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
 from tests.cluster.clients import Connection, SseClient, get
-from tests.cluster.running import running
-from tests.cluster.waiting import STARTING, until
-from tests.rollout.conftest import MixedCluster, checkout
+from tests.rollout.conftest import MixedCluster
 
 pytestmark = pytest.mark.system  # with its clusters it takes many seconds
 
 BEFORE = "bf95bac"  # the last commit whose cursors name their channels however long they become
 FEW, MANY = 20, 60
-
-
-@pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MixedCluster]:
-    """Yield a cluster with edge `b` and `older_publisher` of the commit before."""
-    older = checkout(BEFORE, tmp_path_factory.mktemp("before"))
-    with ExitStack() as stack:
-        cluster = stack.enter_context(running(MixedCluster(tmp_path_factory.mktemp("mixed"), older)))
-        assert isinstance(cluster, MixedCluster)
-        until(lambda: all(service.ready for service in cluster.services), STARTING)
-        yield cluster
 
 
 def cursor_after_changes(mixed: MixedCluster, edge: str, channel: str, count: int) -> str:

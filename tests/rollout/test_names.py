@@ -1,34 +1,20 @@
 """Keys that live for as long as a linger, beside the commit before, whose edges keep them for a day."""
 
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
 from tests.cluster.clients import StreamClient, get, poll
 from tests.cluster.processes import Service
-from tests.cluster.running import running
-from tests.cluster.waiting import STARTING, until
-from tests.rollout.conftest import MixedCluster, checkout
+from tests.cluster.waiting import until
+from tests.rollout.conftest import MixedCluster
 
 pytestmark = pytest.mark.system  # with its clusters it takes many seconds
 
 BEFORE = "c51acad"  # the last commit whose edges leave the key of a channel without messages behind
 LINGER = 1
 GONE = LINGER + 3  # seconds
-
-
-@pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MixedCluster]:
-    """Yield a cluster in which channels linger for a second, edge `b` and `older_publisher` of the commit before."""
-    older = checkout(BEFORE, tmp_path_factory.mktemp("before"))
-    settings = {"COMET_LINGER": str(LINGER), "COMET_AUDIT": "1"}
-    with ExitStack() as stack:
-        cluster = stack.enter_context(running(MixedCluster(tmp_path_factory.mktemp("mixed"), older, **settings)))
-        assert isinstance(cluster, MixedCluster)
-        until(lambda: all(service.ready for service in cluster.services), STARTING)
-        yield cluster
+SETTINGS = {"COMET_LINGER": str(LINGER), "COMET_AUDIT": "1"}
 
 
 def publish(publisher: Service, channel: str, content: str) -> None:

@@ -12,6 +12,7 @@ from tests.rollout.conftest import MixedCluster
 
 pytestmark = pytest.mark.system  # with its clusters it takes many seconds
 
+BEFORE = "62c66bd8"  # the commit before the floors; scripts, frames, cursors and keys are its own
 BOTH = [("a", "b"), ("b", "a")]
 
 
