@@ -12,11 +12,12 @@ import sys
 import time
 
 from bench.clients.pacing import Paced
-from bench.clients.publishing import stamped
+from bench.clients.publishing import PUBLISH_TIMEOUT, stamped
 from common.message import Message
 from common.names import RedisNames
 from common.redis.client import connect
-from common.scripts.calls import Scripts
+from common.redis.pipelines import Pipelines
+from common.scripts.publishing import Outgoing, Publishing
 from common.settings import load_settings
 
 MAX_PUBLISHING = 64  # publishes under way; a slower Redis shows as lateness, not as a heap of tasks
@@ -25,8 +26,8 @@ MAX_PUBLISHING = 64  # publishes under way; a slower Redis shows as lateness, no
 class Pacer:
     """Publishes until its time is over or it is stopped."""
 
-    def __init__(self, scripts: Scripts, rate: float, seconds: float, channel: str, modulo: int) -> None:
-        self._scripts = scripts
+    def __init__(self, publishing: Publishing, rate: float, seconds: float, channel: str, modulo: int) -> None:
+        self._publishing = publishing
         self._rate = rate
         self._messages = int(rate * seconds)
         self._channel = channel
@@ -56,9 +57,12 @@ class Pacer:
     async def _publish(self) -> None:
         channel = f"{self._channel}{random.randrange(self._modulo)}" if self._modulo else self._channel
         try:
-            await self._scripts.publish(channel, Message(stamped()))
+            deadline = asyncio.get_running_loop().time() + PUBLISH_TIMEOUT
+            (result,) = await self._publishing.publish([Outgoing(channel, Message(stamped()))], deadline)
         finally:
             self._gate.release()
+        if isinstance(result, Exception):
+            raise result
         self._published += 1
 
 
@@ -67,7 +71,8 @@ async def pace(url: str, rate: float, seconds: float, channel: str, modulo: int)
     settings = load_settings()
     redis = connect(url)
     await asyncio.gather(*(redis.ping() for _ in range(MAX_PUBLISHING)))  # opens the connections
-    pacer = Pacer(Scripts(redis, RedisNames(settings.prefix), settings), rate, seconds, channel, modulo)
+    publishing = Publishing(Pipelines(redis), RedisNames(settings.prefix), settings)
+    pacer = Pacer(publishing, rate, seconds, channel, modulo)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, pacer.stop)
     try:
         return await pacer.run()

@@ -9,9 +9,7 @@ makes the same calls of Redis and nothing else: how fast the machine is.
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha1
 
 from redis.asyncio import Redis
@@ -23,9 +21,11 @@ from bench.report.plan import Plan, option, read_plan
 from bench.servers.valkey import running_valkey
 from common.message import Message
 from common.names import RedisNames
-from common.redis.answers import WrongAnswerError
 from common.redis.client import connect
+from common.redis.pipelines import Pipelines
 from common.scripts.calls import Scripts
+from common.scripts.library import script_text
+from common.scripts.publishing import Outgoing, Publishing
 from common.settings import load_settings
 
 PIPELINE = 500
@@ -86,16 +86,14 @@ async def cpu_seconds(redis: Redis) -> float:
     return float(cpu["used_cpu_user"]) + float(cpu["used_cpu_sys"])
 
 
-@lru_cache(maxsize=1)
-def scripts_of(pipeline: Redis) -> Scripts:
-    """Return the scripts on a pipeline."""
-    return Scripts(pipeline, NAMES, SETTINGS)
+def with_history(publishing: Publishing) -> Send:
+    """Return what queues a publish through the script, as the publisher does it."""
 
+    async def send(pipeline: Redis, channel: str) -> None:
+        _, sha, keys, *words = publishing.command(Outgoing(channel, Message(PAYLOAD))).words
+        pipeline.evalsha(sha, keys, *words)
 
-async def with_history(pipeline: Redis, channel: str) -> None:
-    """Queue a publish through the script, as the publisher does it."""
-    with suppress(WrongAnswerError):  # a pipeline queues the call and answers later: that is no answer yet
-        await scripts_of(pipeline).publish(channel, Message(PAYLOAD))
+    return send
 
 
 async def by_function(pipeline: Redis, channel: str) -> None:
@@ -118,10 +116,12 @@ async def run(url: str, plan: RedisPlan) -> Costs:
     async with connect(url) as redis:
         await Scripts(redis, NAMES, SETTINGS).install_functions()
         await redis.script_load(BARE_CALLS)
+        await redis.script_load(script_text("publish", SETTINGS.history_size, SETTINGS.history_ttl))
+        publishing = Publishing(Pipelines(redis), NAMES, SETTINGS)
         return {
             "plain PUBLISH": await best(redis, plan, "publish", plain),
             "bare calls": await best(redis, plan, "evalsha", bare_calls),
-            "publish with history": await best(redis, plan, "evalsha", with_history),
+            "publish with history": await best(redis, plan, "evalsha", with_history(publishing)),
             "FCALL comet_publish": await best(redis, plan, "fcall", by_function),
         }
 

@@ -5,22 +5,23 @@ import re
 import socket
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Protocol
 
 from redis.asyncio import Redis
 
 from common.message import Message
 from common.names import RedisNames
-from common.redis.answers import WrongAnswerError
 from common.redis.client import connect
-from common.scripts.calls import Scripts
+from common.redis.pipelines import Pipelines
+from common.scripts.publishing import Outgoing, Publishing
 from common.settings import load_settings
 
 CHANNEL = "room"
 MARKER = "bench-"  # what load.c counts; once in each message, in no name
 DIGITS = 19  # of the time behind it, as client.h has them
 PAYLOAD_BYTES = 104
+PUBLISH_TIMEOUT = 60.0  # seconds for what is published at once
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 
 
@@ -49,26 +50,26 @@ class RedisPublisher:
         self._redis = redis
         self._run = run
         self._plain = plain
-        self._settings = load_settings(history_size=100)
-        self._names = RedisNames(self._settings.prefix)
+        settings = load_settings(history_size=100)
+        self._names = RedisNames(settings.prefix)
+        self._publishing = Publishing(Pipelines(redis), self._names, settings)
 
     def publish(self, messages: Sequence[bytes], channel: str = CHANNEL) -> None:
         """Send the messages in one pipeline."""
         self._run.run(self._publish(messages, channel))
 
     async def _publish(self, messages: Sequence[bytes], channel: str) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        scripts = Scripts(pipeline, self._names, self._settings)
-        for content in messages:
-            if self._plain:
+        if self._plain:
+            pipeline = self._redis.pipeline(transaction=False)
+            for content in messages:
                 pipeline.publish(self._names.channel(channel), content)
-                continue
-            # A pipeline queues the call and answers later, so what `publish` unpacks is no answer yet.
-            with suppress(WrongAnswerError):
-                await scripts.publish(channel, Message(content))
-        answers = await pipeline.execute()
-        if len(answers) != len(messages):
-            raise RuntimeError(f"{len(messages)} messages were published with {len(answers)} answers")
+            await pipeline.execute()
+            return
+        outgoing = [Outgoing(channel, Message(content)) for content in messages]
+        deadline = asyncio.get_running_loop().time() + PUBLISH_TIMEOUT
+        for result in await self._publishing.publish(outgoing, deadline):
+            if isinstance(result, Exception):
+                raise result
 
 
 @contextmanager

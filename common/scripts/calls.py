@@ -10,24 +10,19 @@ from redis.commands.core import AsyncScript
 from redis.crc import key_slot
 from redis.exceptions import ClusterCrossSlotError
 
-from common.message import Message, encode_frame
 from common.names import RedisNames
-from common.redis.answers import FAULTS, reading, unreadable, wrong_answer
+from common.redis.answers import reading, wrong_answer
 from common.scripts.library import LIBRARY, Deployment, deployments_in, functions_text, lua_string, script_text
 from common.scripts.results import (
     Adopted,
     AdoptionState,
     Bare,
-    Published,
     SyncOutcome,
     SyncQuery,
-    parse_seq,
     parse_sync_answer,
-    read_count,
 )
 from common.settings import Settings
 
-ONCE_TTL = 300  # seconds that the result of a publish with an idempotency key is kept
 DAY = 86400  # seconds
 LEAST_GENESIS_TTL = 300  # seconds; an edge that was away for less finds its channels without messages as they were
 TRIM_SLACK = 128  # entries: XADD MAXLEN ~ keeps up to a stream node (100) more than its limit
@@ -52,26 +47,10 @@ class Scripts:
         self._max_entries = settings.history_size + TRIM_SLACK
         self._position_ttl = max(DAY, 10 * self._history_ttl)
         self._genesis_ttl = genesis_ttl(settings)
-        self._publish = redis.register_script(script_text("publish", self._history_size, self._history_ttl))
         self._sync = redis.register_script(script_text("sync"))
         self._read = redis.register_script(script_text("read"))
         self._release = redis.register_script(script_text("release"))
         self._adopt = redis.register_script(script_text("adopt"))
-
-    async def publish(self, channel: str, message: Message, *, key: str = "", live: bool = False) -> Published:
-        """Publish one message, with history unless `live` is given or the deployment keeps none.
-
-        `key` makes a retry safe: for five minutes the same key on the same channel returns the first result.
-        """
-        if live or self._history_size == 0:
-            edges = await self._redis.publish(self._names.channel(channel), encode_frame(message))
-            return Published(None, edges)
-        answer = await self._publish(keys=[self._names.channel(channel)], args=publish_arguments(message, key))
-        published = read_published(answer)
-        if published.again:
-            first: Any = await self._redis.get(self._names.once(channel, key))
-            return first_result(published, first)
-        return published
 
     async def sync(self, queries: Sequence[SyncQuery]) -> list[SyncOutcome]:
         """Read several channels at once; joining one begins a new epoch of its bare messages (see adopt.lua).
@@ -164,39 +143,6 @@ class Scripts:
         installed = await functions.function_list(library=LIBRARY, withcode=True)
         with reading("FUNCTION LIST", installed):
             return deployments_in(b"".join(library[-1] for library in installed).decode(errors="replace"))
-
-
-def publish_arguments(message: Message, key: str) -> list[Any]:
-    """Return the arguments of the publish script."""
-    arguments: list[Any] = [message.payload]
-    if message.event:
-        arguments += ("event", message.event)
-    if message.inbox:
-        arguments += ("inbox", message.inbox)
-    if message.expires:
-        arguments += ("expires", message.expires)
-    if key:
-        arguments += ("key", key, "once", ONCE_TTL)
-    return arguments
-
-
-def read_published(answer: Any) -> Published:
-    """Read the answer of the publish script; raises `WrongAnswerError`."""
-    try:
-        seq, reached = answer
-        edges = int(reached)
-        return Published(parse_seq(seq), edges, edges < 0)
-    except FAULTS as error:
-        raise unreadable("the publish script", answer, error) from None
-
-
-def first_result(published: Published, first: bytes | None) -> Published:
-    """Return the result of the first publish with a key, as far as it is known; raises `WrongAnswerError`."""
-    with reading("a key's result", first):
-        known = (first or b"").split()  # position, edges, subscribers
-        edges = read_count(known[1]) if len(known) > 1 else 0
-        subscribers = read_count(known[2]) if len(known) > 2 else None
-    return Published(published.position, edges, again=True, subscribers=subscribers)
 
 
 def _outcomes(answers: Any, count: int) -> list[SyncOutcome]:

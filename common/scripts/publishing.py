@@ -8,19 +8,22 @@ from redis.exceptions import NoScriptError
 
 from common.message import Message, encode_frame
 from common.names import RedisNames
-from common.redis.answers import WrongAnswerError
+from common.redis.answers import FAULTS, WrongAnswerError, reading, unreadable
 from common.redis.pipelines import Command, Pipelines
 from common.redis.pool import WRONG_SERVER
-from common.scripts.calls import first_result, publish_arguments, read_published
 from common.scripts.library import script_text
-from common.scripts.results import Published
+from common.scripts.results import Published, parse_seq, read_count
 from common.settings import Settings
 
+ONCE_TTL = 300  # seconds that the result of a publish with an idempotency key is kept
 NOT_DONE = (NoScriptError, *WRONG_SERVER)  # by their own words these have carried nothing out
 
 
 class Outgoing(NamedTuple):
-    """A message to publish; `key` and `live` as `Scripts.publish` has them."""
+    """A message to publish, with history unless `live` is given or the deployment keeps none.
+
+    `key` makes a retry safe: for five minutes the same key on the same channel returns the first result.
+    """
 
     channel: str
     message: Message
@@ -41,7 +44,7 @@ class Publishing:
 
     async def publish(self, messages: Sequence[Outgoing], deadline: float) -> list[Published | Exception]:
         """Publish messages in order, and return a result or a RedisError or OSError for each."""
-        replies = await self._run([self._command(one) for one in messages], deadline)
+        replies = await self._run([self.command(one) for one in messages], deadline)
         results = [_published(reply) for reply in replies]
         again = [index for index, one in enumerate(results) if isinstance(one, Published) and one.again]
         if again:
@@ -69,12 +72,13 @@ class Publishing:
             replies[kept:] = found[len(again) :]
         return replies
 
-    def _command(self, outgoing: Outgoing) -> Command:
+    def command(self, outgoing: Outgoing) -> Command:
+        """Return the command that publishes a message."""
         channel, message, key, live = outgoing
         name = self._names.channel(channel)
         if live or not self._keeps_history:
             return Command("PUBLISH", ("PUBLISH", name, encode_frame(message)))
-        return Command("EVALSHA", ("EVALSHA", self._sha, 1, name, *publish_arguments(message, key)))
+        return Command("EVALSHA", ("EVALSHA", self._sha, 1, name, *_arguments(message, key)))
 
     def _memory(self, outgoing: Outgoing, published: Published, subscribers: int) -> Command:
         name = self._names.once(outgoing.channel, outgoing.key)
@@ -100,7 +104,7 @@ def _published(reply: Any) -> Published | Exception:
     if isinstance(reply, int):  # of a PUBLISH
         return Published(None, reply)
     try:
-        return read_published(reply)
+        return _read(reply)
     except WrongAnswerError as error:
         return error
 
@@ -109,6 +113,39 @@ def _first(published: Any, first: Any) -> Published | Exception:
     if isinstance(first, Exception):
         return first
     try:
-        return first_result(published, first)
+        return _first_result(published, first)
     except WrongAnswerError as error:
         return error
+
+
+def _arguments(message: Message, key: str) -> list[Any]:
+    """Return the arguments of the publish script."""
+    arguments: list[Any] = [message.payload]
+    if message.event:
+        arguments += ("event", message.event)
+    if message.inbox:
+        arguments += ("inbox", message.inbox)
+    if message.expires:
+        arguments += ("expires", message.expires)
+    if key:
+        arguments += ("key", key, "once", ONCE_TTL)
+    return arguments
+
+
+def _read(answer: Any) -> Published:
+    """Read the answer of the publish script; raises `WrongAnswerError`."""
+    try:
+        seq, reached = answer
+        edges = int(reached)
+        return Published(parse_seq(seq), edges, edges < 0)
+    except FAULTS as error:
+        raise unreadable("the publish script", answer, error) from None
+
+
+def _first_result(published: Published, first: bytes | None) -> Published:
+    """Return the result of the first publish with a key, as far as it is known; raises `WrongAnswerError`."""
+    with reading("a key's result", first):
+        known = (first or b"").split()  # position, edges, subscribers
+        edges = read_count(known[1]) if len(known) > 1 else 0
+        subscribers = read_count(known[2]) if len(known) > 2 else None
+    return Published(published.position, edges, again=True, subscribers=subscribers)

@@ -1,14 +1,33 @@
 """A channel of a real Redis, and a subscriber of it there."""
 
+import asyncio
+
 from redis.asyncio import Redis
 
 from common.message import Message
 from common.names import RedisNames
 from common.position import START, Position
+from common.redis.pipelines import Pipelines
 from common.scripts.calls import Scripts, script_text
-from common.scripts.results import SyncQuery
-from common.settings import load_settings
+from common.scripts.publishing import Outgoing, Publishing
+from common.scripts.results import Published, SyncQuery
+from common.settings import Settings, load_settings
 from edge.chain import proven
+
+
+class Backend:
+    """Publishes one message at a time, as a publisher does."""
+
+    def __init__(self, client: Redis, names: RedisNames, settings: Settings) -> None:
+        self._publishing = Publishing(Pipelines(client), names, settings)
+
+    async def publish(self, channel: str, message: Message, *, key: str = "", live: bool = False) -> Published:
+        """Publish, and return the result or raise the error."""
+        deadline = asyncio.get_running_loop().time() + 60  # which no test reaches
+        (result,) = await self._publishing.publish([Outgoing(channel, message, key, live)], deadline)
+        if isinstance(result, Exception):
+            raise result
+        return result
 
 
 class Log:
@@ -19,11 +38,12 @@ class Log:
         self.names = RedisNames(prefix)
         self.channel = channel
         self.top_key, self.log_key = self.names.top(channel), self.names.log(channel)
-        self.scripts = Scripts(client, self.names, load_settings(history_size=history_size, history_ttl=300))
+        settings = load_settings(history_size=history_size, history_ttl=300)
+        self.scripts, self.backend = Scripts(client, self.names, settings), Backend(client, self.names, settings)
 
     async def publish(self, payload: bytes, key: str = "") -> Position:
         """Publish and return the position, which must be there."""
-        position = (await self.scripts.publish(self.channel, Message(payload), key=key)).position
+        position = (await self.backend.publish(self.channel, Message(payload), key=key)).position
         assert position is not None
         return position
 

@@ -41,7 +41,7 @@ async def test_publishers_that_race_make_one_chain(log: Log) -> None:
 async def test_the_frame_that_is_sent_is_the_entry_that_is_stored(log: Log, payload: bytes) -> None:
     """Subscribers and later readers of the log get the same message, byte by byte, event included."""
     async with Listener(log) as listener:
-        published = await log.scripts.publish("room", Message(payload, event="price up=ü\n%"))
+        published = await log.backend.publish("room", Message(payload, event="price up=ü\n%"))
         (frame,) = await listener.received()
     (stored,) = await log.stored()
     assert decode(frame) == stored
@@ -53,7 +53,7 @@ async def test_the_frame_that_is_sent_is_the_entry_that_is_stored(log: Log, payl
 async def test_an_inbox_is_sent_and_not_stored(log: Log) -> None:
     """A receipt is for subscribers of now, not for later readers of the log."""
     async with Listener(log) as listener:
-        await log.scripts.publish("room", Message(b"hi", inbox="p1:7"))
+        await log.backend.publish("room", Message(b"hi", inbox="p1:7"))
         (frame,) = await listener.received()
     (stored,) = await log.stored()
     assert decode(frame) == stored._replace(inbox="p1:7")

@@ -18,7 +18,7 @@ from common.redis.client import connect
 from common.scripts.calls import Scripts
 from common.scripts.results import Adopted, Bare, Published, SyncQuery, SyncResult
 from common.settings import load_settings
-from tests.common.scripts.real_log import set_clock
+from tests.common.scripts.real_log import Backend, set_clock
 from tests.edge.model import redis as model
 
 CHANNEL, PREFIX = "room", "comet:"
@@ -35,7 +35,8 @@ class Both:
         self.client = client
         self.dice = dice
         self.model = model.ModelRedis(HISTORY)
-        self.scripts = Scripts(client, NAMES, load_settings(history_size=HISTORY))
+        settings = load_settings(history_size=HISTORY)
+        self.scripts, self.backend = Scripts(client, NAMES, settings), Backend(client, NAMES, settings)
         self.listeners: list[tuple[PubSub, model.ModelConnection]] = []
         self.epochs = [1]  # all that were ever begun
         self.kept: tuple[dict[str, model.ModelLog], list[bytes | None]] = ({}, [None, None])
@@ -48,7 +49,7 @@ class Both:
     async def publish(self) -> None:
         position = self.model.publish(CHANNEL, b"framed")
         await self.set_clock()
-        published = await self.scripts.publish(CHANNEL, Message(b"framed"))
+        published = await self.backend.publish(CHANNEL, Message(b"framed"))
         assert published == Published(position, len(self.listeners))
 
     async def sync(self) -> None:

@@ -10,8 +10,7 @@ from redis.exceptions import OutOfMemoryError, ReadOnlyError, ResponseError
 from common.message import Message, decode
 from common.position import Position
 from common.redis.pipelines import Command, Pipelines
-from common.scripts.calls import ONCE_TTL
-from common.scripts.publishing import Outgoing, Publishing
+from common.scripts.publishing import ONCE_TTL, Outgoing, Publishing
 from common.scripts.results import Published
 from common.settings import load_settings
 from tests.common.scripts.real_log import Listener, Log, fill_memory

@@ -98,7 +98,7 @@ async def test_a_forged_position_proves_nothing(log: Log, forged: Position) -> N
 
 async def test_a_position_of_another_channel_proves_nothing(log: Log) -> None:
     """The same offset elsewhere is another place."""
-    forwarder = await log.scripts.publish("other", Message(b"hi"))
+    forwarder = await log.backend.publish("other", Message(b"hi"))
     await log.publish(b"one")
     assert forwarder.position is not None
     assert await log.recover(forwarder.position) is None

@@ -11,13 +11,13 @@ from redis.asyncio import Redis
 from common.message import Message
 from common.names import RedisNames
 from common.redis.client import connect
-from common.scripts.calls import Scripts
 from common.scripts.results import Adopted, AdoptionState, Bare
 from common.settings import load_settings
 from edge.app import Edge
 from edge.channels.adoption import Adopter
 from edge.counters import Counters
 from edge.state import Channel
+from tests.common.scripts.real_log import Backend
 from tests.edge.real_edges import running, subscribers, until
 
 KEYS = [("top",), ("log",), ("top", "log")]
@@ -30,7 +30,7 @@ class RoomOnTwoEdges:
         self.edges = edges
         self.redis = redis
         self.names = names
-        self._scripts = Scripts(redis, names, load_settings())
+        self._backend = Backend(redis, names, load_settings())
         self._plain = 0  # messages
 
     async def poll(self, edge: Edge, **query: str) -> tuple[str, list[str]]:
@@ -57,7 +57,7 @@ class RoomOnTwoEdges:
         await until(lambda: all(channel.last and channel.last.offset == offset for channel in channels))
 
     async def publish(self, content: str) -> None:
-        await self._scripts.publish("room", Message(content.encode()))
+        await self._backend.publish("room", Message(content.encode()))
 
     async def vanish(self, *keys: str) -> None:
         await self.redis.delete(*[f"{{{self.names.prefix}room}}:{key}" for key in keys])

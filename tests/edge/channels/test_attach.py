@@ -10,7 +10,6 @@ from common.message import Message
 from common.names import RedisNames
 from common.position import FOREIGN, FORGOTTEN, Position
 from common.redis.client import connect
-from common.scripts.calls import Scripts
 from common.settings import load_settings
 from edge.app import Edge
 from edge.chain import Gap
@@ -19,6 +18,7 @@ from edge.framing.http import Variant
 from edge.framing.transports import framing_for
 from edge.protocol.subscribe import SubscribeRequest
 from edge.state import Channel, PendingAttach, Seat
+from tests.common.scripts.real_log import Backend
 from tests.edge.edge_without_redis import EdgeWithoutRedis
 from tests.edge.http_client import head
 from tests.edge.real_edges import running, subscribers
@@ -132,11 +132,11 @@ async def edges(valkey_url: str, prefix: str, clock: WallClock) -> AsyncIterator
 async def publish(valkey_url: str, prefix: str) -> AsyncIterator[Callable[..., Any]]:
     """Yield a function that publishes a message which expires some seconds after NOW, or never."""
     async with connect(valkey_url) as redis:
-        scripts = Scripts(redis, RedisNames(prefix), load_settings())
+        backend = Backend(redis, RedisNames(prefix), load_settings())
 
         async def one(content: str, expires_after: float | None = None) -> str:
             expires = 0 if expires_after is None else round((NOW + expires_after) * 1000)
-            published = await scripts.publish("room", Message(content.encode(), expires=expires))
+            published = await backend.publish("room", Message(content.encode(), expires=expires))
             return str(published.position)
 
         yield one

@@ -12,13 +12,14 @@ from common.message import Message
 from common.names import RedisNames
 from common.position import Position
 from common.redis.client import connect
-from common.scripts.calls import Scripts, script_text
+from common.scripts.calls import script_text
 from common.scripts.results import SyncOutcome, SyncQuery, SyncResult
 from common.settings import load_settings
 from edge.app import Edge
 from edge.channels import audit as audit_module
 from edge.channels.audit import Auditor
 from edge.state import Channel
+from tests.common.scripts.real_log import Backend
 from tests.edge.real_edges import running, subscribers
 
 LOST = script_text("publish").replace("call('PUBLISH', channel, frame)", "0")  # stored, and received by no edge
@@ -41,11 +42,11 @@ async def edge(valkey_url: str, prefix: str) -> AsyncIterator[Edge]:
 @asynccontextmanager
 async def chatter(redis: Redis, prefix: str, channel: str) -> AsyncIterator[None]:
     """Send ephemeral messages while the block runs, more often than the audit looks."""
-    scripts = Scripts(redis, RedisNames(prefix), load_settings())
+    backend = Backend(redis, RedisNames(prefix), load_settings())
 
     async def send() -> None:
         while True:
-            await scripts.publish(channel, Message(b"ephemeral"), live=True)
+            await backend.publish(channel, Message(b"ephemeral"), live=True)
             await asyncio.sleep(0.02)  # the pause between two
 
     task = asyncio.create_task(send())
