@@ -77,7 +77,7 @@ def test_several_shards_are_red_with_a_reason_and_heal(cluster: Cluster, stack: 
         until(lambda: not any(service.ready for service in cluster.services), SEEN)
         for service in cluster.services:
             assert "a cluster of 2 shards" in get(service.admin_port, "/readyz").json["redis"]["error"]
-        time.sleep(2)
+        time.sleep(2)  # a duration: in which it could end
         assert all(service.alive for service in cluster.services)
         with cluster.valkey.client() as redis, second.client() as other:
             own = redis.execute_command("CLUSTER MYID")

@@ -127,7 +127,7 @@ def test_a_stall_that_is_over_in_time_costs_no_message(cluster: Cluster, valkey:
     with ThreadPoolExecutor(1) as thread:
         proxy.freeze()
         answers = thread.submit(publish_at_once, cluster, 40)
-        time.sleep(0.4)
+        time.sleep(0.4)  # a duration: the stall
         proxy.thaw()
         assert {answer.status for answer in answers.result()[0]} == {404}
     with valkey.client() as redis:
@@ -153,7 +153,7 @@ def test_one_connection_that_leads_nowhere_holds_nobody_up(cluster: Cluster, pro
     proxy.forget(rest=0.0)
     with ThreadPoolExecutor(1) as thread:
         lost = thread.submit(cluster.publish, "room", "lost")
-        time.sleep(0.2)
+        time.sleep(0.2)  # a duration: the first is under way
         began = time.monotonic()
         assert cluster.publish("room", "beside").status == 404
         assert time.monotonic() - began < 0.5

@@ -1,7 +1,6 @@
 """A Redis that answers, and not as the work needs it: full, loading, without its primary, with rights missing."""
 
 import socket
-import time
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,6 +13,15 @@ from tests.cluster.waiting import until
 from tests.faults.pair import DOWN, SEEN, UNUSABLE, are_red, lead, readiness, reasons, timed
 
 pytestmark = pytest.mark.system
+
+PROBES = "comet_redis_probe_seconds_count"
+
+
+def until_probed_again(cluster: Cluster) -> None:
+    """Wait until every process has probed Redis twice more: what it says then was found out after this call."""
+    before = [service.metric(PROBES) for service in cluster.services]
+    for service, probes in zip(cluster.services, before, strict=True):
+        until(lambda service=service, probes=probes: service.metric(PROBES) >= probes + 2, 3 * SEEN)
 
 
 @pytest.fixture
@@ -74,7 +82,7 @@ def test_rights_that_are_missing_are_named_once_and_cost_no_readiness(
     stack.callback(cluster.stop)
     cluster.start_services()
     cluster.wait_ready()
-    time.sleep(6)  # a second probe
+    until_probed_again(cluster)
     assert all(service.ready for service in cluster.services)
     for service in cluster.services:
         assert [line.count("may not use") for line in service.whole_log.splitlines()].count(1) == len(missing)
@@ -87,7 +95,7 @@ def test_a_redis_with_its_most_clients_is_left_by_no_process(lonely: Cluster) ->
         assert lonely.publish("room", "before").text == "ok\n"
         redis.config_set("maxclients", redis.info("clients")["connected_clients"])
         until(lambda: "takes no new connection" in lonely.a.whole_log, SEEN)
-        time.sleep(5)  # another probe
+        until_probed_again(lonely)
         assert lonely.a.ready
         redis.publish("comet:room", "plain")
         assert [subscriber.receive(), subscriber.receive()] == ["before", "plain"]
@@ -213,6 +221,6 @@ def test_a_name_whose_first_address_is_dead_costs_nothing(stack: ExitStack, tmp_
         answer, took = timed(lambda: cluster.publish("room", "hi"))
         assert (answer.text, took < 1.0) == ("ok\n", True)
         assert subscriber.receive() == "hi"
-    time.sleep(6)  # a second probe
+    until_probed_again(cluster)
     assert all(service.ready for service in cluster.services)
     assert [reasons(service) for service in cluster.services] == [[], []]

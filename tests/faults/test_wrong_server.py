@@ -202,7 +202,7 @@ def test_two_swaps_within_a_second_leave_everything_whole(pair: Pair, proxy: Pro
             for old, new in ((pair.a, pair.b), (pair.b, pair.a)):
                 hand_over(old, new)
                 proxy.target = new.port
-                time.sleep(0.4)
+                time.sleep(0.4)  # a duration: between two swaps
             before, count = backend.acknowledged, trial.ledger.count
             until(lambda: backend.acknowledged > before + 20 and trial.ledger.count > count + 50, SEEN)
         until(lambda: all(service.ready for service in cluster.services), SEEN)
@@ -221,7 +221,7 @@ def test_a_proxy_that_accepts_and_never_answers_is_one_line(pair: Pair, proxy: P
     assert (answer.status, took < 1.0) == (503, True)
     until(lambda: "did not answer" in readiness(cluster.a)["redis"].get("error", ""), SEEN)
     used = cluster.a.cpu_seconds
-    time.sleep(2)
+    time.sleep(2)  # a duration: in which it could spin
     assert cluster.a.cpu_seconds - used < 0.4
     proxy.thaw()
     until(lambda: all(service.ready for service in cluster.services), SEEN)
