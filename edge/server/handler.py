@@ -83,10 +83,8 @@ class RequestHandler:
         self._header_timeout = header_timeout
         self._patience = header_timeout - min(LATENESS, header_timeout / 4)
         self._origins = Origins(allowed_origins)
-        self._parse_short, self._negotiate_short = (
-            short_parser(limits),
-            short_negotiator(self._origins, limits.max_channels),
-        )
+        self._parse_short = short_parser(limits)
+        self._negotiate_short = short_negotiator(self._origins, limits.max_channels)
         self.answers = Answers(seats, lifecycle, self.turns, counters, self._origins)
         self._max_connections = max_connections
         self._limits = limits

@@ -21,7 +21,7 @@ from edge.subscribers.replays import Replays
 from edge.subscribers.sessions import Sessions
 
 MAX_AGE_JITTER = 0.2  # of the age, up or down
-FEW_CHANNELS = 8  # whose welcomes are kept for others who begin at the same positions: longer ones would fill memory
+SHARED_CHANNELS = 8  # whose welcomes are kept for others who begin at the same positions: longer ones would fill memory
 
 
 class Holding:
@@ -135,7 +135,7 @@ class Holding:
         self._wheel.schedule(seat, min(self._clock() + self._heartbeat * (1 + spread) / 2, seat.expires))
         positions = seat.positions
         cursor = None if positions is None or positions.is_plain else "" if items else positions.cursor
-        make = welcome if len(request.channels) <= FEW_CHANNELS else welcome.__wrapped__
+        make = welcome if len(request.channels) <= SHARED_CHANNELS else welcome.__wrapped__
         shared = make(framing, request.channels, cursor, self._sessions.blank, *starts)
         head = framing.head(1000 + 50 * int(80 * spread), request.ws_accept) + self._sessions.fill(seat, shared)
         data = b""

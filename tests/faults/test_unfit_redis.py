@@ -19,9 +19,8 @@ PROBES = "comet_redis_probe_seconds_count"
 
 def until_probed_again(cluster: Cluster) -> None:
     """Wait until every process has probed Redis twice more: what it says then was found out after this call."""
-    before = [service.metric(PROBES) for service in cluster.services]
-    for service, probes in zip(cluster.services, before, strict=True):
-        until(lambda service=service, probes=probes: service.metric(PROBES) >= probes + 2, 3 * SEEN)
+    before = {service: service.metric(PROBES) for service in cluster.services}
+    until(lambda: all(service.metric(PROBES) >= probes + 2 for service, probes in before.items()), 3 * SEEN)
 
 
 @pytest.fixture
