@@ -1,0 +1,1 @@
+"""Subscribe tokens: who a subscriber is, and which channels it may hear."""
