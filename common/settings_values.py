@@ -69,7 +69,7 @@ def check_url_bytes(value: int, info: ValidationInfo) -> int:
 def read_token_key(value: str) -> str:
     """Return what tokens are checked with: a secret, `file:PATH` or the address of a JWKS. What fails is not shown."""
     bare = value.strip()
-    if _URL.match(bare):
+    if is_key_address(bare):
         _check_key_address(bare)
         return bare
     if bare.startswith(FILE):
@@ -81,6 +81,11 @@ def read_token_key(value: str) -> str:
     if value and len(value.encode()) < MIN_SECRET_BYTES:
         raise ValueError(f"a secret has at least {MIN_SECRET_BYTES} bytes; `openssl rand -hex 32` makes one")
     return value
+
+
+def is_key_address(value: str) -> bool:
+    """Say whether a value of COMET_TOKEN_KEY is where a JWKS is fetched from."""
+    return _URL.match(value) is not None
 
 
 def read_token_cookie(value: str, info: ValidationInfo) -> str:
