@@ -89,9 +89,8 @@ class FetchedKeys:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             if not self._fails:
                 kept = "the old ones stay" if self._keys else "no token can be checked"
-                get_logger().warning(
-                    f"the keys of tokens cannot be fetched; {kept}", host=self._host, error=_words(error)
-                )
+                told = f"the keys of tokens cannot be fetched; {kept}"
+                get_logger().warning(told, host=self._host, error=_words(error))
             self._fails = True
         else:
             if self._fails:
