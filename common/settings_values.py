@@ -148,7 +148,9 @@ def read_public_channels(value: object) -> object:
     """Return the patterns of the channels that need no token."""
     if not isinstance(value, str):
         return value
-    return Patterns(dict.fromkeys(_parts(value))).texts
+    parts = tuple(dict.fromkeys(_parts(value)))
+    Patterns(parts)  # raises ValueError for one that no channel can match
+    return parts
 
 
 def read_private_channels(value: object) -> object:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # it brings PyJWT, which only an edge with tokens pays for
     from edge.tokens.keys import Key, KeySet
 
 MOST_CACHED = 4096
+MOST_PATTERNS = 65_536  # of all remembered grants together: one may have a thousand
 MAX_TRIED = 5  # keys for a token that does not say which
 
 
@@ -50,6 +51,7 @@ class Verifier:
         self._now = now
         self._most_cached = most_cached
         self._grants: OrderedDict[bytes, Grant] = OrderedDict()  # by digest; the one not used for longest comes first
+        self._patterns = 0  # of the channels of all these
         self._keys: KeySet | None = None  # those that the grants were made with
 
     def verify(self, token: str) -> Grant:
@@ -57,8 +59,7 @@ class Verifier:
         check_size(token)
         keys = self._source.current()
         if keys is not self._keys:
-            self._grants.clear()
-            self._keys = keys
+            self._forget_all(keys)
         digest = blake2b(token.encode(), digest_size=32).digest()
         grant = self._grants.get(digest)
         if grant is None:
@@ -69,9 +70,17 @@ class Verifier:
 
     def _remember(self, digest: bytes, grant: Grant) -> Grant:
         self._grants[digest] = grant
-        if len(self._grants) > self._most_cached:
-            self._grants.popitem(last=False)
+        self._patterns += len(grant.channels)
+        while len(self._grants) > self._most_cached or self._patterns > MOST_PATTERNS:
+            _, oldest = self._grants.popitem(last=False)
+            self._patterns -= len(oldest.channels)
         return grant
+
+    def _forget_all(self, keys: "KeySet") -> None:
+        """Check each token anew, with other keys."""
+        self._grants.clear()
+        self._patterns = 0
+        self._keys = keys
 
     def _read(self, token: Compact, keys: "KeySet") -> Grant:
         """Return what a token grants that was not seen before."""

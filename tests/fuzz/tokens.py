@@ -75,7 +75,7 @@ def _check_grant(grant: Grant) -> None:
     assert NOW < grant.expires < math.inf
     assert len(grant.user.encode()) <= MAX_TEXT_BYTES
     assert len(grant.token_id.encode()) <= MAX_TEXT_BYTES
-    assert len(grant.channels.texts) <= MAX_CHANNELS
+    assert len(grant.channels) <= MAX_CHANNELS
     for text in grant.channels.texts:
         assert text == "*" or check_channel(text.removesuffix("*"))
     try:

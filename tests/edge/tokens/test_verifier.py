@@ -210,6 +210,17 @@ def test_few_are_remembered(verifier: Verifier) -> None:
     assert verifier.verify(texts[1]) is not grants[1]
 
 
+def test_those_with_many_channels_are_fewer(source: Source, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they take together is bounded, too."""
+    monkeypatch.setattr("edge.tokens.verifier.MOST_PATTERNS", 10)
+    verifier = of(source, clock)
+    texts = [token({**CLAIMS, "channels": [f"{user}{number}" for number in range(5)]}) for user in "abc"]
+    grants = [verifier.verify(text) for text in texts]
+    assert verifier.verify(texts[2]) is grants[2]
+    assert verifier.verify(texts[1]) is grants[1]
+    assert verifier.verify(texts[0]) is not grants[0]
+
+
 def test_new_keys_ask_again(verifier: Verifier, source: Source) -> None:
     """What an old key has signed is not good because it was."""
     text = token()
