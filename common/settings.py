@@ -14,7 +14,7 @@ from common.settings_help import advice
 from common.url import masked
 
 PREFIX = "COMET_"
-SECRET = frozenset({"publish_keys"})  # settings whose value is never shown
+SECRET = frozenset({"publish_keys", "token_key"})  # settings whose value is never shown
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -155,6 +155,32 @@ class Settings(BaseSettings):
     flush_ms: float = Field(0, ge=0, le=1000, description="milliseconds messages are collected before they are sent")
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_origins)] = Field(
         (), description="origins that browsers may subscribe from, separated by commas; empty allows all"
+    )
+
+    token_key: Annotated[str, AfterValidator(values.read_token_key)] = Field(
+        "",
+        repr=False,
+        description="what subscribe tokens are checked with: a secret, `file:PATH`, or the `https://` address of a "
+        "JWKS; empty: no channel needs a token",
+    )
+    token_audience: str = Field("", description="what a token's `aud` must be or contain; empty: anything")
+    token_issuer: str = Field("", description="what a token's `iss` must be; empty: anything")
+    token_leeway: float = Field(
+        5, ge=0, le=60, description="seconds that the clocks of edges and of those who make tokens may differ"
+    )
+    token_expiry: bool = Field(True, description="a token must have an `exp`; 0: one without is good for ever")
+    token_cookie: Annotated[str, AfterValidator(values.read_token_cookie)] = Field(
+        "", description="name of the cookie that may hold a token; needs COMET_ALLOWED_ORIGINS"
+    )
+    public_channels: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_public_channels)] = Field(
+        (),
+        description="channels that need no token where COMET_TOKEN_KEY is set: names, and beginnings such as "
+        "`news:*`, separated by commas",
+    )
+    private_channels: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_private_channels)] = Field(
+        (),
+        description="channels that each user may hear without a list in the token, separated by commas: templates "
+        "such as `user:{sub}`",
     )
 
     publish_keys: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_keys)] = Field(
