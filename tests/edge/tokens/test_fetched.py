@@ -11,8 +11,10 @@ from structlog.testing import capture_logs
 
 from common.errors import UnavailableError
 from edge.tokens.fetched import DocumentAt, FetchedKeys, Pauses
+from edge.tokens.grant import TokenError
+from edge.tokens.verifier import Verifier
 from tests.edge.real_edges import until
-from tests.edge.tokens.making import jwk, jwks
+from tests.edge.tokens.making import CLAIMS, NOW, jwk, jwks, private_key, token
 
 ONE, TWO = jwks(jwk("P-256", kid="one")), jwks(jwk("P-384", kid="two"))
 QUICK = Pauses(usual=0.01, after_failure=0.01, at_least=0, at_start=0.01)
@@ -144,6 +146,26 @@ async def test_an_unknown_key_is_looked_for_soon() -> None:
         keys.look_again()
         await has(keys, "two")
     assert login.fetches == 2
+
+
+async def test_a_token_by_a_new_key_is_good_after_the_next_fetch() -> None:
+    """Its first request is refused, not kept waiting; one by the old key is refused once that is gone."""
+    login = Login(ONE)
+    old = token(CLAIMS, private_key("P-256"), "ES256", kid="one")
+    new = token(CLAIMS, private_key("P-384"), "ES384", kid="two")
+    async with fetching(login, SELDOM) as keys:
+        verifier = Verifier(keys, audience="", issuer="", leeway=5, requires_expiry=True, now=lambda: NOW)
+        with pytest.raises(UnavailableError):
+            verifier.verify(old)
+        await has(keys, "one")
+        assert verifier.verify(old).user == "bob"
+        login.document = TWO
+        with pytest.raises(TokenError, match="no key of COMET_TOKEN_KEY has the kid in its header"):
+            verifier.verify(new)
+        await has(keys, "two")
+        assert verifier.verify(new).user == "bob"
+        with pytest.raises(TokenError, match="no key of COMET_TOKEN_KEY has the kid in its header"):
+            verifier.verify(old)
 
 
 async def test_but_not_as_often_as_strangers_wish() -> None:

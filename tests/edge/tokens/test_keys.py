@@ -48,6 +48,10 @@ def test_a_secret_has_the_algorithms_of_secrets() -> None:
         b"\n" + pem("Ed25519"),
         public("2048", Encoding.PEM, PublicFormat.PKCS1),
         public("2048", Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        public("2048", Encoding.DER, PublicFormat.PKCS1),
+        b64encode(public("2048", Encoding.DER, PublicFormat.PKCS1)),
+        b64encode(public("Ed25519", Encoding.DER, PublicFormat.SubjectPublicKeyInfo)),
+        b64encode(b"\x30\x81\x90\x30" + b"x" * 143),
         b64encode(public("2048", Encoding.DER, PublicFormat.SubjectPublicKeyInfo)),
         b64encode(public("P-256", Encoding.DER, PublicFormat.SubjectPublicKeyInfo)),
         public("2048", Encoding.OpenSSH, PublicFormat.OpenSSH),
@@ -57,7 +61,15 @@ def test_a_secret_has_the_algorithms_of_secrets() -> None:
 )
 def test_a_public_key_is_never_a_secret(text: bytes) -> None:
     """In whatever form it is given."""
-    assert "this is a public key, which is no secret" in refused("secret", text)
+    assert "this is a key of another kind, or a certificate, and no secret" in refused("secret", text)
+
+
+@pytest.mark.parametrize(
+    "secret", [b"\x30" * 32, b"\x30\x1e\x30" + b"x" * 30, b"MII" + b"x" * 40, b"\x30\x82" + b"0" * 40]
+)
+def test_what_only_resembles_one_is(secret: bytes) -> None:
+    """Random bytes begin so now and then."""
+    assert secret_key(secret).material == secret
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,10 @@ def test_the_end_of_a_line_is_not_of_a_secret(tmp_path: Path, end: bytes) -> Non
     [
         (b"", "a secret has at least 32 bytes; `openssl rand -hex 32` makes one"),
         (b"hidden\n" + b"\n" * 40, "a secret has at least 32 bytes; `openssl rand -hex 32` makes one"),
-        (b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI hidden", "this is a public key, which is no secret; give it in PEM"),
+        (
+            b"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI hidden",
+            "this is a key of another kind, or a certificate, and no secret",
+        ),
         (b"-----BEGIN PUBLIC KEY-----\nhidden", "this is not a public key in PEM"),
         (b'{"keys": []}', "there is no key in the JWKS"),
         (b'{"hidden": 1}', "a key of the JWKS is of a kind that is not known here"),
@@ -91,7 +94,7 @@ def test_a_file_that_cannot_be_read_stops_the_process(tmp_path: Path) -> None:
 
 def test_a_public_key_that_is_given_as_a_secret_stops_the_process() -> None:
     """Everybody could make tokens."""
-    assert "this is a public key" in refused("".join(pem("2048").decode().splitlines()[1:-1]))
+    assert "this is a key of another kind" in refused("".join(pem("2048").decode().splitlines()[1:-1]))
 
 
 async def test_an_address_has_no_keys_yet() -> None:
