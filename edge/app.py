@@ -42,6 +42,7 @@ from edge.metrics import Gauges
 from edge.options import options_from
 from edge.server.drain import Drain
 from edge.server.listener import MAX_SURPLUS, RESERVED_FILES, Listener
+from edge.tokens.guard import guard_of, load_keys
 from edge.wiring import Outside, wire
 
 GOODBYE_TIMEOUT = 1.0  # seconds for the last bytes of the connections when the edge stops
@@ -67,6 +68,7 @@ class Edge:
         slow = (settings.slow_bytes, settings.slow_seconds, settings.slow_total_bytes, settings.slow_rate)
         limits = Limits(*slow, burst_seconds=settings.slow_seconds)
         self._seats = Seats(self._poller, self._counters, time.monotonic, limits, settings.input_bytes)
+        self._token_keys = load_keys(settings)
         self._redis = RedisParts(self.id, settings, self._seats, self._counters)
         self.peers = self._redis.peers
         options = options_from(settings, self._max_connections)
@@ -94,6 +96,7 @@ class Edge:
 
     def _outside(self) -> Outside:
         loop, settings, redis, scripts = asyncio.get_running_loop(), self._settings, self._redis, self._redis.scripts
+        keys = self._token_keys
         return Outside(
             names=redis.names,
             pubsub=redis.pubsub,
@@ -110,6 +113,7 @@ class Edge:
             adopt=scripts.adopt if settings.adopt and settings.history_size else None,
             age=redis.clock.age,
             foreign=redis.foreign,
+            guard=guard_of(settings, keys, self._counters, time.monotonic) if keys is not None else None,
         )
 
     def _serve_cluster(self) -> None:
@@ -166,6 +170,8 @@ class Edge:
         except BaseException:
             await self.stop()
             raise
+        if self._token_keys is not None:
+            self._token_keys.start()
         for work in self._work():
             self._tasks.start(run_forever(work))
         gc.collect()
@@ -201,6 +207,7 @@ class Edge:
         return [
             self._seats.evict_stuck,
             self._lifecycle.postponed.admit,
+            self._lifecycle.end_expired,
             parts.replays.admit,
             parts.absences.tick,
             repeats.tick,
@@ -230,6 +237,8 @@ class Edge:
         await self._tasks.cancel_all()
         if self._parts.adopter is not None:
             await self._parts.adopter.finish(ADOPTION_TIMEOUT)
+        if self._token_keys is not None:
+            await self._token_keys.close()
         await self._redis.finish()
         if has_run:
             await self._registration.withdraw()

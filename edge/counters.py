@@ -22,6 +22,7 @@ class CloseReason(StrEnum):
     REFUSED = "refused"  # its last request got an error
     SHED = "shed"  # an operator asked for fewer connections
     SLOW = "slow"  # it reads too slowly
+    TOKEN = "token"  # noqa: S105  # its token has expired
     UNAVAILABLE = "unavailable"  # it is rejected: the edge is full, drains, or has no Redis
 
 
@@ -194,6 +195,25 @@ class Counters:
         "new_channels_per_minute",
         "subscriptions_per_second",
         "history_bytes_per_second",
+    )
+    token_refused_total: Counter[str] = counted(
+        Series(
+            "comet_token_refused_total",
+            "counter",
+            "subscribers and operations refused for their token: `missing`, `malformed`, `algorithm`, `signature`, "
+            "`expired`, `not_yet`, `claim`, `channel` (the token does not name it), `user` (a fresh token of another)",
+            "`signature`, `algorithm`: forged, or a key is missing; `not_yet`: clocks differ",
+            ("reason",),
+        ),
+        "missing",
+        "malformed",
+        "algorithm",
+        "signature",
+        "expired",
+        "not_yet",
+        "claim",
+        "channel",
+        "user",
     )
     latency: Histogram = counted(
         Series(

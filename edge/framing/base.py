@@ -70,6 +70,10 @@ class Framing:
         """Return the last bytes for a subscriber that is evicted; its client goes on from `cursor`."""
         raise NotImplementedError
 
+    def last_error(self, item: Item) -> bytes:
+        """Return an error after which nothing comes, and the end of a held response."""
+        return self.encode([item], "") + self.end
+
     def refusal(self, status: int, sentence: str, retry_after: float) -> bytes:
         """Return the whole answer to a subscriber that is rejected and may try again after `retry_after` seconds."""
         extra = retry_headers(retry_after) if retry_after else ()

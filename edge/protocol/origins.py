@@ -57,6 +57,10 @@ class Origins:
         if site or transport == "jsonp":
             raise RequestError(f"{transport}: {NO_REFERER}", 403)
 
+    def shows_page(self, headers: Mapping[str, str]) -> bool:
+        """Say whether a script tag or a frame is, as its browser says, of a page of this origin or one on the list."""
+        return headers.get("sec-fetch-site") == "same-origin" or self._has(_origin_of(headers.get("referer", "")))
+
     def _has(self, origin: str) -> bool:
         return origin in self._exact or self._below.fullmatch(origin) is not None
 

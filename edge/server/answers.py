@@ -13,10 +13,15 @@ from edge.protocol.websocket import VERSION
 from edge.server.turns import Turns
 from edge.state import Seat
 from edge.subscribers.lifecycle import Lifecycle
+from edge.tokens.grant import TokenError
 
 RETRY_AFTER = (1.0, 5.0)  # seconds; each client gets a random time between these, so that they do not return together
 ALLOWED_METHODS = "GET, OPTIONS"
-EXPECTED = {405: (f"Allow: {ALLOWED_METHODS}",), 426: ("Upgrade: websocket", f"Sec-WebSocket-Version: {VERSION}")}
+EXPECTED = {
+    401: ("WWW-Authenticate: Bearer",),
+    405: (f"Allow: {ALLOWED_METHODS}",),
+    426: ("Upgrade: websocket", f"Sec-WebSocket-Version: {VERSION}"),
+}
 
 
 class Answers:
@@ -49,7 +54,7 @@ class Answers:
             extra = retry_headers(error.retry_after)
         elif error.status == 429:
             extra = retry_headers(random.uniform(*RETRY_AFTER))
-        is_of_foreign_page = error.status == 403 and not isinstance(error, ForeignChannelError)
+        is_of_foreign_page = error.status == 403 and not isinstance(error, ForeignChannelError | TokenError)
         origin = "" if is_of_foreign_page else self._origins.readable_by(request.headers.get("origin", ""))
         variant = Variant(closing=not request.keep_alive, origin=origin)
         data = error_response(error.status, error.sentence, variant, extra, body=request.method != "HEAD")
