@@ -14,6 +14,7 @@ from functools import partial
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from common.access.keys import KeyRing, read_admin_keys
 from common.errors import SettingsError
 from common.logs import get_logger
 from common.message import MAX_JSON_GROWTH
@@ -90,6 +91,7 @@ class Edge:
             self._lifecycle,
             self._ask_to_drain,
         )
+        self._operating = KeyRing("COMET_ADMIN_KEYS", read_admin_keys(settings.admin_keys))
         self._admin = self._make_admin()
 
     def _outside(self) -> Outside:
@@ -142,6 +144,7 @@ class Edge:
             self._readiness,
             registry,
             [web.post("/drain", self._drain.on_request)],
+            keys=self._operating,
             request_timeout=self._settings.header_timeout,
         )
 
@@ -268,6 +271,7 @@ class Edge:
             redis_up=self._redis.pubsub.ready,
             redis_reconnects=self._redis.pubsub.reconnects,
             draining=self._drain.has_begun,
+            key_uses=self._operating.uses,
         )
 
 
