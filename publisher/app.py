@@ -139,9 +139,9 @@ class Publisher:
 
     def _application(self) -> web.Application:
         """Return the aiohttp application of the public port."""
-        settings = self._settings
+        settings, keys = self._settings, (self._publishing, self._operating)
         app = web.Application(
-            middlewares=[require_key(self._publishing, self._operating)],
+            middlewares=[require_key(*keys)] if any(keys) else [],
             client_max_size=max_body_bytes(settings.max_message_bytes),
         )
         rate = PublishRate(settings.publish_rate, time.monotonic)
