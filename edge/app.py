@@ -22,6 +22,7 @@ from common.metrics.fields import FieldCollector
 from common.rpc.registry import EdgeRegistry
 from common.scripts.calls import PieceLimit
 from common.service.admin import AdminServer, Check, redis_checks
+from common.service.operators import require_operator
 from common.service.process import give_back_memory, max_open_files, measure_lag, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
@@ -144,7 +145,7 @@ class Edge:
             self._readiness,
             registry,
             [web.post("/drain", self._drain.on_request)],
-            keys=self._operating,
+            middlewares=[require_operator(self._operating)],
             request_timeout=self._settings.header_timeout,
         )
 

@@ -24,6 +24,7 @@ from common.scripts.publishing import Publishing
 from common.service.admin import AdminServer, Check, redis_checks
 from common.service.graceful_close import stop_accepting
 from common.service.http import listen, port_of
+from common.service.operators import require_operator
 from common.service.process import measure_lag, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
@@ -172,7 +173,7 @@ class Publisher:
             self._readiness,
             registry,
             [web.post("/drain", self._drain.on_request)],
-            keys=self._operating,
+            middlewares=[require_operator(self._operating)],
             request_timeout=self._settings.header_timeout,
         )
 

@@ -86,9 +86,6 @@ class KeyRing:
         raise UnauthorizedError(f"a key is needed; send Authorization: Bearer KEY with one of {self.setting}")
 
 
-NO_KEYS = KeyRing()
-
-
 def uses_of(*rings: KeyRing) -> Counter[str]:
     """Return how often the keys of several settings were used, also those that never were."""
     uses: Counter[str] = Counter()

@@ -5,14 +5,13 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from common.access.keys import NO_KEYS, KeyRing
 from common.redis.proof import ServerProof
 from common.redis.pubsub import PubSub
 from common.service.http import json_answer, listen, port_of
-from common.service.operators import require_operator
 from common.service.punctual import REQUEST_TIMEOUT
 
 SHUTDOWN_TIMEOUT = 0.5  # seconds that requests of operators and load balancers have at the end, see `listen`
@@ -38,7 +37,7 @@ def is_ready(checks: Iterable[Check]) -> bool:
 class AdminServer:
     """Serves `/healthz`, `/readyz`, `/metrics` and the service's own `routes` on a port of its own.
 
-    `keys` are those of operators (operators.py). A request must be complete after `request_timeout` seconds.
+    `middlewares` see every request first. A request must be complete after `request_timeout` seconds.
     """
 
     def __init__(
@@ -50,14 +49,14 @@ class AdminServer:
         registry: CollectorRegistry,
         routes: Sequence[web.RouteDef] = (),
         *,
-        keys: KeyRing = NO_KEYS,
+        middlewares: Sequence[Middleware] = (),
         request_timeout: float = REQUEST_TIMEOUT,
     ) -> None:
         self._where = (host, port, port_variable)
         self._readiness = readiness
         self._registry = registry
         self._routes = routes
-        self._keys = keys
+        self._middlewares = middlewares
         self._request_timeout = request_timeout
         self._runner: web.AppRunner | None = None
 
@@ -68,7 +67,7 @@ class AdminServer:
 
     async def start(self) -> None:
         """Start to listen; raises `SettingsError` that names the port's variable if the port is taken."""
-        app = web.Application(middlewares=[require_operator(self._keys)])
+        app = web.Application(middlewares=self._middlewares)
         app.router.add_routes(self._routes)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)

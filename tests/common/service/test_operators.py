@@ -5,13 +5,14 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import make_mocked_request
 from prometheus_client import CollectorRegistry
 
-from common.access.keys import NO_KEYS, KeyRing, read_admin_keys
+from common.access.keys import KeyRing, read_admin_keys
 from common.errors import RequestError
 from common.service.admin import AdminServer
 from common.service.http import json_answer
 from common.service.operators import require_operator
 
 KEY, READER = "k3y-of-the-operators", "k3y-that-only-reads"
+NO_KEYS = KeyRing()
 KEYS = KeyRing("COMET_ADMIN_KEYS", read_admin_keys([f"ops:{KEY}", f"dashboard:{READER}:read"]))
 
 
@@ -22,7 +23,8 @@ async def obey(request: web.Request) -> web.Response:
 
 async def answer_of(keys: KeyRing, method: str, path: str, key: str = "") -> tuple[int, dict[str, str], str]:
     """Return status, headers and body of a request to an internal port with these keys."""
-    admin = AdminServer("127.0.0.1", 0, "PORT", list, CollectorRegistry(), [web.post("/drain", obey)], keys=keys)
+    routes, middlewares = [web.post("/drain", obey)], [require_operator(keys)]
+    admin = AdminServer("127.0.0.1", 0, "PORT", list, CollectorRegistry(), routes, middlewares=middlewares)
     await admin.start()
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
