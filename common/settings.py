@@ -14,7 +14,7 @@ from common.settings_help import advice
 from common.url import masked
 
 PREFIX = "COMET_"
-SECRET = frozenset({"publish_keys", "token_key"})  # settings whose value is never shown
+SECRET = frozenset({"admin_keys", "publish_keys", "token_key"})  # settings whose value is never shown
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -184,7 +184,22 @@ class Settings(BaseSettings):
     )
 
     publish_keys: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_keys)] = Field(
-        (), repr=False, description="keys, separated by commas; publishing and `/admin` need one of them"
+        (),
+        repr=False,
+        description="keys of those who publish: `NAME:KEY:CHANNELS`, `NAME:KEY` or `KEY`, separated by commas; "
+        "CHANNELS are names or beginnings such as `order:*`, separated by blanks",
+    )
+    publish_rate: int = Field(
+        0, ge=0, description="messages that one key may publish in a second on a publisher; 0: no limit"
+    )
+    admin_keys: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_admin)] = Field(
+        (),
+        repr=False,
+        description="keys of operators: `NAME:KEY`, or `NAME:KEY:read` for one that changes nothing, separated by "
+        "commas",
+    )
+    open_publisher: bool = Field(
+        False, description="without COMET_PUBLISH_KEYS the publisher may listen on addresses other than loopback"
     )
 
     edge_url: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_edges)] = Field(
@@ -220,8 +235,13 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 
 def _nearness(name: str, known: str) -> tuple[bool, float]:
-    """Return how near two names are: one that is a part of the other is nearer than one that only resembles it."""
-    return name in known or known in name, SequenceMatcher(None, name, known).ratio()
+    """Return how near two names are: one that is a part of the other is nearer than one that only resembles it.
+
+    Of those that the slip is a part of all are as near, so that the first setting is meant: COMET_KEYS to publish.
+    """
+    if name in known:
+        return True, 0.0
+    return known in name, SequenceMatcher(None, name, known).ratio()
 
 
 def _sentence(fault: ErrorDetails) -> str:

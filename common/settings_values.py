@@ -4,19 +4,18 @@ import re
 
 from pydantic import ValidationInfo
 
+from common.access.keys import read_admin_keys, read_publish_keys
 from common.errors import BadRequestError
 from common.names import check_channel
 from common.patterns import Patterns
 from common.redis.url import check_redis_url
 from common.url import BLANK, WILDCARD, as_browsers_write, check_port, culprit, parse_network, split_url
 
-MIN_KEY_CHARACTERS = 16
 MIN_SECRET_BYTES = 32  # of a key for HS256 (RFC 7518 section 3.2)
 FILE = "file:"  # a value that begins so names the file that holds the key of tokens
 USER = "{sub}"  # in a template of channels: the user of a token
 _PREFIX = re.compile(r"[^\s{}!*]{1,64}")
 _ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.IGNORECASE)
-_KEY = re.compile(r"[A-Za-z0-9\-._~+/=]+")  # what a bearer token may contain (RFC 6750 section 2.1)
 _COOKIE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}")  # a cookie's name (RFC 6265 section 4.1.1)
 _URL = re.compile(r"https?://", re.IGNORECASE)
 _LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|::1|localhost")
@@ -124,12 +123,22 @@ def read_keys(value: object) -> object:
     """Return the keys of those who may publish."""
     if not isinstance(value, str):
         return value
-    keys = _parts(value)
-    if any(len(key) < MIN_KEY_CHARACTERS or not _KEY.fullmatch(key) for key in keys):
-        raise ValueError(f"each key needs at least {MIN_KEY_CHARACTERS} characters of A-Z a-z 0-9 - . _ ~ + / =")
-    if value and not keys:
+    entries = _parts(value)
+    read_publish_keys(entries)
+    if value and not entries:
         raise ValueError("it contains no key; leave it empty to let every client publish")
-    return keys
+    return entries
+
+
+def read_admin(value: object) -> object:
+    """Return the keys of operators."""
+    if not isinstance(value, str):
+        return value
+    entries = _parts(value)
+    read_admin_keys(entries)
+    if value and not entries:
+        raise ValueError("it contains no key; leave it empty to let those operate who may publish")
+    return entries
 
 
 def read_origins(value: object) -> object:

@@ -14,6 +14,7 @@ from functools import partial
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from common.access.keys import KeyRing, read_admin_keys
 from common.errors import SettingsError
 from common.logs import get_logger
 from common.message import MAX_JSON_GROWTH
@@ -21,6 +22,7 @@ from common.metrics.fields import FieldCollector
 from common.rpc.registry import EdgeRegistry
 from common.scripts.calls import PieceLimit
 from common.service.admin import AdminServer, Check, redis_checks
+from common.service.operators import require_operator
 from common.service.process import give_back_memory, max_open_files, measure_lag, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
@@ -92,6 +94,7 @@ class Edge:
             self._lifecycle,
             self._ask_to_drain,
         )
+        self._operating = KeyRing("COMET_ADMIN_KEYS", read_admin_keys(settings.admin_keys))
         self._admin = self._make_admin()
 
     def _outside(self) -> Outside:
@@ -146,6 +149,7 @@ class Edge:
             self._readiness,
             registry,
             [web.post("/drain", self._drain.on_request)],
+            middlewares=[require_operator(self._operating)],
             request_timeout=self._settings.header_timeout,
         )
 
@@ -277,6 +281,7 @@ class Edge:
             redis_up=self._redis.pubsub.ready,
             redis_reconnects=self._redis.pubsub.reconnects,
             draining=self._drain.has_begun,
+            key_uses=self._operating.uses,
         )
 
 

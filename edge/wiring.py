@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
+from common.access.rates import Rate
 from common.message import Message
 from common.names import ForeignNames, RedisNames
 from edge.chain import MESSAGE_OVERHEAD, PIECE_BYTES, PIECE_MESSAGES
@@ -26,7 +27,6 @@ from edge.counters import Counters
 from edge.engine.absences import Absences
 from edge.engine.fanout import FanOut
 from edge.engine.grants import Grants
-from edge.engine.rates import Rate
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.items import data_item

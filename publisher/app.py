@@ -1,12 +1,14 @@
 """The publisher's wiring and lifecycle: the only module that knows all its parts."""
 
 import secrets
+import time
 from collections.abc import Callable
 from functools import partial
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from common.access.keys import KeyRing, read_admin_keys, read_publish_keys, uses_of
 from common.metrics.fields import FieldCollector
 from common.names import ForeignNames, RedisNames
 from common.redis.client import connect, database, endpoint
@@ -22,6 +24,7 @@ from common.scripts.publishing import Publishing
 from common.service.admin import AdminServer, Check, redis_checks
 from common.service.graceful_close import stop_accepting
 from common.service.http import listen, port_of
+from common.service.operators import require_operator
 from common.service.process import measure_lag, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
@@ -30,9 +33,11 @@ from publisher.api.auth import require_key
 from publisher.api.cluster import ClusterApi
 from publisher.api.pages import PagesApi
 from publisher.api.publish import PublishApi
+from publisher.api.rate import PublishRate
 from publisher.api.tail import TailApi
 from publisher.cluster import Cluster
 from publisher.drain import Drain
+from publisher.exposure import check_exposure
 from publisher.functions import FunctionKeeper
 from publisher.metrics import Counters, Gauges
 from publisher.redis_publisher import RedisPublisher
@@ -47,6 +52,8 @@ class Publisher:
         publisher_id = secrets.token_hex(6)
         names = RedisNames(settings.prefix)
         self._settings = settings
+        self._publishing = KeyRing("COMET_PUBLISH_KEYS", read_publish_keys(settings.publish_keys))
+        self._operating = KeyRing("COMET_ADMIN_KEYS", read_admin_keys(settings.admin_keys))
         self._counters = Counters()
         self._redis = connect(settings.redis_url)
         self._inbox = ReplyInbox(names, publisher_id)
@@ -96,6 +103,7 @@ class Publisher:
         """Listen on both ports and connect to Redis in the background; raises `SettingsError` if a port is taken."""
         settings = self._settings
         try:
+            check_exposure(settings.publisher_host, settings.publish_keys, open_to_all=settings.open_publisher)
             self._runner = await listen(
                 self._application(),
                 settings.publisher_host,
@@ -132,19 +140,21 @@ class Publisher:
 
     def _application(self) -> web.Application:
         """Return the aiohttp application of the public port."""
-        settings = self._settings
+        settings, keys = self._settings, (self._publishing, self._operating)
         app = web.Application(
-            middlewares=[require_key(settings.publish_keys)] if settings.publish_keys else [],
+            middlewares=[require_key(*keys)] if any(keys) else [],
             client_max_size=max_body_bytes(settings.max_message_bytes),
         )
+        rate = PublishRate(settings.publish_rate, time.monotonic)
         publish = PublishApi(
             RedisPublisher(Publishing(self._pipelines, self._names, settings), self._inbox),
             settings.max_message_bytes,
             self._counters.published,
             self._foreign,
+            rate,
             keeps_history=settings.history_size > 0,
         )
-        cluster = ClusterApi(self._cluster, settings.max_message_bytes, self._counters.published)
+        cluster = ClusterApi(self._cluster, settings.max_message_bytes, self._counters.published, rate)
         pages = PagesApi(settings.edge_url, settings.publisher_url)
         for api in (publish, cluster, self._tail, pages):
             api.add_to(app.router)
@@ -163,6 +173,7 @@ class Publisher:
             self._readiness,
             registry,
             [web.post("/drain", self._drain.on_request)],
+            middlewares=[require_operator(self._operating)],
             request_timeout=self._settings.header_timeout,
         )
 
@@ -186,6 +197,7 @@ class Publisher:
             redis_up=self._pubsub.ready,
             redis_reconnects=self._pubsub.reconnects,
             draining=self._drain.has_begun,
+            key_uses=uses_of(self._publishing, self._operating),
         )
 
     def _readiness(self) -> list[Check]:

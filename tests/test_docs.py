@@ -84,6 +84,7 @@ def edge_series() -> Iterator[Metric]:
         redis_up=True,
         redis_reconnects=0,
         draining=False,
+        key_uses={"ops": 1},
     )
     registry.register(FieldCollector(counters, lambda: gauges))
     register_process(registry)
@@ -94,7 +95,9 @@ def publisher_series() -> Iterator[Metric]:
     """Yield what a publisher exposes after one message."""
     counters = publisher_metrics.Counters()
     counters.published(200)
-    gauges = publisher_metrics.Gauges(receipts_ignored=0, tails=0, redis_up=True, redis_reconnects=0, draining=False)
+    gauges = publisher_metrics.Gauges(
+        receipts_ignored=0, tails=0, redis_up=True, redis_reconnects=0, draining=False, key_uses={"shop": 1}
+    )
     registry = CollectorRegistry()
     registry.register(FieldCollector(counters, lambda: gauges))
     register_process(registry)

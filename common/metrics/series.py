@@ -106,6 +106,13 @@ DRAINING = Series(
     "1 from the start of a drain to the end of the process",
     "longer than `COMET_DRAIN_SECONDS` + 5",
 )
+KEY_USES = Series(
+    "comet_key_uses_total",
+    "counter",
+    "requests that were sent with a key, by its name, whatever the answer was",
+    "a name that nobody should use any more",
+    ("key",),
+)
 BUILD_INFO = Series(
     "comet_build_info", "gauge", "always 1", "two versions for longer than a roll-out", ("version", "python", "build")
 )
@@ -136,6 +143,7 @@ OF_EVERY_PROCESS = (
     LOOP_LAG,
     REDIS_PROBE,
     DRAINING,
+    KEY_USES,
     BUILD_INFO,
     CPU,
     MEMORY,

@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from common.settings_values import (
+    read_admin,
     read_edges,
     read_host,
     read_keys,
@@ -26,6 +27,8 @@ from common.settings_values import (
         (read_edges, "/, http://B/", ("/", "http://b")),
         (read_proxies, "10.0.0.0/8,,192.0.2.7", ("10.0.0.0/8", "192.0.2.7")),
         (read_keys, " a-key-of-16-chars ", ("a-key-of-16-chars",)),
+        (read_keys, "shop:a-key-of-16-chars:a:b* c", ("shop:a-key-of-16-chars:a:b* c",)),
+        (read_admin, "ops:a-key-of-16-chars,,", ("ops:a-key-of-16-chars",)),
         (read_origins, "https://a.example/,https://a.example", ("https://a.example",)),
         (read_origins, "*", ()),
     ],
@@ -45,6 +48,9 @@ def test_a_value_is_read(read: Callable[[str], object], text: str, value: object
         (read_edges, ","),
         (read_proxies, "lb.example"),
         (read_keys, "short"),
+        (read_keys, "shop:a-key-of-16-chars,shop:b-key-of-16-chars"),
+        (read_admin, "a-key-of-16-chars"),
+        (read_admin, ","),
         (read_origins, "*,https://a.example"),
     ],
 )
@@ -54,7 +60,7 @@ def test_what_cannot_be_is_a_sentence(read: Callable[[str], object], text: str) 
         read(text)
 
 
-@pytest.mark.parametrize("read", [read_edges, read_proxies, read_keys, read_origins])
+@pytest.mark.parametrize("read", [read_edges, read_proxies, read_keys, read_admin, read_origins])
 def test_a_list_that_is_one_is_taken(read: Callable[[object], object]) -> None:
     """The command line may give several values as they are."""
     assert read(("a", "b")) == ("a", "b")
