@@ -5,7 +5,16 @@ import re
 from pydantic import ValidationInfo
 
 from common.redis.url import check_redis_url
-from common.url import BLANK, WILDCARD, as_browsers_write, check_port, culprit, parse_network, split_url
+from common.url import (
+    BLANK,
+    WILDCARD,
+    as_browsers_write,
+    check_port,
+    culprit,
+    host_as_browsers_write,
+    parse_network,
+    split_url,
+)
 
 MIN_KEY_CHARACTERS = 16
 _PREFIX = re.compile(r"[^\s{}!*]{1,64}")
@@ -101,6 +110,25 @@ def read_origins(value: object) -> object:
     if value and not parts:
         raise ValueError("it contains no origin; leave it empty, or give *, to allow all")
     return tuple(dict.fromkeys(_origin(part, value) for part in parts))
+
+
+def read_hosts(value: object) -> object:
+    """Return the names under which a process may be asked."""
+    if not isinstance(value, str):
+        return value
+    parts = _parts(value)
+    if value and not parts:
+        raise ValueError("it contains no name; leave it empty, or give names such as push.example.com")
+    return tuple(dict.fromkeys(_name_of_host(part, value) for part in parts))
+
+
+def _name_of_host(text: str, whole: str) -> str:
+    """Return a name as browsers send it."""
+    try:
+        return host_as_browsers_write(text)
+    except ValueError:
+        names = "names such as push.example.com or *.example.com, without https:// and port"
+        raise ValueError(f"give {names}, not {culprit(text, whole)}") from None
 
 
 def _parts(value: str) -> tuple[str, ...]:

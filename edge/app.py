@@ -14,6 +14,7 @@ from functools import partial
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from common.browsers.guard import guard, rules_for
 from common.errors import SettingsError
 from common.logs import get_logger
 from common.message import MAX_JSON_GROWTH
@@ -142,8 +143,12 @@ class Edge:
             self._readiness,
             registry,
             [web.post("/drain", self._drain.on_request)],
+            middlewares=[guard(rules_for(self._settings.allowed_origins, self._settings.hosts), self._refused)],
             request_timeout=self._settings.header_timeout,
         )
+
+    def _refused(self, request: web.Request, status: int) -> None:
+        self._counters.foreign_total[status] += 1
 
     @property
     def port(self) -> int:

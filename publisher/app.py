@@ -5,8 +5,10 @@ from collections.abc import Callable
 from functools import partial
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 
+from common.browsers.guard import guard, rules_for
 from common.metrics.fields import FieldCollector
 from common.names import ForeignNames, RedisNames
 from common.redis.client import connect, database, endpoint
@@ -28,6 +30,7 @@ from common.settings import Settings
 from common.tasks import Tasks, run_forever
 from publisher.api.auth import require_key
 from publisher.api.cluster import ClusterApi
+from publisher.api.foreign import refuse_foreign
 from publisher.api.pages import PagesApi
 from publisher.api.publish import PublishApi
 from publisher.api.tail import TailApi
@@ -48,6 +51,7 @@ class Publisher:
         names = RedisNames(settings.prefix)
         self._settings = settings
         self._counters = Counters()
+        self._rules = rules_for(settings.allowed_origins, settings.hosts)
         self._redis = connect(settings.redis_url)
         self._inbox = ReplyInbox(names, publisher_id)
         self._proof = ServerProof(settings.redis_url, names.probe(publisher_id), self._redis)
@@ -134,7 +138,7 @@ class Publisher:
         """Return the aiohttp application of the public port."""
         settings = self._settings
         app = web.Application(
-            middlewares=[require_key(settings.publish_keys)] if settings.publish_keys else [],
+            middlewares=self._middlewares(),
             client_max_size=max_body_bytes(settings.max_message_bytes),
         )
         publish = PublishApi(
@@ -151,6 +155,12 @@ class Publisher:
         app.on_response_prepare.append(self._drain.close_after)
         return app
 
+    def _middlewares(self) -> list[Middleware]:
+        """Return what sees each request of the public port first."""
+        keys, counters = self._settings.publish_keys, self._counters
+        foreign = refuse_foreign(self._rules, counters.foreign_total, counters.published, needs_key=bool(keys))
+        return [foreign, require_key(keys)] if keys else [foreign]
+
     def _admin_server(self) -> AdminServer:
         """Return the server of the internal port."""
         registry = CollectorRegistry()
@@ -163,8 +173,12 @@ class Publisher:
             self._readiness,
             registry,
             [web.post("/drain", self._drain.on_request)],
+            middlewares=[guard(self._rules, self._refused)],
             request_timeout=self._settings.header_timeout,
         )
+
+    def _refused(self, request: web.Request, status: int) -> None:
+        self._counters.foreign_total[status] += 1
 
     def _ask_to_drain(self) -> None:
         self.on_drain()

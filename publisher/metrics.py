@@ -4,7 +4,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from common.metrics.fields import counted, shown_as
-from common.metrics.series import DRAINING, LOOP_LAG, REDIS_PROBE, REDIS_RECONNECTS, REDIS_UP, Histogram, Series
+from common.metrics.series import (
+    DRAINING,
+    FOREIGN_REQUESTS,
+    LOOP_LAG,
+    REDIS_PROBE,
+    REDIS_RECONNECTS,
+    REDIS_UP,
+    Histogram,
+    Series,
+)
 
 SOURCE = "http"  # the only way to publish that passes through here
 
@@ -42,6 +51,7 @@ class Counters:
     )
     loop_lag: Histogram = counted(LOOP_LAG)
     probe: Histogram = counted(REDIS_PROBE)
+    foreign_total: Counter[int] = counted(FOREIGN_REQUESTS, 403, 421)
 
     def unreadable(self, number: int) -> None:
         """Count announcements that cannot be read."""

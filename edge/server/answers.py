@@ -6,7 +6,7 @@ from common.errors import ForeignChannelError, RequestError, UnavailableError
 from edge.counters import CloseReason, Counters
 from edge.engine.seats import Seats
 from edge.framing.base import Framing
-from edge.framing.http import Variant, error_response, retry_headers
+from edge.framing.http import NO_OPENER, Variant, error_response, retry_headers
 from edge.protocol.http import Request
 from edge.protocol.origins import Origins
 from edge.protocol.websocket import VERSION
@@ -16,7 +16,11 @@ from edge.subscribers.lifecycle import Lifecycle
 
 RETRY_AFTER = (1.0, 5.0)  # seconds; each client gets a random time between these, so that they do not return together
 ALLOWED_METHODS = "GET, OPTIONS"
-EXPECTED = {405: (f"Allow: {ALLOWED_METHODS}",), 426: ("Upgrade: websocket", f"Sec-WebSocket-Version: {VERSION}")}
+EXPECTED = {
+    403: (NO_OPENER,),
+    405: (f"Allow: {ALLOWED_METHODS}",),
+    426: ("Upgrade: websocket", f"Sec-WebSocket-Version: {VERSION}"),
+}
 
 
 class Answers:
