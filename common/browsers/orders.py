@@ -31,7 +31,7 @@ class Orders:
             return
         origin = headers.get("origin", "")
         if site == FOREIGN:
-            page = f"a page of {origin[:MAX_SHOWN]}" if origin else "a page"
+            page = f"a page of {_shown(origin)}" if origin else "a page"
             raise RequestError(
                 f"{page} may not change anything here, since it is of another site (Sec-Fetch-Site: {FOREIGN}); "
                 "have a backend send this, or a page of this server",
@@ -39,10 +39,15 @@ class Orders:
             )
         if origin and not is_own(origin, headers.get("host", "")) and not self._allowed.has(origin):
             raise RequestError(
-                f"a page of {origin[:MAX_SHOWN]} may not change anything here; its origin is neither this server's "
+                f"a page of {_shown(origin)} may not change anything here; its origin is neither this server's "
                 "own nor in COMET_ALLOWED_ORIGINS",
                 403,
             )
+
+
+def _shown(origin: str) -> str:
+    """Return an origin as an answer may repeat it: cut, and in ASCII, for a header may hold half a character."""
+    return origin[:MAX_SHOWN].encode("ascii", "backslashreplace").decode()
 
 
 def is_own(origin: str, host: str) -> bool:

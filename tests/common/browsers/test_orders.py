@@ -79,6 +79,15 @@ def test_a_page_of_another_host_or_port_is_foreign(origin: str, host: str) -> No
     assert not is_own(origin, host)
 
 
+@pytest.mark.parametrize("site", ["cross-site", ""])
+@pytest.mark.parametrize("origin", ["http://\udcff", "\x00", "é" * 200])
+def test_whatever_is_sent_can_be_said(site: str, origin: str) -> None:
+    """Bytes that are no text come as half characters, which no answer can hold."""
+    with pytest.raises(RequestError) as caught:
+        Orders(OriginList()).check({"host": HOST, "sec-fetch-site": site, "origin": origin})
+    assert caught.value.sentence.isascii()
+
+
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
 def test_the_answer_names_the_page(site: str) -> None:
     """Cut, since it is of the client's choice."""
