@@ -18,7 +18,7 @@ from bench.report.checks import Check, at_most
 from bench.report.console import end_on_signals
 from bench.report.outcome import conclude
 from bench.report.plan import Plan, option, read_plan
-from common.patterns import Patterns
+from common.access.patterns import Patterns
 from edge.tokens.access import Access
 from edge.tokens.keys import Key, KeySet, pem_key, secret_key
 from edge.tokens.source import FixedKeys

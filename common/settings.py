@@ -154,7 +154,14 @@ class Settings(BaseSettings):
     )
     flush_ms: float = Field(0, ge=0, le=1000, description="milliseconds messages are collected before they are sent")
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_origins)] = Field(
-        (), description="origins that browsers may subscribe from, separated by commas; empty allows all"
+        (),
+        description="origins that browsers may subscribe from, separated by commas; empty allows all; publishers and "
+        "internal ports take orders of foreign pages from these only",
+    )
+    hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_hosts)] = Field(
+        (),
+        description="names, separated by commas, under which internal ports, publishers without keys and edges "
+        "may be asked; edges: any, if empty. Addresses, names without a dot and those of a cluster need no entry",
     )
 
     token_key: Annotated[str, AfterValidator(values.read_token_key)] = Field(

@@ -5,11 +5,20 @@ import re
 from pydantic import ValidationInfo
 
 from common.access.keys import read_admin_keys, read_publish_keys
+from common.access.patterns import Patterns
 from common.errors import BadRequestError
 from common.names import check_channel
-from common.patterns import Patterns
 from common.redis.url import check_redis_url
-from common.url import BLANK, WILDCARD, as_browsers_write, check_port, culprit, parse_network, split_url
+from common.url import (
+    BLANK,
+    WILDCARD,
+    as_browsers_write,
+    check_port,
+    culprit,
+    host_as_browsers_write,
+    parse_network,
+    split_url,
+)
 
 MIN_SECRET_BYTES = 32  # of a key for HS256 (RFC 7518 section 3.2)
 FILE = "file:"  # a value that begins so names the file that holds the key of tokens
@@ -170,6 +179,25 @@ def read_private_channels(value: object) -> object:
     for part in parts:
         _check_template(part)
     return parts
+
+
+def read_hosts(value: object) -> object:
+    """Return the names under which a process may be asked."""
+    if not isinstance(value, str):
+        return value
+    parts = _parts(value)
+    if value and not parts:
+        raise ValueError("it contains no name; leave it empty, or give names such as push.example.com")
+    return tuple(dict.fromkeys(_name_of_host(part, value) for part in parts))
+
+
+def _name_of_host(text: str, whole: str) -> str:
+    """Return a name as browsers send it."""
+    try:
+        return host_as_browsers_write(text)
+    except ValueError:
+        names = "names such as push.example.com or *.example.com, without https:// and port"
+        raise ValueError(f"give {names}, not {culprit(text, whole)}") from None
 
 
 def _parts(value: str) -> tuple[str, ...]:

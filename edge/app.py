@@ -15,6 +15,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from common.access.keys import KeyRing, read_admin_keys
+from common.browsers.guard import rules_for
 from common.errors import SettingsError
 from common.logs import get_logger
 from common.message import MAX_JSON_GROWTH
@@ -22,7 +23,7 @@ from common.metrics.fields import FieldCollector
 from common.rpc.registry import EdgeRegistry
 from common.scripts.calls import PieceLimit
 from common.service.admin import AdminServer, Check, redis_checks
-from common.service.operators import require_operator
+from common.service.operators import internal_checks
 from common.service.process import give_back_memory, max_open_files, measure_lag, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
@@ -142,6 +143,7 @@ class Edge:
         registry = CollectorRegistry()
         registry.register(FieldCollector(self._counters, self._gauges))
         register_process(registry)
+        rules = rules_for(self._settings.allowed_origins, self._settings.hosts)
         return AdminServer(
             self._settings.admin_host,
             self._settings.edge_admin_port,
@@ -149,9 +151,12 @@ class Edge:
             self._readiness,
             registry,
             [web.post("/drain", self._drain.on_request)],
-            middlewares=[require_operator(self._operating)],
+            middlewares=internal_checks(rules, self._refused, self._operating),
             request_timeout=self._settings.header_timeout,
         )
+
+    def _refused(self, request: web.Request, status: int) -> None:
+        self._counters.foreign_total[status] += 1
 
     @property
     def port(self) -> int:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from common.metrics.fields import counted
-from common.metrics.series import LOOP_LAG, REDIS_PROBE, Histogram, Series
+from common.metrics.series import FOREIGN_REQUESTS, LOOP_LAG, REDIS_PROBE, Histogram, Series
 
 
 class CloseReason(StrEnum):
@@ -233,6 +233,7 @@ class Counters:
     )
     loop_lag: Histogram = counted(LOOP_LAG)
     probe: Histogram = counted(REDIS_PROBE)
+    foreign_total: Counter[int] = counted(FOREIGN_REQUESTS, 403, 421)
 
     def held(self, transport: str) -> int:
         """Return how many subscribers are held now."""

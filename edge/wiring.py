@@ -171,6 +171,7 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         clients,
         header_timeout=options.header_timeout,
         allowed_origins=options.allowed_origins,
+        hosts=options.hosts,
         max_connections=options.max_connections,
         limits=options.limits,
     )

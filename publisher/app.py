@@ -6,9 +6,11 @@ from collections.abc import Callable
 from functools import partial
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 
 from common.access.keys import KeyRing, read_admin_keys, read_publish_keys, uses_of
+from common.browsers.guard import rules_for
 from common.metrics.fields import FieldCollector
 from common.names import ForeignNames, RedisNames
 from common.redis.client import connect, database, endpoint
@@ -24,13 +26,14 @@ from common.scripts.publishing import Publishing
 from common.service.admin import AdminServer, Check, redis_checks
 from common.service.graceful_close import stop_accepting
 from common.service.http import listen, port_of
-from common.service.operators import require_operator
+from common.service.operators import internal_checks
 from common.service.process import measure_lag, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
 from common.tasks import Tasks, run_forever
 from publisher.api.auth import require_key
 from publisher.api.cluster import ClusterApi
+from publisher.api.foreign import refuse_foreign
 from publisher.api.pages import PagesApi
 from publisher.api.publish import PublishApi
 from publisher.api.rate import PublishRate
@@ -55,6 +58,7 @@ class Publisher:
         self._publishing = KeyRing("COMET_PUBLISH_KEYS", read_publish_keys(settings.publish_keys))
         self._operating = KeyRing("COMET_ADMIN_KEYS", read_admin_keys(settings.admin_keys))
         self._counters = Counters()
+        self._rules = rules_for(settings.allowed_origins, settings.hosts)
         self._redis = connect(settings.redis_url)
         self._inbox = ReplyInbox(names, publisher_id)
         self._proof = ServerProof(settings.redis_url, names.probe(publisher_id), self._redis)
@@ -140,9 +144,9 @@ class Publisher:
 
     def _application(self) -> web.Application:
         """Return the aiohttp application of the public port."""
-        settings, keys = self._settings, (self._publishing, self._operating)
+        settings = self._settings
         app = web.Application(
-            middlewares=[require_key(*keys)] if any(keys) else [],
+            middlewares=self._middlewares(),
             client_max_size=max_body_bytes(settings.max_message_bytes),
         )
         rate = PublishRate(settings.publish_rate, time.monotonic)
@@ -161,6 +165,13 @@ class Publisher:
         app.on_response_prepare.append(self._drain.close_after)
         return app
 
+    def _middlewares(self) -> list[Middleware]:
+        """Return what sees each request of the public port first."""
+        keys, counters = (self._publishing, self._operating), self._counters
+        needs_key = bool(self._publishing)
+        foreign = refuse_foreign(self._rules, counters.foreign_total, counters.published, needs_key=needs_key)
+        return [foreign, require_key(*keys)] if any(keys) else [foreign]
+
     def _admin_server(self) -> AdminServer:
         """Return the server of the internal port."""
         registry = CollectorRegistry()
@@ -173,9 +184,12 @@ class Publisher:
             self._readiness,
             registry,
             [web.post("/drain", self._drain.on_request)],
-            middlewares=[require_operator(self._operating)],
+            middlewares=internal_checks(self._rules, self._refused, self._operating),
             request_timeout=self._settings.header_timeout,
         )
+
+    def _refused(self, request: web.Request, status: int) -> None:
+        self._counters.foreign_total[status] += 1
 
     def _ask_to_drain(self) -> None:
         self.on_drain()

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from common.metrics.fields import counted, shown_as
 from common.metrics.series import (
     DRAINING,
+    FOREIGN_REQUESTS,
     KEY_USES,
     LOOP_LAG,
     REDIS_PROBE,
@@ -52,6 +53,7 @@ class Counters:
     )
     loop_lag: Histogram = counted(LOOP_LAG)
     probe: Histogram = counted(REDIS_PROBE)
+    foreign_total: Counter[int] = counted(FOREIGN_REQUESTS, 403, 421)
 
     def unreadable(self, number: int) -> None:
         """Count announcements that cannot be read."""

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from common.access.patterns import Patterns
 from common.errors import RequestError, UnauthorizedError
-from common.patterns import Patterns
 
 MIN_KEY_CHARACTERS = 16
 ONLY_READS = "read"  # the scope of an operator's key that changes nothing

@@ -1,9 +1,12 @@
 """Who may give orders on an internal port: who has one of COMET_ADMIN_KEYS; without these, who is on this machine."""
 
+from collections.abc import Callable
+
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from common.access.keys import READING, KeyRing
+from common.browsers.guard import Rules, guard, is_order
 from common.errors import RequestError
 from common.service.addresses import is_loopback
 
@@ -11,6 +14,11 @@ ELSEWHERE = (
     "orders to this port are taken from this machine only (from 127.0.0.1 or ::1); set COMET_ADMIN_KEYS to give them "
     "from others, with a key"
 )
+
+
+def internal_checks(rules: Rules, count: Callable[[web.Request, int], None], keys: KeyRing) -> list[Middleware]:
+    """Return what sees each request to an internal port first; where orders need a key, their `Host` says no more."""
+    return [guard(rules, count, needs_own_name=lambda request: not keys and is_order(request)), require_operator(keys)]
 
 
 def require_operator(keys: KeyRing) -> Middleware:

@@ -6,7 +6,7 @@ from common.errors import ForeignChannelError, RequestError, UnavailableError
 from edge.counters import CloseReason, Counters
 from edge.engine.seats import Seats
 from edge.framing.base import Framing
-from edge.framing.http import Variant, error_response, retry_headers
+from edge.framing.http import NO_OPENER, Variant, error_response, retry_headers
 from edge.protocol.http import Request
 from edge.protocol.origins import Origins
 from edge.protocol.websocket import VERSION
@@ -19,6 +19,7 @@ RETRY_AFTER = (1.0, 5.0)  # seconds; each client gets a random time between thes
 ALLOWED_METHODS = "GET, OPTIONS"
 EXPECTED = {
     401: ("WWW-Authenticate: Bearer",),
+    403: (NO_OPENER,),
     405: (f"Allow: {ALLOWED_METHODS}",),
     426: ("Upgrade: websocket", f"Sec-WebSocket-Version: {VERSION}"),
 }

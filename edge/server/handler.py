@@ -7,6 +7,7 @@ subscribers; answers.py refuses; session_changes.py changes the channels of a se
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from common.browsers.hosts import Hosts
 from common.errors import RequestError, UnavailableError
 from common.names import ForeignNames
 from edge.cluster.forwarding import SessionForwarder
@@ -68,6 +69,7 @@ class RequestHandler:
         *,
         header_timeout: float,
         allowed_origins: tuple[str, ...],
+        hosts: tuple[str, ...] = (),
         max_connections: int,
         limits: InputLimits,
     ) -> None:
@@ -86,6 +88,7 @@ class RequestHandler:
         self._header_timeout = header_timeout
         self._patience = header_timeout - min(LATENESS, header_timeout / 4)
         self._origins = Origins(allowed_origins)
+        self._hosts = Hosts(hosts) if hosts else None  # None: subscribers may ask under any name
         self._parse_short = short_parser(limits)
         self._negotiate_short = short_negotiator(self._origins, limits.max_channels)
         self.answers = Answers(seats, lifecycle, self.turns, counters, self._origins)
@@ -204,6 +207,8 @@ class RequestHandler:
         if self._closes_connections and request.keep_alive:
             request = replace(request, keep_alive=False)
         try:
+            if self._hosts is not None:
+                self._hosts.check(request.headers.get("host", ""))
             if request.method == "GET":
                 self._subscribe(seat, request)
             elif request.method == "POST" and request.path.startswith(CHANGE_PATH):

@@ -5,9 +5,9 @@ The answer does not depend on whether a channel exists: nothing here knows.
 
 from collections.abc import Iterable, Sequence
 
+from common.access.patterns import Patterns
 from common.errors import BadRequestError
 from common.names import check_channel
-from common.patterns import Patterns
 from common.settings_values import USER
 from edge.tokens.grant import Grant, TokenError, TokenReason
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from common.patterns import Patterns
+from common.access.patterns import Patterns
 from edge.tokens.grant import Grant, TokenError, TokenReason
 
 MAX_CHANNELS = 1000

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from common.access.patterns import Patterns
 from common.errors import RequestError
-from common.patterns import Patterns
 
 
 class TokenReason(StrEnum):

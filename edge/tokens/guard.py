@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
+from common.access.patterns import Patterns
 from common.logs import get_logger
-from common.patterns import Patterns
 from common.settings import Settings
 from edge.counters import Counters
 from edge.protocol.http import Request

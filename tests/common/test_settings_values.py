@@ -8,6 +8,7 @@ from common.settings_values import (
     read_admin,
     read_edges,
     read_host,
+    read_hosts,
     read_keys,
     read_origins,
     read_prefix,
@@ -15,6 +16,8 @@ from common.settings_values import (
     read_publisher_url,
     read_redis_url,
 )
+
+HOSTS = ("push.example.com", "*.example.com", "xn--mnchen-3ya.example")
 
 
 @pytest.mark.parametrize(
@@ -31,6 +34,8 @@ from common.settings_values import (
         (read_admin, "ops:a-key-of-16-chars,,", ("ops:a-key-of-16-chars",)),
         (read_origins, "https://a.example/,https://a.example", ("https://a.example",)),
         (read_origins, "*", ()),
+        (read_hosts, "Push.Example.com, *.EXAMPLE.com,,münchen.example,push.example.com", HOSTS),
+        (read_hosts, "", ()),
     ],
 )
 def test_a_value_is_read(read: Callable[[str], object], text: str, value: object) -> None:
@@ -52,6 +57,12 @@ def test_a_value_is_read(read: Callable[[str], object], text: str, value: object
         (read_admin, "a-key-of-16-chars"),
         (read_admin, ","),
         (read_origins, "*,https://a.example"),
+        (read_hosts, "https://a.example"),
+        (read_hosts, "a.example:8081"),
+        (read_hosts, "*"),
+        (read_hosts, "a.*.example"),
+        (read_hosts, "*.10.0.0.1"),
+        (read_hosts, ","),
     ],
 )
 def test_what_cannot_be_is_a_sentence(read: Callable[[str], object], text: str) -> None:
@@ -61,6 +72,7 @@ def test_what_cannot_be_is_a_sentence(read: Callable[[str], object], text: str) 
 
 
 @pytest.mark.parametrize("read", [read_edges, read_proxies, read_keys, read_admin, read_origins])
+@pytest.mark.parametrize("read", [read_edges, read_proxies, read_keys, read_origins, read_hosts])
 def test_a_list_that_is_one_is_taken(read: Callable[[object], object]) -> None:
     """The command line may give several values as they are."""
     assert read(("a", "b")) == ("a", "b")

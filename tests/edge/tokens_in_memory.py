@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Iterable, Sequence
 
+from common.access.patterns import Patterns
 from common.errors import UnavailableError
-from common.patterns import Patterns
 from edge.counters import Counters
 from edge.parked import NEVER
 from edge.protocol.origins import Origins

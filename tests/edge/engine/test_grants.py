@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.access.patterns import Patterns
 from common.errors import BadRequestError
-from common.patterns import Patterns
 from edge.counters import Counters
 from edge.engine.grants import Grants
 from edge.parked import NEVER

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from common.patterns import Patterns
+from common.access.patterns import Patterns
 from edge.tokens.access import Access
 from edge.tokens.grant import Grant, TokenError, TokenReason
 

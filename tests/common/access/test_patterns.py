@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.patterns import Patterns
+from common.access.patterns import Patterns
 
 
 @pytest.mark.parametrize(
