@@ -71,8 +71,7 @@ def test_what_cannot_be_is_a_sentence(read: Callable[[str], object], text: str) 
         read(text)
 
 
-@pytest.mark.parametrize("read", [read_edges, read_proxies, read_keys, read_admin, read_origins])
-@pytest.mark.parametrize("read", [read_edges, read_proxies, read_keys, read_origins, read_hosts])
+@pytest.mark.parametrize("read", [read_edges, read_proxies, read_keys, read_admin, read_origins, read_hosts])
 def test_a_list_that_is_one_is_taken(read: Callable[[object], object]) -> None:
     """The command line may give several values as they are."""
     assert read(("a", "b")) == ("a", "b")
