@@ -63,6 +63,7 @@ async def test_an_answer_is_one_json_line(fetch: Fetch) -> None:
         ("/key", 401, "a key is needed", ("WWW-Authenticate", 'Bearer realm="comet"')),
         ("/down", 503, "redis is down", ("Retry-After", "7")),
         ("/nowhere", 404, "/nowhere is not a path of this server", None),
+        ("/sub/a.secret", 404, "/sub/… is not a path of this server", None),
         ("/bug", 500, "the server failed; its log says why", None),
     ],
 )
