@@ -1,4 +1,4 @@
-"""Changes of a session's channels as requests: `POST /sub/<session>`, whichever edge holds the session."""
+"""Changes of a session's channels as requests: `POST /sub` and `/sub/<session>`, whichever edge holds the session."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,8 +8,9 @@ from edge.cluster.forwarding import FORWARD_TIMEOUT, SessionForwarder
 from edge.engine.wheel import Wheel
 from edge.framing.http import change_response
 from edge.framing.transports import framing_for
-from edge.protocol.http import CHANGE_PATH, Request
-from edge.protocol.operations import Op, Operation, load_operations, parse_operation
+from edge.protocol.http import Request
+from edge.protocol.operations import Op, Operation, parse_operation
+from edge.protocol.posted import read_change
 from edge.protocol.subscribe import PROPORTION
 from edge.server.answers import Answers
 from edge.server.clients import Clients
@@ -47,12 +48,12 @@ class SessionChanges:
     def begin(self, seat: Seat, request: Request, body: bytes) -> None:
         """Begin a change; the next request on this connection waits. Raises `RequestError`."""
         pending = Pending(seat, framing_for("poll", self._answers.plain(request)))
-        values = load_operations(body, self._max_operations)
+        session, values = read_change(request, body, self._max_operations)
         operations = [parse_operation(value) for value in values]
         self._check_client(seat, request, [operation for operation in operations if operation.op is Op.SUB])
         seat.wait(pending)
         self._wheel.schedule(seat, self._clock() + CHANGE_TIMEOUT)
-        self._under_way.start(self._answer(pending, request, operations, values))
+        self._under_way.start(self._answer(pending, request, session, operations, values))
 
     def _check_client(self, seat: Seat, request: Request, subs: Sequence[Operation]) -> None:
         """Raise `RequestError` 429 if a client subscribes to more than it may."""
@@ -64,9 +65,13 @@ class SessionChanges:
             raise RequestError(refusal, 429)
 
     async def _answer(
-        self, pending: Pending, request: Request, operations: Sequence[Operation], values: Sequence[object]
+        self,
+        pending: Pending,
+        request: Request,
+        session: str,
+        operations: Sequence[Operation],
+        values: Sequence[object],
     ) -> None:
-        session = request.path.removeprefix(CHANGE_PATH)
         try:
             channels = await self._forwarder.change(session, operations, values)
         except RequestError as error:
