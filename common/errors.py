@@ -86,6 +86,12 @@ class SettingsError(CometError):
     """A setting that cannot be used; the process must not start with it."""
 
 
+def shown_path(path: str, most: int) -> str:
+    """Return a request's path as errors and logs repeat it: cut, and without the session that it may name."""
+    before, found, _ = path.partition("/sub/")
+    return before[:most] + (f"{found}…" if found else "")
+
+
 def cannot_listen(variable: str, host: str, port: int, error: OSError | UnicodeError) -> SettingsError:
     """Return the error of a failed listen; `variable` is the full name of the port's setting."""
     number = error.errno if isinstance(error, OSError) else None

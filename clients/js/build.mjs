@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 
-const MAX_SIZE = 5000; // bytes of comet.js, gzipped
+const MAX_SIZE = 6000; // bytes of comet.js, gzipped
 const HERE = import.meta.dirname;
 const OUT = join(HERE, "../../publisher/static");
 
@@ -37,16 +37,17 @@ const size = gzipSync(readFileSync(join(OUT, "comet.js")), { level: 9 }).length;
 console.log(`comet.js: ${size} bytes gzipped, at most ${MAX_SIZE}`);
 if (size > MAX_SIZE) process.exit(1);
 
-/** A letter for each member. Members that no file has both may share a letter: that compresses well. */
+/** A short name for each member. Members that no file has both may share one: that compresses well. */
 function shortNames() {
-  const letters = "tesirnohalcdpumfgbvkqwyxABCDEFGHIJKLMNOPQRSTUVWXYZ$_"; // those that minified code has most come first
+  const letters = [..."tesirnohalcdpumfgbvkqwyxABCDEFGHIJKLMNOPQRSTUVWXYZ$_"]; // those that minified code has most come first
+  const free = [...letters, ...letters.map((letter) => letter + 0)];
   const sources = readdirSync(join(HERE, "src"), { recursive: true }).filter((name) => name.endsWith(".ts")).sort();
   const files = sources.map((name) => readFileSync(join(HERE, "src", name), "utf8").match(MEMBERS) || []);
   const names = {};
   for (const member of new Set(files.flat())) {
     const neighbours = files.filter((members) => members.includes(member)).flat();
     const taken = new Set(neighbours.map((neighbour) => names[neighbour]));
-    names[member] = [...letters].find((letter) => !taken.has(letter));
+    names[member] = free.find((name) => !taken.has(name));
   }
   return names;
 }

@@ -7,7 +7,7 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from common.errors import BadRequestError, RequestError, UnauthorizedError, cannot_listen
+from common.errors import BadRequestError, RequestError, UnauthorizedError, cannot_listen, shown_path
 from common.logs import get_logger
 from common.service.addresses import open_listeners
 from common.service.http_refusals import (
@@ -22,7 +22,7 @@ from common.service.punctual import REQUEST_TIMEOUT, PunctualConnection
 
 BACKLOG = 1024  # connections that wait to be accepted; behind more of them a client tries again after a second
 SHUTDOWN_TIMEOUT = 1.5  # seconds that requests in flight have at the end, and once more after they are cancelled
-MAX_SHOWN_PATH = 100  # characters of a wrong path that the answer repeats
+MAX_SHOWN_PATH = 100  # characters of a path that an answer or the log repeats
 
 GONE = BadRequestError("the connection was closed before the request was complete")
 
@@ -67,7 +67,8 @@ def _has_gone(request: web.Request) -> bool:
 
 
 def _unexpected(request: web.BaseRequest, error: BaseException | None) -> web.Response:
-    get_logger().error("a request failed unexpectedly", method=request.method, path=request.path, exc_info=error)
+    path = shown_path(request.path, MAX_SHOWN_PATH)
+    get_logger().error("a request failed unexpectedly", method=request.method, path=path, exc_info=error)
     return json_answer(error_object(RequestError("the server failed; its log says why", 500)), 500)
 
 
@@ -153,7 +154,7 @@ def port_of(runner: web.AppRunner) -> int:
 
 def _sentence(request: web.Request, error: web.HTTPException) -> str:
     if isinstance(error, web.HTTPNotFound):
-        return f"{request.path[:MAX_SHOWN_PATH]} is not a path of this server"
+        return f"{shown_path(request.path, MAX_SHOWN_PATH)} is not a path of this server"
     if isinstance(error, web.HTTPMethodNotAllowed):
         return f"{request.method} is not allowed here; use {' or '.join(sorted(error.allowed_methods))}"
     if isinstance(error, web.HTTPExpectationFailed):

@@ -39,7 +39,13 @@ PREFLIGHT = (
     "Access-Control-Max-Age: 600",
     "Content-Length: 0",
 )
-OWN_HEADERS = ("Authorization", "Cache-Control", "Content-Type", "Last-Event-ID")  # that a page sends on purpose
+OWN_HEADERS = (  # that a page sends on purpose
+    "Authorization",
+    "Cache-Control",
+    "Comet-Session",
+    "Content-Type",
+    "Last-Event-ID",
+)
 NO_STORE = ("Cache-Control: no-store", "X-Content-Type-Options: nosniff")
 NO_OPENER = "Cross-Origin-Opener-Policy: same-origin"  # as a page, it is out of reach of the one that opened it
 

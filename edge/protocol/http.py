@@ -15,13 +15,15 @@ from edge.protocol.syntax import LINE_ENDS, check_fields, check_host, check_line
 MAX_METHOD_BYTES = 16
 MAX_CACHED_BYTES = 1024  # of what is parsed once for all who send the same; longer ones are rare and would fill memory
 
-CHANGE_PATH = "/sub/"  # followed by a session, whose channels a POST changes: the only request with a body
+CHANGE_PATH = "/sub/"  # followed by a session, whose channels a POST changes
+SESSION_HEADER = "comet-session"
 HEAD_END = b"\r\n\r\n"
 # Headers that hold one value, not a list: with two different values it is not clear which one is meant. (httptools
 # refuses a second Content-Length.)
 SINGLE = frozenset(
     {
         "authorization",
+        "comet-session",
         "content-type",
         "last-event-id",
         "origin",
@@ -179,7 +181,7 @@ def _parse(head: bytes, limits: InputLimits, *, is_short: bool = False) -> Reque
     method = parser.get_method().decode("latin-1")
     path, query = _split_target(origin_form(collector.url, method))
     keep_alive = not http10 and "close" not in headers.get("connection", "").lower()
-    length = _body_length(headers, limits, allowed=method == "POST" and path.startswith(CHANGE_PATH))
+    length = _body_length(headers, limits, allowed=is_change(method, path, headers))
     return Request(method, path, query, headers, http10, keep_alive, length, is_short)
 
 
@@ -208,6 +210,17 @@ def _check_head(collector: _Collector, limits: InputLimits, *, http10: bool) -> 
     if not http10 and "host" not in headers:
         raise BadRequestError("an HTTP/1.1 request needs a Host header")
     check_host(headers.get("host", ""))
+
+
+def is_change(method: str, path: str, headers: dict[str, str]) -> bool:
+    """Say whether a request changes the channels of a session: no other one may have a body.
+
+    The session may be in the body. So a POST to /sub without body and header is a client that wants to subscribe.
+    """
+    if method != "POST" or not path.startswith("/sub"):
+        return False
+    names_session = SESSION_HEADER in headers or headers.get("content-length", "0") != "0"
+    return path.startswith(CHANGE_PATH) or (path == "/sub" and names_session)
 
 
 def _body_length(headers: dict[str, str], limits: InputLimits, *, allowed: bool) -> int:

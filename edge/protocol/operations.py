@@ -67,12 +67,22 @@ def load_operations(text: str | bytes, most: int = MAX_OPERATIONS) -> list[objec
 
     One that cannot be read is an error in its place, which `parse_operation` raises.
     """
+    return list_operations(load_json(text), most)
+
+
+def load_json(text: str | bytes) -> object:
+    """Return a JSON text as a value, with an error in the place of each operation that cannot be read."""
     try:
-        value: object = orjson.loads(text)
+        return orjson.loads(text)
     except orjson.JSONDecodeError as error:
         value = _salvage(text)
         if value is None:
             raise BadOperationError(f"this is not JSON ({error}); send an operation like {EXAMPLE}") from None
+        return value
+
+
+def list_operations(value: object, most: int) -> list[object]:
+    """Return one operation or an array of them as a list; raises `BadOperationError` for none, or too many."""
     values = value if isinstance(value, list) else [value]
     if not 0 < len(values) <= most:
         sentence = f"an array holds 1 to {most} operations (COMET_MAX_OPERATIONS), this one {len(values)}"

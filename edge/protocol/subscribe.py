@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from urllib.parse import unquote_plus
 
-from common.errors import BadRequestError, RequestError
+from common.errors import BadRequestError, RequestError, shown_path
 from common.names import check_channel, check_parameter, missing_channel
 from common.position import START, NamedPositions, NameList, Position, Positions, StoredCursor, is_long
 from edge.framing.base import Framing
@@ -159,7 +159,7 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str, max
     """Read a subscriber's request; the arguments are all that it depends on."""
     forced = path[1:]
     if forced not in TRANSPORTS and forced != "sub":
-        raise RequestError(f"there is nothing at {path[:60]}; subscribe at /sub?id=CHANNEL", 404)
+        raise RequestError(f"there is nothing at {shown_path(path, 60)}; subscribe at /sub?id=CHANNEL", 404)
     named_in_query, parameters = _parse_query(query)
     transport = _transport(forced, parameters, preferred)
     if not parameters and not last_event_id and transport not in DEFAULT_CALLBACKS:

@@ -21,11 +21,11 @@ from edge.framing.http import CONTINUE, preflight
 from edge.framing.items import GOING_AWAY, error_item
 from edge.parked import NEVER
 from edge.protocol.http import (
-    CHANGE_PATH,
     HEAD_END,
     MAX_CACHED_BYTES,
     Request,
     check_unfinished,
+    is_change,
     parse_request,
     short_parser,
 )
@@ -211,7 +211,7 @@ class RequestHandler:
                 self._hosts.check(request.headers.get("host", ""))
             if request.method == "GET":
                 self._subscribe(seat, request)
-            elif request.method == "POST" and request.path.startswith(CHANGE_PATH):
+            elif is_change(request.method, request.path, request.headers):
                 self._changes.begin(seat, request, body)
             elif request.method == "OPTIONS":
                 asked = request.headers.get("access-control-request-headers", "")

@@ -1,4 +1,4 @@
-"""Changes of a session's channels as requests: `POST /sub/<session>`, whichever edge holds the session."""
+"""Changes of a session's channels as requests: `POST /sub` and `/sub/<session>`, whichever edge holds the session."""
 
 from collections.abc import Callable, Sequence
 
@@ -8,8 +8,9 @@ from edge.cluster.forwarding import FORWARD_TIMEOUT, SessionForwarder
 from edge.engine.wheel import Wheel
 from edge.framing.http import change_response
 from edge.framing.transports import framing_for
-from edge.protocol.http import CHANGE_PATH, Request
-from edge.protocol.operations import Op, Operation, load_operations, parse_operation
+from edge.protocol.http import Request
+from edge.protocol.operations import Op, Operation, parse_operation
+from edge.protocol.posted import read_change
 from edge.protocol.subscribe import PROPORTION
 from edge.server.answers import Answers
 from edge.server.clients import Clients
@@ -18,7 +19,6 @@ from edge.subscribers.pending import ATTACH_TIMEOUT
 from edge.tokens.guard import Guard
 
 CHANGE_TIMEOUT = FORWARD_TIMEOUT + ATTACH_TIMEOUT  # seconds that a change may take, wherever the session is held
-NO_OPERATIONS = (b"", b"[]")  # bodies of a request that only brings a fresh token
 NOT_CHANGED = f"the channels could not be changed within {CHANGE_TIMEOUT:g} seconds; try again"
 
 
@@ -52,13 +52,12 @@ class SessionChanges:
         """Begin a change; the next request on this connection waits. Raises `RequestError`."""
         pending = Pending(seat, framing_for("poll", self._answers.plain(request)))
         token = self._guard.token_of_change(request) if self._guard is not None else ""
-        is_only_token = token and body in NO_OPERATIONS
-        values = [] if is_only_token else load_operations(body, self._max_operations)
+        session, values = read_change(request, body, self._max_operations, needs_operations=not token)
         operations = [parse_operation(value) for value in values]
         self._check_client(seat, request, [operation for operation in operations if operation.op is Op.SUB])
         seat.wait(pending)
         self._wheel.schedule(seat, self._clock() + CHANGE_TIMEOUT)
-        self._under_way.start(self._answer(pending, request, operations, values, token))
+        self._under_way.start(self._answer(pending, request, session, operations, values, token))
 
     def _check_client(self, seat: Seat, request: Request, subs: Sequence[Operation]) -> None:
         """Raise `RequestError` 429 if a client subscribes to more than it may."""
@@ -70,9 +69,14 @@ class SessionChanges:
             raise RequestError(refusal, 429)
 
     async def _answer(
-        self, pending: Pending, request: Request, operations: Sequence[Operation], values: Sequence[object], token: str
+        self,
+        pending: Pending,
+        request: Request,
+        session: str,
+        operations: Sequence[Operation],
+        values: Sequence[object],
+        token: str,
     ) -> None:
-        session = request.path.removeprefix(CHANGE_PATH)
         try:
             channels = await self._forwarder.change(session, operations, values, token)
         except RequestError as error:

@@ -21,9 +21,18 @@ FETCH = """(url) => fetch(`${url}/poll?id=room&timeout=0`, {
   credentials: "include",
   headers: { traceparent: "00-1-1-00", baggage: "a=b", "X-Requested-With": "XMLHttpRequest", "Last-Event-ID": "0" },
 }).then(async (answer) => ((await answer.json()).messages ? "open" : "wrong"), () => "refused")"""
+CHANGE = """(url) => new Promise((done) => {
+  const source = new EventSource(`${url}/sse?id=room`, { withCredentials: true });
+  source.onerror = () => source.readyState === EventSource.CLOSED && done("refused");
+  source.addEventListener("welcome", ({ data }) => {
+    const headers = { "Comet-Session": JSON.parse(data).session };
+    const init = { method: "POST", credentials: "include", headers, body: '[{"op":"ping"}]' };
+    fetch(`${url}/sub`, init).then((answer) => done(answer.ok ? "open" : "wrong"), () => done("refused"));
+  });
+})"""
 
 
-@pytest.mark.parametrize("script", [EVENTS, FETCH], ids=["EventSource", "fetch"])
+@pytest.mark.parametrize("script", [EVENTS, FETCH, CHANGE], ids=["EventSource", "fetch", "a change"])
 def test_a_page_on_the_list_may_send_credentials(
     guarded: Guarded,  # pytest's way to use a fixture of another file
     open_tab: Callable[..., Tab],

@@ -7,11 +7,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CLIENT = ROOT / "clients/js"
 STATIC = ROOT / "publisher/static"
-MAX_SIZE = 5000  # bytes, gzipped
+MAX_SIZE = 6000  # bytes, gzipped
 
 
 def test_the_built_client_is_small() -> None:
-    """`comet.js` has at most 5,000 bytes gzipped; `make client` checks it, too."""
+    """`comet.js` has at most 6,000 bytes gzipped; `make client` checks it, too."""
     assert len(gzip.compress((STATIC / "comet.js").read_bytes())) <= MAX_SIZE
 
 

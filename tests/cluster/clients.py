@@ -100,9 +100,9 @@ class Connection:
         """Send a GET; the answer is read later."""
         self._http.request("GET", f"{path}?{urlencode(query)}", headers=headers)
 
-    def post(self, path: str, body: Any) -> Answer:
+    def post(self, path: str, body: Any, **headers: str) -> Answer:
         """Send a POST with a JSON body and read the whole answer."""
-        self._http.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+        self._http.request("POST", path, json.dumps(body), {"Content-Type": "application/json"} | headers)
         return self.answer()
 
     def answer(self) -> Answer:

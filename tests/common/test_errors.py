@@ -13,6 +13,7 @@ from common.errors import (
     UnauthorizedError,
     UnavailableError,
     cannot_listen,
+    shown_path,
 )
 
 PORT = "COMET_EDGE_PORT"
@@ -73,3 +74,19 @@ def test_a_failed_listen_names_the_setting_that_is_wrong(
 ) -> None:
     """The port if it cannot be had, else the host; both admin ports share one host."""
     assert str(cannot_listen(variable, "h", 80, error)) == line
+
+
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/nowhere", "/nowhere"),
+        ("/sub", "/sub"),
+        ("/sub/a.secret", "/sub/…"),
+        ("/comet/sub/a.secret", "/comet/sub/…"),
+        ("/" + "long" * 100, "/longlonglong"),
+        ("/" + "long" * 100 + "/sub/a.secret", "/longlonglong/sub/…"),
+    ],
+)
+def test_a_path_is_repeated_without_the_session_in_it(path: str, shown: str) -> None:
+    """Also where a proxy has put something before it; what is long is cut."""
+    assert shown_path(path, 13) == shown

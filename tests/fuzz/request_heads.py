@@ -54,7 +54,7 @@ def fields(request: Request) -> tuple[object, ...]:
 def _check_request(request: Request) -> None:
     assert request.path.startswith("/") or (request.method, request.path) == ("OPTIONS", "*")
     assert 0 <= request.length <= USUAL_LIMITS.max_body_bytes
-    assert not request.length or (request.method == "POST" and request.path.startswith(http.CHANGE_PATH))
+    assert not request.length or http.is_change(request.method, request.path, request.headers)
     assert len(request.headers) <= USUAL_LIMITS.max_headers
     assert not (request.http10 and (request.keep_alive or request.wants_continue))
     for name, value in request.headers.items():

@@ -59,12 +59,19 @@ def test_a_websocket_talks_both_ways(balancer: Balancer, edges: Cluster, channel
 
 
 def test_channels_change_by_requests_that_any_edge_gets(balancer: Balancer, edges: Cluster, channel: str) -> None:
-    """A POST to the session's path is taken to some edge, and the held connection gets the new channel."""
+    """A POST is taken to some edge, whichever way it names the session; the held connection gets the new channel."""
     with StreamClient(balancer.port, channel) as subscriber, StreamClient(balancer.port, channel):
         session = subscriber.welcomes[0]["session"]
-        for more in (f"{channel}-b", f"{channel}-c"):
+        for way in ("path", "header", "body"):
+            more = f"{channel}-{way}"
+            operation = {"op": "sub", "id": more}
             with Connection(balancer.port) as connection:
-                answer = connection.post(f"/sub/{session}", {"op": "sub", "id": more})
+                if way == "path":
+                    answer = connection.post(f"/sub/{session}", operation)
+                elif way == "header":
+                    answer = connection.post("/sub", operation, **{"Comet-Session": session})
+                else:
+                    answer = connection.post("/sub", {"session": session, "ops": [operation]})
             assert (answer.status, answer.json["type"]) == (200, "ack"), answer
             assert subscriber.next_object()["id"] == more
             edges.publish(more, "hi")

@@ -3,6 +3,7 @@ import { backoff } from "./backoff.js";
 import { Link, type LinkOwner } from "./link.js";
 import { recallTransport, rememberTransport } from "./memory.js";
 import { follows, type Positions } from "./positions.js";
+import { hasEnded, renewalDelay } from "./token.js";
 import { TRANSPORTS } from "./transports/index.js";
 import type { Options, State } from "./types.js";
 import type { EndReason, PageEvent, ServerObject, Sink, Source, TransportName } from "./wire.js";
@@ -35,11 +36,13 @@ export class Connection implements Source, LinkOwner {
   private _retryTimer?: ReturnType<typeof setTimeout>;
   private _probeTimer?: ReturnType<typeof setTimeout>;
   private _probeDelay: number;
+  private _renewalTimer?: ReturnType<typeof setTimeout>;
   private _edge = 0;
   /** How many pauses were made since a connection was steady. */
   private _pauses = 0;
   private _tokenIsStale: boolean;
-  private _renewsToken?: boolean;
+  /** No connection is made until `getToken` has answered. */
+  private _awaitsToken?: boolean;
   private _closed?: boolean;
 
   constructor(
@@ -52,8 +55,9 @@ export class Connection implements Source, LinkOwner {
     const remembered = recallTransport(_urls[0]!) as TransportName;
     this._order = [...new Set([remembered, ...this._transports])].filter((name) => this._transports.includes(name));
     this.token = token;
-    this._tokenIsStale = !token;
+    this._tokenIsStale = !token || hasEnded(token);
     this._probeDelay = probe || Milliseconds.Probe;
+    this._scheduleRenewal();
   }
 
   addChannel(id: string, since = ""): void {
@@ -93,6 +97,7 @@ export class Connection implements Source, LinkOwner {
 
   close(): void {
     this._closed = true;
+    clearTimeout(this._renewalTimer);
     this._disconnect();
   }
 
@@ -117,9 +122,11 @@ export class Connection implements Source, LinkOwner {
 
   linkReceived(link: Link, objects: ServerObject[]): void {
     let reason: EndReason | undefined;
-    for (const { type, id = "", seq, code } of objects) {
+    for (const { type, id = "", seq, code, op } of objects) {
       if (seq && this.wanted.has(id)) this.wanted.set(id, seq);
-      if (code === 401) this._tokenIsStale = true;
+      const isTokenRefused = op === "token" && (code === 401 || code === 403);
+      if (code === 401 || isTokenRefused) this._tokenIsStale = true;
+      if (isTokenRefused) reason = {};
       // A draining edge spreads the times at which it closes connections. A channel's end closes all its clients at once.
       if (type === "close") reason = { retryNow: !id };
     }
@@ -142,7 +149,7 @@ export class Connection implements Source, LinkOwner {
     this._link = undefined;
     if (content) this._reportError(content, status);
     // A browser does not tell why a handshake failed, so it may have been the token.
-    if (!link.openedAt && (!status || status === 401 || status === 403)) this._tokenIsStale = true;
+    if (status === 401 || status === 403 || (!status && !link.openedAt)) this._tokenIsStale = true;
     this._edge++;
     if (link.openedAt && Date.now() - link.openedAt > Milliseconds.Steady) this._pauses = 0;
     const atOnce = link.openedAt ? retryNow : this._countFailure();
@@ -176,9 +183,9 @@ export class Connection implements Source, LinkOwner {
 
   private _connect(): void {
     this._retryTimer = undefined;
-    if (this._closed || this._link || this._renewsToken) return;
+    if (this._closed || this._link || this._awaitsToken) return;
     if (!this.wanted.size) this._setState("idle");
-    else if (this._tokenIsStale && this.options.getToken) void this._renewToken();
+    else if (this._tokenIsStale && this.options.getToken) void this._connectWithToken();
     else {
       const transportName = this._order[this._round() % this._order.length]!;
       this._tokenIsStale = false;
@@ -187,21 +194,41 @@ export class Connection implements Source, LinkOwner {
     }
   }
 
-  private async _renewToken(): Promise<void> {
-    this._renewsToken = true;
+  private async _connectWithToken(): Promise<void> {
+    this._awaitsToken = true;
     this._setState("connecting");
+    await this._renewToken();
+    this._awaitsToken = false;
+    if (this._tokenIsStale) this._connectAfter(this._nextPause());
+    else this._connect();
+  }
+
+  /** Ask the application for a token. If it has none, the old one stays. */
+  private async _renewToken(): Promise<void> {
     try {
       this.token = await new Promise((resolve, reject) => {
         setTimeout(reject, Milliseconds.TokenTimeout, "no token");
         Promise.resolve(this.options.getToken!()).then(resolve, reject);
       });
       this._tokenIsStale = false;
+      this._scheduleRenewal();
     } catch (error) {
       if (!this._closed) this._reportError("" + error, 401);
     }
-    this._renewsToken = false;
-    if (this._tokenIsStale) this._connectAfter(this._nextPause());
-    else this._connect();
+  }
+
+  /** Renew the token before it ends, and hand it over on the connection that is held. */
+  private _scheduleRenewal(): void {
+    clearTimeout(this._renewalTimer);
+    const delay = renewalDelay(this.token);
+    if (!delay || this._closed || !this.options.getToken) return;
+    this._renewalTimer = setTimeout(async () => {
+      if (this._link?.openedAt) {
+        await this._renewToken();
+        this._link?.updateChannels();
+        this._candidate?.updateChannels();
+      } else this._tokenIsStale = true;
+    }, delay);
   }
 
   private _disconnect(): void {

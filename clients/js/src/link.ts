@@ -40,6 +40,10 @@ export class Link implements TransportLink {
   /** When the first object came; 0 before. */
   openedAt = 0;
   session?: string;
+  /** The token that the server has. */
+  private _token?: string;
+  /** Whether the edge is of a version that knows the session in the path only. */
+  private _postsToPath?: boolean;
   /** Channels whose objects are ignored until the welcome with this `ref`; 0: it has not been asked for yet. */
   private _awaited = new Map<string, number>();
   private _lastPost: Promise<unknown> = Promise.resolve();
@@ -66,6 +70,7 @@ export class Link implements TransportLink {
     const { wanted, needHistory, token, options } = this._owner;
     this.requested = new Map([...wanted].map(([id, since]) => [id, needHistory.has(id) ? "" : since]));
     this._awaited.clear();
+    this._token = token;
     const query = new URLSearchParams([...this.requested.keys()].map((id) => ["id", id]));
     const since = [...this.requested.values()].join();
     if (/\d/.test(since)) query.set("since", since);
@@ -116,11 +121,13 @@ export class Link implements TransportLink {
     if (this.requested.has(id)) this._awaited.set(id, 0);
   }
 
-  /** Ask the server for the channels that are wanted and not held, and leave those that are held and not wanted. */
+  /** Hand over a fresh token, ask for the channels that are wanted and not held, and leave those that are not wanted. */
   updateChannels(): void {
     if (!this.openedAt || this._closed) return;
-    const { wanted } = this._owner;
+    const { wanted, token } = this._owner;
     const operations: Operation[] = [];
+    const send = this._held!.changeChannels || this._post;
+    if (token !== this._token) send([{ op: "token", token: (this._token = token) }]); // a poll begins anew with it
     for (const id of this.requested.keys()) {
       const mustRestart = this._awaited.get(id) === 0;
       if (wanted.has(id) && !mustRestart) continue;
@@ -130,7 +137,6 @@ export class Link implements TransportLink {
     for (const id of wanted.keys()) {
       if (!this.requested.has(id)) operations.push(this._subscribeOperation(id));
     }
-    const send = this._held!.changeChannels || this._post;
     while (operations.length) send(operations.splice(0, Max.OperationsPerMessage));
   }
 
@@ -153,19 +159,29 @@ export class Link implements TransportLink {
 
   /** Change channels by requests beside the held one: one after the other, so that none overtakes another. */
   private _post = (operations: Operation[]): void => {
-    // Without a content type of its own it is a request that browsers send to any origin without asking first.
-    const send = async (): Promise<void> => {
+    const post = (path: string, headers?: HeadersInit): Promise<Response> =>
+      request(this.edgeUrl + path, { method: "POST", headers, body: JSON.stringify(operations) });
+    const send = async (): Promise<unknown> => {
       if (this._closed) return;
-      await request(`${this.edgeUrl}/sub/${this.session}`, { method: "POST", body: JSON.stringify(operations) });
+      if (!this._postsToPath) {
+        try {
+          return await post("/sub", { "Comet-Session": this.session! }); // proxies log paths, and a session is a secret
+        } catch (reason) {
+          if (![404, 405, 413].includes((reason as EndReason).status!)) throw reason;
+          this._postsToPath = true;
+        }
+      }
+      await post("/sub/" + this.session);
     };
     this._lastPost = this._lastPost
       .then(send)
-      .catch(({ status, retryAfter }: EndReason) => this.end({ retryAfter, retryNow: status === 404 }));
+      .catch(({ status, retryAfter }: EndReason) => this.end({ status, retryAfter, retryNow: status === 404 }));
   };
 
   /** Whether an object answers the latest request for its channel, and not one before. */
   private _isCurrent(object: ServerObject): boolean {
-    const { type, id = "", seq, ref } = object;
+    const { type, id = "", seq, ref, op, code } = object;
+    if (op === "token" && code === 400) return false; // an edge that needs no tokens, or is of the version before
     if (type === "error" && ref) return this._onRefusal(object, ref);
     if (type === "welcome" && (!this._awaited.has(id) || this._awaited.get(id) === ref)) this._onWelcome(id, seq);
     return type === "close" || !this._awaited.has(id);

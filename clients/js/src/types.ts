@@ -48,7 +48,7 @@ export interface Options {
   /** How many of its last messages a channel without a position begins with. */
   history?: number;
   token?: string;
-  /** Called for the first token if there is no `token`, and for another when the server refuses one. */
+  /** Called for the first token if there is no `token`, for another before that ends, and when the server refuses one. */
   getToken?: () => string | Promise<string>;
   /** The transports that may be used, best first. */
   transports?: TransportName[];

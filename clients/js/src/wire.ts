@@ -15,13 +15,14 @@ export interface ServerObject {
   ref?: number;
 }
 
-/** A change of channels on a connection that is held. */
+/** A change of channels on a connection that is held, or a fresh token for it. */
 export interface Operation {
-  op: "sub" | "unsub" | "ping";
+  op: "sub" | "unsub" | "ping" | "token";
   id?: string;
   since?: string;
   history?: number;
   ref?: number;
+  token?: string;
 }
 
 /** Why a connection ended, as far as a browser shows it. */

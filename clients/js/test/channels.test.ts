@@ -90,7 +90,7 @@ test.each(["sse", "stream"] as const)("changes of channels on %s do not overtake
   }
   client.unsubscribe("two");
   await pass(1);
-  expect(requestedPaths().filter((path) => path.startsWith("/sub/")).length).toBe(1);
+  expect(requestedPaths().filter((path) => path === "/sub").length).toBe(1);
   posted();
   await pass(1);
   const ops = posts.mock.calls.flatMap(([, ops]) => ops.map(({ op, id }) => `${op} ${id}`));
@@ -98,6 +98,33 @@ test.each(["sse", "stream"] as const)("changes of channels on %s do not overtake
   await cluster.publish(id, "1");
   expect(contents(got)).toEqual(["1"]);
   expect(Object.keys(client.positions)).toEqual([id, "one", "three"]);
+});
+
+test.each(["sse", "stream"] as const)("a session on %s stands in no address, unless an edge is of the version before", async (transport) => {
+  const { client, id } = await start({ transports: [transport] });
+  const posted = (): string[] => requestedPaths().filter((path) => path.startsWith("/sub"));
+  client.subscribe("one");
+  await pass(10);
+  expect(posted()).toEqual(["/sub"]);
+  cluster.edges[0]!.old = true;
+  client.subscribe("two");
+  await pass(10);
+  client.unsubscribe("one");
+  await pass(10);
+  const { session } = client.state;
+  expect(posted()).toEqual(["/sub", "/sub", "/sub/" + session, "/sub/" + session]);
+  expect(Object.keys(client.positions)).toEqual([id, "two"]);
+  expect(client.positions["two"]).toBeTruthy();
+});
+
+test.each([404, 405])("an edge that has nothing at /sub for a POST (%d) is asked at the path of the session", async (status) => {
+  const { client } = await start({ transports: ["stream"] });
+  const { session } = client.state;
+  cluster.edges[0]!.refuse = vi.fn().mockReturnValueOnce(new Response("{}", { status }));
+  client.subscribe("one");
+  await pass(10);
+  expect(requestedPaths()).toEqual(["/stream", "/sub", "/sub/" + session]);
+  expect(client.state).toMatchObject({ state: "open", session });
 });
 
 test("many changes at once are sent in messages that a server accepts", async () => {

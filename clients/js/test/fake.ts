@@ -24,6 +24,8 @@ interface Edge {
   refuse?: () => Response | undefined;
   /** Accepts an EventSource only to tell it to come back later. */
   full?: boolean;
+  /** Of the version before: it knows a session in the path only. */
+  old?: boolean;
 }
 
 const KEPT = 5;
@@ -33,6 +35,10 @@ export class FakeCluster implements World {
   requests: URL[] = [];
   /** The only token that is accepted; "": none is needed. */
   token = "";
+  /** The fresh tokens that held connections handed over, each with its session. */
+  freshTokens: [session: string, token: string][] = [];
+  /** The code with which a fresh token is refused. */
+  refuseFreshToken?: number;
   /** Requests by fetch are served when this resolves. */
   served?: Promise<void>;
   /** The refusal of a channel on a held connection; undefined accepts it. */
@@ -78,7 +84,12 @@ export class FakeCluster implements World {
 
   /** Send a heartbeat to every connection. */
   beat(): void {
-    for (const seat of this._seats.values()) seat.tell([{ type: "heartbeat" }]);
+    this.tell([{ type: "heartbeat" }]);
+  }
+
+  /** Send objects to every connection. */
+  tell(objects: ServerObject[]): void {
+    for (const seat of this._seats.values()) seat.tell(objects);
   }
 
   /** End every connection with a WebSocket close code. */
@@ -119,10 +130,14 @@ export class FakeCluster implements World {
 
   change(session: string, ops: Operation[]): void {
     const seat = this._seats.get(session)!;
-    for (const { op, id = "", since = "", history, ref } of ops) {
+    for (const { op, id = "", since = "", history, ref, token = "" } of ops) {
       const refusal = op === "sub" && this.refuse?.(id);
       if (op === "ping") seat.tell([{ type: "pong" }]);
-      else if (op === "unsub") {
+      else if (op === "token") {
+        this.freshTokens.push([session, token]);
+        const code = this.refuseFreshToken;
+        seat.tell([code ? { type: "error", op, code, content: "token: it has expired" } : { type: "ack", op }]);
+      } else if (op === "unsub") {
         seat.ids.delete(id);
         seat.tell([{ type: "unsub", id }]);
       } else if (refusal) seat.tell([{ type: "error", op, id: id.slice(0, 60), ref, ...refusal }]);
@@ -144,7 +159,8 @@ export class FakeCluster implements World {
   /** The edge that a request reaches; throws what `fetch` throws where it reaches none. */
   reach(transport: TransportName, url: URL): Edge {
     this.requests.push(url);
-    if (this.token && url.searchParams.get("token") !== this.token) throw new TypeError("network");
+    if (this.token && !url.pathname.startsWith("/sub") && url.searchParams.get("token") !== this.token)
+      throw new TypeError("network");
     const edge = this._edge(url);
     if (!edge.alive || edge.blocked.has(transport)) throw new TypeError("network");
     return edge;
@@ -153,8 +169,8 @@ export class FakeCluster implements World {
   fetch = async (input: string, init: RequestInit = {}): Promise<Response> => {
     await null;
     const url = new URL(input);
-    const [, path, session] = url.pathname.split("/");
-    if (this.token && url.searchParams.get("token") !== this.token) {
+    const [, path, inPath] = url.pathname.split("/");
+    if (path !== "sub" && this.token && url.searchParams.get("token") !== this.token) {
       this.requests.push(url);
       return Response.json({ type: "error", code: 401, content: "token: it has expired" }, { status: 401 });
     }
@@ -164,6 +180,8 @@ export class FakeCluster implements World {
     await this.served;
     init.signal?.throwIfAborted();
     if (path === "sub") {
+      if (edge.old && !inPath) return Response.json({ content: "this request must not have a body" }, { status: 413 });
+      const session = inPath || new Headers(init.headers).get("Comet-Session");
       if (!this._seats.has(session!)) return new Response("{}", { status: 404 });
       this.change(session!, JSON.parse(init.body as string));
       return new Response("{}");

@@ -65,6 +65,7 @@ async def test_an_answer_is_one_json_line(fetch: Fetch) -> None:
         ("/down", 503, "redis is down", ("Retry-After", "7")),
         ("/much", 429, "too much", ("Retry-After", "3")),
         ("/nowhere", 404, "/nowhere is not a path of this server", None),
+        ("/sub/a.secret", 404, "/sub/… is not a path of this server", None),
         ("/bug", 500, "the server failed; its log says why", None),
     ],
 )

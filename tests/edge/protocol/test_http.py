@@ -14,6 +14,7 @@ from edge.protocol.http import (
     SINGLE,
     Request,
     check_unfinished,
+    is_change,
     parse_request,
     short_parser,
 )
@@ -183,7 +184,9 @@ def test_lines_say_what_their_list_says(headers: list[tuple[str, str]]) -> None:
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, "TLS"),
         (b"\r\n\r\n", 400, "not an HTTP request"),
         (b"\0\r\n\r\n", 400, "not an HTTP request"),
-        (b"POST /sub HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n", 413, "body"),
+        (b"POST /pub HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n", 413, "body"),
+        (b"POST /sub HTTP/1.1\r\nHost: a\r\nComet-Session: x\r\n\r\n", 411, "Content-Length"),
+        (b"POST /sub HTTP/1.1\r\nHost: a\r\nContent-Length: 16385\r\n\r\n", 413, "16384"),
         (b"GET /sub HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n", 413, "body"),
         (b"POST /sub HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", 413, "body"),
         (b"POST /sub HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400, "well-formed"),
@@ -272,6 +275,28 @@ def test_a_beginning_is_held_against_the_limits_as_well(beginning: bytes, limit:
     check_unfinished(beginning[:-1], LIMITS)
     with pytest.raises(RequestError, match=f"COMET_{limit.upper()}"):
         check_unfinished(beginning, LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "headers", "expected"),
+    [
+        ("POST", "/sub/x", ("Content-Length: 2",), True),
+        ("POST", "/sub/x", ("Content-Length: 0",), True),
+        ("POST", "/sub", ("Content-Length: 2",), True),
+        ("POST", "/sub", ("Content-Length: 0", "Comet-Session: x"), True),
+        ("POST", "/sub?id=room", (), False),
+        ("POST", "/sub", ("Content-Length: 0",), False),
+        ("POST", "/subway", ("Content-Length: 0", "Comet-Session: x"), False),
+        ("PUT", "/sub", ("Content-Length: 0", "Comet-Session: x"), False),
+        ("GET", "/sub", ("Comet-Session: x",), False),
+    ],
+)
+def test_a_change_is_a_post_that_may_name_a_session(
+    method: str, target: str, headers: tuple[str, ...], expected: bool
+) -> None:
+    """A body may name one; a POST to /sub with nothing at all is a client that wants to subscribe."""
+    request = parse_request(head(target, *headers, method=method))
+    assert is_change(request.method, request.path, request.headers) == expected
 
 
 def test_an_empty_body_is_no_body() -> None:

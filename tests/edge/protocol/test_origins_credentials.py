@@ -79,7 +79,7 @@ async def test_a_page_may_send_what_its_programs_add(asked: str) -> None:
     assert answer.status == 204
     allowed = set(answer.headers["access-control-allow-headers"].split(", "))
     assert set(asked.replace(" ", "").split(",")) <= allowed
-    assert {"authorization", "cache-control", "content-type", "last-event-id"} <= allowed
+    assert {"authorization", "cache-control", "comet-session", "content-type", "last-event-id"} <= allowed
 
 
 @pytest.mark.parametrize("asked", ["", ",", "a b", "x:y", "a;b", "(x)", "\xe4", "AUTHORIZATION"])
@@ -87,4 +87,4 @@ def test_what_is_no_name_of_a_header_is_not_repeated(asked: str) -> None:
     """Nor is a name that is there already."""
     answer = read_response(preflight(asked, Variant()))
     allowed = answer.headers["access-control-allow-headers"]
-    assert allowed == "Authorization, Cache-Control, Content-Type, Last-Event-ID"
+    assert allowed == "Authorization, Cache-Control, Comet-Session, Content-Type, Last-Event-ID"

@@ -172,6 +172,7 @@ def test_a_callback_matters_to_jsonp_only() -> None:
         ("/", "id=room", 404, "/sub?id="),
         ("/pub", "id=room", 404, "/pub"),
         ("/sub/", "id=room", 404, "/sub/"),
+        ("/sub/a.secret", "id=room", 404, "nothing at /sub/…;"),
         ("//sub", "id=room", 404, "//sub"),
         ("/SUB", "id=room", 404, "/SUB"),
         ("", "id=room", 404, "/sub?id="),

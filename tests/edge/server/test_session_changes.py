@@ -1,5 +1,7 @@
 """A change of channels as a request: its body, its session, its answer."""
 
+import json
+
 import pytest
 
 from edge.cluster.forwarding import NOT_HELD
@@ -104,3 +106,24 @@ async def test_a_page_may_change_channels_only_from_an_allowed_origin() -> None:
         ours = await client.ask(posted("x", sub("b"), "Origin: https://a.example"))
         assert (foreign.status, ours.status) == (403, 404)
         assert ours.headers["access-control-allow-origin"] == "https://a.example"
+
+
+async def test_a_session_may_stand_in_a_header_or_in_the_body(edge: EdgeWithoutRedis) -> None:
+    """Both change the channels of that connection, as the path does."""
+    _, session = await held(edge, "/sub?id=a", "stream")
+    client = await edge.connect()
+    by_header = json.dumps(sub("b")).encode()
+    lines = (f"Comet-Session: {session}", f"Content-Length: {len(by_header)}")
+    answer = await client.ask(head("/sub", *lines, method="POST") + by_header)
+    assert (answer.status, answer.json["channels"]) == (200, ["a", "b"])
+    by_body = json.dumps({"session": session, "ops": [unsub("a"), sub("c")]}).encode()
+    answer = await client.ask(head("/sub", f"Content-Length: {len(by_body)}", method="POST") + by_body)
+    assert (answer.status, answer.json["channels"]) == (200, ["b", "c"])
+
+
+async def test_a_change_without_a_session_is_refused(edge: EdgeWithoutRedis) -> None:
+    """400 with a sentence that names the ways; the connection is good for another request."""
+    client = await edge.connect()
+    answer = await client.ask(head("/sub", "Content-Length: 13", method="POST") + b'{"op":"ping"}')
+    assert (answer.status, "Comet-Session" in answer.json["content"]) == (400, True)
+    assert (await client.ask(posted("x", sub("b")))).status == 404
