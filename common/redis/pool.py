@@ -11,15 +11,17 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any, cast
 
-from redis import RedisError
+from redis import RedisError, ResponseError
 from redis.asyncio.connection import AbstractConnection, Connection, ConnectionPool
 from redis.connection import HiredisRespSerializer
 from redis.exceptions import AskError, BusyLoadingError, ClusterDownError, ReadOnlyError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from common.redis.addresses import open_socket
 
 MAX_REST = 10.0  # seconds; the shortest time after which a firewall is known to forget a connection is longer
 MAX_AGE = 300.0  # seconds
+IN_TIME = "redis did not answer in time"
 WRONG_SERVER = (ReadOnlyError, BusyLoadingError, ClusterDownError, AskError)  # and MASTERDOWN, MOVED
 
 
@@ -44,6 +46,22 @@ class PooledConnection(AbstractConnection):
             return await super().read_response(*args, **options)
         except WRONG_SERVER:
             self.on_wrong_server()
+            raise
+
+    async def ask(self, command: bytes, read: Callable[[Any], Any]) -> Any:
+        """Send one packed command, and return what `read` makes of its reply, or the error that Redis answered.
+
+        Raises if there is no reply in time, or one that cannot be read: then the connection is of no use any more.
+        """
+        try:
+            async with asyncio.timeout(self.socket_timeout):
+                await self.send(command)
+                reply = await self.receive()
+            return reply if isinstance(reply, ResponseError) else read(reply)
+        except BaseException as error:
+            await self.disconnect(nowait=True)
+            if isinstance(error, TimeoutError):
+                raise RedisTimeoutError(IN_TIME) from None
             raise
 
     async def send(self, commands: bytes) -> None:
@@ -94,6 +112,16 @@ class Pool(ConnectionPool):
         connection.on_wrong_server = self._suspect_all
         return connection
 
+    async def get_connection(self, *_: object, **options: object) -> PooledConnection:
+        """Take a connection that may be used; unlike redis-py's own, this waits for no lock and measures nothing."""
+        connection: PooledConnection = self.get_available_connection()  # type: ignore[no-untyped-call]
+        try:
+            await self.ensure_connection(connection)
+        except BaseException:
+            await self.release(connection)
+            raise
+        return connection
+
     async def ensure_connection(self, connection: PooledConnection) -> None:  # type: ignore[override]
         """Have a connection open and fresh enough to be used."""
         connection.in_use = False
@@ -103,6 +131,20 @@ class Pool(ConnectionPool):
             await super().ensure_connection(connection)
         connection.in_use = True
 
+    async def ask(self, command: bytes, read: Callable[[Any], Any]) -> Any:
+        """Send one packed command, and return what `read` makes of its reply; raises `RedisError` or `OSError`.
+
+        A client's own way of running a command passes through so many layers that they take longer than Redis.
+        """
+        connection = await self.get_connection()
+        try:
+            reply = await connection.ask(command, read)
+        finally:
+            await self.release(connection)
+        if isinstance(reply, ResponseError):
+            raise reply
+        return reply
+
     async def release(self, connection: PooledConnection) -> None:  # type: ignore[override]
         """Take a connection back; if it broke, and not only could not be opened, the others may be broken as well."""
         connection.rests_since = now = monotonic()
@@ -110,10 +152,9 @@ class Pool(ConnectionPool):
             await connection.disconnect(nowait=True)
         elif not connection.is_connected and connection.in_use:
             self._suspect_all()
-        if connection.is_connected:
-            await super().release(connection)
-        else:
-            self._in_use_connections.remove(connection)  # it would be taken before those that are open
+        self._in_use_connections.remove(connection)
+        if connection.is_connected:  # else it would be taken before those that are open
+            self._available_connections.append(connection)
 
     def retire(self) -> None:
         """Let no connection that is open now be used for another command."""
