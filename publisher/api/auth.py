@@ -8,8 +8,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 from common.errors import UnauthorizedError
 
-#: What needs no key: pages without data of their own, and what the demo pages use.
-OPEN_PATHS = frozenset({"/", "/chat", "/admin", "/demo/config.json", "/demo/pub"})
+#: What needs no key: pages without data of their own, what the demo pages use, and the document of all routes.
+OPEN_PATHS = frozenset({"/", "/chat", "/admin", "/demo/config.json", "/demo/pub", "/openapi.json"})
 OPEN_FOLDER = "/static/"
 SCHEME = "bearer"
 MISSING = "a key is needed; send Authorization: Bearer KEY with one of COMET_PUBLISH_KEYS"
