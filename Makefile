@@ -43,10 +43,11 @@ lock: .venv/release ## pin what the image is made of, with hashes: requirements*
 		print(*whole['build-system']['requires'], *whole['project']['optional-dependencies']['compiled'], sep='\n')" \
 		| $(BIN)/$(LOCK) --constraints requirements.lock --output-file requirements-build.lock -
 
+SBOM := dist/comet-cluster.cdx.json
 sbom: .venv/release ## write what is in the image to dist/comet-cluster.cdx.json (CycloneDX), as requirements.lock has it
-	@mkdir -p dist
+	@mkdir -p $(dir $(SBOM))
 	$(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible \
-		--of JSON --output-file dist/comet-cluster.cdx.json requirements.lock
+		--of JSON --output-file $(SBOM) requirements.lock
 
 test-system: .venv/system clients/js/node_modules ## run the tests that need Debian packages (see .ci/run)
 	@$(BIN)/pytest -m system || { code=$$?; [ $$code = 5 ] && echo 'there are no system tests yet'; exit $$(( code == 5 ? 0 : code )); }
@@ -87,8 +88,8 @@ clean: ## remove everything that was made here, compiled modules too
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-.venv/system: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[system,bench,release]'
+.venv/system: .venv/release
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[system,bench]'
 	@touch $@
 
 .venv/release: .venv/installed

@@ -1,8 +1,12 @@
 """The lock files hold what pyproject.toml asks for, each with the hashes of its files; `make lock` writes them anew."""
 
+import json
 import re
+import subprocess
+import sys
 import tomllib
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -62,6 +66,27 @@ def needs(package: metadata.Distribution, extras: set[str]) -> set[str]:
         for line in lines
         if line.marker is None or any(line.marker.evaluate({"extra": extra}) for extra in extras)
     }
+
+
+@pytest.mark.system
+@pytest.mark.skipif(find_spec("cyclonedx_py") is None, reason="pip install -e '.[release]' (as make sbom does)")
+def test_the_list_of_parts_is_that_of_the_lock(tmp_path: Path) -> None:
+    """`make sbom` writes every package with its version, and itself as what is made of them."""
+    file = tmp_path / "sbom.json"
+    command = [
+        "make",
+        "--silent",
+        "--old-file=.venv/release",
+        f"BIN={Path(sys.executable).parent}",
+        f"SBOM={file}",
+        "sbom",
+    ]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    sbom = json.loads(file.read_text())
+    assert sbom["bomFormat"] == "CycloneDX"
+    assert sbom["metadata"]["component"]["name"] == PROJECT["project"]["name"]
+    assert {part["name"]: part["version"] for part in sbom["components"]} == locked("requirements.lock")
 
 
 def test_both_files_agree() -> None:
