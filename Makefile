@@ -8,7 +8,7 @@ BIN := .venv/bin
 # `kill -9` of make ends the cluster, too; elsewhere than on Linux only that of `comet dev` does.
 GUARD := $(if $(filter Linux,$(shell uname)),$(BIN)/python -m comet.guard $$PPID)
 
-.PHONY: help dev test check compiled wheel client test-system fuzz soak bench bench-all bench-compare bench-million clean
+.PHONY: help dev test check compiled wheel openapi lock sbom client test-system fuzz soak bench bench-all bench-compare bench-million clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 22
@@ -31,6 +31,23 @@ compiled: .venv/installed ## compile the hot paths in place with mypyc; `make cl
 wheel: .venv/installed ## build a wheel with the compiled hot paths into dist/
 	HOT_PATHS=compiled $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation \
 		--wheel-dir dist .
+
+openapi: .venv/installed ## write docs/openapi*.yaml as the JSON that the processes serve; it is committed
+	$(BIN)/python openapi_json.py
+
+# What is there stays, if it still fits: `make lock UPGRADE=--upgrade` takes the newest.
+LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command 'make lock' $(UPGRADE)
+lock: .venv/release ## pin what the image is made of, with hashes: requirements*.lock, which are committed
+	$(BIN)/$(LOCK) --extra uvloop --output-file requirements.lock pyproject.toml
+	$(BIN)/python -c "import tomllib; whole = tomllib.load(open('pyproject.toml', 'rb')); \
+		print(*whole['build-system']['requires'], *whole['project']['optional-dependencies']['compiled'], sep='\n')" \
+		| $(BIN)/$(LOCK) --constraints requirements.lock --output-file requirements-build.lock -
+
+SBOM := dist/comet-cluster.cdx.json
+sbom: .venv/release ## write what is in the image to dist/comet-cluster.cdx.json (CycloneDX), as requirements.lock has it
+	@mkdir -p $(dir $(SBOM))
+	$(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible \
+		--of JSON --output-file $(SBOM) requirements.lock
 
 test-system: .venv/system clients/js/node_modules ## run the tests that need Debian packages (see .ci/run)
 	@$(BIN)/pytest -m system || { code=$$?; [ $$code = 5 ] && echo 'there are no system tests yet'; exit $$(( code == 5 ? 0 : code )); }
@@ -71,8 +88,12 @@ clean: ## remove everything that was made here, compiled modules too
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@
 
-.venv/system: .venv/installed
+.venv/system: .venv/release
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[system,bench]'
+	@touch $@
+
+.venv/release: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[release]'
 	@touch $@
 
 .venv/bench: .venv/installed

@@ -10,6 +10,7 @@ import secrets
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -23,6 +24,7 @@ from common.metrics.fields import FieldCollector
 from common.rpc.registry import EdgeRegistry
 from common.scripts.calls import PieceLimit
 from common.service.admin import AdminServer, Check, redis_checks
+from common.service.openapi import ApiDocument
 from common.service.operators import internal_checks
 from common.service.process import give_back_memory, max_open_files, measure_lag, register_process
 from common.service.runner import notice_of_drain
@@ -55,6 +57,8 @@ MUCH_INPUT = 1_048_576  # bytes of unfinished requests, after which freed memory
 FIRST_ENTRY = PieceLimit(0, 1)
 ONE_PIECE = PieceLimit(PIECE_BYTES, PIECE_MESSAGES)
 GC_THRESHOLD = 50_000  # objects; a full collection visits every seat, and few circles wait for one
+
+API_DOCUMENT = Path(__file__).with_name("openapi_internal.json")
 
 
 class Edge:
@@ -150,7 +154,7 @@ class Edge:
             "COMET_EDGE_ADMIN_PORT",
             self._readiness,
             registry,
-            [web.post("/drain", self._drain.on_request)],
+            [web.post("/drain", self._drain.on_request), ApiDocument(API_DOCUMENT).route],
             middlewares=internal_checks(rules, self._refused, self._operating),
             request_timeout=self._settings.header_timeout,
         )

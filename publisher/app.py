@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -26,6 +27,7 @@ from common.scripts.publishing import Publishing
 from common.service.admin import AdminServer, Check, redis_checks
 from common.service.graceful_close import stop_accepting
 from common.service.http import listen, port_of
+from common.service.openapi import ApiDocument
 from common.service.operators import internal_checks
 from common.service.process import measure_lag, register_process
 from common.service.runner import notice_of_drain
@@ -45,6 +47,8 @@ from publisher.functions import FunctionKeeper
 from publisher.metrics import Counters, Gauges
 from publisher.redis_publisher import RedisPublisher
 from publisher.request import max_body_bytes
+
+FOLDER = Path(__file__).parent  # of the documents that /openapi.json serves
 
 
 class Publisher:
@@ -162,6 +166,7 @@ class Publisher:
         pages = PagesApi(settings.edge_url, settings.publisher_url)
         for api in (publish, cluster, self._tail, pages):
             api.add_to(app.router)
+        app.router.add_routes([ApiDocument(FOLDER / "openapi.json").route])
         app.on_response_prepare.append(self._drain.close_after)
         return app
 
@@ -183,7 +188,7 @@ class Publisher:
             "COMET_PUBLISHER_ADMIN_PORT",
             self._readiness,
             registry,
-            [web.post("/drain", self._drain.on_request)],
+            [web.post("/drain", self._drain.on_request), ApiDocument(FOLDER / "openapi_internal.json").route],
             middlewares=internal_checks(self._rules, self._refused, self._operating),
             request_timeout=self._settings.header_timeout,
         )

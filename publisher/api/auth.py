@@ -10,8 +10,8 @@ from aiohttp.typedefs import Handler, Middleware
 from common.access.keys import NOBODY, Key, KeyRing
 from common.errors import RequestError
 
-#: What needs no key: pages without data of their own, and what the demo pages use.
-OPEN_PATHS = frozenset({"/", "/chat", "/admin", "/demo/config.json", "/demo/pub"})
+#: What needs no key: pages without data of their own, what the demo pages use, and the document of all routes.
+OPEN_PATHS = frozenset({"/", "/chat", "/admin", "/demo/config.json", "/demo/pub", "/openapi.json"})
 OPEN_FOLDER = "/static/"
 #: What operators do, also what this version does not have yet.
 OPERATOR_PATHS = frozenset({"/close", "/broadcast", "/disconnect", "/revoke", "/connections"})

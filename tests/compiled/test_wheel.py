@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from openapi_json import SERVED
 from tests.compiled.conftest import run
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
@@ -46,6 +47,7 @@ def test_a_wheel_has_every_compiled_module(wheel: Path, sources: Path) -> None:
     assert set(hot) <= names
     assert len([name for name in names if name.endswith(".so") and "/" not in name]) == 1
     assert not wheel.name.endswith("-any.whl")
+    assert set(SERVED.values()) <= names  # what is served at /openapi.json
 
 
 def test_a_wheel_leaves_the_checkout_as_it_was(wheel: Path, sources: Path) -> None:
