@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
+from common.access.rates import Rate
 from common.message import Message
 from common.names import ForeignNames, RedisNames
 from edge.chain import MESSAGE_OVERHEAD, PIECE_BYTES, PIECE_MESSAGES
@@ -25,7 +26,6 @@ from edge.cluster.name_lists import NameLists
 from edge.counters import Counters
 from edge.engine.absences import Absences
 from edge.engine.fanout import FanOut
-from edge.engine.rates import Rate
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.items import data_item

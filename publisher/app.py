@@ -143,9 +143,10 @@ class Publisher:
             self._counters.published,
             self._foreign,
             keeps_history=settings.history_size > 0,
+            demo=settings.demo,
         )
         cluster = ClusterApi(self._cluster, settings.max_message_bytes, self._counters.published)
-        pages = PagesApi(settings.edge_url, settings.publisher_url)
+        pages = PagesApi(settings.edge_url, settings.publisher_url, demo=settings.demo)
         for api in (publish, cluster, self._tail, pages):
             api.add_to(app.router)
         app.on_response_prepare.append(self._drain.close_after)

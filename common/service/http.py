@@ -7,7 +7,7 @@ import orjson
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from common.errors import BadRequestError, RequestError, UnauthorizedError, UnavailableError, cannot_listen
+from common.errors import BadRequestError, RequestError, UnauthorizedError, cannot_listen
 from common.logs import get_logger
 from common.service.addresses import open_listeners
 from common.service.http_refusals import (
@@ -41,7 +41,7 @@ def error_headers(error: RequestError) -> dict[str, str]:
     """Return the headers of an error: when to try again, how to authenticate."""
     if isinstance(error, UnauthorizedError):
         return {"WWW-Authenticate": 'Bearer realm="comet"'}
-    return {"Retry-After": str(error.retry_after)} if isinstance(error, UnavailableError) else {}
+    return {"Retry-After": str(error.retry_after)} if error.retry_after else {}
 
 
 @web.middleware

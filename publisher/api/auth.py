@@ -8,9 +8,9 @@ from aiohttp.typedefs import Handler, Middleware
 
 from common.errors import UnauthorizedError
 
-#: What needs no key: pages without data of their own, and what the demo pages use.
-OPEN_PATHS = frozenset({"/", "/chat", "/admin", "/demo/config.json", "/demo/pub"})
-OPEN_FOLDER = "/static/"
+#: What needs no key: pages without data of their own, and what the demo pages use. Where the demo is off, it is a 404.
+OPEN_PATHS = frozenset({"/", "/chat", "/admin"})
+OPEN_FOLDERS = ("/static/", "/demo/")
 SCHEME = "bearer"
 MISSING = "a key is needed; send Authorization: Bearer KEY with one of COMET_PUBLISH_KEYS"
 WRONG = "this key is not one of COMET_PUBLISH_KEYS"
@@ -29,7 +29,7 @@ def require_key(keys: Sequence[str]) -> Middleware:
 
 
 def _is_open(path: str) -> bool:
-    return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
 
 
 def _check(authorization: str, keys: Sequence[str]) -> None:

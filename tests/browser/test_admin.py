@@ -34,7 +34,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Yield a cluster that needs a key, and whose edges may be killed."""
-    with running(Cluster(tmp_path_factory.mktemp("cluster"), COMET_PUBLISH_KEYS=KEY)) as it:
+    with running(Cluster(tmp_path_factory.mktemp("cluster"), COMET_PUBLISH_KEYS=KEY, COMET_DEMO="1")) as it:
         yield it
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.engine.rates import MIN_SWEEP, Rate
+from common.access.rates import MIN_SWEEP, Rate
 from tests.edge.edge_without_redis import FakeClock
 
 
