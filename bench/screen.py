@@ -30,7 +30,7 @@ def publish(cluster: Cluster, content: str) -> float:
     """Publish by HTTP, on a connection of its own as curl does; return when that began, in seconds since 1970."""
     connection = http.client.HTTPConnection("127.0.0.1", cluster.publisher.port)
     began = time.time()
-    connection.request("GET", f"/pub?id=demo-bench&content={content}")
+    connection.request("GET", f"/pub?id=demo:bench&content={content}")
     connection.getresponse().read()  # 404 while no subscriber is connected: the message is kept all the same
     connection.close()
     return began
@@ -47,7 +47,7 @@ def open_page(page: Page, url: str) -> None:
     page.goto(url)
     page.get_by_label("one every second").uncheck()
     pane = page.locator("section.pane").first
-    pane.get_by_label("Channel").fill("demo-bench")
+    pane.get_by_label("Channel").fill("demo:bench")
     pane.get_by_label("Channel").press("Tab")
     pane.locator(".state", has_text="open").wait_for()
     time.sleep(1)
@@ -86,7 +86,11 @@ def check_pane(page: Page) -> None:
 
 def main() -> None:
     """Run the cluster and the browser for both measurements."""
-    with tempfile.TemporaryDirectory() as folder, running(Cluster(Path(folder))) as cluster, sync_playwright() as it:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        running(Cluster(Path(folder), COMET_DEMO="1")) as cluster,
+        sync_playwright() as it,
+    ):
         browser = it.chromium.launch(executable_path=CHROMIUM, headless=True, args=CHROMIUM_FLAGS)
         page = browser.new_page()
         open_page(page, cluster.publisher.url + "/")

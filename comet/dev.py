@@ -95,6 +95,7 @@ async def _start_service(service: str, port: int, redis: int, edges: str) -> Chi
         "COMET_REDIS_URL": f"redis://{HOST}:{redis}",
         "COMET_ADMIN_HOST": BOTH_LOOPBACKS,
         "COMET_EDGE_URL": edges,
+        "COMET_DEMO": "1",
         "COMET_DRAIN_SECONDS": os.environ.get("COMET_DRAIN_SECONDS", "0"),  # Ctrl-C ends at once
         "COMET_EDGE_HOST": os.environ.get("COMET_EDGE_HOST", BOTH_LOOPBACKS),
         f"{name}_PORT": str(port),

@@ -216,6 +216,11 @@ class Settings(BaseSettings):
     publisher_url: Annotated[str, AfterValidator(values.read_publisher_url)] = Field(
         "http://127.0.0.1:8081", description="where backends and the command line find the publisher"
     )
+    demo: bool = Field(
+        False,
+        description="serve the demo's pages `/` and `/chat`, and let whoever reaches `/demo/pub` publish to `demo` and "
+        "`demo:…`; for trials",
+    )
 
 
 def load_settings(**overrides: object) -> Settings:

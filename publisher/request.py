@@ -18,7 +18,7 @@ MAX_TTL = 2_592_000  # seconds that a message may be replayed: 30 days
 MAX_NAME_CHARACTERS = 128  # of an event name or a key
 RESERVED_EVENTS = frozenset({"welcome", "reset", "close", "error"})
 MAX_DEMO_BYTES = 1024  # of a message of the demo pages
-DEMO_CHANNELS = ("demo", "chat")  # the beginnings of the demo pages' channel names
+DEMO_CHANNEL, DEMO_CHANNELS = "demo", "demo:"  # the demo's first channel, and the beginning of all others
 ID_ORDER = ("id", "cname", "channel")  # the name that an error is about comes first
 ID_NAMES = frozenset(ID_ORDER)
 PERCENT_GROWTH = 3  # bytes of a form for each byte of its content, at most
@@ -130,7 +130,7 @@ def parse_channel(query: bytes, body: bytes = b"", *, required: bool = True) -> 
 
 
 def parse_demo(body: bytes, limit: int) -> Batch:
-    """Read a JSON body that needs no key: one short message to one of the demo pages' channels.
+    """Read a JSON body that needs no key: one short message to one of the demo's channels.
 
     Raises `RequestError`, with status 403 for other channels.
     """
@@ -145,8 +145,10 @@ def parse_demo(body: bytes, limit: int) -> Batch:
 def _check_demo(entry: Entry) -> None:
     if isinstance(entry, RequestError):
         raise entry
-    if not entry.channel.startswith(DEMO_CHANNELS):
-        raise RequestError(f"id: this path publishes to channels that begin with {' or '.join(DEMO_CHANNELS)}", 403)
+    if entry.channel != DEMO_CHANNEL and not entry.channel.startswith(DEMO_CHANNELS):
+        raise RequestError(
+            f"id: this path publishes only to {DEMO_CHANNEL} and to channels that begin with {DEMO_CHANNELS}", 403
+        )
     if len(entry.payload) > MAX_DEMO_BYTES:
         raise TooLargeError(f"content: {len(entry.payload)} bytes; here at most {MAX_DEMO_BYTES} are allowed")
 

@@ -10,9 +10,9 @@ from aiohttp.typedefs import Handler, Middleware
 from common.access.keys import NOBODY, Key, KeyRing
 from common.errors import RequestError
 
-#: What needs no key: pages without data of their own, what the demo pages use, and the document of all routes.
-OPEN_PATHS = frozenset({"/", "/chat", "/admin", "/demo/config.json", "/demo/pub", "/openapi.json"})
-OPEN_FOLDER = "/static/"
+#: What needs no key: pages without data of their own, the demo (404 where it is off), and the document of all routes.
+OPEN_PATHS = frozenset({"/", "/chat", "/admin", "/openapi.json"})
+OPEN_FOLDERS = ("/static/", "/demo/")
 #: What operators do, also what this version does not have yet.
 OPERATOR_PATHS = frozenset({"/close", "/broadcast", "/disconnect", "/revoke", "/connections"})
 OPERATOR_FOLDER = "/admin/"
@@ -44,7 +44,7 @@ def caller_of(request: web.Request) -> Key:
 
 
 def _is_open(path: str) -> bool:
-    return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
 
 
 def _operator(authorization: str, method: str, publishing: KeyRing, operating: KeyRing) -> Key:

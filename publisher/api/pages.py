@@ -13,11 +13,15 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from common.errors import RequestError
 from common.service.http import json_answer
 
 STATIC = Path(__file__).parents[1] / "static"
-PAGES = {"/": "demo.html", "/chat": "chat.html", "/admin": "admin.html"}
+DEMO_PAGES = {"/": "demo.html", "/chat": "chat.html"}
+PAGES = DEMO_PAGES | {"/admin": "admin.html"}
 WITHOUT_EDGES = frozenset({"/admin"})  # pages that connect to the publisher only
+DEMO_FOLDER = "/demo/{rest:.*}"
+DEMO_IS_OFF = "the demo is off here; a publisher with COMET_DEMO=1 serves it"
 CONTENT_TYPES = {
     ".html": "text/html",
     ".css": "text/css",
@@ -43,20 +47,27 @@ class File(NamedTuple):
 class PagesApi:
     """The handlers of the pages; browsers find the edges at `edge_urls`, backends publish at `publisher_url`.
 
-    The second is shown only where a load balancer serves the pages: it lets no request to `/pub` through.
+    The second is shown only where a load balancer serves the pages: it lets no request to `/pub` through. Without
+    `demo` its pages and all that is below `/demo/` are answered with 404.
     """
 
-    def __init__(self, edge_urls: Sequence[str], publisher_url: str) -> None:
+    def __init__(self, edge_urls: Sequence[str], publisher_url: str, *, demo: bool) -> None:
+        self._demo = demo
         self._edge_urls = edge_urls
         self._publisher_url = publisher_url if OWN_ORIGIN in edge_urls else ""
         self._files = {path.name: _read(path) for path in STATIC.iterdir() if path.is_file()}
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add the routes of the pages, their files and their configuration."""
-        for path in PAGES:
-            router.add_get(path, self._page)
+        router.add_get("/admin", self._page)
         router.add_get("/static/{name}", self._static)
-        router.add_get("/demo/config.json", self._config)
+        if self._demo:
+            for path in DEMO_PAGES:
+                router.add_get(path, self._page)
+            router.add_get("/demo/config.json", self._config)
+        else:
+            for path in (*DEMO_PAGES, DEMO_FOLDER):
+                router.add_route("*", path, _refuse)
 
     async def _page(self, request: web.Request) -> web.Response:
         edge_urls = () if request.path in WITHOUT_EDGES else self._edge_urls
@@ -72,6 +83,11 @@ class PagesApi:
     async def _config(self, request: web.Request) -> web.Response:
         edges = browser_edges(self._edge_urls, request.host)
         return json_answer({"edges": edges, "publisher": self._publisher_url}, headers=HEADERS)
+
+
+async def _refuse(request: web.Request) -> web.StreamResponse:
+    """Answer what only the demo has."""
+    raise RequestError(DEMO_IS_OFF, 404)
 
 
 def browser_edges(edge_urls: Sequence[str], host: str) -> list[str]:

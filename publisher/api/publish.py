@@ -1,11 +1,13 @@
 """The HTTP side of publishing: a request is read, its messages are published, and the answer says how that went."""
 
+import time
 from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
 from common.access.keys import Key
-from common.errors import BadRequestError, RequestError, UnavailableError
+from common.access.rates import Rate
+from common.errors import BadRequestError, LimitError, RequestError, UnavailableError
 from common.names import ForeignNames
 from common.service.http import error_headers, json_answer
 from common.service.http_refusals import error_object
@@ -17,12 +19,15 @@ from publisher.request import Batch, Entry, PublishRequest, parse_demo, parse_fo
 
 OK, NOT_FOUND = 200, 404
 MAX_DEMO_BODY_BYTES = 16384  # one short message, from whoever sees a demo page
+MAX_DEMO_RATE = 20  # of them a second, from all together
+TOO_OFTEN = f"the demo publishes at most {MAX_DEMO_RATE} messages a second, of all its visitors; try again in a second"
 
 
 class PublishApi:
     """The handlers of `/pub` and `/demo/pub`.
 
-    `limit` is the largest payload in bytes, `count` is called with the HTTP status of each message.
+    `limit` is the largest payload in bytes, `count` is called with the HTTP status of each message. Without `demo`
+    there is no `/demo/pub`.
     """
 
     def __init__(
@@ -34,6 +39,7 @@ class PublishApi:
         rate: PublishRate,
         *,
         keeps_history: bool,
+        demo: bool,
     ) -> None:
         self._redis_publisher = redis_publisher
         self._limit = limit
@@ -41,12 +47,15 @@ class PublishApi:
         self._foreign = foreign
         self._rate = rate
         self._keeps_history = keeps_history
+        self._demo = demo
+        self._demo_rate: Rate[None] = Rate(MAX_DEMO_RATE, 1.0, time.monotonic)
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add the routes."""
         router.add_get("/pub", self._form, allow_head=False)  # a HEAD must not publish
         router.add_post("/pub", self._post)
-        router.add_post("/demo/pub", self._demo)
+        if self._demo:
+            router.add_post("/demo/pub", self._post_demo)
 
     async def _post(self, request: web.Request) -> web.Response:
         """Handle a form or JSON, whichever the content type says; a request without a body is a form."""
@@ -54,9 +63,16 @@ class PublishApi:
             return await self._form(request)
         return await self._json(request, parse_json)
 
-    async def _demo(self, request: web.Request) -> web.Response:
+    async def _post_demo(self, request: web.Request) -> web.Response:
         """Publish for a demo page. JSON only: a browser does not send that here from a page of another origin."""
-        return await self._json(request.clone(client_max_size=MAX_DEMO_BODY_BYTES), parse_demo)
+        return await self._json(request.clone(client_max_size=MAX_DEMO_BODY_BYTES), self._parse_demo)
+
+    def _parse_demo(self, body: bytes, limit: int) -> Batch:
+        """Read the message of a demo page; raises `LimitError` if there are too many of them."""
+        batch = parse_demo(body, limit)
+        if not self._demo_rate.take(None, 1):
+            raise LimitError(TOO_OFTEN, "demo", retry_after=1)
+        return batch
 
     async def _form(self, request: web.Request) -> web.Response:
         """Answer the short form in plain text: `ok`, or the ids without a subscriber on any edge.

@@ -1,7 +1,8 @@
 // The chat: messages are JSON objects {who, text} in one channel; a new connection gets the last ones.
 import { Comet } from "./comet.mjs";
+import { configuration, publish } from "./demo-api.js";
 
-const CHANNEL = "chat";
+const CHANNEL = "demo:chat";
 const HISTORY = 50;
 const list = document.querySelector("ol");
 const form = document.querySelector("form");
@@ -49,27 +50,33 @@ form.who.value ||= "guest " + Math.floor(100 + Math.random() * 900);
 form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const { who, text } = Object.fromEntries(new FormData(form));
-  const body = JSON.stringify({ id: CHANNEL, content: { who, text } });
   try {
     localStorage.setItem("comet-chat-name", who);
   } catch {
     // this browser stores nothing
   }
   try {
-    const answer = await fetch("/demo/pub", { method: "POST", headers: { "Content-Type": "application/json" }, body });
-    outcome.textContent = answer.ok ? "" : (await answer.json()).content;
-    if (answer.ok) form.text.value = "";
-  } catch {
-    outcome.textContent = "the publisher cannot be reached; your message is still here, send it again";
+    await publish({ id: CHANNEL, content: { who, text } });
+    outcome.textContent = form.text.value = "";
+  } catch (error) {
+    outcome.textContent = `${error.message}; your message is still here, send it again`;
   }
 });
 
-const { edges } = await (await fetch("/demo/config.json")).json();
-const comet = new Comet(edges, { history: HISTORY });
-comet.subscribe(CHANNEL, show);
-comet.on("reset", () => add("note", "Some messages are missing here."));
-comet.on("state", ({ state, transport, session, shared }) => {
-  const by = state === "open" ? ` by ${transport} to edge ${session?.split(".")[0] ?? "?"}` : "";
-  where.textContent = state + by + (shared ? ", held by another tab" : "");
-});
+function connect(edges) {
+  const comet = new Comet(edges, { history: HISTORY });
+  comet.subscribe(CHANNEL, show);
+  comet.on("reset", () => add("note", "Some messages are missing here."));
+  comet.on("state", ({ state, transport, session, shared }) => {
+    const by = state === "open" ? ` by ${transport} to edge ${session?.split(".")[0] ?? "?"}` : "";
+    where.textContent = state + by + (shared ? ", held by another tab" : "");
+  });
+}
+
+try {
+  connect((await configuration()).edges);
+} catch (error) {
+  where.textContent = "not connected";
+  outcome.textContent = error.message;
+}
 form.text.focus();

@@ -1,5 +1,6 @@
 // The demo page: two connections side by side, and a form that publishes.
 import { Comet } from "./comet.mjs";
+import { configuration, publish as send } from "./demo-api.js";
 
 const MAX_ROWS = 100;
 const TONE = { open: "good", closed: "bad", offline: "bad" };
@@ -81,22 +82,21 @@ class Pane {
 }
 
 const form = find(document, "#publish");
+const outcome = find(document, "#outcome");
+
+function say(sentence, isBad = false) {
+  outcome.className = isBad ? "bad small" : "quiet small";
+  outcome.textContent = sentence;
+}
 
 async function publish(content) {
   sent.set(content, now());
   if (sent.size > MAX_ROWS) sent.delete(sent.keys().next().value);
-  const outcome = find(document, "#outcome");
   try {
-    const body = JSON.stringify({ id: form.channel.value, content, receipt: true });
-    const answer = await fetch("/demo/pub", { method: "POST", headers: { "Content-Type": "application/json" }, body });
-    const result = await answer.json();
-    outcome.className = answer.ok ? "quiet small" : "bad small";
-    outcome.textContent = answer.ok
-      ? `${result.seq ?? "sent live"} reached ${result.subscribers} subscribers on ${result.edges} edges`
-      : result.content;
-  } catch {
-    outcome.className = "bad small";
-    outcome.textContent = "the publisher cannot be reached; this message was not sent";
+    const { seq, subscribers, edges } = await send({ id: form.channel.value, content, receipt: true });
+    say(`${seq ?? "sent live"} reached ${subscribers} subscribers on ${edges} edges`);
+  } catch (error) {
+    say(`this message was not sent: ${error.message}`, true);
   }
 }
 
@@ -113,9 +113,14 @@ setInterval(() => {
   if (form.tick.checked && !document.hidden && form.reportValidity()) void publish(`tick ${++ticks} ${mark}`);
 }, 1000);
 
-const { edges, publisher } = await (await fetch("/demo/config.json")).json();
-find(document, "#curl").textContent = `curl '${publisher || location.origin}/pub?id=demo&content=hello'`;
-for (const name of ["First connection", "Second connection"]) {
-  new Pane([...edges], name);
-  edges.push(edges.shift()); // the second connection begins with another edge
+try {
+  const { edges, publisher } = await configuration();
+  find(document, "#curl").textContent = `curl '${publisher || location.origin}/pub?id=demo&content=hello'`;
+  for (const name of ["First connection", "Second connection"]) {
+    new Pane([...edges], name);
+    edges.push(edges.shift()); // the second connection begins with another edge
+  }
+} catch (error) {
+  form.tick.checked = false;
+  say(error.message, true);
 }

@@ -33,7 +33,7 @@ CHROMIUM_FLAGS = [
 ]
 NO_PLAYWRIGHT = "no playwright: pip install -e '.[system]' (as make test-system does)"
 SCREENSHOTS = ROOT / ".screenshots"
-SETTINGS = {"COMET_AUDIT": "1"}
+SETTINGS = {"COMET_AUDIT": "1", "COMET_DEMO": "1"}
 FRONTS = EACH[:2]  # nginx and HAProxy
 LOST = re.compile(r"net::ERR_|WebSocket connection to .* failed")
 
@@ -143,8 +143,8 @@ def edges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def balancer(
     request: pytest.FixtureRequest, edges: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Balancer]:
-    """Yield nginx and HAProxy, each with its shipped configuration."""
-    with balancing(request.param(tmp_path_factory.mktemp("lb"), edges.edges, edges.publisher)) as balancer:
+    """Yield nginx and HAProxy, each with its shipped configuration, and the demo switched on."""
+    with balancing(request.param(tmp_path_factory.mktemp("lb"), edges.edges, edges.publisher, demo="1")) as balancer:
         yield balancer
 
 

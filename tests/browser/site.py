@@ -12,6 +12,7 @@ SETTINGS = {
     "COMET_HEARTBEAT": str(HEARTBEAT),
     "COMET_POLL_TIMEOUT": "1",
     "COMET_LINGER": "1",
+    "COMET_DEMO": "1",
 }
 
 

@@ -34,7 +34,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Yield a cluster that needs a key, and whose edges may be killed."""
-    with running(Cluster(tmp_path_factory.mktemp("cluster"), COMET_PUBLISH_KEYS=f"{KEY},shop:{SHOP}:order:*")) as it:
+    settings = {"COMET_PUBLISH_KEYS": f"{KEY},shop:{SHOP}:order:*", "COMET_DEMO": "1"}
+    with running(Cluster(tmp_path_factory.mktemp("cluster"), **settings)) as it:
         yield it
 
 

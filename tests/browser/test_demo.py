@@ -85,7 +85,7 @@ def test_every_transport_can_be_chosen(cluster: Cluster, open_tab: OpenTab, tran
     page = open_tab(cluster.publisher.url + "/").page
     quiet(page)
     pane = panes(page)[0]
-    channel = f"demo-{transport}"
+    channel = f"demo:{transport}"
     listen(pane, channel, transport)
     cluster.publish(channel, "one")
     expect(pane.locator("tbody")).to_contain_text("one")
@@ -102,13 +102,13 @@ def test_a_dead_edge_loses_nothing(whole: Cluster, open_tab: OpenTab) -> None:
     quiet(tab.page)
     both = panes(tab.page)
     for pane in both:
-        listen(pane, "demo-kill")
+        listen(pane, "demo:kill")
     sent = []
     for edge in whole.edges:
         edge.kill()
         for _ in range(5):
             sent.append(f"message {len(sent)}")
-            whole.publish("demo-kill", sent[-1])
+            whole.publish("demo:kill", sent[-1])
         for pane in both:
             expect(pane.locator("tbody")).to_contain_text(sent[-1])
         edge.start()
@@ -122,12 +122,12 @@ def test_a_reset_is_shown(cluster: Cluster, open_tab: OpenTab) -> None:
     tab = open_tab(cluster.publisher.url + "/")
     quiet(tab.page)
     pane = panes(tab.page)[0]
-    listen(pane, "demo-reset")
-    cluster.publish("demo-reset", "before")
+    listen(pane, "demo:reset")
+    cluster.publish("demo:reset", "before")
     expect(pane.locator("tbody")).to_contain_text("before")
     Control(cluster).forget()
     expect(pane.locator("tbody")).to_contain_text("reset: something is missing")
-    cluster.publish("demo-reset", "after")
+    cluster.publish("demo:reset", "after")
     expect(pane.locator("tbody")).to_contain_text("after")
 
 
@@ -142,10 +142,11 @@ def test_the_page_is_used_by_keyboard(cluster: Cluster, open_tab: OpenTab) -> No
     for pane in panes(page):
         expect(pane.locator("tbody tr").first.locator("td").nth(1)).to_have_text("<b>typed</b>")
     form = page.locator("#publish")
-    form.get_by_label("Channel").fill("orders")
-    page.get_by_role("textbox", name="Message").fill("x")
-    page.keyboard.press("Enter")
-    assert form.locator(":invalid").count() == 1
+    for channel in ("orders", "democracy", "chat"):
+        form.get_by_label("Channel").fill(channel)
+        page.get_by_role("textbox", name="Message").fill("x")
+        page.keyboard.press("Enter")
+        assert form.locator(":invalid").count() == 1
 
 
 def press_tab_until(page: Page, control: Locator) -> None:
@@ -170,12 +171,12 @@ def test_the_page_needs_no_mouse(cluster: Cluster, open_tab: OpenTab) -> None:
     expect(first.locator(".via")).to_have_text("stream")
     for pane in (first, second):
         press_tab_until(page, pane.get_by_label("Channel"))
-        page.keyboard.type("demo-keys")  # Tab has selected the old name
+        page.keyboard.type("demo:keys")  # Tab has selected the old name
         page.keyboard.press("Enter")
         expect(pane.locator("tbody tr")).to_have_count(0)
 
     press_tab_until(page, page.locator("#publish").get_by_label("Channel"))
-    page.keyboard.type("demo-keys")
+    page.keyboard.type("demo:keys")
     page.keyboard.press("Tab")
     page.keyboard.type("by keys")
     page.keyboard.press("Enter")
@@ -186,7 +187,7 @@ def test_the_page_needs_no_mouse(cluster: Cluster, open_tab: OpenTab) -> None:
     press_tab_until(page, first.get_by_role("button", name="Kill"))
     page.keyboard.press("Enter")
     until(lambda: page.evaluate("() => states.length > 1 && states.at(-1) === 'open'"))
-    cluster.publish("demo-keys", "after the kill")
+    cluster.publish("demo:keys", "after the kill")
     expect(first.locator("tbody")).to_contain_text("after the kill")
     assert shown(first) == ["by keys", "after the kill"]
 
@@ -225,8 +226,8 @@ def test_trouble_can_be_read(cluster: Cluster, open_tab: OpenTab, scheme: str) -
     tab = open_tab(cluster.publisher.url + "/", color_scheme=scheme)
     quiet(tab.page)
     first, second = panes(tab.page)
-    listen(first, "demo-trouble")
-    cluster.publish("demo-trouble", "before")
+    listen(first, "demo:trouble")
+    cluster.publish("demo:trouble", "before")
     expect(first.locator("tbody")).to_contain_text("before")
     Control(cluster).forget()
     expect(first.locator("tbody")).to_contain_text("reset: something is missing")
@@ -237,6 +238,23 @@ def test_trouble_can_be_read(cluster: Cluster, open_tab: OpenTab, scheme: str) -
     expect(tab.page.locator("#outcome")).to_contain_text("cannot be reached")
     assert faults(tab.page, 1280) == []
     tab.forgive_lost_connections()
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("path", ["/", "/chat"])
+def test_a_publisher_without_the_demo_is_told_of(
+    cluster: Cluster, open_tab: OpenTab, new_context: Callable[..., BrowserContext], path: str, width: int
+) -> None:
+    """A page that another publisher served, or that the browser kept, says what to do, and can be read."""
+    context = new_context(viewport=PHONE | {"width": width})
+    context.route("**/demo/config.json", lambda route: route.fulfill(status=404, json={"content": "no such path"}))
+    context.route("**/demo/pub", lambda route: route.fulfill(status=404, json={"content": "no such path"}))
+    tab = open_tab(cluster.publisher.url + path, context)
+    tab.forgive(re.compile("status of 404"))
+    expect(tab.page.locator("#outcome")).to_contain_text("start the publisher with COMET_DEMO=1")
+    say(tab, "hello", "Publish" if path == "/" else "Send")
+    expect(tab.page.locator("#outcome")).to_contain_text("this message was not sent" if path == "/" else "still here")
+    assert faults(tab.page, width) == []
 
 
 def assert_only_the_cluster_is_requested(cluster: Cluster, tab: Tab) -> None:
@@ -281,7 +299,7 @@ def test_six_tabs_share_one_connection(
     leader = next(tab for tab in tabs if "held by another tab" not in tab.page.locator("#where").inner_text())
     leader.page.close()
     rest = [tab for tab in tabs if tab is not leader]
-    get(cluster.publisher.port, "/pub", id="chat", content="while nobody held it")
+    get(cluster.publisher.port, "/pub", id="demo:chat", content="while nobody held it")
     say(rest[0], "after the first has gone")
     for tab in rest:
         expect(tab.page.locator("ol")).to_contain_text("after the first has gone")

@@ -60,7 +60,7 @@ class Screen:
 
     def __init__(self, cluster: Cluster, tab: Tab) -> None:
         self._publisher = cluster.publisher
-        self._channel = f"demo-promise-{next(_numbers)}"
+        self._channel = f"demo:promise-{next(_numbers)}"
         self.page = tab.page
         self.page.get_by_label("one every second").uncheck()
         for pane in range(2):

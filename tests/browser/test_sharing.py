@@ -40,12 +40,12 @@ def test_six_tabs_hold_one_connection(
         tab.forgive_lost_connections()
         until(lambda tab=tab: "open" in tab.page.locator("#where").inner_text(), PAGE_TIMEOUT)
     until(lambda: held(site) == 1)
-    site.publish("chat", f"one {mark}")
+    site.publish("demo:chat", f"one {mark}")
     for tab in tabs:
         until(lambda tab=tab: lines(tab, mark) == [f"one {mark}"], PAGE_TIMEOUT)
 
     site.serving().kill()
-    site.publish("chat", f"two {mark}")
+    site.publish("demo:chat", f"two {mark}")
     for tab in tabs:
         until(lambda tab=tab: lines(tab, mark)[1:] == [f"two {mark}"], PAGE_TIMEOUT)
     assert held(site) == 1

@@ -45,7 +45,7 @@ RESET = struct.pack("ii", 1, 0)
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Return a cluster of its own, so that its log is of these tests alone."""
-    with running(Cluster(tmp_path_factory.mktemp("cluster"), edges="a")) as cluster:
+    with running(Cluster(tmp_path_factory.mktemp("cluster"), edges="a", COMET_DEMO="1")) as cluster:
         yield cluster
 
 

@@ -117,7 +117,7 @@ MISBEHAVIOURS: dict[str, list[bytes]] = {
 @pytest.fixture(scope="module", params=["", KEY], ids=["open", "with a key"])
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Return a cluster of its own, so that its log is of these tests alone."""
-    settings = {"COMET_PUBLISH_KEYS": request.param} if request.param else {}
+    settings = {"COMET_DEMO": "1"} | ({"COMET_PUBLISH_KEYS": request.param} if request.param else {})
     with running(Cluster(tmp_path_factory.mktemp("cluster"), edges="a", **settings)) as cluster:
         yield cluster
 

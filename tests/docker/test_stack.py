@@ -164,6 +164,7 @@ def test_the_broker_is_set_up_for_this(running: Stack, docker: Engine) -> None:
     wanted = {
         "appendonly": "yes",
         "appendfsync": "everysec",
+        "maxmemory": str(256 * 2**20),
         "maxmemory-policy": "noeviction",
         "client-output-buffer-limit": "normal 0 0 0 slave 268435456 67108864 60 pubsub 67108864 16777216 60",
     }
@@ -314,6 +315,7 @@ def test_nginx_in_the_place_of_haproxy(running: Stack, docker: Engine) -> None:
         assert get(running.doors.publisher.port, "/pub", id="hello", content="hi").text == "ok\n"
         assert client.receive() == "hi"
     assert get(port, "/pub", id="a", content="b").status == 404
+    assert "<title>" in get(port, "/chat").text
     edges = running.containers("edge")
     docker("restart", "--time=0", *(edge.id for edge in edges))
     until(lambda: running.are_ready("edge", len(edges)), STARTING)

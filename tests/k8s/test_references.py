@@ -25,13 +25,13 @@ from tests.k8s.rendering import (
     rendered,
     selected,
 )
-from tests.lb.paths import FOR_EDGES, FOR_NO_SERVICE, FOR_THE_PUBLISHER
+from tests.lb.paths import FOR_EDGES, FOR_NO_SERVICE, FOR_THE_DEMO, FOR_THE_PUBLISHER
 from tests.monitoring.reading import rules as alert_rules
 
 pytestmark = pytest.mark.system
 
 SETTINGS = {PREFIX + name.upper() for name in Settings.model_fields}
-MADE_BY_HAND = {"comet"}  # the Secret that must be there, and that overlays/prod says how to make
+MADE_BY_HAND = {"comet", "comet-publisher"}  # the Secrets that must be there, and that overlays/prod says how to make
 PAGE = ROOT / "docs/deploy-kubernetes.md"
 LATEST_EXIT = 5  # seconds after COMET_DRAIN_SECONDS at which an edge is gone, at the latest
 
@@ -65,7 +65,7 @@ def test_every_selector_matches_its_own_template(overlay: Rendered) -> None:
 
 
 def test_every_reference_to_a_map_or_a_secret_resolves(overlay: Rendered) -> None:
-    """It is in the overlay, or optional, or the overlay's first lines say how to make it."""
+    """It is in the overlay, or the overlay's first lines say how to make it; none may be missing."""
     present = {(one["kind"], one["metadata"]["name"]) for one in overlay.of("ConfigMap", "Secret")}
     for name, container in containers(overlay):
         for source in container.get("envFrom", []):
@@ -73,7 +73,8 @@ def test_every_reference_to_a_map_or_a_secret_resolves(overlay: Rendered) -> Non
             kind = {"configMapRef": "ConfigMap", "secretRef": "Secret"}[key]
             known = (kind, reference["name"]) in present
             by_hand = overlay.name != "dev" and kind == "Secret" and reference["name"] in MADE_BY_HAND
-            assert known or by_hand or reference.get("optional"), (name, reference)
+            assert known or by_hand, (name, reference)
+            assert not reference.get("optional"), (name, reference)
 
 
 def test_the_secrets_made_by_hand_are_described() -> None:
@@ -246,7 +247,7 @@ def test_the_routes_are_those_of_every_load_balancer(name: str) -> None:
     routes = routes_of(overlay)
     assert {served_by(routes, path) for path in FOR_EDGES} == {("comet-edge", "public")}
     assert {served_by(routes, path) for path in FOR_THE_PUBLISHER} == {("comet-publisher", "publish")}
-    assert {served_by(routes, path) for path in FOR_NO_SERVICE} == {None}
+    assert {served_by(routes, path) for path in FOR_NO_SERVICE + FOR_THE_DEMO} == {None}
 
 
 Route = tuple[str, str, tuple[str, str]]  # how it matches, the path, (service, name of its port)

@@ -91,10 +91,12 @@ class Balancer(Process):
         time_out: str = "",
         certificate: Certificate | None = None,
         per_address: int = 10_000,
+        demo: str = "",
     ) -> None:
         self.port, self.tls_port, self.own_port = free_ports(3)
         self._folder, self._edges, self._publisher = folder, (*edges, *edges)[:2], publisher
         self._time_out, self._certificate, self._per_address = time_out, certificate, per_address
+        self._demo = demo  # as LB_DEMO; empty: it is unset
         name = type(self).__name__.lower()
         super().__init__(name, self._command_line(), self._environment(), folder)
 
@@ -108,7 +110,12 @@ class Balancer(Process):
         """Write the configuration, and return the command that runs it in the foreground."""
 
     def _environment(self) -> dict[str, str]:
-        return {}
+        return {"LB_DEMO": self._demo} if self._demo else {}
+
+    @property
+    def access_log(self) -> str:
+        """All that it wrote of the requests that it got."""
+        return self.whole_log
 
     def _still_starting(self) -> bool:
         assert self.alive, self.log
@@ -141,7 +148,8 @@ class Nginx(Balancer):
             ("127.0.0.1:8090", f"{other.host}:{other.port}"),
             ("127.0.0.1:8081", f"{HOST}:{self._publisher.port}"),
         )
-        self._shipped("nginx/routes.conf")
+        self._shipped("nginx/demo.conf")
+        self._shipped("nginx/routes.conf", *[("# include demo.conf;", "include demo.conf;")] * (self._demo == "1"))
         changes = [
             ("listen 8000", f"listen {HOST}:{self.port}"),
             ("/var/log/nginx/access.log", str(folder / "access.log")),
@@ -159,6 +167,11 @@ class Nginx(Balancer):
         main = self._shipped("nginx/nginx.conf", *changes)
         # Its workers outlive a master that is killed; one process does not, however the test run ends.
         return ["nginx", "-c", str(main), "-g", f"daemon off; master_process off; pid {folder}/nginx.pid;"]
+
+    @property
+    def access_log(self) -> str:
+        """All that it wrote of the requests that it got; its error log, which names those that failed, is another."""
+        return (self._folder / "access.log").read_text()
 
 
 class Haproxy(Balancer):
@@ -178,7 +191,7 @@ class Haproxy(Balancer):
         return ["haproxy", "-db", "-f", str(config)]
 
     def _environment(self) -> dict[str, str]:
-        plain = {
+        plain = super()._environment() | {
             "LB_BIND": f"{HOST}:{self.port}",
             "LB_ADMIN_BIND": f"{HOST}:{self.own_port}",
             "LB_PUBLISHER": f"{HOST}:{self._publisher.port}",
@@ -221,7 +234,7 @@ class Caddy(Balancer):
     def _environment(self) -> dict[str, str]:
         held = self._certificate
         site = f"https://localhost:{self.tls_port}" if held else f"http://:{self.port}"
-        return {
+        return super()._environment() | {
             "HOME": str(self._folder),
             "LB_SITE": site,
             "LB_TLS": f"tls {held.chain} {held.key}" if held else "",

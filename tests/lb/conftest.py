@@ -40,8 +40,8 @@ def balancing(balancer: Balancer) -> Iterator[Balancer]:
 
 @pytest.fixture(scope="session")
 def edges(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Return a cluster that no test breaks."""
-    with running(edges_behind(tmp_path_factory.mktemp("edges"), **QUICK_HEARTBEAT)) as cluster:
+    """Return a cluster that no test breaks, with the demo."""
+    with running(edges_behind(tmp_path_factory.mktemp("edges"), COMET_DEMO="1", **QUICK_HEARTBEAT)) as cluster:
         yield cluster
 
 
@@ -56,8 +56,8 @@ def fragile_edges(tmp_path: Path) -> Iterator[Cluster]:
 def balancer(
     request: pytest.FixtureRequest, edges: Cluster, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Balancer]:
-    """Return each load balancer with its shipped configuration."""
-    with balancing(request.param(tmp_path_factory.mktemp("lb"), edges.edges, edges.publisher)) as balancer:
+    """Return each load balancer with its shipped configuration, and the demo switched on."""
+    with balancing(request.param(tmp_path_factory.mktemp("lb"), edges.edges, edges.publisher, demo="1")) as balancer:
         yield balancer
 
 

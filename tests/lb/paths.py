@@ -1,7 +1,8 @@
 """Which paths are public, and whose they are: the same for every load balancer and every route of Kubernetes."""
 
 FOR_EDGES = ("/sub", "/stream", "/sse", "/poll", "/jsonp", "/iframe", "/ws", "/sub/3f2a.Xy_-9")
-FOR_THE_PUBLISHER = ("/", "/chat", "/static/comet.js", "/static/img/logo.v2.svg", "/demo/pub", "/demo/config.json")
+FOR_THE_PUBLISHER = ("/static/comet.js", "/static/img/logo.v2.svg")
+FOR_THE_DEMO = ("/", "/chat", "/demo/pub", "/demo/config.json")  # the publisher's, too, where the demo is on
 FOR_NO_SERVICE = (
     "/pub",
     "/pub/",

@@ -89,8 +89,8 @@ async def running(**settings: object) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def client(valkey_url: str, prefix: str) -> AsyncIterator[Client]:
-    """Yield a client of a publisher that is ready; a message may have 1000 bytes."""
-    async with running(redis_url=valkey_url, prefix=prefix, max_message_bytes=1000) as it:
+    """Yield a client of a publisher that is ready, with the demo; a message may have 1000 bytes."""
+    async with running(redis_url=valkey_url, prefix=prefix, max_message_bytes=1000, demo=True) as it:
         await eventually(it.ready)
         yield it
 

@@ -25,8 +25,8 @@ GUARDED = [
 
 @pytest.fixture
 async def guarded(valkey_url: str, prefix: str) -> AsyncIterator[Client]:
-    """Yield a client of a publisher that wants a key."""
-    async with running(redis_url=valkey_url, prefix=prefix, publish_keys=KEYS) as it:
+    """Yield a client of a publisher that wants a key, and shows the demo."""
+    async with running(redis_url=valkey_url, prefix=prefix, publish_keys=KEYS, demo=True) as it:
         await eventually(it.ready)
         yield it
 
@@ -62,7 +62,7 @@ async def test_pages_and_their_files_need_no_key(guarded: Client, target: str) -
 
 
 async def test_the_demo_may_publish_without_a_key(guarded: Client) -> None:
-    """It is restricted to its own channels."""
+    """It is restricted to its own channels: where keys are set, nobody publishes to others without one."""
     answer, _ = await guarded.request("POST", "/demo/pub", json={"id": "demo", "content": "x"})
     assert answer.status == 200
     answer, _ = await guarded.request("POST", "/demo/pub", json={"id": "room", "content": "x"})
