@@ -42,7 +42,7 @@ from publisher.api.rate import PublishRate
 from publisher.api.tail import TailApi
 from publisher.cluster import Cluster
 from publisher.drain import Drain
-from publisher.exposure import check_exposure
+from publisher.exposure import check_exposure, tell_exposure
 from publisher.functions import FunctionKeeper
 from publisher.metrics import Counters, Gauges
 from publisher.redis_publisher import RedisPublisher
@@ -123,6 +123,7 @@ class Publisher:
         except BaseException:
             await self.stop()
             raise
+        tell_exposure(settings.publisher_host, settings.publish_keys)
         lag = partial(measure_lag, self._counters.loop_lag.observe)
         for work in (self._pubsub.run, self._deployments.run, self._functions.run, lag):
             self._tasks.start(run_forever(work))

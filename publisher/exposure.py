@@ -8,16 +8,21 @@ from common.service.addresses import is_only_here
 
 
 def check_exposure(host: str, keys: Sequence[str], *, open_to_all: bool) -> None:
-    """Say that there are no keys; raises `SettingsError` if others than this machine could publish by mistake."""
-    if keys:
+    """Raise `SettingsError` if others than this machine could publish without a key by mistake."""
+    if keys or open_to_all:
         return
     try:
         only_here = is_only_here(host)
     except (OSError, UnicodeError) as error:
         raise cannot_listen("COMET_PUBLISHER_PORT", host, 0, error) from None
-    if not only_here and not open_to_all:
+    if not only_here:
         raise SettingsError(
             f"COMET_PUBLISHER_HOST={host}: others than this machine would publish without a key; set "
             "COMET_PUBLISH_KEYS, or COMET_OPEN_PUBLISHER=1 if they may"
         )
-    get_logger().info("there are no COMET_PUBLISH_KEYS: whoever reaches this publisher may publish", host=host)
+
+
+def tell_exposure(host: str, keys: Sequence[str]) -> None:
+    """Say that a publisher, which listens now, has no keys."""
+    if not keys:
+        get_logger().info("there are no COMET_PUBLISH_KEYS: whoever reaches this publisher may publish", host=host)
