@@ -16,7 +16,7 @@ from bench.system import machine
 from bench.system.paths import CHECKOUT, RESULTS
 
 SERVING = ("held", "poll", "broadcast", "slow", "rude", "storm", "rooms", "ideawu", "idle", "turns")
-NAMES = (*SERVING, "publishing", "redis_cost")
+NAMES = (*SERVING, "publishing", "redis_cost", "tokens")
 Result = dict[str, Any]
 
 

@@ -36,8 +36,7 @@ def _default(field: FieldInfo) -> str:
     default = int(field.default) if isinstance(field.default, bool) else field.default
     if isinstance(default, tuple):
         default = ",".join(default)
-        return f"`{default}`" if default else "empty"
-    return f"`{default}`"
+    return "empty" if default == "" else f"`{default}`"
 
 
 def _metrics_table(series: Sequence[Series]) -> str:

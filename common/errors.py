@@ -26,6 +26,7 @@ class RequestError(CometError):
     """A request that is answered with an error status and one sentence; `limit` names the setting that it crosses."""
 
     status = 400
+    retry_after = 0  # seconds after which to try again; 0: that is not known, or cannot help
 
     def __init__(self, sentence: str, status: int | None = None, limit: str = "") -> None:
         super().__init__(sentence)
@@ -62,8 +63,9 @@ class LimitError(RequestError):
 
     status = 429
 
-    def __init__(self, sentence: str, limit: str) -> None:
+    def __init__(self, sentence: str, limit: str, retry_after: int = 0) -> None:
         super().__init__(sentence, limit=limit)
+        self.retry_after = retry_after
 
 
 class UnavailableError(RequestError):

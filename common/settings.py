@@ -14,7 +14,7 @@ from common.settings_help import advice
 from common.url import masked
 
 PREFIX = "COMET_"
-SECRET = frozenset({"publish_keys"})  # settings whose value is never shown
+SECRET = frozenset({"admin_keys", "publish_keys", "token_key"})  # settings whose value is never shown
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86400)]
@@ -154,11 +154,59 @@ class Settings(BaseSettings):
     )
     flush_ms: float = Field(0, ge=0, le=1000, description="milliseconds messages are collected before they are sent")
     allowed_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_origins)] = Field(
-        (), description="origins that browsers may subscribe from, separated by commas; empty allows all"
+        (),
+        description="origins that browsers may subscribe from, separated by commas; empty allows all; publishers and "
+        "internal ports take orders of foreign pages from these only",
+    )
+    hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_hosts)] = Field(
+        (),
+        description="names, separated by commas, under which internal ports, publishers without keys and edges "
+        "may be asked; edges: any, if empty. Addresses, names without a dot and those of a cluster need no entry",
+    )
+
+    token_key: Annotated[str, AfterValidator(values.read_token_key)] = Field(
+        "",
+        repr=False,
+        description="what subscribe tokens are checked with: a secret, `file:PATH`, or the `https://` address of a "
+        "JWKS; empty: no channel needs a token",
+    )
+    token_audience: str = Field("", description="what a token's `aud` must be or contain; empty: anything")
+    token_issuer: str = Field("", description="what a token's `iss` must be; empty: anything")
+    token_leeway: float = Field(
+        5, ge=0, le=60, description="seconds that the clocks of edges and of those who make tokens may differ"
+    )
+    token_expiry: bool = Field(True, description="a token must have an `exp`; 0: one without is good for ever")
+    token_cookie: Annotated[str, AfterValidator(values.read_token_cookie)] = Field(
+        "", description="name of the cookie that may hold a token; needs COMET_ALLOWED_ORIGINS"
+    )
+    public_channels: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_public_channels)] = Field(
+        (),
+        description="channels that need no token where COMET_TOKEN_KEY is set: names, and beginnings such as "
+        "`news:*`, separated by commas",
+    )
+    private_channels: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_private_channels)] = Field(
+        (),
+        description="channels that each user may hear without a list in the token, separated by commas: templates "
+        "such as `user:{sub}`",
     )
 
     publish_keys: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_keys)] = Field(
-        (), repr=False, description="keys, separated by commas; publishing and `/admin` need one of them"
+        (),
+        repr=False,
+        description="keys of those who publish: `NAME:KEY:CHANNELS`, `NAME:KEY` or `KEY`, separated by commas; "
+        "CHANNELS are names or beginnings such as `order:*`, separated by blanks",
+    )
+    publish_rate: int = Field(
+        0, ge=0, description="messages that one key may publish in a second on a publisher; 0: no limit"
+    )
+    admin_keys: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_admin)] = Field(
+        (),
+        repr=False,
+        description="keys of operators: `NAME:KEY`, or `NAME:KEY:read` for one that changes nothing, separated by "
+        "commas",
+    )
+    open_publisher: bool = Field(
+        False, description="without COMET_PUBLISH_KEYS the publisher may listen on addresses other than loopback"
     )
 
     edge_url: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_edges)] = Field(
@@ -194,8 +242,13 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 
 def _nearness(name: str, known: str) -> tuple[bool, float]:
-    """Return how near two names are: one that is a part of the other is nearer than one that only resembles it."""
-    return name in known or known in name, SequenceMatcher(None, name, known).ratio()
+    """Return how near two names are: one that is a part of the other is nearer than one that only resembles it.
+
+    Of those that the slip is a part of all are as near, so that the first setting is meant: COMET_KEYS to publish.
+    """
+    if name in known:
+        return True, 0.0
+    return known in name, SequenceMatcher(None, name, known).ratio()
 
 
 def _sentence(fault: ErrorDetails) -> str:

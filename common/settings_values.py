@@ -4,13 +4,31 @@ import re
 
 from pydantic import ValidationInfo
 
+from common.access.keys import read_admin_keys, read_publish_keys
+from common.access.patterns import Patterns
+from common.errors import BadRequestError
+from common.names import check_channel
 from common.redis.url import check_redis_url
-from common.url import BLANK, WILDCARD, as_browsers_write, check_port, culprit, parse_network, split_url
+from common.url import (
+    BLANK,
+    WILDCARD,
+    as_browsers_write,
+    check_port,
+    culprit,
+    host_as_browsers_write,
+    parse_network,
+    split_url,
+)
 
-MIN_KEY_CHARACTERS = 16
+MIN_SECRET_BYTES = 32  # of a key for HS256 (RFC 7518 section 3.2)
+FILE = "file:"  # a value that begins so names the file that holds the key of tokens
+USER = "{sub}"  # in a template of channels: the user of a token
 _PREFIX = re.compile(r"[^\s{}!*]{1,64}")
 _ORIGIN = re.compile(r"null|[a-z][a-z0-9+.-]*://[^/?#@\s]+", re.IGNORECASE)
-_KEY = re.compile(r"[A-Za-z0-9\-._~+/=]+")  # what a bearer token may contain (RFC 6750 section 2.1)
+_COOKIE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,128}")  # a cookie's name (RFC 6265 section 4.1.1)
+_URL = re.compile(r"https?://", re.IGNORECASE)
+_LOOPBACK = re.compile(r"127(\.\d{1,3}){3}|::1|localhost")
+_PEM_OR_JSON = re.compile(r"\s*(-----BEGIN|\{)")
 
 
 def read_redis_url(value: str) -> str:
@@ -56,6 +74,37 @@ def check_url_bytes(value: int, info: ValidationInfo) -> int:
     return value
 
 
+def read_token_key(value: str) -> str:
+    """Return what tokens are checked with: a secret, `file:PATH` or the address of a JWKS. What fails is not shown."""
+    bare = value.strip()
+    if is_key_address(bare):
+        _check_key_address(bare)
+        return bare
+    if bare.startswith(FILE):
+        if not bare.removeprefix(FILE).strip():
+            raise ValueError("after file: there is the path of a file, as in file:/run/secrets/token-key")
+        return bare
+    if _PEM_OR_JSON.match(value):
+        raise ValueError("a PEM key or a JWKS is read from a file: put it there, and give file:PATH")
+    if value and len(value.encode()) < MIN_SECRET_BYTES:
+        raise ValueError(f"a secret has at least {MIN_SECRET_BYTES} bytes; `openssl rand -hex 32` makes one")
+    return value
+
+
+def is_key_address(value: str) -> bool:
+    """Say whether a value of COMET_TOKEN_KEY is where a JWKS is fetched from."""
+    return _URL.match(value) is not None
+
+
+def read_token_cookie(value: str, info: ValidationInfo) -> str:
+    """Return the name of the cookie that may hold a token; other sites' pages make browsers send it, too."""
+    if value and not _COOKIE.fullmatch(value):
+        raise ValueError("a cookie's name has 1 to 128 letters, digits or other characters of !#$%&'*+-.^_`|~")
+    if value and not info.data.get("allowed_origins"):
+        raise ValueError("a browser sends a cookie for pages of other sites, too; set COMET_ALLOWED_ORIGINS")
+    return value
+
+
 # Lists, separated by commas; one that is a list already is taken as it is.
 
 
@@ -83,12 +132,22 @@ def read_keys(value: object) -> object:
     """Return the keys of those who may publish."""
     if not isinstance(value, str):
         return value
-    keys = _parts(value)
-    if any(len(key) < MIN_KEY_CHARACTERS or not _KEY.fullmatch(key) for key in keys):
-        raise ValueError(f"each key needs at least {MIN_KEY_CHARACTERS} characters of A-Z a-z 0-9 - . _ ~ + / =")
-    if value and not keys:
+    entries = _parts(value)
+    read_publish_keys(entries)
+    if value and not entries:
         raise ValueError("it contains no key; leave it empty to let every client publish")
-    return keys
+    return entries
+
+
+def read_admin(value: object) -> object:
+    """Return the keys of operators."""
+    if not isinstance(value, str):
+        return value
+    entries = _parts(value)
+    read_admin_keys(entries)
+    if value and not entries:
+        raise ValueError("it contains no key; leave it empty to let those operate who may publish")
+    return entries
 
 
 def read_origins(value: object) -> object:
@@ -103,8 +162,66 @@ def read_origins(value: object) -> object:
     return tuple(dict.fromkeys(_origin(part, value) for part in parts))
 
 
+def read_public_channels(value: object) -> object:
+    """Return the patterns of the channels that need no token."""
+    if not isinstance(value, str):
+        return value
+    parts = tuple(dict.fromkeys(_parts(value)))
+    Patterns(parts)  # raises ValueError for one that no channel can match
+    return parts
+
+
+def read_private_channels(value: object) -> object:
+    """Return the templates of the channels that each user may hear."""
+    if not isinstance(value, str):
+        return value
+    parts = tuple(dict.fromkeys(_parts(value)))
+    for part in parts:
+        _check_template(part)
+    return parts
+
+
+def read_hosts(value: object) -> object:
+    """Return the names under which a process may be asked."""
+    if not isinstance(value, str):
+        return value
+    parts = _parts(value)
+    if value and not parts:
+        raise ValueError("it contains no name; leave it empty, or give names such as push.example.com")
+    return tuple(dict.fromkeys(_name_of_host(part, value) for part in parts))
+
+
+def _name_of_host(text: str, whole: str) -> str:
+    """Return a name as browsers send it."""
+    try:
+        return host_as_browsers_write(text)
+    except ValueError:
+        names = "names such as push.example.com or *.example.com, without https:// and port"
+        raise ValueError(f"give {names}, not {culprit(text, whole)}") from None
+
+
 def _parts(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _check_template(text: str) -> None:
+    """Raise ValueError unless a channel may be named as a template says."""
+    if text.count(USER) != 1:
+        raise ValueError(f"a template has one {USER}, where the user's name stands, as in user:{USER}, not {text!r}")
+    try:
+        check_channel(text.replace(USER, "u"))
+    except BadRequestError as error:
+        raise ValueError(f"{text[:60]!r} names no channel ({error.sentence.removeprefix('id: ')})") from None
+
+
+def _check_key_address(url: str) -> None:
+    """Raise ValueError unless a JWKS may be fetched from an address; what comes in clear text may be anybody's."""
+    parts = split_url(url)
+    if BLANK.search(url) or not parts.hostname or "@" in parts.netloc:
+        raise ValueError("the address of a JWKS looks like https://login.example/jwks.json, without a user in it")
+    check_port(url)
+    if parts.scheme == "http" and not _LOOPBACK.fullmatch(parts.hostname):
+        raise ValueError("keys are fetched by https:// only; http:// is taken for this machine alone, for tests")
 
 
 def _origin(text: str, whole: str) -> str:

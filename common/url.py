@@ -73,10 +73,11 @@ def as_browsers_write(origin: str) -> str:
         raise ValueError("after https:// there is a host name and perhaps a port, as in https://example.com:8443")
     check_port(f"{scheme}://host:{match[2] or DEFAULT_PORTS[scheme]}")
     port = "" if not match[2] or int(match[2]) == int(DEFAULT_PORTS[scheme]) else f":{int(match[2])}"
-    return f"{scheme}://{_host_or_wildcard(match[1])}{port}"
+    return f"{scheme}://{host_as_browsers_write(match[1])}{port}"
 
 
-def _host_or_wildcard(host: str) -> str:
+def host_as_browsers_write(host: str) -> str:
+    """Return a host as browsers write it; `*.example.com` stands for all names below. Raises ValueError."""
     domain = host.removeprefix(WILDCARD)
     written = _host(domain)
     if domain == host:

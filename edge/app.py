@@ -15,6 +15,8 @@ from pathlib import Path
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from common.access.keys import KeyRing, read_admin_keys
+from common.browsers.guard import rules_for
 from common.errors import SettingsError
 from common.logs import get_logger
 from common.message import MAX_JSON_GROWTH
@@ -22,7 +24,8 @@ from common.metrics.fields import FieldCollector
 from common.rpc.registry import EdgeRegistry
 from common.scripts.calls import PieceLimit
 from common.service.admin import AdminServer, Check, redis_checks
-from common.service.openapi import ApiDocument
+from common.service.http import ApiDocument
+from common.service.operators import internal_checks
 from common.service.process import give_back_memory, max_open_files, measure_lag, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
@@ -44,6 +47,7 @@ from edge.metrics import Gauges
 from edge.options import options_from
 from edge.server.drain import Drain
 from edge.server.listener import MAX_SURPLUS, RESERVED_FILES, Listener
+from edge.tokens.guard import guard_of, load_keys
 from edge.wiring import Outside, wire
 
 GOODBYE_TIMEOUT = 1.0  # seconds for the last bytes of the connections when the edge stops
@@ -71,6 +75,7 @@ class Edge:
         slow = (settings.slow_bytes, settings.slow_seconds, settings.slow_total_bytes, settings.slow_rate)
         limits = Limits(*slow, burst_seconds=settings.slow_seconds)
         self._seats = Seats(self._poller, self._counters, time.monotonic, limits, settings.input_bytes)
+        self._token_keys = load_keys(settings)
         self._redis = RedisParts(self.id, settings, self._seats, self._counters)
         self.peers = self._redis.peers
         options = options_from(settings, self._max_connections)
@@ -94,10 +99,12 @@ class Edge:
             self._lifecycle,
             self._ask_to_drain,
         )
+        self._operating = KeyRing("COMET_ADMIN_KEYS", read_admin_keys(settings.admin_keys))
         self._admin = self._make_admin()
 
     def _outside(self) -> Outside:
         loop, settings, redis, scripts = asyncio.get_running_loop(), self._settings, self._redis, self._redis.scripts
+        keys = self._token_keys
         return Outside(
             names=redis.names,
             pubsub=redis.pubsub,
@@ -114,6 +121,7 @@ class Edge:
             adopt=scripts.adopt if settings.adopt and settings.history_size else None,
             age=redis.clock.age,
             foreign=redis.foreign,
+            guard=guard_of(settings, keys, self._counters, time.monotonic) if keys is not None else None,
         )
 
     def _serve_cluster(self) -> None:
@@ -139,6 +147,7 @@ class Edge:
         registry = CollectorRegistry()
         registry.register(FieldCollector(self._counters, self._gauges))
         register_process(registry)
+        rules = rules_for(self._settings.allowed_origins, self._settings.hosts)
         return AdminServer(
             self._settings.admin_host,
             self._settings.edge_admin_port,
@@ -146,8 +155,12 @@ class Edge:
             self._readiness,
             registry,
             [web.post("/drain", self._drain.on_request), ApiDocument(API_DOCUMENT).route],
+            middlewares=internal_checks(rules, self._refused, self._operating),
             request_timeout=self._settings.header_timeout,
         )
+
+    def _refused(self, request: web.Request, status: int) -> None:
+        self._counters.foreign_total[status] += 1
 
     @property
     def port(self) -> int:
@@ -170,6 +183,8 @@ class Edge:
         except BaseException:
             await self.stop()
             raise
+        if self._token_keys is not None:
+            self._token_keys.start()
         for work in self._work():
             self._tasks.start(run_forever(work))
         gc.collect()
@@ -205,6 +220,7 @@ class Edge:
         return [
             self._seats.evict_stuck,
             self._lifecycle.postponed.admit,
+            self._lifecycle.end_expired,
             parts.replays.admit,
             parts.absences.tick,
             repeats.tick,
@@ -234,6 +250,8 @@ class Edge:
         await self._tasks.cancel_all()
         if self._parts.adopter is not None:
             await self._parts.adopter.finish(ADOPTION_TIMEOUT)
+        if self._token_keys is not None:
+            await self._token_keys.close()
         await self._redis.finish()
         if has_run:
             await self._registration.withdraw()
@@ -272,6 +290,7 @@ class Edge:
             redis_up=self._redis.pubsub.ready,
             redis_reconnects=self._redis.pubsub.reconnects,
             draining=self._drain.has_begun,
+            key_uses=self._operating.uses,
         )
 
 

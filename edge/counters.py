@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from common.metrics.fields import counted
-from common.metrics.series import LOOP_LAG, REDIS_PROBE, Histogram, Series
+from common.metrics.series import FOREIGN_REQUESTS, LOOP_LAG, REDIS_PROBE, Histogram, Series
 
 
 class CloseReason(StrEnum):
@@ -22,6 +22,7 @@ class CloseReason(StrEnum):
     REFUSED = "refused"  # its last request got an error
     SHED = "shed"  # an operator asked for fewer connections
     SLOW = "slow"  # it reads too slowly
+    TOKEN = "token"  # noqa: S105  # its token has expired
     UNAVAILABLE = "unavailable"  # it is rejected: the edge is full, drains, or has no Redis
 
 
@@ -195,6 +196,25 @@ class Counters:
         "subscriptions_per_second",
         "history_bytes_per_second",
     )
+    token_refused_total: Counter[str] = counted(
+        Series(
+            "comet_token_refused_total",
+            "counter",
+            "subscribers and operations refused for their token: `missing`, `malformed`, `algorithm`, `signature`, "
+            "`expired`, `not_yet`, `claim`, `channel` (the token does not name it), `user` (a fresh token of another)",
+            "`signature`, `algorithm`: forged, or a key is missing; `not_yet`: clocks differ",
+            ("reason",),
+        ),
+        "missing",
+        "malformed",
+        "algorithm",
+        "signature",
+        "expired",
+        "not_yet",
+        "claim",
+        "channel",
+        "user",
+    )
     latency: Histogram = counted(
         Series(
             "comet_delivery_latency_seconds",
@@ -213,6 +233,7 @@ class Counters:
     )
     loop_lag: Histogram = counted(LOOP_LAG)
     probe: Histogram = counted(REDIS_PROBE)
+    foreign_total: Counter[int] = counted(FOREIGN_REQUESTS, 403, 421)
 
     def held(self, transport: str) -> int:
         """Return how many subscribers are held now."""

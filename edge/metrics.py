@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from common.metrics.fields import shown_as
-from common.metrics.series import DRAINING, REDIS_RECONNECTS, REDIS_UP, Series
+from common.metrics.series import DRAINING, KEY_USES, REDIS_RECONNECTS, REDIS_UP, Series
 
 
 @dataclass
@@ -70,3 +70,4 @@ class Gauges:
     redis_up: bool = field(metadata=shown_as(REDIS_UP))
     redis_reconnects: int = field(metadata=shown_as(REDIS_RECONNECTS))
     draining: bool = field(metadata=shown_as(DRAINING))
+    key_uses: Mapping[str, int] = field(metadata=shown_as(KEY_USES))

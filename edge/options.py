@@ -23,6 +23,7 @@ class Options(NamedTuple):
     policy: Policy = "disconnect"
     keeps_history: bool = True
     allowed_origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
     session_asks: int = 50
     clients: ClientLimits = ClientLimits()
     limits: InputLimits = USUAL_LIMITS
@@ -43,6 +44,7 @@ def options_from(settings: Settings, max_connections: int) -> Options:
         policy=settings.slow_policy,
         keeps_history=settings.history_size > 0,
         allowed_origins=settings.allowed_origins,
+        hosts=settings.hosts,
         session_asks=settings.session_asks,
         clients=ClientLimits(
             settings.trusted_proxies,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple
 
+from common.access.rates import Rate
 from common.message import Message
 from common.names import ForeignNames, RedisNames
 from edge.chain import MESSAGE_OVERHEAD, PIECE_BYTES, PIECE_MESSAGES
@@ -25,7 +26,7 @@ from edge.cluster.name_lists import NameLists
 from edge.counters import Counters
 from edge.engine.absences import Absences
 from edge.engine.fanout import FanOut
-from edge.engine.rates import Rate
+from edge.engine.grants import Grants
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.items import data_item
@@ -44,6 +45,7 @@ from edge.subscribers.replays import Replays
 from edge.subscribers.repolls import Repolls
 from edge.subscribers.sessions import Sessions
 from edge.subscribers.websocket import WebSocketReader
+from edge.tokens.guard import Guard
 
 LEAST_LINGERING = 20_000  # channels without messages that may linger, unless `max_lingering` says otherwise
 
@@ -74,6 +76,7 @@ class Outside:
     adopt_sleep: Sleep = asyncio.sleep
     age: Callable[[int, float], float | None] = lambda tag, now: None
     foreign: ForeignNames = field(default_factory=lambda: ForeignNames(""))
+    guard: Guard | None = None  # None: no channel needs a token
 
 
 class Parts(NamedTuple):
@@ -99,6 +102,7 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     """Put the parts of an edge together around its seats."""
     clock = outside.clock
     wheel: Wheel[Seat] = Wheel(clock())
+    grants = Grants(outside.guard)
     sessions = Sessions(edge_id, seats)
     absences, repeats = Absences(clock, options.linger), Repeats(clock)
     fanout = FanOut(
@@ -136,16 +140,16 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         sent_history=sent_history,
     )
     lifecycle = Lifecycle(
-        seats, hub, fanout, sessions, holding, replays, wheel, counters, clock, heartbeat=options.heartbeat
+        seats, hub, fanout, sessions, holding, replays, grants, wheel, counters, clock, heartbeat=options.heartbeat
     )
-    answers = Acknowledgements(sessions, outside.foreign, counters, options.limits.max_channels)
-    repolls = Repolls(hub, fanout, seats, sessions, absences, replays, answers, wheel, counters, clock)
+    answers = Acknowledgements(sessions, outside.foreign, grants, counters, options.limits.max_channels)
+    repolls = Repolls(hub, fanout, seats, sessions, absences, replays, grants, answers, wheel, counters, clock)
     lists, pot = outside.name_lists, outside.name_lists.pot
     changes = ChannelChanges(
         hub, fanout, sessions, absences, replays, repolls, answers, output, clock, pot.owners, pot.leave
     )
     forwarder = SessionForwarder(
-        sessions, changes, CursorNames(changes, lists), outside.ask, max_asks=options.session_asks
+        sessions, changes, CursorNames(changes, lists), grants, outside.ask, max_asks=options.session_asks
     )
     refuse_join = clients.refusal_of_held if clients is not None else None
     rate: Rate[Seat] = Rate(options.limits.websocket_rate, 1.0, clock)
@@ -163,14 +167,16 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
         outside.call_soon,
         outside.foreign,
         lists,
+        grants,
         clients,
         header_timeout=options.header_timeout,
         allowed_origins=options.allowed_origins,
+        hosts=options.hosts,
         max_connections=options.max_connections,
         limits=options.limits,
     )
     overflow = Overflow(seats.inbox, lifecycle, handler.answers, counters)
-    seats.on_detach = _detaching(changes, clients, rate)
+    seats.on_detach = _detaching(changes, clients, rate, grants)
     seats.on_flushed = handler.turns.on_flushed
     fanout.on_begun = hub.admit
     fanout.on_answered = handler.turns.on_answered
@@ -195,11 +201,15 @@ def wire(edge_id: str, seats: Seats, counters: Counters, outside: Outside, optio
     )
 
 
-def _detaching(changes: ChannelChanges, clients: Clients | None, rate: Rate[Seat]) -> Callable[[Seat], None]:
+def _detaching(
+    changes: ChannelChanges, clients: Clients | None, rate: Rate[Seat], grants: Grants
+) -> Callable[[Seat], None]:
     """Return what takes a seat out of its channels, and out of what is counted by seat, if anything is."""
     counted: list[Callable[[Seat], None]] = [rate.forget] if rate.burst else []
     if clients is not None:
         counted.append(clients.leave)
+    if grants.guard is not None:
+        counted.append(grants.leave)
     return partial(_detach, changes, counted) if counted else changes.detach
 
 

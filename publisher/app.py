@@ -1,13 +1,17 @@
 """The publisher's wiring and lifecycle: the only module that knows all its parts."""
 
 import secrets
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 
+from common.access.keys import KeyRing, read_admin_keys, read_publish_keys, uses_of
+from common.browsers.guard import rules_for
 from common.metrics.fields import FieldCollector
 from common.names import ForeignNames, RedisNames
 from common.redis.client import connect, database, endpoint
@@ -22,19 +26,22 @@ from common.scripts.deployments import Deployment, Deployments
 from common.scripts.publishing import Publishing
 from common.service.admin import AdminServer, Check, redis_checks
 from common.service.graceful_close import stop_accepting
-from common.service.http import listen, port_of
-from common.service.openapi import ApiDocument
+from common.service.http import ApiDocument, listen, port_of
+from common.service.operators import internal_checks
 from common.service.process import measure_lag, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
 from common.tasks import Tasks, run_forever
 from publisher.api.auth import require_key
 from publisher.api.cluster import ClusterApi
+from publisher.api.foreign import refuse_foreign
 from publisher.api.pages import PagesApi
 from publisher.api.publish import PublishApi
+from publisher.api.rate import PublishRate
 from publisher.api.tail import TailApi
 from publisher.cluster import Cluster
 from publisher.drain import Drain
+from publisher.exposure import check_exposure
 from publisher.functions import FunctionKeeper
 from publisher.metrics import Counters, Gauges
 from publisher.redis_publisher import RedisPublisher
@@ -51,7 +58,10 @@ class Publisher:
         publisher_id = secrets.token_hex(6)
         names = RedisNames(settings.prefix)
         self._settings = settings
+        self._publishing = KeyRing("COMET_PUBLISH_KEYS", read_publish_keys(settings.publish_keys))
+        self._operating = KeyRing("COMET_ADMIN_KEYS", read_admin_keys(settings.admin_keys))
         self._counters = Counters()
+        self._rules = rules_for(settings.allowed_origins, settings.hosts)
         self._redis = connect(settings.redis_url)
         self._inbox = ReplyInbox(names, publisher_id)
         self._proof = ServerProof(settings.redis_url, names.probe(publisher_id), self._redis)
@@ -100,6 +110,7 @@ class Publisher:
         """Listen on both ports and connect to Redis in the background; raises `SettingsError` if a port is taken."""
         settings = self._settings
         try:
+            check_exposure(settings.publisher_host, settings.publish_keys, open_to_all=settings.open_publisher)
             self._runner = await listen(
                 self._application(),
                 settings.publisher_host,
@@ -138,23 +149,32 @@ class Publisher:
         """Return the aiohttp application of the public port."""
         settings = self._settings
         app = web.Application(
-            middlewares=[require_key(settings.publish_keys)] if settings.publish_keys else [],
+            middlewares=self._middlewares(),
             client_max_size=max_body_bytes(settings.max_message_bytes),
         )
+        rate = PublishRate(settings.publish_rate, time.monotonic)
         publish = PublishApi(
             RedisPublisher(Publishing(self._pipelines, self._names, settings), self._inbox),
             settings.max_message_bytes,
             self._counters.published,
             self._foreign,
+            rate,
             keeps_history=settings.history_size > 0,
         )
-        cluster = ClusterApi(self._cluster, settings.max_message_bytes, self._counters.published)
+        cluster = ClusterApi(self._cluster, settings.max_message_bytes, self._counters.published, rate)
         pages = PagesApi(settings.edge_url, settings.publisher_url)
         for api in (publish, cluster, self._tail, pages):
             api.add_to(app.router)
         app.router.add_routes([ApiDocument(FOLDER / "openapi.json").route])
         app.on_response_prepare.append(self._drain.close_after)
         return app
+
+    def _middlewares(self) -> list[Middleware]:
+        """Return what sees each request of the public port first."""
+        keys, counters = (self._publishing, self._operating), self._counters
+        needs_key = bool(self._publishing)
+        foreign = refuse_foreign(self._rules, counters.foreign_total, counters.published, needs_key=needs_key)
+        return [foreign, require_key(*keys)] if any(keys) else [foreign]
 
     def _admin_server(self) -> AdminServer:
         """Return the server of the internal port."""
@@ -168,8 +188,12 @@ class Publisher:
             self._readiness,
             registry,
             [web.post("/drain", self._drain.on_request), ApiDocument(FOLDER / "openapi_internal.json").route],
+            middlewares=internal_checks(self._rules, self._refused, self._operating),
             request_timeout=self._settings.header_timeout,
         )
+
+    def _refused(self, request: web.Request, status: int) -> None:
+        self._counters.foreign_total[status] += 1
 
     def _ask_to_drain(self) -> None:
         self.on_drain()
@@ -191,6 +215,7 @@ class Publisher:
             redis_up=self._pubsub.ready,
             redis_reconnects=self._pubsub.reconnects,
             draining=self._drain.has_begun,
+            key_uses=uses_of(self._publishing, self._operating),
         )
 
     def _readiness(self) -> list[Check]:

@@ -1,10 +1,21 @@
 """What the publisher shows to Prometheus: each metric is one field, see `common.metrics.fields`."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from common.metrics.fields import counted, shown_as
-from common.metrics.series import DRAINING, LOOP_LAG, REDIS_PROBE, REDIS_RECONNECTS, REDIS_UP, Histogram, Series
+from common.metrics.series import (
+    DRAINING,
+    FOREIGN_REQUESTS,
+    KEY_USES,
+    LOOP_LAG,
+    REDIS_PROBE,
+    REDIS_RECONNECTS,
+    REDIS_UP,
+    Histogram,
+    Series,
+)
 
 SOURCE = "http"  # the only way to publish that passes through here
 
@@ -42,6 +53,7 @@ class Counters:
     )
     loop_lag: Histogram = counted(LOOP_LAG)
     probe: Histogram = counted(REDIS_PROBE)
+    foreign_total: Counter[int] = counted(FOREIGN_REQUESTS, 403, 421)
 
     def unreadable(self, number: int) -> None:
         """Count announcements that cannot be read."""
@@ -74,3 +86,4 @@ class Gauges:
     redis_up: bool = field(metadata=shown_as(REDIS_UP))
     redis_reconnects: int = field(metadata=shown_as(REDIS_RECONNECTS))
     draining: bool = field(metadata=shown_as(DRAINING))
+    key_uses: Mapping[str, int] = field(metadata=shown_as(KEY_USES))

@@ -18,7 +18,7 @@ from unittest.mock import MagicMock
 import jwt
 import pytest
 
-from common.patterns import Patterns
+from common.access.patterns import Patterns
 
 PAGE = (Path(__file__).parent.parent / "docs" / "security.md").read_text()
 SNIPPET = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

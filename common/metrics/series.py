@@ -106,6 +106,21 @@ DRAINING = Series(
     "1 from the start of a drain to the end of the process",
     "longer than `COMET_DRAIN_SECONDS` + 5",
 )
+KEY_USES = Series(
+    "comet_key_uses_total",
+    "counter",
+    "requests that were sent with a key, by its name, whatever the answer was",
+    "a name that nobody should use any more",
+    ("key",),
+)
+FOREIGN_REQUESTS = Series(
+    "comet_foreign_requests_total",
+    "counter",
+    "requests to the publisher's and the internal ports that a page of another origin sent (403), or that came under a "
+    "name which is not in `COMET_HOSTS` (421), and were refused",
+    "403: somebody opened a page that gives orders; 421: a name is missing in `COMET_HOSTS`, or a page tries to read",
+    ("code",),
+)
 BUILD_INFO = Series(
     "comet_build_info", "gauge", "always 1", "two versions for longer than a roll-out", ("version", "python", "build")
 )
@@ -136,6 +151,8 @@ OF_EVERY_PROCESS = (
     LOOP_LAG,
     REDIS_PROBE,
     DRAINING,
+    KEY_USES,
+    FOREIGN_REQUESTS,
     BUILD_INFO,
     CPU,
     MEMORY,

@@ -7,6 +7,7 @@ of the machine, of IPv4, too. A client of IPv4 on such a socket has an address l
 import errno
 import socket
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
 
 from common.logs import get_logger
 
@@ -72,6 +73,20 @@ def has_address(where: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether an address, as a socket tells it, is this machine's own."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    return (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
+
+
+def is_only_here(host: str) -> bool:
+    """Say whether all addresses of a host are loopback ones; raises what `open_listeners` does."""
+    return host != ALL and all(is_loopback(where) for _, where in _addresses(host))
 
 
 def _open(family: int, where: str, port: int, prepare: Prepare) -> socket.socket:

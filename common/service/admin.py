@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
@@ -36,7 +37,7 @@ def is_ready(checks: Iterable[Check]) -> bool:
 class AdminServer:
     """Serves `/healthz`, `/readyz`, `/metrics` and the service's own `routes` on a port of its own.
 
-    A request must be complete after `request_timeout` seconds.
+    `middlewares` see every request first. A request must be complete after `request_timeout` seconds.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class AdminServer:
         registry: CollectorRegistry,
         routes: Sequence[web.RouteDef] = (),
         *,
+        middlewares: Sequence[Middleware] = (),
         request_timeout: float = REQUEST_TIMEOUT,
     ) -> None:
         self._where = (host, port, port_variable)
         self._readiness = readiness
         self._registry = registry
         self._routes = routes
+        self._middlewares = middlewares
         self._request_timeout = request_timeout
         self._runner: web.AppRunner | None = None
 
@@ -64,7 +67,7 @@ class AdminServer:
 
     async def start(self) -> None:
         """Start to listen; raises `SettingsError` that names the port's variable if the port is taken."""
-        app = web.Application()
+        app = web.Application(middlewares=self._middlewares)
         app.router.add_routes(self._routes)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)

@@ -2,7 +2,8 @@
 
 The session's id in front of the dot names that edge (edge/subscribers/sessions.py), so only that one is asked. The
 session of a poll names none, and is whatever a client says: all edges are asked, but for a few sessions at a time. The
-change itself is in edge/subscribers/changes.py.
+change itself is in edge/subscribers/changes.py. A fresh token goes with it, and is checked where the session is held:
+there the channels and the user are known that it must name. An edge of an older version does not look at it.
 """
 
 import asyncio
@@ -13,11 +14,13 @@ from typing import Any
 from common.errors import LimitError, RequestError, UnavailableError
 from common.rpc.client import Replies
 from edge.cluster.cursor_names import CursorNames
+from edge.engine.grants import Grants
 from edge.protocol.limits import MAX_OPERATIONS
 from edge.protocol.operations import Operation, parse_operation
 from edge.subscribers.changes import ChannelChanges
 from edge.subscribers.pending import ATTACH_TIMEOUT
 from edge.subscribers.sessions import Sessions
+from edge.tokens.grant import TokenError, TokenReason
 
 FORWARD_TIMEOUT = ATTACH_TIMEOUT + 0.5  # seconds for another edge's reply: it may wait ATTACH_TIMEOUT for a channel
 SILENT = "an edge that may hold this session does not answer now; try again"
@@ -32,29 +35,39 @@ class SessionForwarder:
     """Changes the channels of any session of the cluster; all edges are asked for `max_asks` sessions at a time."""
 
     def __init__(
-        self, sessions: Sessions, changes: ChannelChanges, cursor_names: CursorNames, ask: Ask, *, max_asks: int
+        self,
+        sessions: Sessions,
+        changes: ChannelChanges,
+        cursor_names: CursorNames,
+        grants: Grants,
+        ask: Ask,
+        *,
+        max_asks: int,
     ) -> None:
         self._cursor_names = cursor_names
         self._sessions = sessions
         self._changes = changes
+        self._grants = grants
         self._ask = ask
         self._max_asks = max_asks
         self._asks = 0  # under way
 
-    async def change(self, session: str, operations: Sequence[Operation], values: Sequence[object]) -> list[str]:
+    async def change(
+        self, session: str, operations: Sequence[Operation], values: Sequence[object], token: str = ""
+    ) -> list[str]:
         """Change a session's channels, and return the names of those that it has afterwards.
 
-        `values` are the same operations as JSON values. Raises `RequestError`: 404 if no edge holds the session, 429
-        if too many are asked for, or too many long names are kept, 503 if an edge that may hold it, or Redis for such
-        names, does not answer.
+        `values` are the same operations as JSON values; a `token` replaces the session's before. Raises `RequestError`:
+        401 or 403 for the token, 404 if no edge holds the session, 429 if too many are asked for, or too many long
+        names are kept, 503 if an edge that may hold it, or Redis for such names, does not answer.
         """
         try:
-            return await self._change_here(session, operations)
+            return await self._change_here(session, operations, token)
         except RequestError as error:
             owner = session.partition(".")[0] if "." in session else None
             if error.status != 404 or owner == self._sessions.edge_id:
                 raise
-        question = {"session": session, "ops": values}
+        question = {"session": session, "ops": values} | ({"token": token} if token else {})
         if owner is not None:
             return _merge(await self._ask(owner, "change", question, FORWARD_TIMEOUT))
         return _merge(await self._ask_all(question))
@@ -71,15 +84,21 @@ class SessionForwarder:
 
     async def on_change(self, fields: Mapping[str, Any]) -> dict[str, object]:
         """Carry out the `change` of another edge, and return the fields of the reply; raises `RequestError`."""
-        session, values = fields.get("session"), fields.get("ops")
+        session, values, token = fields.get("session"), fields.get("ops"), fields.get("token", "")
         if not isinstance(session, str) or not isinstance(values, list) or len(values) > MAX_OPERATIONS:
             raise RequestError("change: give a session and a list of ops", 400)
-        return {"channels": await self._change_here(session, [parse_operation(value) for value in values])}
+        if not isinstance(token, str):
+            raise RequestError("token: must be a string", 400)
+        return {"channels": await self._change_here(session, [parse_operation(value) for value in values], token)}
 
-    async def _change_here(self, session: str, operations: Sequence[Operation]) -> list[str]:
+    async def _change_here(self, session: str, operations: Sequence[Operation], token: str) -> list[str]:
         seat = self._sessions.find(session)
         if seat is None:
             raise RequestError(NOT_HELD, 404)
+        if token and self._grants.guard is not None:
+            self._grants.renew(seat, token, self._changes.names(seat))
+        if not operations:
+            return self._changes.names(seat)
         names = await self._cursor_names.prepare(seat, operations)
         if self._sessions.find(session) is not seat:
             raise RequestError(NOT_HELD, 404)
@@ -101,6 +120,10 @@ def _merge(asked: Replies) -> list[str]:
     for reply in asked.replies:
         if reply.error is None:
             return [str(name) for name in reply.fields.get("channels", ())]
+    for reply in asked.replies:
+        if reply.error is not None and reply.error.status in {401, 403}:
+            reason = TokenReason.CHANNEL if reply.error.status == 403 else TokenReason.CLAIM
+            raise TokenError(reason, reply.error.sentence)
     troubles = [reply.error for reply in asked.replies if reply.error is not None and reply.error.status != 404]
     if troubles or asked.silent:
         raise UnavailableError(troubles[0].sentence if troubles else SILENT)

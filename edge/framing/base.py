@@ -29,6 +29,7 @@ class Framing:
 
     kind: ClassVar[Kind]
     content_type: ClassVar[str]
+    own_headers: ClassVar[tuple[str, ...]] = ()  # that refusals have, too
     heartbeat: bytes = b""
     end: bytes = b""  # ends a held response
     too_slow: bytes = b""  # the last bytes for a reader that is evicted because it is too slow; none: it gets none
@@ -70,9 +71,13 @@ class Framing:
         """Return the last bytes for a subscriber that is evicted; its client goes on from `cursor`."""
         raise NotImplementedError
 
+    def last_error(self, item: Item) -> bytes:
+        """Return an error after which nothing comes, and the end of a held response."""
+        return self.encode([item], "") + self.end
+
     def refusal(self, status: int, sentence: str, retry_after: float) -> bytes:
         """Return the whole answer to a subscriber that is rejected and may try again after `retry_after` seconds."""
-        extra = retry_headers(retry_after) if retry_after else ()
+        extra = (*(retry_headers(retry_after) if retry_after else ()), *self.own_headers)
         variant = self.variant if self.single_response else self.variant._replace(closing=True)
         return error_response(status, sentence, variant, extra)
 

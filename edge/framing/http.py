@@ -14,6 +14,7 @@ REASONS = {
     200: "OK",
     204: "No Content",
     400: "Bad Request",
+    401: "Unauthorized",
     403: "Forbidden",
     404: "Not Found",
     405: "Method Not Allowed",
@@ -23,6 +24,7 @@ REASONS = {
     413: "Content Too Large",
     414: "URI Too Long",
     415: "Unsupported Media Type",
+    421: "Misdirected Request",
     426: "Upgrade Required",
     429: "Too Many Requests",
     431: "Request Header Fields Too Large",
@@ -39,6 +41,7 @@ PREFLIGHT = (
 )
 OWN_HEADERS = ("Authorization", "Cache-Control", "Content-Type", "Last-Event-ID")  # that a page sends on purpose
 NO_STORE = ("Cache-Control: no-store", "X-Content-Type-Options: nosniff")
+NO_OPENER = "Cross-Origin-Opener-Policy: same-origin"  # as a page, it is out of reach of the one that opened it
 
 
 class Variant(NamedTuple):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from edge.framing.base import Kind
-from edge.framing.http import Variant, full_response, retry_headers
+from edge.framing.http import NO_OPENER, Variant, full_response, retry_headers
 from edge.framing.items import Item, as_script, close_item, error_item, json_object
 from edge.framing.streaming import StreamingFraming
 
@@ -16,7 +16,8 @@ class IframeFraming(StreamingFraming):
     """One script for each item; page and edge must have the same origin, or the browser keeps them apart.
 
     The Content-Security-Policy forbids the frame everything except its own scripts, and names the pages that may
-    show it.
+    show it. The function's name has no dots: in a tab of its own the frame is its own parent, and a name such as
+    `opener.document.forms.pay.submit` would be an order to the page that opened it.
     """
 
     kind = Kind("iframe")
@@ -28,8 +29,8 @@ class IframeFraming(StreamingFraming):
         super().__init__(variant)
 
     def extra_headers(self) -> Sequence[str]:
-        """Return the Content-Security-Policy."""
-        return (f"Content-Security-Policy: {self._policy}",)
+        """Return the Content-Security-Policy, and what keeps it out of reach as a page of its own."""
+        return f"Content-Security-Policy: {self._policy}", NO_OPENER
 
     def head(self, retry_ms: int, ws_accept: str = "") -> bytes:
         """Return the response head and the beginning of the page."""

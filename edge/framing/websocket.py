@@ -9,6 +9,7 @@ from edge.framing.http import Variant, response_head
 from edge.framing.items import GOING_AWAY, Item, json_object
 
 TOO_SLOW = "you read too slowly; connect again and go on from your position"
+OWN_CODES = 4000  # close codes from here on are an application's (RFC 6455 section 7.4.2)
 MAX_REASON_BYTES = 123  # in a close frame (RFC 6455 section 5.5)
 
 
@@ -33,6 +34,10 @@ class WebSocketFraming(Framing):
     def encode(self, items: Sequence[Item], cursor: str) -> bytes:
         """Return one text frame for each item."""
         return b"".join([_text_frame(json_object(item)) for item in items])
+
+    def last_error(self, item: Item) -> bytes:
+        """Return an error and a close frame, whose code is the error's and 4000: pages see that of an HTTP status."""
+        return self.encode([item], "") + close_frame(OWN_CODES + item.code, item.content or "")
 
     def farewell(self, cursor: str) -> bytes:
         """Return a close frame with code 1012: connect again."""

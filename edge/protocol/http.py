@@ -26,6 +26,7 @@ SINGLE = frozenset(
         "last-event-id",
         "origin",
         "referer",
+        "sec-fetch-dest",
         "sec-fetch-site",
         "sec-websocket-key",
         "sec-websocket-version",

@@ -1,4 +1,4 @@
-"""Operations: a held subscriber subscribes to one more channel, unsubscribes from one, or pings. Pure.
+"""Operations: a held subscriber subscribes to one more channel, leaves one, pings, or shows a fresh token. Pure.
 
 They are JSON: one object, or an array of objects, in a WebSocket's text frame or in the body of a POST. How they are
 carried out is in edge/subscribers/changes.py.
@@ -33,6 +33,7 @@ class Op(StrEnum):
     SUB = "sub"
     UNSUB = "unsub"
     PING = "ping"
+    TOKEN = "token"  # noqa: S105  # a word, not a secret
 
 
 OPS = tuple(Op)  # to look through an Enum costs ten times as much as a tuple
@@ -45,6 +46,7 @@ class Operation(NamedTuple):
     channel: str = ""
     start: Start = (None, 0)
     ref: Ref = None
+    token: str = ""
 
     @property
     def goes_back(self) -> bool:
@@ -93,6 +95,8 @@ def parse_operation(value: object) -> Operation:
     if op == Op.PING:
         return Operation(Op.PING, ref=ref)
     try:
+        if op == Op.TOKEN:
+            return Operation(Op.TOKEN, ref=ref, token=_text(value, "token", "give a fresh token, a string"))
         channel = check_channel(_channel(name))
         return Operation(Op.UNSUB, channel, ref=ref) if op == Op.UNSUB else _subscribe(value, channel, ref)
     except BadRequestError as error:

@@ -1,26 +1,24 @@
 """Origins: which web pages may subscribe. Pure."""
 
-import re
 from collections.abc import Mapping
 
+from common.browsers.orders import OWN
+from common.browsers.origins import OriginList
 from common.errors import RequestError
-from common.url import NULL_ORIGIN, WILDCARD
+from common.url import NULL_ORIGIN
 
 EMBEDDED = frozenset({"jsonp", "iframe"})  # transports that a tag requests: browsers send no Origin for these
-OWN = frozenset({"same-origin", "none"})  # values of Sec-Fetch-Site for a page of this origin, and for no page at all
+TOP_LEVEL = "document"  # as Sec-Fetch-Dest
+NO_PAGE = "this is a part of a page, for a script tag or a frame; it cannot be opened as a page itself"
 NO_REFERER = "the page must send a Referer that says where it is from, because COMET_ALLOWED_ORIGINS is set"
 
 
 class Origins:
-    """The origins of COMET_ALLOWED_ORIGINS, written as browsers write theirs; none named means that all are allowed.
-
-    `https://*.example.com` stands for all names below the domain, as in a content security policy.
-    """
+    """The origins of COMET_ALLOWED_ORIGINS, written as browsers write theirs; none named means that all are allowed."""
 
     def __init__(self, allowed: tuple[str, ...]) -> None:
         self._allowed = allowed
-        self._exact = frozenset(each for each in allowed if WILDCARD not in each)
-        self._below = re.compile("|".join(_names_below(each) for each in allowed if WILDCARD in each) or "(?!)")
+        self._has = OriginList(allowed).has
 
     def admit(self, origin: str) -> str:
         """Return Access-Control-Allow-Origin for a request's origin; raises `RequestError` 403 if it is not allowed.
@@ -42,12 +40,19 @@ class Origins:
     def admit_page(self, transport: str, headers: Mapping[str, str]) -> None:
         """Raise `RequestError` 403 for a script tag or a frame whose page is neither of an allowed nor of this origin.
 
-        A request with an Origin is left to `admit`. Sec-Fetch-Site shows pages of this origin, but old browsers do not
-        send it, and no browser does over plain HTTP. Any other page is known by its Referer. Without both headers a
-        frame is admitted, because the browser shows it to allowed pages only (`ancestors`); a script is not, because
-        nothing else protects it.
+        Without a list all pages are. A request with an Origin is left to `admit`. Sec-Fetch-Site shows pages of this
+        origin, but old browsers do not send it, and no browser does over plain HTTP. Any other page is known by its
+        Referer. Without both headers a frame is admitted, because the browser shows it to allowed pages only
+        (`ancestors`); a script is not, because nothing else protects it.
+
+        Neither may be a page of its own, in a tab or a pop-up: that is its own parent, and what it calls there belongs
+        to this server's origin.
         """
-        if not self._allowed or transport not in EMBEDDED or headers.get("origin"):
+        if transport not in EMBEDDED:
+            return
+        if headers.get("sec-fetch-dest", "") == TOP_LEVEL:
+            raise RequestError(f"{transport}: {NO_PAGE}", 403)
+        if not self._allowed or headers.get("origin"):
             return
         site, page = headers.get("sec-fetch-site", ""), _origin_of(headers.get("referer", ""))
         if site in OWN or self._has(page) or (not site and _is_own(page, headers.get("host", ""))):
@@ -57,8 +62,9 @@ class Origins:
         if site or transport == "jsonp":
             raise RequestError(f"{transport}: {NO_REFERER}", 403)
 
-    def _has(self, origin: str) -> bool:
-        return origin in self._exact or self._below.fullmatch(origin) is not None
+    def shows_page(self, headers: Mapping[str, str]) -> bool:
+        """Say whether a script tag or a frame is, as its browser says, of a page of this origin or one on the list."""
+        return headers.get("sec-fetch-site") == "same-origin" or self._has(_origin_of(headers.get("referer", "")))
 
     @property
     def ancestors(self) -> str:
@@ -67,12 +73,6 @@ class Origins:
             origin for origin in self._allowed if origin != NULL_ORIGIN
         )  # a frame's parent without an origin has no name
         return " ".join(("'self'", *named)) if self._allowed else "*"
-
-
-def _names_below(wildcard: str) -> str:
-    """Return the pattern of the origins that a wildcard stands for; the domain itself is none of them."""
-    scheme, _, domain = wildcard.partition(WILDCARD)
-    return rf"{re.escape(scheme)}(?:[a-z0-9_-]+\.)+{re.escape(domain)}"
 
 
 def _origin_of(referer: str) -> str:

@@ -169,12 +169,13 @@ def _parse_target(path: str, query: str, preferred: str, last_event_id: str, max
     else:
         beginning = begin_after(parameters.get("since", ""), named_in_query)
     has_channel_names, channels, since, stored = beginning
+    callback = DEFAULT_CALLBACKS.get(transport)
     check_count(channels, max_channels, optional=transport == "ws" or stored is not None)
     return SubscribeRequest(
         transport,
         channels,
         since,
-        _callback(parameters.get("callback", DEFAULT_CALLBACKS[transport])) if transport in DEFAULT_CALLBACKS else "",
+        _callback(parameters.get("callback", callback), transport) if callback is not None else "",
         _timeout(parameters.get("timeout", "")),
         parameters.get("envelope", "") not in {"", "0"},
         _history(parameters.get("history", "")),
@@ -258,11 +259,12 @@ def _transport(forced: str, parameters: dict[str, str], preferred: str) -> str:
     return preferred
 
 
-def _callback(name: str) -> str:
-    if not _CALLBACK.fullmatch(name):
+def _callback(name: str, transport: str) -> str:
+    """Check the function that is called: a frame calls its parent's, not one that is found over a path of names."""
+    if not _CALLBACK.fullmatch(name) or (transport == "iframe" and "." in name):
+        most = "letters, digits, _ or $" if transport == "iframe" else "letters, digits, _, $ or dots"
         raise BadRequestError(
-            "callback: give the name of a function, like callback=f: a letter, _ or $, "
-            "then at most 63 letters, digits, _, $ or dots"
+            f"callback: give the name of a function, like callback=f: a letter, _ or $, then at most 63 {most}"
         )
     return name
 

@@ -6,17 +6,23 @@ from common.errors import ForeignChannelError, RequestError, UnavailableError
 from edge.counters import CloseReason, Counters
 from edge.engine.seats import Seats
 from edge.framing.base import Framing
-from edge.framing.http import Variant, error_response, retry_headers
+from edge.framing.http import NO_OPENER, Variant, error_response, retry_headers
 from edge.protocol.http import Request
 from edge.protocol.origins import Origins
 from edge.protocol.websocket import VERSION
 from edge.server.turns import Turns
 from edge.state import Seat
 from edge.subscribers.lifecycle import Lifecycle
+from edge.tokens.grant import TokenError
 
 RETRY_AFTER = (1.0, 5.0)  # seconds; each client gets a random time between these, so that they do not return together
 ALLOWED_METHODS = "GET, OPTIONS"
-EXPECTED = {405: (f"Allow: {ALLOWED_METHODS}",), 426: ("Upgrade: websocket", f"Sec-WebSocket-Version: {VERSION}")}
+EXPECTED = {
+    401: ("WWW-Authenticate: Bearer",),
+    403: (NO_OPENER,),
+    405: (f"Allow: {ALLOWED_METHODS}",),
+    426: ("Upgrade: websocket", f"Sec-WebSocket-Version: {VERSION}"),
+}
 
 
 class Answers:
@@ -49,7 +55,7 @@ class Answers:
             extra = retry_headers(error.retry_after)
         elif error.status == 429:
             extra = retry_headers(random.uniform(*RETRY_AFTER))
-        is_of_foreign_page = error.status == 403 and not isinstance(error, ForeignChannelError)
+        is_of_foreign_page = error.status == 403 and not isinstance(error, ForeignChannelError | TokenError)
         origin = "" if is_of_foreign_page else self._origins.readable_by(request.headers.get("origin", ""))
         variant = Variant(closing=not request.keep_alive, origin=origin)
         data = error_response(error.status, error.sentence, variant, extra, body=request.method != "HEAD")

@@ -9,8 +9,8 @@ from collections import Counter as Counts
 from collections.abc import Callable, Collection, Container, Mapping
 from typing import NamedTuple
 
+from common.access.rates import Rate
 from edge.counters import Counters
-from edge.engine.rates import Rate
 from edge.protocol.operations import Operation
 from edge.protocol.proxies.forwarded import client_address
 from edge.protocol.proxies.networks import Networks, client_of

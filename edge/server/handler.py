@@ -7,11 +7,13 @@ subscribers; answers.py refuses; session_changes.py changes the channels of a se
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from common.errors import RequestError
+from common.browsers.hosts import Hosts
+from common.errors import RequestError, UnavailableError
 from common.names import ForeignNames
 from edge.cluster.forwarding import SessionForwarder
 from edge.cluster.name_lists import UNREACHABLE, NameLists
 from edge.counters import CloseReason, Counters
+from edge.engine.grants import Grants
 from edge.engine.seats import Seats
 from edge.engine.wheel import TICK_PERIOD, Wheel
 from edge.framing.base import Framing
@@ -62,10 +64,12 @@ class RequestHandler:
         call_soon: Callable[..., object],
         foreign: ForeignNames,
         lists: NameLists,
+        grants: Grants,
         clients: Clients | None = None,
         *,
         header_timeout: float,
         allowed_origins: tuple[str, ...],
+        hosts: tuple[str, ...] = (),
         max_connections: int,
         limits: InputLimits,
     ) -> None:
@@ -80,9 +84,11 @@ class RequestHandler:
         self._counters = counters
         self._clock = clock
         self._foreign = foreign
+        self._grants, self._guard = grants, grants.guard
         self._header_timeout = header_timeout
         self._patience = header_timeout - min(LATENESS, header_timeout / 4)
         self._origins = Origins(allowed_origins)
+        self._hosts = Hosts(hosts) if hosts else None  # None: subscribers may ask under any name
         self._parse_short = short_parser(limits)
         self._negotiate_short = short_negotiator(self._origins, limits.max_channels)
         self.answers = Answers(seats, lifecycle, self.turns, counters, self._origins)
@@ -90,7 +96,9 @@ class RequestHandler:
         self._limits = limits
         self.clients = clients  # None: nothing is counted by address
         self.places = Places(seats, clock, max_connections=max_connections, header_timeout=self._patience)
-        self._changes = SessionChanges(forwarder, self.answers, wheel, clock, clients, limits.max_operations)
+        self._changes = SessionChanges(
+            forwarder, self.answers, wheel, clock, clients, limits.max_operations, self._guard
+        )
         self._long_cursors = LongCursors(
             lists, lifecycle, self.answers, wheel, counters, clock, self._admit, limits.max_channels
         )
@@ -189,8 +197,7 @@ class RequestHandler:
             self._inbox.forget(seat)
         elif seat.framing is not None:
             sentence = "this connection is held by a stream; send another request on a connection of its own"
-            last_words = seat.framing.encode([error_item(400, sentence)], "") + seat.framing.end
-            self._lifecycle.close(seat, last_words, CloseReason.ERROR)
+            self._lifecycle.close(seat, seat.framing.last_error(error_item(400, sentence)), CloseReason.ERROR)
         else:
             self.answers.refuse_last(seat, 400, "a second request came before the first was answered")
 
@@ -200,6 +207,8 @@ class RequestHandler:
         if self._closes_connections and request.keep_alive:
             request = replace(request, keep_alive=False)
         try:
+            if self._hosts is not None:
+                self._hosts.check(request.headers.get("host", ""))
             if request.method == "GET":
                 self._subscribe(seat, request)
             elif request.method == "POST" and request.path.startswith(CHANGE_PATH):
@@ -228,18 +237,24 @@ class RequestHandler:
                 self.answers.reject(seat, framing, GOING_AWAY)
                 return
             asked = replace(asked, timeout=0.0)
-        if asked.has_channel_names and (asked.needs_names or asked.stored is not None):
-            self._long_cursors.lead(seat, request, asked, framing)
-        elif self.clients is not None or self._foreign.beginnings:
-            self._admit(seat, request, asked, framing)
-        else:
-            self._lifecycle.attach(seat, asked, framing)
+        try:
+            if asked.has_channel_names and (asked.needs_names or asked.stored is not None):
+                if self._guard is not None:  # what can be said before anything is asked of Redis
+                    self._guard.admit(request, asked.transport, asked.channels if asked.stored is None else ())
+                self._long_cursors.lead(seat, request, asked, framing)
+            elif self.clients is not None or self._foreign.beginnings or self._guard is not None:
+                self._admit(seat, request, asked, framing)
+            else:
+                self._lifecycle.attach(seat, asked, framing)
+        except UnavailableError as error:  # the keys of tokens are not known yet
+            self.answers.reject(seat, framing, error.sentence)
 
     def _admit(self, seat: Seat, request: Request, asked: SubscribeRequest, framing: Framing) -> None:
-        """Attach a subscriber whose channels are known, unless it may not have them."""
+        """Attach a subscriber whose channels are known, unless it may not have them; raises `RequestError`."""
         if self._foreign.beginnings:
             for name in asked.channels:
                 self._foreign.check(name)
+        self._grants.admit(seat, request, asked.transport, asked.channels)
         if self.clients is not None:
             refusal = self.clients.refusal(seat, request.headers, asked.channels, holds=True, goes_back=asked.goes_back)
             if refusal:

@@ -82,7 +82,7 @@ class LongCursors:
         try:
             self._admit(seat, request, bounded(asked, framing, request.size), framing)
         except RequestError as error:
-            self._answers.refuse(seat, request, error)
+            self._refuse(seat, request, framing, error)
         except Exception:
             self._lifecycle.fail(seat)
 

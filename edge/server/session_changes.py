@@ -15,8 +15,10 @@ from edge.server.answers import Answers
 from edge.server.clients import Clients
 from edge.state import Pending, Seat
 from edge.subscribers.pending import ATTACH_TIMEOUT
+from edge.tokens.guard import Guard
 
 CHANGE_TIMEOUT = FORWARD_TIMEOUT + ATTACH_TIMEOUT  # seconds that a change may take, wherever the session is held
+NO_OPERATIONS = (b"", b"[]")  # bodies of a request that only brings a fresh token
 NOT_CHANGED = f"the channels could not be changed within {CHANGE_TIMEOUT:g} seconds; try again"
 
 
@@ -31,6 +33,7 @@ class SessionChanges:
         clock: Callable[[], float],
         clients: Clients | None,
         max_operations: int,
+        guard: Guard | None = None,
     ) -> None:
         self._forwarder = forwarder
         self._answers = answers
@@ -38,6 +41,7 @@ class SessionChanges:
         self._clock = clock
         self._clients = clients
         self._max_operations = max_operations
+        self._guard = guard
         self._under_way = Tasks()
 
     async def stop(self) -> None:
@@ -47,12 +51,14 @@ class SessionChanges:
     def begin(self, seat: Seat, request: Request, body: bytes) -> None:
         """Begin a change; the next request on this connection waits. Raises `RequestError`."""
         pending = Pending(seat, framing_for("poll", self._answers.plain(request)))
-        values = load_operations(body, self._max_operations)
+        token = self._guard.token_of_change(request) if self._guard is not None else ""
+        is_only_token = token and body in NO_OPERATIONS
+        values = [] if is_only_token else load_operations(body, self._max_operations)
         operations = [parse_operation(value) for value in values]
         self._check_client(seat, request, [operation for operation in operations if operation.op is Op.SUB])
         seat.wait(pending)
         self._wheel.schedule(seat, self._clock() + CHANGE_TIMEOUT)
-        self._under_way.start(self._answer(pending, request, operations, values))
+        self._under_way.start(self._answer(pending, request, operations, values, token))
 
     def _check_client(self, seat: Seat, request: Request, subs: Sequence[Operation]) -> None:
         """Raise `RequestError` 429 if a client subscribes to more than it may."""
@@ -64,11 +70,11 @@ class SessionChanges:
             raise RequestError(refusal, 429)
 
     async def _answer(
-        self, pending: Pending, request: Request, operations: Sequence[Operation], values: Sequence[object]
+        self, pending: Pending, request: Request, operations: Sequence[Operation], values: Sequence[object], token: str
     ) -> None:
         session = request.path.removeprefix(CHANGE_PATH)
         try:
-            channels = await self._forwarder.change(session, operations, values)
+            channels = await self._forwarder.change(session, operations, values, token)
         except RequestError as error:
             if pending.is_alive:
                 pending.seat.detach()

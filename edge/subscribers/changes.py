@@ -75,8 +75,14 @@ class ChannelChanges:
             self._subscribe(seat, operation)
         elif operation.op is Op.UNSUB:
             self._unsubscribe(seat, operation)
+        elif operation.op is Op.TOKEN:
+            self._output.send(seat, self._answers.token(seat, operation, self.names(seat)))
         else:
             self._output.send(seat, Item(ItemKind.PONG, ref=operation.ref))
+
+    def names(self, seat: Seat) -> list[str]:
+        """Return the names of all channels that a seat has, or waits for."""
+        return [*self._names(seat), *self._joins.get(seat, ())]
 
     def names_wanted(self, seat: Seat, operations: Sequence[Operation]) -> dict[str, None]:
         """Return all channels that a seat may have from now on until other operations come."""
@@ -152,7 +158,7 @@ class ChannelChanges:
         elif channel is not None:
             self._flush_to(seat)
             self._output.send(seat, self._welcome_again(seat, channel, operation))
-        elif refusal := self._answers.foreign(operation):
+        elif refusal := self._answers.refusal(seat, operation):
             self._output.send(seat, refusal)
         elif len(seat.channels) + len(self._replays.names(seat)) + len(joins) >= self._answers.max_channels:
             self._output.send(seat, self._answers.too_many(operation))

@@ -9,10 +9,11 @@ from common.logs import get_logger
 from edge.channels.hub import Hub
 from edge.counters import CloseReason, Counters
 from edge.engine.fanout import FanOut
+from edge.engine.grants import Grants
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.base import Framing
-from edge.framing.items import GOING_AWAY
+from edge.framing.items import GOING_AWAY, error_item
 from edge.framing.transports import framing_for
 from edge.protocol.http import HEAD_END
 from edge.protocol.proportion import is_out_of_proportion, refusal
@@ -23,8 +24,10 @@ from edge.subscribers.pending import ATTACH_TIMEOUT, PendingSubscribe
 from edge.subscribers.postponed import Postponed
 from edge.subscribers.replays import Replays
 from edge.subscribers.sessions import Sessions
+from edge.tokens.guard import EXPIRED
 
 CLOSE_TIMEOUT = 2.0  # seconds that the peer has to close its side of a connection after this side is closed
+EXPIRED_PER_TURN = 64  # to end so many takes two or three milliseconds
 RETRY_MS = (500, 2500)  # an EventSource that is evicted waits a random time between these before it reconnects
 
 
@@ -39,6 +42,7 @@ class Lifecycle:
         sessions: Sessions,
         holding: Holding,
         replays: Replays,
+        grants: Grants,
         wheel: Wheel[Seat],
         counters: Counters,
         clock: Callable[[], float],
@@ -53,6 +57,7 @@ class Lifecycle:
         self._sessions = sessions
         self._holding = holding
         self._replays = replays
+        self._grants = grants
         self._wheel = wheel
         self._counters = counters
         self._clock = clock
@@ -148,6 +153,30 @@ class Lifecycle:
         is_due = last + self._heartbeat <= now
         self._wheel.schedule(seat, min((now if is_due else last) + self._heartbeat, seat.expires))
         return is_due
+
+    def end_expired(self) -> bool:
+        """End some subscribers whose tokens have expired; return whether there may be more."""
+        seats = self._grants.take_expired(EXPIRED_PER_TURN)
+        for seat in seats:
+            try:
+                self._end_expired(seat)
+            except Exception:
+                self.fail(seat)
+        return len(seats) == EXPIRED_PER_TURN
+
+    def _end_expired(self, seat: Seat) -> None:
+        """Tell a subscriber that its token has expired, and close its connection; a poll is answered with that."""
+        if seat.pending is not None:
+            self.close(seat, seat.pending.framing.refusal(401, EXPIRED, RETRY_MS[0] / 1000), CloseReason.TOKEN)
+            return
+        self._fanout.flush_to(seat)  # what was published before
+        framing, item = seat.framing, error_item(401, EXPIRED)
+        if framing is None:
+            return
+        if framing.single_response:
+            self._fanout.deliver(seat, [item])
+        else:
+            self.close(seat, framing.last_error(item), CloseReason.TOKEN)
 
     # A connection ends.
 

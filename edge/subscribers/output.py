@@ -1,11 +1,12 @@
 """What is sent to a held subscriber besides the messages of its channels: acknowledgements, errors, pongs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from common.errors import ForeignChannelError
+from common.errors import ForeignChannelError, RequestError
 from common.names import ForeignNames
 from edge.counters import Counters
+from edge.engine.grants import Grants
 from edge.engine.seats import Seats
 from edge.framing.base import Framing
 from edge.framing.items import Item, ItemKind, mark, unmarked, welcome_item
@@ -13,6 +14,7 @@ from edge.protocol.operations import Op, Operation
 from edge.state import Seat
 from edge.subscribers.pending import PendingRepoll
 from edge.subscribers.sessions import Sessions
+from edge.tokens.grant import TokenError
 
 UNSUBSCRIBED = "an unsub followed before the channel was ready"
 
@@ -75,10 +77,13 @@ class Acknowledgements:
     A seat may have `max_channels`.
     """
 
-    def __init__(self, sessions: Sessions, foreign: ForeignNames, counters: Counters, max_channels: int) -> None:
+    def __init__(
+        self, sessions: Sessions, foreign: ForeignNames, grants: Grants, counters: Counters, max_channels: int
+    ) -> None:
         self.max_channels = max_channels
         self._sessions = sessions
         self._foreign = foreign
+        self._grants = grants
         self._counters = counters
 
     def welcome(self, seat: Seat, name: str, seq: str, operation: Operation) -> Item:
@@ -86,13 +91,22 @@ class Acknowledgements:
         session = self._sessions.name_of(seat) or self._sessions.of(seat) if seat.fd >= 0 else ""
         return welcome_item(name, seq, session=session, ref=operation.ref)
 
-    def foreign(self, operation: Operation) -> Item | None:
-        """Return the refusal of a channel that is another deployment's."""
+    def refusal(self, seat: Seat, operation: Operation) -> Item | None:
+        """Return the refusal of a channel that is another deployment's, or that the seat's token does not name."""
         try:
             self._foreign.check(operation.channel)
-        except ForeignChannelError as error:
+            self._grants.check(seat, operation.channel)
+        except (ForeignChannelError, TokenError) as error:
             return error_of(operation, error.status, error.sentence)
         return None
+
+    def token(self, seat: Seat, operation: Operation, names: Iterable[str]) -> Item:
+        """Take the fresh token of a seat that has these channels, and return the answer to the operation."""
+        try:
+            self._grants.renew(seat, operation.token, names)
+        except RequestError as error:
+            return error_of(operation, error.status, error.sentence)
+        return Item(ItemKind.TOKEN, ref=operation.ref)
 
     def too_many(self, operation: Operation) -> Item:
         """Return the refusal of a channel that is one too many, and count it."""
@@ -103,20 +117,18 @@ class Acknowledgements:
     def of_poll(self, repoll: PendingRepoll) -> Iterator[Item]:
         """Return the answers to the operations that changed a poll, in their order (C5)."""
         names = repoll.request.channels
-        for operation in repoll.operations:
-            if operation.op is Op.PING:
+        for operation, decided in repoll.operations:
+            if decided is not None:
+                yield decided
+            elif operation.op is Op.PING:
                 yield Item(ItemKind.PONG, ref=operation.ref)
             elif operation.op is Op.UNSUB:
                 yield Item(ItemKind.UNSUB, operation.channel, ref=operation.ref)
             elif operation.channel in names:
                 start = repoll.positions[names.index(operation.channel)]
                 yield self.welcome(repoll.seat, operation.channel, str(start or ""), operation)
-            elif refusal := self.foreign(operation):
-                yield refusal
-            elif len(names) < self.max_channels:
-                yield error_of(operation, 409, UNSUBSCRIBED)
             else:
-                yield self.too_many(operation)
+                yield error_of(operation, 409, UNSUBSCRIBED)
 
 
 def error_of(operation: Operation, code: int, sentence: str) -> Item:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from edge.framing.base import Framing
+from edge.framing.items import Item
 from edge.protocol.operations import Operation
 from edge.protocol.subscribe import Start, SubscribeRequest
 from edge.state import Channel, Entry, PendingAttach, Seat
@@ -47,13 +48,13 @@ class PendingRepoll(PendingAttach):
         request: SubscribeRequest,
         framing: Framing,
         starts: Mapping[str, Start],
-        operations: Sequence[Operation],
+        operations: Sequence[tuple[Operation, Item | None]],
         on_ready: "Callable[[PendingRepoll], None]",
         on_done: OnDone,
     ) -> None:
         super().__init__(seat, request, framing)
         self.starts = starts  # by the channels' names
-        self.operations = operations  # to be acknowledged, in this order
+        self.operations = operations  # to be acknowledged, in this order, with the answers that are known already
         self._on_ready = on_ready
         self.on_done = on_done
 

@@ -11,9 +11,11 @@ from edge.channels.hub import Hub
 from edge.counters import CloseReason, Counters
 from edge.engine.absences import Absences
 from edge.engine.fanout import FanOut
+from edge.engine.grants import Grants
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.base import Encoded, Framing
+from edge.framing.items import Item
 from edge.protocol.operations import Op, Operation
 from edge.protocol.subscribe import Start, SubscribeRequest
 from edge.state import Seat
@@ -34,6 +36,7 @@ class Repolls:
         sessions: Sessions,
         absences: Absences,
         replays: Replays,
+        grants: Grants,
         answers: Acknowledgements,
         wheel: Wheel[Seat],
         counters: Counters,
@@ -45,6 +48,7 @@ class Repolls:
         self._sessions = sessions
         self._absences = absences
         self._replays = replays
+        self._grants = grants
         self._answers = answers
         self._wheel = wheel
         self._counters = counters
@@ -57,25 +61,30 @@ class Repolls:
         if framing is None:
             on_done(None)  # the flush has answered it
             return
-        starts = self._starts(seat, operations)
-        session = self._sessions.name_of(seat)
+        starts: dict[str, Start] = {name: (parse_position(at), 0) for name, at in seat.delivered_positions.items()}
+        answered = [(operation, self._apply(seat, operation, starts)) for operation in operations]
+        session, grant = self._sessions.name_of(seat), self._grants.of(seat)
         self._seats.detach(seat, CloseReason.CHANGED)
+        self._grants.hold(seat, grant)
         request = SubscribeRequest(
             framing.transport, tuple(starts), has_channel_names=True, session=session, names=names
         )
         self._wheel.schedule(seat, self._clock() + ATTACH_TIMEOUT)
-        self._hub.attach(PendingRepoll(seat, request, framing, starts, operations, self._on_ready, on_done))
+        self._hub.attach(PendingRepoll(seat, request, framing, starts, answered, self._on_ready, on_done))
 
-    def _starts(self, seat: Seat, operations: Sequence[Operation]) -> dict[str, Start]:
-        """Return the channels that a poll has after some operations, and where it begins or goes on there."""
-        starts: dict[str, Start] = {name: (parse_position(at), 0) for name, at in seat.delivered_positions.items()}
-        most = self._answers.max_channels
-        for operation in operations:
-            if operation.op is Op.UNSUB:
-                starts.pop(operation.channel, None)
-            elif operation.op is Op.SUB and len(starts) < most and self._answers.foreign(operation) is None:
-                starts.setdefault(operation.channel, operation.start)
-        return starts
+    def _apply(self, seat: Seat, operation: Operation, starts: dict[str, Start]) -> Item | None:
+        """Change where a poll begins or goes on in its channels by an operation; return the answer, if it is known."""
+        if operation.op is Op.TOKEN:
+            return self._answers.token(seat, operation, starts)
+        if operation.op is Op.UNSUB:
+            starts.pop(operation.channel, None)
+        elif operation.op is Op.SUB and operation.channel not in starts:
+            if refusal := self._answers.refusal(seat, operation):
+                return refusal
+            if len(starts) >= self._answers.max_channels:
+                return self._answers.too_many(operation)
+            starts[operation.channel] = operation.start
+        return None
 
     def _on_ready(self, repoll: PendingRepoll) -> None:
         """The channels of a changed poll are ready: answer it."""

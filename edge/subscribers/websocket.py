@@ -12,9 +12,9 @@ from collections.abc import Callable
 
 from websockets.frames import CloseCode
 
+from common.access.rates import Rate
 from common.tasks import TurnQueue
 from edge.counters import CloseReason, Counters
-from edge.engine.rates import Rate
 from edge.engine.seats import Seats
 from edge.framing.websocket import close_frame, close_reply, pong_frame
 from edge.protocol.limits import InputLimits

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from common.access.patterns import Patterns
 from common.errors import RequestError
-from common.patterns import Patterns
 
 
 class TokenReason(StrEnum):
@@ -19,13 +19,17 @@ class TokenReason(StrEnum):
     NOT_YET = "not_yet"
     CLAIM = "claim"
     CHANNEL = "channel"
+    USER = "user"  # a fresh token of another user
+
+
+FORBIDDEN = (TokenReason.CHANNEL, TokenReason.USER)  # the token is good, and does not allow this
 
 
 class TokenError(RequestError):
     """A subscriber that is not let in: 401 for its token, 403 for a channel that the token does not name."""
 
     def __init__(self, reason: TokenReason, sentence: str) -> None:
-        super().__init__(sentence, 403 if reason is TokenReason.CHANNEL else 401)
+        super().__init__(sentence, 403 if reason in FORBIDDEN else 401)
         self.reason = reason
 
 

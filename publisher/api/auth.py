@@ -1,47 +1,79 @@
-"""Authentication by a key: `COMET_PUBLISH_KEYS` says which keys open what is not public."""
+"""Who may do what on the publisher's port: COMET_PUBLISH_KEYS publish, COMET_ADMIN_KEYS operate.
 
-import hmac
-from collections.abc import Sequence
+Where there are no keys of operators, a key without channels operates, too. Where there are no keys to publish,
+everybody publishes; where there are none at all, everybody operates, too.
+"""
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from common.errors import UnauthorizedError
+from common.access.keys import NOBODY, Key, KeyRing
+from common.errors import RequestError
 
 #: What needs no key: pages without data of their own, what the demo pages use, and the document of all routes.
 OPEN_PATHS = frozenset({"/", "/chat", "/admin", "/demo/config.json", "/demo/pub", "/openapi.json"})
 OPEN_FOLDER = "/static/"
-SCHEME = "bearer"
-MISSING = "a key is needed; send Authorization: Bearer KEY with one of COMET_PUBLISH_KEYS"
-WRONG = "this key is not one of COMET_PUBLISH_KEYS"
+#: What operators do, also what this version does not have yet.
+OPERATOR_PATHS = frozenset({"/close", "/broadcast", "/disconnect", "/revoke", "/connections"})
+OPERATOR_FOLDER = "/admin/"
+#: What those who publish may ask of their channels, and operators of all.
+ASKING_PATHS = frozenset({"/info", "/check"})
+FORBIDDEN = 403
+CALLER = web.RequestKey("caller", Key)
 
 
-def require_key(keys: Sequence[str]) -> Middleware:
-    """Return a middleware that answers 401 to requests without one of the keys; without keys it lets all pass."""
+def require_key(publishing: KeyRing, operating: KeyRing) -> Middleware:
+    """Return a middleware that answers 401 to requests without a key that they need, and 403 if it is another's."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if keys and not _is_open(request.path):
-            _check(request.headers.get("Authorization", ""), keys)
+        authorization = request.headers.get("Authorization", "")
+        if request.path in OPERATOR_PATHS or request.path.startswith(OPERATOR_FOLDER):
+            request[CALLER] = _operator(authorization, request.method, publishing, operating)
+        elif publishing and not _is_open(request.path):
+            request[CALLER] = _publisher(authorization, request.path, publishing, operating)
         return await handler(request)
 
     return check
+
+
+def caller_of(request: web.Request) -> Key:
+    """Return who sends a request, as far as that was asked."""
+    caller: Key = request.get(CALLER, NOBODY)
+    return caller
 
 
 def _is_open(path: str) -> bool:
     return path in OPEN_PATHS or path.startswith(OPEN_FOLDER)
 
 
-def _check(authorization: str, keys: Sequence[str]) -> None:
-    """Raise `UnauthorizedError` unless an Authorization header carries one of the keys (RFC 6750 section 2.1)."""
-    scheme, _, given = authorization.partition(" ")
-    if scheme.lower() != SCHEME:
-        raise UnauthorizedError(MISSING)
-    if not _is_one_of(given.strip().encode(errors="surrogateescape"), keys):
-        raise UnauthorizedError(WRONG)
+def _operator(authorization: str, method: str, publishing: KeyRing, operating: KeyRing) -> Key:
+    """Return the key of a request to operate; raises `RequestError`."""
+    if operating:
+        key = _one_of(operating, authorization, publishing)
+        key.check_method(method)
+        return key
+    if not publishing:
+        return NOBODY
+    key = publishing.open(authorization)
+    key.check_scope(f"one of {publishing.setting} without channels")
+    return key
 
 
-def _is_one_of(given: bytes, keys: Sequence[str]) -> bool:
-    """Compare with every key, in a time that does not depend on how many characters match."""
-    matches = [hmac.compare_digest(given, key.encode()) for key in keys]
-    return any(matches)
+def _publisher(authorization: str, path: str, publishing: KeyRing, operating: KeyRing) -> Key:
+    """Return the key of a request to publish, or to ask; raises `RequestError`."""
+    operator = operating.find(authorization) if path in ASKING_PATHS else None
+    return operator or _one_of(publishing, authorization, operating)
+
+
+def _one_of(keys: KeyRing, authorization: str, others: KeyRing) -> Key:
+    """Return the key of a request; raises `RequestError`: 403 for one that is good elsewhere, 401 for others."""
+    key = keys.find(authorization)
+    if key is not None:
+        return key
+    other = others.find(authorization)
+    if other is not None:
+        raise RequestError(
+            f"the key {other.name!r} is of {others.setting}; this needs one of {keys.setting}", FORBIDDEN
+        )
+    return keys.open(authorization)

@@ -4,11 +4,14 @@ from collections.abc import Callable, Sequence
 
 from aiohttp import web
 
+from common.access.keys import Key
 from common.errors import BadRequestError, RequestError, UnavailableError
 from common.names import ForeignNames
 from common.service.http import error_headers, json_answer
 from common.service.http_refusals import error_object
+from publisher.api.auth import caller_of
 from publisher.api.http_request import body_of, check_json, is_form, query_of
+from publisher.api.rate import PublishRate
 from publisher.redis_publisher import Outcome, RedisPublisher
 from publisher.request import Batch, Entry, PublishRequest, parse_demo, parse_form, parse_json
 
@@ -28,6 +31,7 @@ class PublishApi:
         limit: int,
         count: Callable[[int], None],
         foreign: ForeignNames,
+        rate: PublishRate,
         *,
         keeps_history: bool,
     ) -> None:
@@ -35,6 +39,7 @@ class PublishApi:
         self._limit = limit
         self._count = count
         self._foreign = foreign
+        self._rate = rate
         self._keeps_history = keeps_history
 
     def add_to(self, router: web.UrlDispatcher) -> None:
@@ -60,9 +65,11 @@ class PublishApi:
         """
         try:
             requests = parse_form(query_of(request), await body_of(request), self._limit)
+            caller = caller_of(request)
             for each in requests:
-                self._foreign.check(each.channel)
+                self._check(each, caller)
             self._check_keys(requests)
+            self._rate.spend(caller, len(requests))
             outcomes = _all_or_error(await self._redis_publisher.publish(requests))
         except RequestError as error:
             self._count(error.status)
@@ -82,8 +89,12 @@ class PublishApi:
     async def _answer(self, request: web.Request, parse: Callable[[bytes, int], Batch]) -> web.Response:
         check_json(request)
         parsed, single = parse(await body_of(request), self._limit)
-        entries = [self._own(entry) for entry in parsed] if self._foreign.beginnings else parsed
+        caller = caller_of(request)
+        entries = (
+            [self._own(entry, caller) for entry in parsed] if caller.channels or self._foreign.beginnings else parsed
+        )
         self._check_keys(entries)
+        self._rate.spend(caller, sum(isinstance(entry, PublishRequest) for entry in entries))
         results = await self._redis_publisher.publish(entries)
         if single:
             _all_or_error(results)
@@ -94,14 +105,19 @@ class PublishApi:
         answers = [_json_result(*pair) for pair in zip(entries, results, strict=True)]
         return json_answer(answers[0] if single else answers)
 
-    def _own(self, entry: Entry) -> Entry:
-        """Return an entry, or the error that takes its place if its channel is another deployment's."""
+    def _own(self, entry: Entry, caller: Key) -> Entry:
+        """Return an entry, or the error that takes its place if its channel is not for its key or this deployment."""
         try:
             if isinstance(entry, PublishRequest):
-                self._foreign.check(entry.channel)
+                self._check(entry, caller)
         except RequestError as error:
             return error
         return entry
+
+    def _check(self, request: PublishRequest, caller: Key) -> None:
+        """Raise `RequestError` for a channel that its key does not have, or that is another deployment's."""
+        caller.check_channel(request.channel)
+        self._foreign.check(request.channel)
 
     def _check_keys(self, entries: Sequence[Entry]) -> None:
         """Raise `BadRequestError` for a key that would not be remembered: its message could be published twice."""

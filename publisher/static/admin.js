@@ -8,6 +8,7 @@ const PERIOD = 2000; // milliseconds between two reads, as between two announcem
 const MINUTES = 5; // that a chart shows
 const MAX_CHANNELS = 10;
 const UNAUTHORIZED = 401;
+const FORBIDDEN = 403;
 
 const byId = (id) => document.getElementById(id);
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
@@ -25,10 +26,15 @@ async function refresh() {
   try {
     show(await readEdges());
     setState("live", "good");
-    await panel.count();
   } catch (error) {
+    if (error.status === FORBIDDEN) {
+      setState("another key is needed", "warn"); // this one opens something else
+      askForKey(error.message);
+    }
     onFailure(error);
+    return;
   }
+  await panel.count().catch(onFailure);
 }
 
 async function run() {

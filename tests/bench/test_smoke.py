@@ -77,8 +77,13 @@ CASES = {  # what to measure: its options, a row that it must have, and the colu
         "CPU of the whole Redis process, µs",
         {"plain PUBLISH", "bare calls", "publish with history", "FCALL comet_publish"},
     ),
+    "tokens": (
+        "--tokens 20 --rounds 1",
+        "HS256",
+        {"a new one, µs", "one seen before, µs"},
+    ),
 }
-WITHOUT_SERVERS = ("publishing", "redis_cost", "turns")
+WITHOUT_SERVERS = ("publishing", "redis_cost", "tokens", "turns")
 
 pytestmark = [
     pytest.mark.system,

@@ -32,7 +32,7 @@ class ByIframe {
     this.url = url;
     this.positions = Object.fromEntries(channels.map((id) => [id, ""]));
     globalThis.positions = () => this.positions;
-    globalThis.page = { receive: (object) => this.receive(object) };
+    globalThis.receive = (object) => this.receive(object);
     this.frame = document.createElement("iframe");
     this.frame.onload = () => this.open(); // the page, which never ends loading, has ended
     document.body.append(this.frame);
@@ -45,7 +45,7 @@ class ByIframe {
     const since = Object.values(this.positions).join();
     if (/\d/.test(since)) query.push(["since", since]);
     this.grown = performance.now();
-    this.frame.src = `${this.url}/iframe?${new URLSearchParams([...query, ["callback", "page.receive"]])}`;
+    this.frame.src = `${this.url}/iframe?${new URLSearchParams([...query, ["callback", "receive"]])}`;
   }
 
   // Chromium fires no event when such a page is cut off. But each heartbeat adds a newline to it.

@@ -19,7 +19,7 @@ from tests.cluster.waiting import until
 pytest.importorskip("playwright", reason=NO_PLAYWRIGHT)
 from playwright.sync_api import Browser, Page  # of the extra `system`
 
-KEY = "a-key-for-the-browser"
+KEY, SHOP = "a-key-for-the-browser", "a-key-of-the-shop-backend"
 PAGE_TIMEOUT = 20.0  # seconds, for a browser on a loaded machine
 SIZES = {"phone": (360, 800), "desktop": (1280, 900)}
 
@@ -34,7 +34,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """Yield a cluster that needs a key, and whose edges may be killed."""
-    with running(Cluster(tmp_path_factory.mktemp("cluster"), COMET_PUBLISH_KEYS=KEY)) as it:
+    with running(Cluster(tmp_path_factory.mktemp("cluster"), COMET_PUBLISH_KEYS=f"{KEY},shop:{SHOP}:order:*")) as it:
         yield it
 
 
@@ -72,7 +72,8 @@ def open_page(chromium: "Browser", cluster: Cluster) -> Iterator[Open]:
 
 def _is_expected(line: str) -> bool:
     """Whether a logged line is of a failed request that the page handles; Chromium itself logs each one."""
-    expected = ("the server responded with a status of 401", "net::ERR_CONNECTION_REFUSED")
+    status = "the server responded with a status of"
+    expected = (f"{status} 401", f"{status} 403", "net::ERR_CONNECTION_REFUSED")
     return line.startswith(tuple(f"Failed to load resource: {each}" for each in expected))
 
 
@@ -207,6 +208,19 @@ def test_the_key_is_asked_for_and_may_be_forgotten(open_page: Open) -> None:
     page.wait_for_selector("#state.good")
     page.click("#forget-key")
     page.wait_for_selector("#key-dialog[open]")
+
+
+def test_a_key_that_opens_something_else_is_told_so(open_page: Open) -> None:
+    """One that only publishes to some channels shows nothing of the cluster; another one can be given."""
+    page = open_page(key=False)
+    page.wait_for_selector("#key-dialog[open]")
+    page.fill("#key", SHOP)
+    page.press("#key", "Enter")
+    sees(page, "#key-notice", "the key 'shop' is for some channels only")
+    assert not page.inner_text("#connection-count").isdigit()
+    page.fill("#key", KEY)
+    page.press("#key", "Enter")
+    page.wait_for_selector("#state.good")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

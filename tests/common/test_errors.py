@@ -40,6 +40,7 @@ def test_an_unavailable_dependency_is_tried_again_in_a_second() -> None:
     """Or in as many as are given."""
     assert UnavailableError("no").retry_after == 1
     assert UnavailableError("no", retry_after=10).retry_after == 10
+    assert (LimitError("no", "any").retry_after, LimitError("no", "any", 7).retry_after) == (0, 7)
 
 
 @pytest.mark.parametrize("kind", [RequestError, FrameError, SettingsError])

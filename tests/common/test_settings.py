@@ -216,10 +216,34 @@ def test_a_bad_key_stops_the_process_and_is_not_shown(monkeypatch: pytest.Monkey
     assert KEY not in str(caught.value)
 
 
+@pytest.mark.parametrize("variable", ["COMET_PUBLISH_KEYS", "COMET_ADMIN_KEYS"])
+@pytest.mark.parametrize(
+    ("value", "sentence"),
+    [
+        ("shop:secretsecretsecret,blog:secret", "that of entry 2 is another"),
+        ("shop:secretsecretsecret,shop:secret-secret-secret", "entry 2 has the same name as one before it"),
+        ("shop:secretsecretsecret,blog:secretsecretsecret", "entry 2 has the same key as one before it"),
+        ("shop:secretsecretsecret:", "entry 1"),
+        ("secret:secretsecretsecret:secret*secret", "entry 1"),
+    ],
+)
+def test_a_faulty_entry_of_keys_is_named_by_its_place(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, sentence: str
+) -> None:
+    """One line; neither its key nor its name, which may be the key in the wrong place, is shown."""
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    line = str(caught.value)
+    assert line.startswith(f"{variable}=(not shown): ")
+    assert (sentence in line, "secret" in line, "\n" in line) == (True, False, False)
+
+
 def test_keys_are_not_in_what_is_printed_of_the_settings() -> None:
     """A traceback or a debug line shows no key and no password."""
-    shown = repr(load_settings(publish_keys=KEY, redis_url="redis://user:secret@host"))
+    shown = repr(load_settings(publish_keys=KEY, admin_keys=f"ops:{OTHER}", redis_url="redis://user:secret@host"))
     assert KEY not in shown
+    assert OTHER not in shown
     assert "secret" not in shown
 
 

@@ -27,6 +27,7 @@ from edge.server.listener import Listener
 from edge.wiring import Outside, wire
 from tests.edge.http_client import PATIENCE, HttpClient, head
 from tests.edge.names_in_memory import NamesInMemory
+from tests.edge.tokens_in_memory import TokensInMemory
 from tests.edge.usual_log import at, stored
 
 
@@ -117,6 +118,7 @@ class EdgeWithoutRedis:
         poller: Poller | None = None,
         max_connections: int = 1000,
         allowed_origins: tuple[str, ...] = (),
+        hosts: tuple[str, ...] = (),
         linger: float = 30.0,
         max_lingering: int = 0,
         keeps_history: bool = True,
@@ -127,9 +129,11 @@ class EdgeWithoutRedis:
         input_bytes: int = MAX_BYTES,
         clients: ClientLimits = ClientLimits(),  # noqa: B008  # it cannot be changed
         limits: InputLimits = USUAL_LIMITS,
+        tokens: TokensInMemory | None = None,
     ) -> None:
         self.loop = asyncio.get_running_loop()
         self.clock, self.counters, self.logs = FakeClock(), Counters(), LogsInMemory()
+        self.tokens = tokens or TokensInMemory()  # of nobody, unless they are given: then no channel needs one
         self.poller = poller or make_poller()
         self.names = RedisNames("t:")
         self.pubsub = FakeSubscriptions(self.loop)
@@ -150,6 +154,7 @@ class EdgeWithoutRedis:
             call_soon=self.loop.call_soon,
             call_later=self.loop.call_later,
             release=self.released.append,
+            guard=tokens.guard(self.counters, self.clock, allowed_origins) if tokens is not None else None,
         )
         options = Options(
             heartbeat=20.0,
@@ -164,6 +169,7 @@ class EdgeWithoutRedis:
             policy=policy,
             keeps_history=keeps_history,
             allowed_origins=allowed_origins,
+            hosts=hosts,
             session_asks=session_asks,
             clients=clients,
             limits=limits,
@@ -219,6 +225,8 @@ class EdgeWithoutRedis:
         while self.clock.now < end:
             self.clock.now = min(self.clock.now + 0.25, end)
             self.absences.tick()
+            while self.lifecycle.end_expired():
+                pass
             for wheel in (self.seat_wheel, self.hub.lingering, self.changes.wheel):
                 while wheel.advance(self.clock.now):
                     pass

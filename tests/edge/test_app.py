@@ -50,6 +50,30 @@ async def test_an_edge_without_redis_is_alive_and_not_ready() -> None:
     assert edge.admin_port == 0
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Host": "evil.test", "Sec-Fetch-Site": "same-origin"}, 421),
+    ],
+)
+async def test_pages_do_not_drain_an_edge(headers: dict[str, str], status: int) -> None:
+    """Neither a page of another origin, nor one whose name leads to the internal port; each try is counted."""
+    edge = unconnected()
+    await edge.start()
+    try:
+        async with ClientSession() as session:
+            url = f"http://127.0.0.1:{edge.admin_port}/drain"
+            async with session.post(url, headers=headers) as answer:
+                assert (answer.status, (await answer.json())["code"]) == (status, status)
+        assert not edge._drain.has_begun
+        _, text = await asked(edge, "/metrics")
+        assert f'comet_foreign_requests_total{{code="{status}"}} 1.0' in text
+    finally:
+        await edge.stop()
+
+
 async def test_what_an_edge_holds_is_shown_to_prometheus(valkey_url: str, prefix: str) -> None:
     """Gauges are looked up at each scrape: connections by transport, channels, and subscribers in channels."""
     async with running(valkey_url, prefix, count=1, max_connections=7) as (edge,), subscribers() as subscribe:

@@ -36,6 +36,7 @@ def test_the_reasons_of_a_close_are_labels_that_dashboards_know() -> None:
         "refused",
         "shed",
         "slow",
+        "token",
         "unavailable",
     }
 

@@ -19,6 +19,7 @@ def test_each_gauge_is_a_series_of_its_own_name() -> None:
         "comet_redis_up",
         "comet_redis_reconnects_total",
         "comet_draining",
+        "comet_key_uses_total",
     ]
 
 
@@ -34,6 +35,7 @@ def test_gauges_are_shown_with_the_values_of_their_scrape() -> None:
         redis_up=True,
         redis_reconnects=5,
         draining=False,
+        key_uses={},
     )
     registry = CollectorRegistry()
     registry.register(FieldCollector(Counters(), lambda: gauges))

@@ -22,6 +22,8 @@ def test_the_options_are_those_of_the_settings() -> None:
     """Each limit has its setting."""
     options = options_from(
         load_settings(
+            allowed_origins=("https://a.example",),
+            hosts=("push.example.com",),
             trusted_proxies=("10.0.0.0/8",),
             proxy_protocol=True,
             max_connections_per_address=1,
@@ -33,5 +35,6 @@ def test_the_options_are_those_of_the_settings() -> None:
         99,
     )
     assert options.max_connections == 99
+    assert (options.allowed_origins, options.hosts) == (("https://a.example",), ("push.example.com",))
     assert options.clients == ClientLimits(("10.0.0.0/8",), True, 1, 2, 3, 4)
     assert asdict(options.limits) == LIMITS

@@ -11,7 +11,16 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 CORPUS = Path(__file__).parent / "corpus"
-TARGETS = ("request_heads", "websocket_frames", "operations", "positions", "redis_replies", "redis_frames", "proxies")
+TARGETS = (
+    "request_heads",
+    "websocket_frames",
+    "operations",
+    "positions",
+    "redis_replies",
+    "redis_frames",
+    "proxies",
+    "tokens",
+)
 
 Check = Callable[[bytes], None]
 

@@ -141,7 +141,7 @@ def test_one_autoscaler_and_its_metrics_are_real(name: str) -> None:
     target = overlay.named("Deployment", scaler["spec"]["scaleTargetRef"]["name"])
     metric, average = scaled_by(scaler)
     registry = CollectorRegistry()
-    gauges = Gauges({"sse": 0}, 1, 0, 0, 0, 0, redis_up=True, redis_reconnects=0, draining=False)
+    gauges = Gauges({"sse": 0}, 1, 0, 0, 0, 0, redis_up=True, redis_reconnects=0, draining=False, key_uses={})
     registry.register(FieldCollector(Counters(), lambda: gauges))
     assert metric in {one.name for one in registry.collect()}
     (container,) = pod_spec(target)["containers"]

@@ -62,6 +62,13 @@ class Client:
         async with self._session.get(f"http://127.0.0.1:{self.publisher.admin_port}{path}") as answer:
             return answer.status, await answer.text()
 
+    async def order(self, path: str, key: str = "") -> tuple[int, str]:
+        """Return status and body of a POST on the internal port, with a key or without."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        url = f"http://127.0.0.1:{self.publisher.admin_port}{path}"
+        async with self._session.post(url, headers=headers) as answer:
+            return answer.status, await answer.text()
+
     async def ready(self) -> bool:
         """Ask whether the publisher hears its inbox."""
         status, _ = await self.admin("/readyz")

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession, web
 
 from common.service import addresses
-from common.service.addresses import ALL, has_address, open_listeners
+from common.service.addresses import ALL, has_address, is_loopback, is_only_here, open_listeners
 from common.service.http import listen, port_of
 
 needs_ipv6 = pytest.mark.skipif(not has_address("::1"), reason="this machine has no IPv6")
@@ -118,3 +118,46 @@ async def test_a_service_answers_on_all_addresses_of_localhost() -> None:
                     assert await answer.text() == "here"
     finally:
         await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("address", "is_ours"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.0.1", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("192.0.2.7", False),
+        ("::ffff:192.0.2.7", False),
+        ("fe80::1%eth0", False),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("localhost", False),
+        ("", False),
+    ],
+)
+def test_an_address_is_of_this_machine_or_not(address: str, is_ours: bool) -> None:
+    """As a socket tells it: what looks like one and is none is not."""
+    assert is_loopback(address) is is_ours
+
+
+@pytest.mark.parametrize(
+    ("host", "only_here"),
+    [
+        ("localhost", True),
+        ("127.0.0.2", True),
+        ("[::1]", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("192.0.2.7", False),
+    ],
+)
+def test_a_host_is_reached_from_this_machine_only_or_not(host: str, only_here: bool) -> None:
+    """By all of its addresses."""
+    assert is_only_here(host) is only_here
+
+
+def test_a_host_that_cannot_be_looked_up_is_an_error() -> None:
+    """As when it is listened on."""
+    with pytest.raises(OSError, match=r"."):
+        is_only_here("no.invalid")

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import ClientSession, web
 from structlog.testing import capture_logs
 
-from common.errors import BadRequestError, SettingsError, UnauthorizedError, UnavailableError
+from common.errors import BadRequestError, LimitError, SettingsError, UnauthorizedError, UnavailableError
 from common.service.http import errors_as_json, json_answer, listen, port_of
 
 VARIABLE = "COMET_PUBLISHER_PORT"
@@ -35,6 +35,7 @@ async def fetch() -> AsyncIterator[Fetch]:
     app.router.add_get("/fine", fine)
     app.router.add_get("/wrong", failing(BadRequestError("id: is wrong")))
     app.router.add_get("/key", failing(UnauthorizedError("a key is needed")))
+    app.router.add_get("/much", failing(LimitError("too much", "any", 3)))
     app.router.add_get("/down", failing(UnavailableError("redis is down", retry_after=7)))
     app.router.add_get("/bug", failing(LookupError("secret detail")))
     runner = await listen(app, "127.0.0.1", 0, VARIABLE)
@@ -62,6 +63,7 @@ async def test_an_answer_is_one_json_line(fetch: Fetch) -> None:
         ("/wrong", 400, "id: is wrong", None),
         ("/key", 401, "a key is needed", ("WWW-Authenticate", 'Bearer realm="comet"')),
         ("/down", 503, "redis is down", ("Retry-After", "7")),
+        ("/much", 429, "too much", ("Retry-After", "3")),
         ("/nowhere", 404, "/nowhere is not a path of this server", None),
         ("/bug", 500, "the server failed; its log says why", None),
     ],

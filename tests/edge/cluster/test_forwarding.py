@@ -10,6 +10,7 @@ from common.rpc.client import Replies
 from common.rpc.messages import Reply
 from tests.edge.change_requests import OWN, held, post, posted, sub
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
+from tests.edge.tokens_in_memory import TokensInMemory
 
 
 def refusing(code: int) -> Reply:
@@ -34,6 +35,8 @@ DONE = Reply("ffffffff", {"channels": ["a"]})
         (Replies([NOT_HERE, refusing(503)], 2), 503),
         (Replies([refusing(501)], 1), 503),
         (Replies([NOT_HERE], 2), 503),
+        (Replies([NOT_HERE, refusing(401)], 2), 401),
+        (Replies([refusing(403)], 1), 403),
     ],
 )
 async def test_a_session_of_another_edge_is_asked_for_there(
@@ -92,3 +95,42 @@ async def test_only_a_few_sessions_of_polls_are_asked_for_at_a_time() -> None:
         assert [(await client.answer()).status for client in waiting] == [404, 404]
         assert (await post(edge, OWN, sub("b"))).status == 404
         assert asked == [None, None, "ffffffff", None]
+
+
+async def test_a_token_goes_to_the_edge_that_holds_the_session() -> None:
+    """It is checked there; an operation that brings one goes as it is, as all do."""
+    questions: list[Any] = []
+
+    async def ask(edge_id: str | None, op: str, fields: Any, patience: float) -> Replies:
+        questions.append(fields)
+        return Replies([DONE], 1)
+
+    async with edge_without_redis(tokens=TokensInMemory()) as edge:
+        edge.forwarder._ask = ask
+        client = await edge.connect()
+        fresh = {"op": "token", "token": "y"}
+        answer = await client.ask(posted("ffffffff.AAAA", [fresh], "Authorization: Bearer x"))
+        assert (answer.status, answer.json["channels"]) == (200, ["a"])
+        assert questions == [{"session": "ffffffff.AAAA", "ops": [fresh], "token": "x"}]
+
+
+async def test_a_forwarded_token_is_checked_where_the_session_is_held() -> None:
+    """So is a channel: an edge of an older version forwards it without any token, and the session's decides."""
+    tokens = TokensInMemory()
+    tokens.make("good", ["a", "b"])
+    tokens.make("wide")
+    async with edge_without_redis(tokens=tokens) as edge:
+        _, session = await held(edge, "/sub?id=a&token=good", "stream")
+        change = {"session": session, "ops": [sub("b"), sub("private-bob")]}
+        assert await edge.forwarder.on_change(change) == {"channels": ["a", "b"]}
+        for token, status in (("bad", 401), (7, 400)):
+            with pytest.raises(RequestError) as caught:
+                await edge.forwarder.on_change(change | {"token": token})
+            assert caught.value.status == status
+        assert await edge.forwarder.on_change(change | {"token": "wide"}) == {"channels": ["a", "b", "private-bob"]}
+
+
+async def test_without_a_key_a_forwarded_token_is_not_looked_at(edge: EdgeWithoutRedis) -> None:
+    """The edge that forwards it may have one already."""
+    _, session = await held(edge, "/sub?id=a", "stream")
+    assert await edge.forwarder.on_change({"session": session, "ops": [], "token": "x"}) == {"channels": ["a"]}

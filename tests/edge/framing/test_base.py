@@ -6,7 +6,7 @@ import pytest
 
 from edge.framing.base import SHORT_DATA, Bundle, Framing, Kind
 from edge.framing.http import Variant
-from edge.framing.items import SESSION_BLANK, Item, ItemKind
+from edge.framing.items import SESSION_BLANK, Item, ItemKind, error_item
 from edge.framing.transports import TRANSPORTS, framing_for
 from tests.edge.framing.reading import read_response
 from tests.pure_only import pure_only
@@ -74,6 +74,16 @@ def test_by_default_a_refusal_is_an_error_with_its_status(
 
 
 @pure_only
+@pytest.mark.parametrize("transport", ["stream", "sse", "iframe", "ws"])
+def test_the_last_error_is_an_object_and_the_end(transport: str) -> None:
+    """A WebSocket's end says what the error was, too."""
+    framing = framing_for(transport, VARIANT)
+    error = error_item(401, "over")
+    last = framing.last_error(error)
+    assert last.startswith(framing.encode([error], ""))
+    assert last.endswith(b"\x88\x06\x11\x31over" if transport == "ws" else framing.end)
+
+
 def test_a_framing_must_say_what_its_bytes_are() -> None:
     """The base has none of its own, and nothing to tell a client of a retry or of being slow."""
     framing = Nameless(VARIANT)

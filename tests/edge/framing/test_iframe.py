@@ -94,6 +94,14 @@ def test_the_pages_that_may_show_it_are_named() -> None:
     assert policy.endswith("; frame-ancestors 'self' https://a.example")
 
 
+@pytest.mark.parametrize("data", [FRAMING.head(3000), FRAMING.refusal(503, "full", 4)])
+def test_it_is_out_of_reach_of_an_opener(data: bytes) -> None:
+    """In a tab of its own, it and the page that opened it do not know each other; and its type is fixed."""
+    headers = read_response(data).headers
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert headers["x-content-type-options"] == "nosniff"
+
+
 @pytest.mark.parametrize("data", [FRAMING.farewell(""), FRAMING.encode([Item(ItemKind.CLOSE)], "")])
 def test_it_says_goodbye_with_a_call(data: bytes) -> None:
     """The page gets a close object."""
@@ -119,7 +127,7 @@ def test_it_is_refused_with_a_call() -> None:
     ("target", "function"),
     [
         ("/iframe?id=room", b"comet"),
-        ("/iframe?id=room&callback=a.b", b"a.b"),
+        ("/iframe?id=room&callback=$a_b1", b"$a_b1"),
         ("/sub?id=room&transport=iframe", b"comet"),
     ],
 )
@@ -138,11 +146,14 @@ async def test_a_frame_gets_scripts(edge: EdgeWithoutRedis, target: str, functio
     assert await client.until(b"\n\r\n") == b"1\r\n\n\r\n"
 
 
-async def test_a_callback_that_is_none_is_refused(edge: EdgeWithoutRedis) -> None:
-    """Nothing of the client's choice gets into the script but a function's name."""
+@pytest.mark.parametrize("path", ["/iframe?", "/sub?transport=iframe&"])
+@pytest.mark.parametrize("name", ["alert(1)", "opener.document.forms.publish.tick.click", "a.b", "a" * 65])
+async def test_a_callback_that_is_none_is_refused(edge: EdgeWithoutRedis, path: str, name: str) -> None:
+    """Nothing of the client's choice gets into the script but the plain name of a function of the page around it."""
     client = await edge.connect()
-    answer = await client.ask(head("/iframe?id=room&callback=alert(1)"))
+    answer = await client.ask(head(f"{path}id=room&callback={name}"))
     assert (answer.status, answer.headers["content-type"]) == (400, "application/json")
+    assert answer.json["content"].startswith("callback: ")
 
 
 async def test_only_allowed_pages_may_show_it() -> None:

@@ -44,6 +44,14 @@ def test_jsonp_is_a_script_and_nothing_else() -> None:
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["content-disposition"] == "attachment; filename=f.txt"
     assert headers["cache-control"] == "no-store"
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+
+
+def test_a_refusal_is_out_of_reach_of_an_opener_too() -> None:
+    """It is JSON, which is no page that could do anything; the headers are the same."""
+    headers = read_response(framing_for("jsonp", Variant(callback="f")).refusal(503, "full", 4)).headers
+    assert headers["cross-origin-opener-policy"] == "same-origin"
+    assert headers["x-content-type-options"] == "nosniff"
 
 
 async def test_a_jsonp_poll_calls_the_page(edge: EdgeWithoutRedis) -> None:

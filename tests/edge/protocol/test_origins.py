@@ -77,10 +77,20 @@ def test_a_page_that_tells_nothing_gets_a_frame_and_no_script(referer: str) -> N
         GUARDED.admit_page("jsonp", headers(referer=referer))
 
 
+@pytest.mark.parametrize("transport", ["jsonp", "iframe"])
+@pytest.mark.parametrize("origins", [Origins(()), GUARDED])
+@pytest.mark.parametrize("site", ["same-origin", "none", "cross-site"])
+def test_neither_is_a_page_of_its_own(transport: str, origins: Origins, site: str) -> None:
+    """With and without a list, whoever opens it: its parent would be itself, of this server's origin."""
+    with pytest.raises(RequestError, match=f"^{transport}: ") as caught:
+        origins.admit_page(transport, headers(site, f"{HOME}/") | {"sec-fetch-dest": "document"})
+    assert caught.value.status == 403
+
+
 @pytest.mark.parametrize("transport", ["stream", "sse", "poll", "ws"])
 def test_other_transports_are_judged_by_origin_alone(transport: str) -> None:
     """No tag can read what they send; a script that can sends its Origin."""
-    GUARDED.admit_page(transport, headers("cross-site", f"{EVIL}/"))
+    GUARDED.admit_page(transport, headers("cross-site", f"{EVIL}/") | {"sec-fetch-dest": "document"})
 
 
 def test_an_origin_that_was_admitted_needs_no_referer() -> None:
@@ -142,6 +152,20 @@ async def test_a_client_without_an_origin_is_no_browser() -> None:
         answer = await client.ask(head(POLL + "&timeout=0"))
         assert answer.status == 200
         assert "access-control-allow-origin" not in answer.headers
+
+
+@pytest.mark.parametrize("target", ["/jsonp?callback=f&", "/iframe?", "/sub?callback=f&", "/sub?transport=iframe&"])
+async def test_a_pop_up_is_refused_on_the_wire(target: str) -> None:
+    """Also where all origins may subscribe; a script and a frame get their answers on the same connection."""
+    async with edge_without_redis() as edge:
+        client = await edge.connect()
+        asked = f"{target}id=room&timeout=0"
+        refused = await client.ask(head(asked, "Sec-Fetch-Dest: document", "Sec-Fetch-Site: cross-site"))
+        assert (refused.status, refused.headers["content-type"]) == (403, "application/json")
+        assert refused.headers["cross-origin-opener-policy"] == "same-origin"
+        assert refused.headers["x-content-type-options"] == "nosniff"
+        await client.send(head(asked, "Sec-Fetch-Dest: script", "Sec-Fetch-Site: cross-site"))
+        assert b"HTTP/1.1 200 OK" in await client.until(b"\r\n\r\n")
 
 
 async def test_a_script_of_a_foreign_page_is_refused_on_the_wire() -> None:

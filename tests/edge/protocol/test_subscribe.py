@@ -154,6 +154,12 @@ def test_a_callback_is_the_name_of_a_function(name: str) -> None:
     assert asked("/jsonp", f"id=room&callback={name}").callback == name
 
 
+@pytest.mark.parametrize("name", ["f", "$", "_", "jQueryfn_1$", "a" * 64])
+def test_a_frame_s_callback_has_no_dots(name: str) -> None:
+    """It stands behind `parent.`, and leads no further."""
+    assert asked("/iframe", f"id=room&callback={name}").callback == name
+
+
 def test_a_callback_matters_to_jsonp_only() -> None:
     """Another transport takes no notice of a callback, good or bad: its connections all share one framing."""
     assert asked("/poll", "id=room&callback=f").callback == ""
@@ -202,6 +208,12 @@ def test_a_callback_matters_to_jsonp_only() -> None:
         ("/jsonp", "id=room&callback=%C3%BC", 400, "callback"),
         ("/jsonp", "id=room&callback=f%5B0%5D", 400, "callback"),
         ("/jsonp", "id=room&callback=" + "a" * 65, 400, "callback"),
+        ("/iframe", "id=room&callback=A.b", 400, "callback"),
+        ("/iframe", "id=room&callback=a.", 400, "callback"),
+        ("/iframe", "id=room&callback=a%2Eb", 400, "callback"),
+        ("/iframe", "id=room&callback=", 400, "callback"),
+        ("/iframe", "id=room&callback=1f", 400, "callback"),
+        ("/iframe", "id=room&callback=" + "a" * 65, 400, "callback"),
         ("/sub", "id=room&since=x", 400, "since"),
         ("/sub", "id=room&since=1", 400, "since"),
         ("/sub", "id=room&since=1-", 400, "since"),

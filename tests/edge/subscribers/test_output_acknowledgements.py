@@ -3,6 +3,7 @@
 import pytest
 
 from common.names import ForeignNames
+from edge.engine.grants import Grants
 from edge.framing.items import ItemKind
 from edge.protocol.limits import MAX_CHANNELS
 from edge.protocol.operations import Op, Operation
@@ -16,7 +17,7 @@ def answers(sockets: SeatsOnSockets) -> Acknowledgements:
     """Return what is tested: `staging:` is another deployment's."""
     foreign = ForeignNames("comet:")
     foreign.learn(["comet:", "comet:staging:"])
-    return Acknowledgements(Sessions("edge", sockets.seats), foreign, sockets.counters, MAX_CHANNELS)
+    return Acknowledgements(Sessions("edge", sockets.seats), foreign, Grants(), sockets.counters, MAX_CHANNELS)
 
 
 def test_a_welcome_has_the_session_and_the_ref(sockets: SeatsOnSockets, answers: Acknowledgements) -> None:
@@ -28,9 +29,12 @@ def test_a_welcome_has_the_session_and_the_ref(sockets: SeatsOnSockets, answers:
 
 
 @pytest.mark.parametrize(("channel", "code"), [("room", None), ("staging:room", 403)])
-def test_a_foreign_channel_is_refused(answers: Acknowledgements, channel: str, code: int | None) -> None:
+def test_a_foreign_channel_is_refused(
+    sockets: SeatsOnSockets, answers: Acknowledgements, channel: str, code: int | None
+) -> None:
     """By the name alone."""
-    refusal = answers.foreign(Operation(Op.SUB, channel))
+    seat, _ = sockets.connect()
+    refusal = answers.refusal(seat, Operation(Op.SUB, channel))
     assert (refusal and refusal.code) == code
 
 

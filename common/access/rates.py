@@ -31,6 +31,12 @@ class Rate(Generic[Client]):
         self._put(client, tokens - count)
         return True
 
+    def seconds_until(self, client: Client, count: int) -> float:
+        """Return how long a client has to wait until it may take `count`; 0 if it may now."""
+        if not self.burst:
+            return 0.0
+        return max(0.0, (min(count, self.burst) - self._tokens(client)) / self._per_second)
+
     def is_spent(self, client: Client) -> bool:
         """Say whether a client has nothing left now."""
         return bool(self.burst) and self._tokens(client) <= 0

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.engine.rates import MIN_SWEEP, Rate
+from common.access.rates import MIN_SWEEP, Rate
 from tests.edge.edge_without_redis import FakeClock
 
 
@@ -95,3 +95,16 @@ def test_over_any_time_no_more_is_taken_than_a_bucket_and_what_has_run_in(steps:
         clock.now += seconds
         taken += count * rate.take("a", count)
         assert taken <= 5 + (clock.now - start) * 5 + 1e-6
+
+
+def test_who_gets_nothing_is_told_how_long_to_wait() -> None:
+    """Until the next fits, or for more than a bucket until it is full."""
+    clock = FakeClock()
+    rate: Rate[str] = Rate(10, 1.0, clock)
+    assert rate.seconds_until("a", 30) == 0.0
+    rate.take("a", 30)
+    assert rate.seconds_until("a", 1) == pytest.approx(2.1)
+    assert rate.seconds_until("a", 100) == pytest.approx(3.0)
+    clock.now += 2.1
+    assert rate.seconds_until("a", 1) == pytest.approx(0.0)
+    assert Rate(0, 1.0, clock).seconds_until("a", 10**6) == 0.0

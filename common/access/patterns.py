@@ -6,25 +6,32 @@ from common.errors import BadRequestError
 from common.names import check_channel
 
 STAR = "*"
+FEW = 16  # names that a tuple finds as fast as a set, in a fifth of its memory: each user of a token has patterns
 
 
 class Patterns:
     """A set of channels, given as exact names and as beginnings such as `news:*`; `*` alone is all channels.
 
-    Raises ValueError with a sentence for a pattern that no channel can match.
+    Its length is the number of patterns. Raises ValueError with a sentence for one that no channel can match.
     """
 
-    __slots__ = ("_beginnings", "_exact", "texts")
+    __slots__ = ("_beginnings", "_exact")
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
-        self.texts = tuple(texts)
-        for text in self.texts:
+        different = dict.fromkeys(texts)
+        for text in different:
             _check(text)
-        self._exact = frozenset(text for text in self.texts if not text.endswith(STAR))
-        self._beginnings = tuple({text.removesuffix(STAR) for text in self.texts if text.endswith(STAR)})
+        exact = tuple(text for text in different if not text.endswith(STAR))
+        self._exact = exact if len(exact) <= FEW else frozenset(exact)
+        self._beginnings = tuple(text.removesuffix(STAR) for text in different if text.endswith(STAR))
 
-    def __bool__(self) -> bool:
-        return bool(self.texts)
+    def __len__(self) -> int:
+        return len(self._exact) + len(self._beginnings)
+
+    @property
+    def texts(self) -> list[str]:
+        """The patterns as they are written, in the order of the alphabet."""
+        return sorted([*self._exact, *(beginning + STAR for beginning in self._beginnings)])
 
     def matches(self, channel: str) -> bool:
         """Say whether a channel is one of the set."""

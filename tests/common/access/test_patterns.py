@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.patterns import Patterns
+from common.access.patterns import Patterns
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,8 @@ from common.patterns import Patterns
         (["*"], "anything", True),
         (["a", "b*"], "b", True),
         (["a", "b*"], "c", False),
+        ([f"room{number}" for number in range(99)], "room98", True),
+        ([f"room{number}" for number in range(99)], "room99", False),
     ],
 )
 def test_exact_names_and_beginnings(texts: list[str], channel: str, matches: bool) -> None:
@@ -29,6 +31,13 @@ def test_what_no_channel_can_match_is_refused(text: str) -> None:
     """The sentence names the pattern."""
     with pytest.raises(ValueError, match="matches no channel"):
         Patterns([text])
+
+
+def test_each_counts_once() -> None:
+    """They can be written again."""
+    found = Patterns(["room", "news:*", "room", "news:*", "a"])
+    assert (len(found), found.texts) == (3, ["a", "news:*", "room"])
+    assert len(Patterns(f"room{number}" for number in range(99))) == 99
 
 
 def test_a_set_without_patterns_is_false() -> None:

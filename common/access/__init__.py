@@ -1,0 +1,1 @@
+"""Who may do what: keys and what they open, and how often something may be done."""
