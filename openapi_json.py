@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parent
-#: Each page, and where the process that serves it looks for it (`common/service/openapi.py`).
+#: Each page, and where the process that serves it looks for it (`ApiDocument` in `common/service/http.py`).
 SERVED = {
     "docs/openapi.yaml": "publisher/openapi.json",
     "docs/openapi-publisher-internal.yaml": "publisher/openapi_internal.json",

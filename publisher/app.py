@@ -26,8 +26,7 @@ from common.scripts.deployments import Deployment, Deployments
 from common.scripts.publishing import Publishing
 from common.service.admin import AdminServer, Check, redis_checks
 from common.service.graceful_close import stop_accepting
-from common.service.http import listen, port_of
-from common.service.openapi import ApiDocument
+from common.service.http import ApiDocument, listen, port_of
 from common.service.operators import internal_checks
 from common.service.process import measure_lag, register_process
 from common.service.runner import notice_of_drain

@@ -21,16 +21,6 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *so
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 METRIC_ROW = re.compile(r"^\| `((?:comet|process)_\w+)` \| (\w+) \|([^|]*)\|", re.MULTILINE)
 LOG_ROW = re.compile(r"^\| (`[^|]+`) \| (?:info|warning|error) \|", re.MULTILINE)
-# What docs/security.md names, and other parts of the same change add: to be removed when these are there.
-COMING = {
-    "COMET_TOKEN_KEY",
-    "COMET_TOKEN_COOKIE",
-    "COMET_PUBLIC_CHANNELS",
-    "COMET_PRIVATE_CHANNELS",
-    "COMET_PUBLISH_RATE",
-    "COMET_HOSTS",
-    "tokens.md",
-}
 Series = tuple[str, str, frozenset[str]]
 
 
@@ -49,7 +39,7 @@ def anchors(page: Path) -> set[str]:
 def test_every_link_leads_somewhere(page: Path) -> None:
     """A relative link names a file of the repository, and a heading that is in it."""
     for link in LINK.findall(page.read_text()):
-        if "://" in link or link in COMING:
+        if "://" in link:
             continue
         path, _, anchor = link.partition("#")
         target = page.parent / path if path else page
@@ -60,7 +50,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=title)
 def test_every_variable_that_is_named_exists(page: Path) -> None:
     """A page names no setting, of ours or of compose.yaml, that is none; `COMET_HISTORY_*` is all that begin so."""
-    known = [PREFIX + name.upper() for name in Settings.model_fields] + list(COMING)
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
     known += re.findall(r"\$\{(COMET_[A-Z_]+)", (ROOT / "compose.yaml").read_text())  # what Compose itself reads
     text = page.read_text().replace("COMET_EDGEPORT", "")  # the settings page shows what a slip gives
     for name, star in re.findall(r"\b(COMET_[A-Z][A-Z_]*)(\*?)", text):

@@ -1,7 +1,10 @@
-"""What the aiohttp services share: answers and errors of one JSON line, and a listener that names its setting."""
+"""What the aiohttp services share: answers and errors of one JSON line, a listener that names its setting, and the
+document of a port's routes.
+"""
 
 import logging
-from functools import partial
+from functools import cached_property, partial
+from pathlib import Path
 
 import orjson
 from aiohttp import web
@@ -70,6 +73,28 @@ def _unexpected(request: web.BaseRequest, error: BaseException | None) -> web.Re
     path = shown_path(request.path, MAX_SHOWN_PATH)
     get_logger().error("a request failed unexpectedly", method=request.method, path=path, exc_info=error)
     return json_answer(error_object(RequestError("the server failed; its log says why", 500)), 500)
+
+
+class ApiDocument:
+    """The handler of `/openapi.json`; the file is read at the first request, so that no start waits for it.
+
+    `openapi_json.py` makes the file from the page in `docs/`.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    @property
+    def route(self) -> web.RouteDef:
+        """The route to add to an application."""
+        return web.get("/openapi.json", self._on_request)
+
+    @cached_property
+    def _body(self) -> bytes:
+        return self._file.read_bytes()
+
+    async def _on_request(self, request: web.Request) -> web.Response:
+        return web.Response(body=self._body, content_type="application/json")
 
 
 class _Connection(PunctualConnection):

@@ -62,7 +62,7 @@ async def routers() -> Any:
     """Yield the routers of a publisher's two ports and an edge's internal port."""
     where = {"redis_url": NO_REDIS, "edge_host": "127.0.0.1"}
     ports = dict.fromkeys(("publisher_port", "publisher_admin_port", "edge_port", "edge_admin_port"), 0)
-    settings = load_settings(**where, **ports)
+    settings = load_settings(**where, **ports, demo=True)
     publisher, edge = Publisher(settings), Edge(settings)
     await publisher.start()
     await edge.start()

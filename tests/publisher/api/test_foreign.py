@@ -139,7 +139,7 @@ async def test_usual_names_need_no_setting(client: Client, host: str) -> None:
 
 async def test_names_may_be_added(valkey_url: str, prefix: str) -> None:
     """By COMET_HOSTS."""
-    async with running(redis_url=valkey_url, prefix=prefix, hosts=("push.example.com",)) as it:
+    async with running(redis_url=valkey_url, prefix=prefix, hosts=("push.example.com",), demo=True) as it:
         assert await status(it, "GET", "/demo/config.json", Host="push.example.com") == 200
         assert await status(it, "POST", "/pub", Host="push.example.com") == 400
         assert await status(it, "POST", "/pub", Host="evil.test") == 421

@@ -4,7 +4,7 @@ from aiohttp import ClientSession
 from prometheus_client import CollectorRegistry
 
 from common.service.admin import AdminServer
-from common.service.openapi import ApiDocument
+from common.service.http import ApiDocument
 
 
 async def test_the_file_is_read_at_the_first_request(tmp_path: Path) -> None:
