@@ -119,7 +119,7 @@ class Pipelines:
         began = perf_counter()
         failure: Exception = RedisConnectionError(GIVEN_UP)
         try:
-            connection = await self._pool.get_connection()
+            connection = await self._pool.get_connection()  # type: ignore[no-untyped-call]
             try:
                 await _exchange(connection, calls)
             finally:

@@ -112,16 +112,6 @@ class Pool(ConnectionPool):
         connection.on_wrong_server = self._suspect_all
         return connection
 
-    async def get_connection(self, *_: object, **options: object) -> PooledConnection:
-        """Take a connection that may be used; unlike redis-py's own, this waits for no lock and measures nothing."""
-        connection: PooledConnection = self.get_available_connection()  # type: ignore[no-untyped-call]
-        try:
-            await self.ensure_connection(connection)
-        except BaseException:
-            await self.release(connection)
-            raise
-        return connection
-
     async def ensure_connection(self, connection: PooledConnection) -> None:  # type: ignore[override]
         """Have a connection open and fresh enough to be used."""
         connection.in_use = False
@@ -136,7 +126,7 @@ class Pool(ConnectionPool):
 
         A client's own way of running a command passes through so many layers that they take longer than Redis.
         """
-        connection = await self.get_connection()
+        connection: PooledConnection = await self.get_connection()  # type: ignore[no-untyped-call]
         try:
             reply = await connection.ask(command, read)
         finally:
@@ -152,9 +142,10 @@ class Pool(ConnectionPool):
             await connection.disconnect(nowait=True)
         elif not connection.is_connected and connection.in_use:
             self._suspect_all()
-        self._in_use_connections.remove(connection)
-        if connection.is_connected:  # else it would be taken before those that are open
-            self._available_connections.append(connection)
+        if connection.is_connected:
+            await super().release(connection)
+        else:
+            self._in_use_connections.remove(connection)  # it would be taken before those that are open
 
     def retire(self) -> None:
         """Let no connection that is open now be used for another command."""
