@@ -25,12 +25,13 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from common.redis.client import COMMAND_TIMEOUT, pool_of
-from common.redis.pool import IN_TIME, PooledConnection
+from common.redis.pool import PooledConnection
 from common.tasks import Tasks
 
 STALL = 0.1  # seconds
 MAX_COMMANDS = 256  # in one pipeline, unless one call has more: about 4 ms of Redis' time
 MAX_BYTES = 1 << 18  # of one pipeline, unless one call has more: it passes a slow line well within `COMMAND_TIMEOUT`
+IN_TIME = "redis did not answer in time"
 GIVEN_UP = "the pipeline was given up"
 
 Read = Callable[[Any], Any]

@@ -11,17 +11,15 @@ from collections.abc import Callable, Mapping
 from time import monotonic
 from typing import Any, cast
 
-from redis import RedisError, ResponseError
+from redis import RedisError
 from redis.asyncio.connection import AbstractConnection, Connection, ConnectionPool
 from redis.connection import HiredisRespSerializer
 from redis.exceptions import AskError, BusyLoadingError, ClusterDownError, ReadOnlyError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from common.redis.addresses import open_socket
 
 MAX_REST = 10.0  # seconds; the shortest time after which a firewall is known to forget a connection is longer
 MAX_AGE = 300.0  # seconds
-IN_TIME = "redis did not answer in time"
 WRONG_SERVER = (ReadOnlyError, BusyLoadingError, ClusterDownError, AskError)  # and MASTERDOWN, MOVED
 
 
@@ -46,22 +44,6 @@ class PooledConnection(AbstractConnection):
             return await super().read_response(*args, **options)
         except WRONG_SERVER:
             self.on_wrong_server()
-            raise
-
-    async def ask(self, command: bytes, read: Callable[[Any], Any]) -> Any:
-        """Send one packed command, and return what `read` makes of its reply, or the error that Redis answered.
-
-        Raises if there is no reply in time, or one that cannot be read: then the connection is of no use any more.
-        """
-        try:
-            async with asyncio.timeout(self.socket_timeout):
-                await self.send(command)
-                reply = await self.receive()
-            return reply if isinstance(reply, ResponseError) else read(reply)
-        except BaseException as error:
-            await self.disconnect(nowait=True)
-            if isinstance(error, TimeoutError):
-                raise RedisTimeoutError(IN_TIME) from None
             raise
 
     async def send(self, commands: bytes) -> None:
@@ -120,20 +102,6 @@ class Pool(ConnectionPool):
         if not connection.is_connected or await _is_readable(connection):
             await super().ensure_connection(connection)
         connection.in_use = True
-
-    async def ask(self, command: bytes, read: Callable[[Any], Any]) -> Any:
-        """Send one packed command, and return what `read` makes of its reply; raises `RedisError` or `OSError`.
-
-        A client's own way of running a command passes through so many layers that they take longer than Redis.
-        """
-        connection: PooledConnection = await self.get_connection()  # type: ignore[no-untyped-call]
-        try:
-            reply = await connection.ask(command, read)
-        finally:
-            await self.release(connection)
-        if isinstance(reply, ResponseError):
-            raise reply
-        return reply
 
     async def release(self, connection: PooledConnection) -> None:  # type: ignore[override]
         """Take a connection back; if it broke, and not only could not be opened, the others may be broken as well."""

@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
 from redis.crc import key_slot
 from redis.exceptions import ClusterCrossSlotError
 
@@ -20,7 +21,6 @@ from common.scripts.results import (
     SyncQuery,
     parse_sync_answer,
 )
-from common.scripts.script import Script
 from common.settings import Settings
 
 DAY = 86400  # seconds
@@ -47,10 +47,10 @@ class Scripts:
         self._max_entries = settings.history_size + TRIM_SLACK
         self._position_ttl = max(DAY, 10 * self._history_ttl)
         self._genesis_ttl = genesis_ttl(settings)
-        self._sync = Script(redis, script_text("sync"))
-        self._read = Script(redis, script_text("read"))
-        self._release = Script(redis, script_text("release"))
-        self._adopt = Script(redis, script_text("adopt"))
+        self._sync = redis.register_script(script_text("sync"))
+        self._read = redis.register_script(script_text("read"))
+        self._release = redis.register_script(script_text("release"))
+        self._adopt = redis.register_script(script_text("adopt"))
 
     async def sync(self, queries: Sequence[SyncQuery]) -> list[SyncOutcome]:
         """Read several channels at once; joining one begins a new epoch of its bare messages (see adopt.lua).
@@ -58,7 +58,7 @@ class Scripts:
         For a channel that cannot be read the result has its error.
         """
         arguments = (self._max_entries, self._position_ttl, self._genesis_ttl)
-        own = [("" if offset is None else offset, "" if known is None else known) for _, offset, known in queries]
+        own = [(_or_nothing(query.offset), _or_nothing(query.known)) for query in queries]
         return await self._run(self._sync, arguments, [query.channel for query in queries], own)
 
     async def read(self, queries: Sequence[SyncQuery], limit: PieceLimit) -> list[SyncOutcome]:
@@ -73,7 +73,7 @@ class Scripts:
 
     async def _run(
         self,
-        script: Script,
+        script: AsyncScript,
         arguments: Sequence[Any],
         channels: Sequence[str],
         own: Sequence[Sequence[Any]],
@@ -81,7 +81,7 @@ class Scripts:
         """Read channels with a script, which gets the arguments, and then the own ones of each channel."""
         keys: list[Any] = [self._names.channel(channel) for channel in channels]
         try:
-            return _outcomes(await script.run(keys, [*arguments, *chain.from_iterable(own)]), len(keys))
+            return _outcomes(await script(keys, [*arguments, *chain.from_iterable(own)]), len(keys))
         except ClusterCrossSlotError:
             groups = _by_slot(keys)
         calls = [
@@ -93,9 +93,9 @@ class Scripts:
             answers |= zip(group, _outcomes(results, len(group)), strict=True)
         return [answers[index] for index in range(len(keys))]
 
-    async def _run_each(self, script: Script, calls: Sequence[tuple[list[Any], list[Any]]]) -> list[Any]:
+    async def _run_each(self, script: AsyncScript, calls: Sequence[tuple[list[Any], list[Any]]]) -> list[Any]:
         """Run a script for each slot of a server in cluster mode, which takes the keys of one slot in each call."""
-        first = await script.run(*calls[0])  # which loads the script, if need be
+        first = await script(*calls[0])  # which loads the script, if need be
         pipeline = self._redis.pipeline(transaction=False)
         for keys, arguments in calls[1:]:
             pipeline.evalsha(script.sha, len(keys), *keys, *arguments)
@@ -105,17 +105,17 @@ class Scripts:
         """Let go of channels that this process has unsubscribed from: names without messages leave nothing behind."""
         keys = [self._names.channel(channel) for channel in channels]
         try:
-            await self._release.run(keys, [self._position_ttl])
+            await self._release(keys=keys, args=[self._position_ttl])
         except ClusterCrossSlotError:
             for group in _by_slot(keys):
-                await self._release.run([keys[index] for index in group], [self._position_ttl])
+                await self._release(keys=[keys[index] for index in group], args=[self._position_ttl])
 
     async def adopt(self, channel: str, first_epoch: int, messages: Sequence[Bare]) -> Adopted:
         """Hand in bare messages, in order, for an edge that counts them since `first_epoch`."""
         arguments: list[Any] = [self._history_size, self._history_ttl, first_epoch]
         for message in messages:
             arguments += message
-        answer = await self._adopt.run([self._names.channel(channel)], arguments)
+        answer = await self._adopt(keys=[self._names.channel(channel)], args=arguments)
         with reading("the adopt script", answer):
             done, state = answer
             adopted = Adopted(int(done), AdoptionState(state.decode()))
@@ -151,6 +151,10 @@ def _outcomes(answers: Any, count: int) -> list[SyncOutcome]:
         raise wrong_answer("the sync script", answers, f"an array of {count}")
     with reading("the sync script", answers):
         return [parse_sync_answer(answer) for answer in answers]
+
+
+def _or_nothing(number: int | None) -> int | str:
+    return "" if number is None else number
 
 
 def genesis_ttl(settings: Settings) -> int:

