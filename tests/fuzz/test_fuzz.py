@@ -21,7 +21,7 @@ MIN_INPUTS = {  # in these seconds: a twelfth of what two cores reach, for a mac
     "redis_replies": 2_500,
     "redis_frames": 11_000,
     "proxies": 14_000,
-    "tokens": 2_000,
+    "tokens": 5_000,
 }
 SEED = 15
 
