@@ -28,8 +28,9 @@ IMAGE = """(url) => new Promise((done) => {
   image.src = url + "/pub?id=room&content=image";
 })"""
 FORM = """(url) => new Promise((done) => {
-  const frame = Object.assign(document.createElement("iframe"), { name: "answer" });
-  const form = Object.assign(document.createElement("form"), { action: url, method: "post", target: "answer" });
+  const name = `answer${frames.length}`;
+  const frame = Object.assign(document.createElement("iframe"), { name });
+  const form = Object.assign(document.createElement("form"), { action: url, method: "post", target: name });
   for (const [name, value] of [["id", "room"], ["content", "form"]])
     form.append(Object.assign(document.createElement("input"), { name, value }));
   document.body.append(frame, form);
