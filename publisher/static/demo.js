@@ -115,7 +115,9 @@ setInterval(() => {
 
 try {
   const { edges, publisher } = await configuration();
-  find(document, "#curl").textContent = `curl '${publisher || location.origin}/pub?id=demo&content=hello'`;
+  const curl = find(document, "#curl");
+  curl.parentElement.hidden = false;
+  curl.textContent = `curl '${publisher || location.origin}/pub?id=demo&content=hello'`;
   for (const name of ["First connection", "Second connection"]) {
     new Pane([...edges], name);
     edges.push(edges.shift()); // the second connection begins with another edge
