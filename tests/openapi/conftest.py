@@ -5,14 +5,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from common.settings import Settings
 from tests.cluster.clients import StreamClient, get
 from tests.cluster.processes import Cluster, Service, free_ports
 from tests.cluster.running import running
 from tests.cluster.waiting import STARTING, until
 
 KEY = "a-key-of-the-shop-backend"
-SETTINGS = {"COMET_MAX_MESSAGE_BYTES": "4096"} | ({"COMET_DEMO": "1"} if "demo" in Settings.model_fields else {})
+SETTINGS = {"COMET_MAX_MESSAGE_BYTES": "4096", "COMET_DEMO": "1"}
 
 
 @pytest.fixture(scope="session")
