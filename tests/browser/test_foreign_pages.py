@@ -1,5 +1,6 @@
 """Pages of other origins that give orders, in a real Chromium: no order is obeyed, and no page clicks in another."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -41,6 +42,7 @@ FETCH = """([url, body]) => fetch(url, { method: "POST", mode: "no-cors", body: 
   .then(() => null)"""
 ASK = """([path, method]) => fetch(path, { method }).then((answer) => answer.status)"""
 ORDERS = 6
+NOT_OURS = re.compile(r"status of (400|401|421)")
 CLICK = "opener.document.forms.publish.tick.click"
 
 
@@ -54,8 +56,8 @@ def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def forgive(tab: Tab) -> None:
     """Accept what the browser logs of each refusal."""
-    tab.forgive(REFUSED)
-    tab.forgive(LOST)
+    for pattern in (REFUSED, NOT_OURS, LOST):
+        tab.forgive(pattern)
 
 
 @pytest.mark.parametrize("page", ["foreign.localhost", "foreign.test"])

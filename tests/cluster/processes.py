@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -20,12 +21,19 @@ from tests.cluster.waiting import STARTING, until
 ROOT = Path(__file__).parents[2]
 HOST = "127.0.0.1"
 PATIENCE = 5.0
+NOT_EPHEMERAL = range(20_000, 32_000)  # below the ports that Linux gives to outgoing connections
 LOG_TAIL = 4000  # characters
 
 
 def free_ports(count: int) -> list[int]:
-    """Return ports on which nothing listens; all are held until the last is known, so that they differ."""
-    sockets = [socket.create_server((HOST, 0)) for _ in range(count)]
+    """Return ports on which nothing listens; all are held until the last is known, so that they differ.
+
+    The kernel gives none of them to an outgoing connection before they are used.
+    """
+    sockets: list[socket.socket] = []
+    while len(sockets) < count:
+        with suppress(OSError):
+            sockets.append(socket.create_server((HOST, random.choice(NOT_EPHEMERAL))))
     ports = [int(held.getsockname()[1]) for held in sockets]
     for held in sockets:
         held.close()
