@@ -5,7 +5,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
 
 from openapi_json import SERVED
 from tests.cluster.processes import Cluster, Service
@@ -13,6 +12,9 @@ from tests.cluster.waiting import STARTING, until
 from tests.openapi.asking import EVENTS, Answer, ask, comparable
 from tests.openapi.conftest import KEY
 from tests.openapi.documents import EDGE_INTERNAL, PUBLISHER, PUBLISHER_INTERNAL, Operation, document, operations
+
+pytest.importorskip("jsonschema", reason="no jsonschema: pip install -e '.[system]' (as make test-system does)")
+from jsonschema import Draft202012Validator
 
 pytestmark = pytest.mark.system  # with its processes it takes some seconds
 
