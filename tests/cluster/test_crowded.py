@@ -17,6 +17,8 @@ from tests.cluster.processes import Cluster, Service
 from tests.cluster.running import running
 from tests.cluster.waiting import until
 
+pytestmark = pytest.mark.system  # a quarter of a minute: each of its edges takes a second to end
+
 FILES = 400
 STRANGERS = 700
 TRANSPORTS = ("stream", "sse", "poll", "ws")

@@ -16,6 +16,8 @@ from tests.cluster.running import running
 from tests.cluster.test_drain import UPGRADE
 from tests.cluster.waiting import until
 
+pytestmark = pytest.mark.system  # a quarter of a minute: each end takes its seconds
+
 CLIENTS = 12
 BODY = b'{"id":"room","content":"hi"}'
 PUBLISH = b"POST /pub HTTP/1.1\r\nHost: publisher\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (

@@ -73,6 +73,7 @@ def test_without_redis_no_process_is_ready_and_all_are_healthy(cluster: Cluster)
     until(lambda: failing(cluster.a) == failing(cluster.publisher) == [])
 
 
+@pytest.mark.system  # it takes seven seconds: a probe's time-out
 def test_a_redis_that_does_not_answer_is_none(cluster: Cluster) -> None:
     """An open connection proves nothing: when probes do not come back the services are not ready."""
     cluster.valkey.pause()
