@@ -76,6 +76,8 @@ class ChannelChanges:
         elif operation.op is Op.UNSUB:
             self._unsubscribe(seat, operation)
         elif operation.op is Op.TOKEN:
+            if seat.framing is None:
+                return  # an operation before has ended it
             self._output.send(seat, self._answers.token(seat, operation, self.names(seat)))
         else:
             self._output.send(seat, Item(ItemKind.PONG, ref=operation.ref))

@@ -49,7 +49,7 @@ class Lifecycle:
         *,
         heartbeat: float,
     ) -> None:
-        self.postponed = Postponed(seats, wheel, clock, self._attach_again)
+        self.postponed = Postponed(seats, grants, wheel, clock, self._attach_again)
         self._seats = seats
         self._half_closed, self._paused, self._parked = seats.half_closed, seats.paused, seats.parked
         self._hub = hub
@@ -172,9 +172,11 @@ class Lifecycle:
         self._fanout.flush_to(seat)  # what was published before
         framing, item = seat.framing, error_item(401, EXPIRED)
         if framing is None:
-            return
-        if framing.single_response:
+            self._grants.leave(seat)  # the flush has ended it
+        elif framing.single_response:
             self._fanout.deliver(seat, [item])
+        elif seat.send_buffer is not None:
+            self._seats.abort(seat, CloseReason.TOKEN)  # words behind what is parked could come long after
         else:
             self.close(seat, framing.last_error(item), CloseReason.TOKEN)
 

@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from edge.counters import CloseReason
+from edge.engine.grants import Grants
 from edge.engine.seats import Seats
 from edge.engine.wheel import Wheel
 from edge.framing.base import Batch, Framing
@@ -39,11 +40,13 @@ class Postponed:
     def __init__(
         self,
         seats: Seats,
+        grants: Grants,
         wheel: Wheel[Seat],
         clock: Callable[[], float],
         attach: Callable[[Seat, SubscribeRequest, Framing], None],
     ) -> None:
         self._seats = seats
+        self._grants = grants
         self._wheel = wheel
         self._clock = clock
         self._attach = attach
@@ -57,8 +60,9 @@ class Postponed:
             shared = ready.batch.longest
         if self._seats.outbox.has_room(size, shared):
             return False
-        waiting = PostponedSubscribe(seat, ready.request, ready.framing, size)
+        waiting, grant = PostponedSubscribe(seat, ready.request, ready.framing, size), self._grants.of(seat)
         self._seats.detach(seat, CloseReason.UNAVAILABLE)
+        self._grants.hold(seat, grant)  # its time goes on
         seat.wait(waiting)
         self._wheel.schedule(seat, self._clock() + POSTPONE_TIMEOUT)
         self._queue.append(waiting)

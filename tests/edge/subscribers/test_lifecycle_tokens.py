@@ -7,6 +7,7 @@ import pytest
 
 from edge.counters import CloseReason
 from edge.framing.websocket import OWN_CODES
+from edge.protocol.operations import Op, Operation
 from edge.subscribers.lifecycle import EXPIRED_PER_TURN
 from edge.tokens.guard import EXPIRED
 from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
@@ -92,6 +93,26 @@ async def test_a_newcomer_that_still_waits_is_turned_away(guarded: EdgeWithoutRe
     guarded.pass_time(2.25)
     answer = await client.answer()
     assert (answer.status, answer.json["content"]) == (401, EXPIRED)
+
+
+async def test_one_that_does_not_take_what_it_is_sent_is_cut(guarded: EdgeWithoutRedis) -> None:
+    """The last words would wait behind all that is parked, for as long as it is read at all."""
+    await guarded.held("/stream?id=room&token=good")
+    (seat,) = guarded.seats
+    guarded.seats.write(seat, b"x" * 34_000_000)
+    assert seat.send_buffer is not None
+    guarded.pass_time(11.25)
+    assert seat.fd == -1
+    assert guarded.counters.closed_total == {("stream", CloseReason.TOKEN): 1}
+
+
+async def test_a_token_for_one_that_has_just_ended_is_kept_by_nobody(guarded: EdgeWithoutRedis) -> None:
+    """An operation before it may end a connection."""
+    await guarded.held("/stream?id=room&token=good")
+    (seat,) = guarded.seats
+    guarded.seats.abort(seat, CloseReason.CLIENT)
+    guarded.changes.apply(seat, Operation(Op.TOKEN, token="fresh"))
+    assert len(guarded.lifecycle._grants) == 0
 
 
 async def test_a_fresh_token_keeps_the_connection(guarded: EdgeWithoutRedis) -> None:

@@ -6,8 +6,10 @@ from edge.counters import CloseReason
 from edge.engine.outbox import SHORT_ANSWER
 from edge.state import Phase, Seat
 from edge.subscribers.postponed import ADMITTED_PER_TURN, POSTPONE_TIMEOUT
-from tests.edge.edge_without_redis import EdgeWithoutRedis
+from edge.tokens.guard import EXPIRED
+from tests.edge.edge_without_redis import EdgeWithoutRedis, edge_without_redis
 from tests.edge.http_client import Answer, HttpClient, head
+from tests.edge.tokens_in_memory import TokensInMemory
 from tests.edge.usual_log import at
 from tests.pure_only import pure_only
 
@@ -84,6 +86,25 @@ async def test_when_there_is_no_room_for_long_it_is_told_so(edge: EdgeWithoutRed
     assert (answer.status, "long answers" in answer.json["content"]) == (503, True)
     assert "retry-after" in answer.headers
     assert (await client.ask(head("/nowhere"))).status == 404
+
+
+@pytest.mark.parametrize("expires_while_waiting", [True, False])
+async def test_the_token_of_one_that_waits_goes_on(expires_while_waiting: bool) -> None:
+    """Its time ends the subscriber while it waits, and when it is served at last."""
+    tokens = TokensInMemory("room")
+    tokens.make("good", expires=1010.0)  # the fake clock begins at 1000
+    async with edge_without_redis(tokens=tokens) as edge:
+        stuck = await crowded(edge)
+        client = await postponed(edge, f"/stream?id=room&since={at(2)}&token=good")
+        if not expires_while_waiting:
+            edge.seats.abort(stuck, CloseReason.SLOW)
+            assert not edge.lifecycle.postponed.admit()
+            await client.until(b"four")
+        edge.pass_time(11.25)
+        said = await client.rest()
+        assert EXPIRED.encode() in said
+        assert said.startswith(b"HTTP/1.1 401") is expires_while_waiting
+        assert len(edge.lifecycle._grants) == 0
 
 
 async def test_some_are_served_in_a_turn(edge: EdgeWithoutRedis) -> None:
