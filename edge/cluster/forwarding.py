@@ -17,6 +17,7 @@ from edge.cluster.cursor_names import CursorNames
 from edge.engine.grants import Grants
 from edge.protocol.limits import MAX_OPERATIONS
 from edge.protocol.operations import Operation, parse_operation
+from edge.state import Seat
 from edge.subscribers.changes import ChannelChanges
 from edge.subscribers.pending import ATTACH_TIMEOUT
 from edge.subscribers.sessions import Sessions
@@ -25,6 +26,7 @@ from edge.tokens.grant import TokenError, TokenReason
 FORWARD_TIMEOUT = ATTACH_TIMEOUT + 0.5  # seconds for another edge's reply: it may wait ATTACH_TIMEOUT for a channel
 SILENT = "an edge that may hold this session does not answer now; try again"
 TOO_MANY_ASKS = "too many sessions are being asked for that this edge does not hold; try again"
+NOT_YOURS = "token: this poll came without one, so it may be anybody's; poll again with the token"
 NOT_HELD = "no connection with this session is held; subscribe again"
 
 #: Asks one edge, or all of them if the edge is None, as `common.rpc.client.EdgeClient.ask` does.
@@ -96,6 +98,7 @@ class SessionForwarder:
         if seat is None:
             raise RequestError(NOT_HELD, 404)
         if token and self._grants.guard is not None:
+            self._check_own(seat)
             self._grants.renew(seat, token, self._changes.names(seat))
         if not operations:
             return self._changes.names(seat)
@@ -108,6 +111,11 @@ class SessionForwarder:
         if channels is None:
             raise RequestError(NOT_HELD, 404)
         return channels
+
+    def _check_own(self, seat: Seat) -> None:
+        """Raise `TokenError` for a poll that has no token: its session is its client's word, and may be another's."""
+        if seat.framing is not None and seat.framing.single_response and self._grants.of(seat) is None:
+            raise TokenError(TokenReason.USER, NOT_YOURS)
 
 
 def _resolve(future: asyncio.Future[list[str] | None], channels: list[str] | None) -> None:

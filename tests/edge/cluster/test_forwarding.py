@@ -130,6 +130,16 @@ async def test_a_forwarded_token_is_checked_where_the_session_is_held() -> None:
         assert await edge.forwarder.on_change(change | {"token": "wide"}) == {"channels": ["a", "b", "private-bob"]}
 
 
+async def test_a_poll_without_a_token_is_given_none() -> None:
+    """Its session is its client's word: who knows another's could poll with it, and would hear what that one may."""
+    tokens = TokensInMemory("news")
+    tokens.make("good")
+    async with edge_without_redis(tokens=tokens) as edge:
+        await edge.held(f"/poll?id=news&session={OWN}", transport="poll")
+        answer = await post(edge, OWN + "?token=good", sub("private-bob"))
+        assert (answer.status, "poll again with the token" in answer.json["content"]) == (403, True)
+
+
 async def test_without_a_key_a_forwarded_token_is_not_looked_at(edge: EdgeWithoutRedis) -> None:
     """The edge that forwards it may have one already."""
     _, session = await held(edge, "/sub?id=a", "stream")
