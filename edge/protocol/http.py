@@ -86,7 +86,8 @@ class _Collector:
         elif sentence := _why_not_twice(key, self.headers[key], text):
             self.error = self.error or BadRequestError(sentence)
         elif key not in SINGLE:
-            self.headers[key] += f", {text}"  # a list may stand on several lines (RFC 9110 section 5.3)
+            # A list may stand on several lines (RFC 9110 section 5.3); so may cookies in HTTP/2 (RFC 9113 8.2.3).
+            self.headers[key] += f"; {text}" if key == "cookie" else f", {text}"
 
 
 def _why_not_twice(key: str, before: str, again: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from urllib.parse import unquote_plus
 
+from common.browsers.orders import OWN
 from common.errors import BadRequestError
 from edge.protocol.http import Request
 from edge.protocol.origins import EMBEDDED, Origins
@@ -17,7 +18,8 @@ class Credentials:
 
     A browser sends cookies for pages of every site. So a cookie counts only where the page is known: a script tag or a
     frame is of a page of this origin or of one on the list, and a WebSocket or a POST has an Origin, which is checked
-    before. The answers to other requests cannot be read by pages that are not on the list.
+    before. Any other GET has an Origin, which is checked, or is not of a page of another site: such a page could not
+    read the answer, but would hold a subscriber of this user.
     """
 
     def __init__(self, origins: Origins, cookie: str = "") -> None:
@@ -33,7 +35,9 @@ class Credentials:
         if transport in EMBEDDED:
             counts = self._origins.shows_page(headers)
         else:
-            counts = transport != "ws" or bool(headers.get("origin"))
+            counts = bool(headers.get("origin"))
+            if transport != "ws":
+                counts = counts or headers.get("sec-fetch-site", "none") in OWN
         return _cookie(headers, self._cookie) if counts else ""
 
     def of_change(self, request: Request) -> str:

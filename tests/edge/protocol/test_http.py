@@ -127,11 +127,15 @@ def test_white_space_around_a_headers_value_is_no_part_of_it(value: str) -> None
         (("Accept: text/html", "ACCEPT: text/event-stream"), "accept", "text/html, text/event-stream"),
         (("Sec-WebSocket-Protocol: a", "Sec-WebSocket-Protocol: b, c"), "sec-websocket-protocol", "a, b, c"),
         (("Origin: https://a.example",) * 3, "origin", "https://a.example"),
+        (("Cookie: a=1", "Cookie: b=2; c=3"), "cookie", "a=1; b=2; c=3"),
         (("Sec-WebSocket-Version: 13",) * 2, "sec-websocket-version", "13"),
     ],
 )
 def test_a_header_on_several_lines_is_one_list(lines: tuple[str, ...], name: str, value: str) -> None:
-    """RFC 9110 section 5.3: in their order, whatever stands between; what can only be one value may be repeated."""
+    """RFC 9110 section 5.3: in their order, whatever stands between; what can only be one value may be repeated.
+
+    Cookies are separated as in one header (RFC 9113 section 8.2.3).
+    """
     assert parse_request(head("/sub?id=1", *lines)).headers[name] == value
 
 

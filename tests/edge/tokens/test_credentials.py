@@ -88,9 +88,26 @@ def test_a_cookie_of_a_websocket_or_a_post_needs_an_origin() -> None:
 
 
 @pytest.mark.parametrize("transport", ["stream", "sse", "poll"])
-def test_a_cookie_of_what_no_tag_can_read_needs_nothing(transport: str) -> None:
-    """Browsers send no Origin for the GET of a page of the same origin; other pages cannot read the answer."""
-    assert WITH_COOKIE.of_subscriber(get("/sub", "id=a", **IN_COOKIE), transport) == "from-cookie"
+@pytest.mark.parametrize(
+    ("headers", "counts"),
+    [
+        ({}, True),
+        ({"sec_fetch_site": "same-origin"}, True),
+        ({"sec_fetch_site": "none"}, True),
+        ({"sec_fetch_site": "same-site"}, False),
+        ({"sec_fetch_site": "cross-site"}, False),
+        ({"sec_fetch_site": "cross-site", "origin": PAGE}, True),
+    ],
+)
+def test_a_cookie_of_another_get_does_not_count_for_a_foreign_page(
+    transport: str, headers: dict[str, str], counts: bool
+) -> None:
+    """It cannot read the answer, but holds a subscriber of this user, and may know its session; an Origin is checked.
+
+    Browsers send no Origin for the GET of a page of the same origin.
+    """
+    request = get("/sub", "id=a", **headers, **IN_COOKIE)
+    assert WITH_COOKIE.of_subscriber(request, transport) == ("from-cookie" if counts else "")
 
 
 def test_what_is_named_on_purpose_needs_no_origin() -> None:
