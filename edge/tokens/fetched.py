@@ -103,7 +103,10 @@ class FetchedKeys:
             return  # the same set: what was checked with it stays good
         keys, faults = jwks_keys(document, may_hold_secrets=False)
         left_out = list(dict.fromkeys(faults))
-        get_logger().info("the keys of tokens are here", host=self._host, keys=len(keys.keys), left_out=left_out)
+        if keys.keys:
+            get_logger().info("the keys of tokens are here", host=self._host, keys=len(keys.keys), left_out=left_out)
+        else:
+            get_logger().warning("no key of tokens is left; every token is refused", host=self._host, left_out=left_out)
         self._keys, self._document = keys, document
 
 

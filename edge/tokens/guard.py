@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Protocol
 
 from common.access.patterns import Patterns
+from common.errors import SettingsError
 from common.logs import get_logger
 from common.settings import Settings
 from edge.counters import Counters
@@ -23,6 +24,8 @@ EXPIRED = "token: its time is over (claim exp); connect again with a new one"
 OTHER_USER = "token: claim sub: this connection is another user's; open a new one with this token"
 
 LOG_PERIOD = 1.0  # seconds between two lines about refused tokens
+#: Whose sentences repeat what the client wrote: a channel, where a token may have slipped in, or a claim.
+REPEATING = frozenset({TokenReason.MISSING, TokenReason.CHANNEL, TokenReason.CLAIM})
 
 
 class Verifies(Protocol):
@@ -57,9 +60,8 @@ class Refusals:
             self._left_out += 1
             return
         left_out, self._left_out, self._next = self._left_out, 0, now + LOG_PERIOD
-        self._log.warning(
-            "a subscriber's token was refused", reason=error.reason.value, why=error.sentence, left_out=left_out
-        )
+        why = {} if error.reason in REPEATING else {"why": error.sentence}
+        self._log.warning("a subscriber's token was refused", reason=error.reason.value, left_out=left_out, **why)
 
 
 class Guard:
@@ -120,10 +122,21 @@ class Guard:
 def load_keys(settings: Settings) -> "FixedKeys | FetchedKeys | None":
     """Return the keys that tokens are checked with; raises `SettingsError`. None: no channel needs a token."""
     if not settings.token_key:
+        _check_is_unguarded(settings)
         return None
     from edge.tokens.source import keys_of  # noqa: PLC0415  # only an edge with tokens pays for PyJWT
 
     return keys_of(settings.token_key)
+
+
+def _check_is_unguarded(settings: Settings) -> None:
+    """Raise `SettingsError` where settings expect tokens that nothing is there to check: all channels would be open."""
+    for name in ("public_channels", "private_channels", "token_cookie", "token_audience", "token_issuer"):
+        if getattr(settings, name):
+            raise SettingsError(
+                f"COMET_{name.upper()} is set and COMET_TOKEN_KEY is not, so every channel would be open to everybody; "
+                "set the key, or leave both out"
+            )
 
 
 def guard_of(settings: Settings, keys: Keys, counters: Counters, clock: Callable[[], float]) -> Guard:

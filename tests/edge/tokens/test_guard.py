@@ -2,10 +2,11 @@
 
 import pytest
 
-from common.errors import UnavailableError
+from common.errors import SettingsError, UnavailableError
+from common.settings import load_settings
 from edge.counters import Counters
 from edge.tokens.grant import TokenError
-from edge.tokens.guard import Guard
+from edge.tokens.guard import Guard, load_keys
 from tests.edge.edge_without_redis import FakeClock
 from tests.edge.http_client import get
 from tests.edge.tokens_in_memory import TokensInMemory
@@ -62,6 +63,24 @@ def test_while_no_keys_are_known_nothing_is_refused_for_good() -> None:
     with pytest.raises(UnavailableError):
         door.guard.admit(get("/sub", "token=good"), "stream", ("room",))
     assert door.refused() == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("public_channels", ("news",)),
+        ("private_channels", ("user:{sub}",)),
+        ("token_cookie", "comet"),
+        ("token_audience", "push"),
+        ("token_issuer", "login"),
+    ],
+)
+def test_settings_of_tokens_without_a_key_stop_an_edge(name: str, value: object) -> None:
+    """They expect a check that nobody makes; without all of them there is nothing to check."""
+    settings = load_settings(allowed_origins=("https://app.example",))
+    assert load_keys(settings) is None
+    with pytest.raises(SettingsError, match=f"COMET_{name.upper()} is set and COMET_TOKEN_KEY is not"):
+        load_keys(settings.model_copy(update={name: value}))
 
 
 def test_one_more_channel_is_allowed_by_the_grant_while_it_lasts() -> None:

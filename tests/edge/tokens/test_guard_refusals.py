@@ -1,5 +1,6 @@
 """Refused tokens are counted and logged."""
 
+import pytest
 from structlog.testing import capture_logs
 
 from edge.counters import Counters
@@ -19,6 +20,15 @@ def test_each_reason_is_counted() -> None:
         refusals.add(TokenError(reason, "no"))
     refusals.add(EXPIRED)
     assert counters.token_refused_total == dict.fromkeys(TokenReason, 1) | {"expired": 2}
+
+
+@pytest.mark.parametrize("reason", [TokenReason.MISSING, TokenReason.CHANNEL, TokenReason.CLAIM])
+def test_what_the_client_wrote_is_not_logged(reason: TokenReason) -> None:
+    """A token may have slipped into the name of a channel, as by `?id=room?token=…`."""
+    with capture_logs() as lines:
+        Refusals(Counters(), FakeClock()).add(TokenError(reason, "id: 'room?token=eyJ' needs a token"))
+    assert [line["reason"] for line in lines] == [reason.value]
+    assert "eyJ" not in str(lines)
 
 
 def test_one_refusal_a_second_is_logged() -> None:
