@@ -122,7 +122,7 @@ class Publisher:
         except BaseException:
             await self.stop()
             raise
-        tell_exposure(settings.publisher_host, settings.publish_keys)
+        tell_exposure(settings.publisher_host, self._publishing, self._operating)
         lag = partial(measure_lag, self._counters.loop_lag.observe)
         for work in (self._pubsub.run, self._deployments.run, self._functions.run, lag):
             self._tasks.start(run_forever(work))
