@@ -18,7 +18,7 @@ from common.errors import RequestError, UnauthorizedError
 
 MIN_KEY_CHARACTERS = 16
 ONLY_READS = "read"  # the scope of an operator's key that changes nothing
-READING = frozenset({"GET", "HEAD", "OPTIONS"})  # methods that change nothing on a path for operators
+READING = frozenset({"GET", "HEAD", "OPTIONS"})  # methods that change nothing
 FORBIDDEN = 403
 SCHEME = "bearer"
 EVERY_CHANNEL = Patterns()
