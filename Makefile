@@ -37,14 +37,14 @@ openapi: .venv/installed ## write docs/openapi*.yaml as the JSON that the proces
 
 # What is there stays, if it still fits: `make lock UPGRADE=--upgrade` takes the newest.
 LOCK := uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --custom-compile-command 'make lock' $(UPGRADE)
-lock: .venv/release ## pin what the image is made of, with hashes: requirements*.lock, which are committed
+lock: .venv/release ## pin what the product needs and what builds it, with hashes: requirements*.lock; they are committed
 	$(BIN)/$(LOCK) --extra uvloop --output-file requirements.lock pyproject.toml
 	$(BIN)/python -c "import tomllib; whole = tomllib.load(open('pyproject.toml', 'rb')); \
 		print(*whole['build-system']['requires'], *whole['project']['optional-dependencies']['compiled'], sep='\n')" \
 		| $(BIN)/$(LOCK) --constraints requirements.lock --output-file requirements-build.lock -
 
 SBOM := dist/comet-cluster.cdx.json
-sbom: .venv/release ## write what is in the image to dist/comet-cluster.cdx.json (CycloneDX), as requirements.lock has it
+sbom: .venv/release ## list what requirements.lock names in dist/comet-cluster.cdx.json (CycloneDX)
 	@mkdir -p $(dir $(SBOM))
 	$(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --pyproject pyproject.toml --output-reproducible \
 		--of JSON --output-file $(SBOM) requirements.lock

@@ -160,8 +160,9 @@ class Settings(BaseSettings):
     )
     hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(values.read_hosts)] = Field(
         (),
-        description="names, separated by commas, under which internal ports, publishers without keys and edges "
-        "may be asked; edges: any, if empty. Addresses, names without a dot and those of a cluster need no entry",
+        description="names, separated by commas, under which edges may be asked (empty: any), and internal ports and "
+        "publishers where no key is needed. Where they share it, the public names of the edges must be in it. "
+        "Addresses, names without a dot and those of a cluster need no entry",
     )
 
     token_key: Annotated[str, AfterValidator(values.read_token_key)] = Field(

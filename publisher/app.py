@@ -32,7 +32,7 @@ from common.service.process import measure_lag, register_process
 from common.service.runner import notice_of_drain
 from common.settings import Settings
 from common.tasks import Tasks, run_forever
-from publisher.api.auth import require_key
+from publisher.api.auth import is_guarded, require_key
 from publisher.api.cluster import ClusterApi
 from publisher.api.foreign import refuse_foreign
 from publisher.api.pages import PagesApi
@@ -122,7 +122,7 @@ class Publisher:
         except BaseException:
             await self.stop()
             raise
-        tell_exposure(settings.publisher_host, settings.publish_keys)
+        tell_exposure(settings.publisher_host, self._publishing, self._operating)
         lag = partial(measure_lag, self._counters.loop_lag.observe)
         for work in (self._pubsub.run, self._deployments.run, self._functions.run, lag):
             self._tasks.start(run_forever(work))
@@ -173,10 +173,15 @@ class Publisher:
 
     def _middlewares(self) -> list[Middleware]:
         """Return what sees each request of the public port first."""
-        keys, counters = (self._publishing, self._operating), self._counters
-        needs_key = bool(self._publishing)
-        foreign = refuse_foreign(self._rules, counters.foreign_total, counters.published, needs_key=needs_key)
-        return [foreign, require_key(*keys)] if any(keys) else [foreign]
+        publishing, operating = self._publishing, self._operating
+        foreign = refuse_foreign(
+            self._rules,
+            self._counters.foreign_total,
+            self._counters.published,
+            is_guarded=partial(is_guarded, publishing=publishing, operating=operating),
+            demo=self._settings.demo,
+        )
+        return [foreign, require_key(publishing, operating)] if publishing or operating else [foreign]
 
     def _admin_server(self) -> AdminServer:
         """Return the server of the internal port."""

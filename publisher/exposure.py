@@ -1,7 +1,11 @@
-"""Whether a publisher may listen where it is told to: one without keys lets everybody who reaches it publish."""
+"""Whether a publisher may listen where it is told to: one without keys lets everybody who reaches it publish.
+
+With keys, its log says what each opens: a comma within the channels of a key makes another key of what follows it.
+"""
 
 from collections.abc import Sequence
 
+from common.access.keys import KeyRing
 from common.errors import SettingsError, cannot_listen
 from common.logs import get_logger
 from common.service.addresses import is_only_here
@@ -22,7 +26,12 @@ def check_exposure(host: str, keys: Sequence[str], *, open_to_all: bool) -> None
         )
 
 
-def tell_exposure(host: str, keys: Sequence[str]) -> None:
-    """Say that a publisher, which listens now, has no keys."""
-    if not keys:
+def tell_exposure(host: str, publishing: KeyRing, operating: KeyRing) -> None:
+    """Say that a publisher, which listens now, has no keys; or what each opens, by its name."""
+    if not publishing:
         get_logger().info("there are no COMET_PUBLISH_KEYS: whoever reaches this publisher may publish", host=host)
+    bare = "all channels" if operating else "all channels, operates"
+    opened = [f"{key.name}: {' '.join(key.channels.texts) or bare}" for key in publishing]
+    opened += [f"{key.name}: {'only reads' if key.only_reads else 'operates'}" for key in operating]
+    if opened:
+        get_logger().info("what each key opens", keys=opened)

@@ -134,23 +134,21 @@ def parse_demo(body: bytes, limit: int) -> Batch:
 
     Raises `RequestError`, with status 403 for other channels.
     """
-    batch = parse_json(body, limit)
-    if not batch.single:
+    value = read_json(body)
+    if elements(value) is not None or "ids" in (fields := _object(value)):
         raise BadRequestError('this path takes one message at a time, such as {"id":"demo","content":"hi"}')
-    for entry in batch.entries:
-        _check_demo(entry)
-    return batch
+    message = _message(fields, limit)
+    _check_demo(message)
+    return Batch([message], single=True)
 
 
-def _check_demo(entry: Entry) -> None:
-    if isinstance(entry, RequestError):
-        raise entry
-    if entry.channel != DEMO_CHANNEL and not entry.channel.startswith(DEMO_CHANNELS):
+def _check_demo(message: PublishRequest) -> None:
+    if message.channel != DEMO_CHANNEL and not message.channel.startswith(DEMO_CHANNELS):
         raise RequestError(
             f"id: this path publishes only to {DEMO_CHANNEL} and to channels that begin with {DEMO_CHANNELS}", 403
         )
-    if len(entry.payload) > MAX_DEMO_BYTES:
-        raise TooLargeError(f"content: {len(entry.payload)} bytes; here at most {MAX_DEMO_BYTES} are allowed")
+    if len(message.payload) > MAX_DEMO_BYTES:
+        raise TooLargeError(f"content: {len(message.payload)} bytes; here at most {MAX_DEMO_BYTES} are allowed")
 
 
 def _form_fields(pairs: Sequence[tuple[str, str]]) -> dict[str, object]:

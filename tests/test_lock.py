@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-#: Each file, and what it must hold: the image is made of the one, and by means of the other.
+#: Each file, and what it must hold: the product needs the one, and is built by means of the other.
 WANTED = {
     "requirements.lock": [*PROJECT["project"]["dependencies"], *EXTRAS["uvloop"]],
     "requirements-build.lock": [*PROJECT["build-system"]["requires"], *EXTRAS["compiled"]],

@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from common.access.patterns import Patterns
@@ -18,12 +18,12 @@ from common.errors import RequestError, UnauthorizedError
 
 MIN_KEY_CHARACTERS = 16
 ONLY_READS = "read"  # the scope of an operator's key that changes nothing
-READING = frozenset({"GET", "HEAD", "OPTIONS"})  # methods that change nothing on a path for operators
+READING = frozenset({"GET", "HEAD", "OPTIONS"})  # methods that change nothing
 FORBIDDEN = 403
 SCHEME = "bearer"
 EVERY_CHANNEL = Patterns()
 _KEY = re.compile(r"[A-Za-z0-9\-._~+/=]+")  # what a bearer token may contain (RFC 6750 section 2.1)
-_NAME = re.compile(r"[A-Za-z0-9\-._]{1,64}")
+_NAME = re.compile(r"[A-Za-z0-9\-._]{1,32}")  # names are logged; of a good key in this place most are longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,9 @@ class KeyRing:
     def __bool__(self) -> bool:
         return bool(self._keys)
 
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._keys)
+
     def find(self, authorization: str) -> Key | None:
         """Return the key that an Authorization header carries (RFC 6750 section 2.1); None if it is not one of these.
 
@@ -98,14 +101,16 @@ def read_publish_keys(entries: Iterable[str]) -> tuple[Key, ...]:
     """Read `NAME:KEY:CHANNELS`, `NAME:KEY` or a bare `KEY`, which is named for its place, such as `key-2`.
 
     CHANNELS are names, and beginnings with a star at their end, separated by blanks. Raises ValueError with a sentence
-    that names the place of a faulty entry and shows nothing of it.
+    that names the place of a faulty entry and shows nothing of it. A bare key that is repeated counts once.
     """
-    return _all_different([_publish_key(place, entry) for place, entry in enumerate(entries, 1)])
+    given = tuple(entries)
+    places = {place: entry for place, entry in enumerate(given, 1) if ":" in entry or entry not in given[: place - 1]}
+    return _all_different({place: _publish_key(place, entry) for place, entry in places.items()})
 
 
 def read_admin_keys(entries: Iterable[str]) -> tuple[Key, ...]:
     """Read `NAME:KEY`, or `NAME:KEY:read`; raises ValueError as `read_publish_keys` does."""
-    return _all_different([_admin_key(place, entry) for place, entry in enumerate(entries, 1)])
+    return _all_different({place: _admin_key(place, entry) for place, entry in enumerate(entries, 1)})
 
 
 def _publish_key(place: int, entry: str) -> Key:
@@ -125,7 +130,7 @@ def _admin_key(place: int, entry: str) -> Key:
 
 def _name(place: int, name: str) -> str:
     if not _NAME.fullmatch(name):
-        raise ValueError(f"the name of entry {place} must have 1 to 64 characters of A-Z a-z 0-9 - . _")
+        raise ValueError(f"the name of entry {place} must have 1 to 32 characters of A-Z a-z 0-9 - . _")
     return name
 
 
@@ -153,12 +158,17 @@ def _channels(place: int, scope: Sequence[str]) -> Patterns:
         ) from None
 
 
-def _all_different(keys: Sequence[Key]) -> tuple[Key, ...]:
-    for what, values in (("name", [key.name for key in keys]), ("key", [key.digest for key in keys])):
-        again = [place for place, value in enumerate(values, 1) if value in values[: place - 1]]
-        if again:
-            raise ValueError(f"entry {again[0]} has the same {what} as one before it; each needs its own")
-    return tuple(keys)
+def _all_different(keys: Mapping[int, Key]) -> tuple[Key, ...]:
+    """Return the keys, which are given by their places."""
+    names: set[str] = set()
+    digests: set[bytes] = set()
+    for place, key in keys.items():
+        for what, is_known in (("name", key.name in names), ("key", key.digest in digests)):
+            if is_known:
+                raise ValueError(f"entry {place} has the same {what} as one before it; each needs its own")
+        names.add(key.name)
+        digests.add(key.digest)
+    return tuple(keys.values())
 
 
 def _given(authorization: str) -> str:

@@ -6,12 +6,12 @@ from typing import NamedTuple
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
+from common.access.keys import READING
 from common.browsers.hosts import Hosts
 from common.browsers.orders import Orders
 from common.browsers.origins import OriginList
 from common.errors import RequestError
 
-READING = frozenset({"GET", "HEAD", "OPTIONS"})  # methods that change nothing
 HEALTH = frozenset({"/healthz", "/readyz", "/metrics"})  # asked for under any name
 
 Test = Callable[[web.Request], bool]

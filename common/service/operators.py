@@ -5,7 +5,7 @@ from collections.abc import Callable
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from common.access.keys import READING, KeyRing
+from common.access.keys import KeyRing
 from common.browsers.guard import Rules, guard, is_order
 from common.errors import RequestError
 from common.service.addresses import is_loopback
@@ -26,7 +26,7 @@ def require_operator(keys: KeyRing) -> Middleware:
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-        if request.method not in READING:
+        if is_order(request):
             _check_order(request, keys)
         return await handler(request)
 

@@ -10,14 +10,20 @@ from common.browsers.guard import Rules, guard, is_order
 
 ORDER_BY_GET = "/pub"
 PUBLISHING = frozenset({"/pub", "/demo/pub", "/broadcast"})  # whose refusals are counted with those of messages
-OF_THE_DEMO = frozenset({"/", "/chat"})  # pages for everybody, whatever the name of this server is there,
-FOLDERS_OF_THE_DEMO = ("/demo/", "/static/")  # and what they load
+DEMO_PATHS = frozenset({"/", "/chat", "/demo"})  # with the folder, for everybody, whatever this server is called there;
+DEMO_FOLDER = "/demo/"  # where the demo is off, all of it is 404
+FILES = "/static/"  # what pages load
 
 
 def refuse_foreign(
-    rules: Rules, refused: Counter[int], published: Callable[[int], None], *, needs_key: bool
+    rules: Rules,
+    refused: Counter[int],
+    published: Callable[[int], None],
+    *,
+    is_guarded: Callable[[str], bool],
+    demo: bool,
 ) -> Middleware:
-    """Return a middleware for all routes; where a key is needed, a name says nothing more than the key."""
+    """Return a middleware for all routes; where a path is guarded by keys, a name says nothing more than the key."""
 
     def count(request: web.Request, status: int) -> None:
         refused[status] += 1
@@ -25,9 +31,13 @@ def refuse_foreign(
             published(status)
 
     def needs_own_name(request: web.Request) -> bool:
-        return not needs_key and not _is_of_the_demo(request.path)
+        path = request.path
+        return not (is_guarded(path) or _is_of_the_demo(path) or path.startswith(FILES))
 
-    return guard(rules, count, orders=changes_something, needs_own_name=needs_own_name)
+    def orders(request: web.Request) -> bool:
+        return changes_something(request) and (demo or not _is_of_the_demo(request.path))
+
+    return guard(rules, count, orders=orders, needs_own_name=needs_own_name)
 
 
 def changes_something(request: web.Request) -> bool:
@@ -36,4 +46,4 @@ def changes_something(request: web.Request) -> bool:
 
 
 def _is_of_the_demo(path: str) -> bool:
-    return path in OF_THE_DEMO or path.startswith(FOLDERS_OF_THE_DEMO)
+    return path in DEMO_PATHS or path.startswith(DEMO_FOLDER)

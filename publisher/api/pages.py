@@ -20,7 +20,7 @@ STATIC = Path(__file__).parents[1] / "static"
 DEMO_PAGES = {"/": "demo.html", "/chat": "chat.html"}
 PAGES = DEMO_PAGES | {"/admin": "admin.html"}
 WITHOUT_EDGES = frozenset({"/admin"})  # pages that connect to the publisher only
-DEMO_FOLDER = "/demo/{rest:.*}"
+DEMO_FOLDER = ("/demo", "/demo/{rest:.*}")
 DEMO_IS_OFF = "the demo is off here; a publisher with COMET_DEMO=1 serves it"
 CONTENT_TYPES = {
     ".html": "text/html",
@@ -66,7 +66,7 @@ class PagesApi:
                 router.add_get(path, self._page)
             router.add_get("/demo/config.json", self._config)
         else:
-            for path in (*DEMO_PAGES, DEMO_FOLDER):
+            for path in (*DEMO_PAGES, *DEMO_FOLDER):
                 router.add_route("*", path, _refuse)
 
     async def _page(self, request: web.Request) -> web.Response:

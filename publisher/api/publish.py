@@ -22,6 +22,9 @@ MAX_DEMO_BODY_BYTES = 16384  # one short message, from whoever sees a demo page
 MAX_DEMO_RATE = 20  # of them a second, from all together
 TOO_OFTEN = f"the demo publishes at most {MAX_DEMO_RATE} messages a second, of all its visitors; try again in a second"
 
+Parse = Callable[[bytes, int], Batch]  # a body and the largest payload to messages
+Spend = Callable[[Key, int], None]  # takes a number of messages of a caller's rate, or raises
+
 
 class PublishApi:
     """The handlers of `/pub` and `/demo/pub`.
@@ -61,18 +64,16 @@ class PublishApi:
         """Handle a form or JSON, whichever the content type says; a request without a body is a form."""
         if is_form(request):
             return await self._form(request)
-        return await self._json(request, parse_json)
+        return await self._json(request, parse_json, self._rate.spend)
 
     async def _post_demo(self, request: web.Request) -> web.Response:
         """Publish for a demo page. JSON only: a browser does not send that here from a page of another origin."""
-        return await self._json(request.clone(client_max_size=MAX_DEMO_BODY_BYTES), self._parse_demo)
+        return await self._json(request.clone(client_max_size=MAX_DEMO_BODY_BYTES), parse_demo, self._spend_demo)
 
-    def _parse_demo(self, body: bytes, limit: int) -> Batch:
-        """Read the message of a demo page; raises `LimitError` if there are too many of them."""
-        batch = parse_demo(body, limit)
-        if not self._demo_rate.take(None, 1):
+    def _spend_demo(self, caller: Key, messages: int) -> None:
+        """Take messages of the demo, whoever sends them; raises `LimitError` if there are too many of them."""
+        if not self._demo_rate.take(None, messages):
             raise LimitError(TOO_OFTEN, "demo", retry_after=1)
-        return batch
 
     async def _form(self, request: web.Request) -> web.Response:
         """Answer the short form in plain text: `ok`, or the ids without a subscriber on any edge.
@@ -95,14 +96,14 @@ class PublishApi:
             self._count(status)
         return web.Response(text=f"{sentence}\n", status=status)
 
-    async def _json(self, request: web.Request, parse: Callable[[bytes, int], Batch]) -> web.Response:
+    async def _json(self, request: web.Request, parse: Parse, spend: Spend) -> web.Response:
         try:
-            return await self._answer(request, parse)
+            return await self._answer(request, parse, spend)
         except RequestError as error:
             self._count(error.status)
             raise
 
-    async def _answer(self, request: web.Request, parse: Callable[[bytes, int], Batch]) -> web.Response:
+    async def _answer(self, request: web.Request, parse: Parse, spend: Spend) -> web.Response:
         check_json(request)
         parsed, single = parse(await body_of(request), self._limit)
         caller = caller_of(request)
@@ -110,7 +111,7 @@ class PublishApi:
             [self._own(entry, caller) for entry in parsed] if caller.channels or self._foreign.beginnings else parsed
         )
         self._check_keys(entries)
-        self._rate.spend(caller, sum(isinstance(entry, PublishRequest) for entry in entries))
+        spend(caller, sum(isinstance(entry, PublishRequest) for entry in entries))
         results = await self._redis_publisher.publish(entries)
         if single:
             _all_or_error(results)

@@ -13,16 +13,16 @@ class PublishRate:
 
     def __init__(self, per_second: int, clock: Callable[[], float]) -> None:
         self._per_second = per_second
-        self._rate: Rate[str] = Rate(per_second, 1.0, clock)
+        self._rate: Rate[Key] = Rate(per_second, 1.0, clock)
 
     def spend(self, caller: Key, messages: int) -> None:
         """Take a number of messages, all or none; raises `LimitError` that says when to try again.
 
         More than a second's worth are taken when nothing was published lately, and paid for by waiting longer.
         """
-        if self._rate.take(caller.name, messages):
+        if self._rate.take(caller, messages):
             return
-        wait = math.ceil(self._rate.seconds_until(caller.name, messages)) or 1
+        wait = math.ceil(self._rate.seconds_until(caller, messages)) or 1
         whose = f"the key {caller.name!r}" if caller.name else "this publisher, without a key,"
         raise LimitError(
             f"{whose} takes {self._per_second} messages a second (COMET_PUBLISH_RATE); try again in {wait} s",

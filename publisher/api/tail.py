@@ -49,7 +49,7 @@ class TailApi:
 
     def add_to(self, router: web.UrlDispatcher) -> None:
         """Add the route."""
-        router.add_get("/admin/tail", self._on_request)
+        router.add_get("/admin/tail", self._on_request, allow_head=False)  # a HEAD would have no end
 
     def stop(self) -> None:
         """Let every tail end."""

@@ -48,8 +48,8 @@ CLICK = "opener.document.forms.publish.tick.click"
 
 @pytest.fixture(scope="module", params=["", KEY], ids=["no key", "with a key"])
 def cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """Yield clusters with and without a key."""
-    settings = {"COMET_PUBLISH_KEYS": KEY} if request.param else {}
+    """Yield clusters with and without a key, with the demo."""
+    settings = {"COMET_DEMO": "1"} | ({"COMET_PUBLISH_KEYS": KEY} if request.param else {})
     with running(Cluster(tmp_path_factory.mktemp("foreign"), edges="a", **settings)) as cluster:
         yield cluster
 

@@ -110,6 +110,17 @@ def test_every_refusal_is_an_error_object_or_a_sentence(operation: Operation) ->
                 assert media["schema"] == {"$ref": f"#/components/schemas/{schemas[content_type]}"}
 
 
+def test_a_name_is_said_to_matter_where_it_does() -> None:
+    """Not for the demo and for files; on internal ports for orders only."""
+    for page in SERVED:
+        under_any = {str(operation) for operation in operations(page) if "421" not in operation.statuses}
+        if page == PUBLISHER:
+            demo = {"GET /", "GET /chat", "GET /demo/config.json", "POST /demo/pub"}
+            assert under_any == demo | {"GET /static/{name}"}
+        else:
+            assert under_any == {each for each in described(page) if each.startswith("GET ")}
+
+
 def statuses_of(errors: Iterable[type[Any]]) -> Iterator[int]:
     """Yield the status of each error, and of those that are made of it."""
     for error in errors:

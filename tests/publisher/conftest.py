@@ -20,6 +20,7 @@ from tests.edge.real_edges import running as running_edges
 from tests.edge.real_edges import subscribers
 
 DEADLINE = 5.0
+NO_REDIS = "redis://127.0.0.1:1"  # what is let in, and needs Redis, is 503
 
 
 async def eventually(look: Callable[[], Awaitable[bool]]) -> None:

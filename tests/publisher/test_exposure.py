@@ -3,6 +3,7 @@
 import pytest
 from structlog.testing import capture_logs
 
+from common.access.keys import KeyRing, read_admin_keys, read_publish_keys
 from common.errors import SettingsError
 from publisher.exposure import check_exposure, tell_exposure
 
@@ -37,9 +38,31 @@ def test_a_host_that_is_none_is_told_as_such() -> None:
 
 
 def test_one_line_tells_that_there_are_no_keys() -> None:
-    """With keys there is nothing to tell."""
+    """And nothing else."""
     with capture_logs() as lines:
-        tell_exposure("localhost", ())
-        tell_exposure("localhost", KEYS)
+        tell_exposure("localhost", KeyRing(), KeyRing())
     event = "there are no COMET_PUBLISH_KEYS: whoever reaches this publisher may publish"
     assert lines == [{"event": event, "host": "localhost", "log_level": "info"}]
+
+
+@pytest.mark.parametrize(
+    ("entries", "operators", "told"),
+    [
+        (["k3y-of-the-shop-x"], [], ["key-1: all channels, operates"]),
+        (["shop:k3y-of-the-shop-x"], ["ops:k3y-of-operators"], ["shop: all channels", "ops: operates"]),
+        (["shop:k3y-of-the-shop-x:b:* a *"], ["see:k3y-of-operators:read"], ["shop: * a b:*", "see: only reads"]),
+        (
+            ["shop:k3y-of-the-shop-x:b:*", "k3y-customer-notifications"],
+            [],
+            ["shop: b:*", "key-2: all channels, operates"],
+        ),
+    ],
+)
+def test_one_line_tells_what_each_key_opens(entries: list[str], operators: list[str], told: list[str]) -> None:
+    """By its name and never the key: so a channel that a comma made a key is seen at the first start."""
+    publishing = KeyRing("COMET_PUBLISH_KEYS", read_publish_keys(entries))
+    operating = KeyRing("COMET_ADMIN_KEYS", read_admin_keys(operators))
+    with capture_logs() as lines:
+        tell_exposure("localhost", publishing, operating)
+    assert lines[-1] == {"event": "what each key opens", "keys": told, "log_level": "info"}
+    assert "k3y" not in str(lines)

@@ -40,6 +40,14 @@ def test_bare_keys_are_named_for_their_places() -> None:
     assert [key.name for key in keys] == ["key-1", "shop", "key-3"]
 
 
+def test_a_bare_key_may_be_repeated() -> None:
+    """It counts once, at its first place; the others keep theirs."""
+    keys = read_publish_keys([KEY, KEY, OTHER, KEY])
+    first, second = ring(KEY), ring(OTHER)
+    assert [key.name for key in keys] == ["key-1", "key-3"]
+    assert [key.digest for key in keys] == [key.digest for keys in (first, second) for key in keys]
+
+
 @pytest.mark.parametrize(
     ("entries", "sentence"),
     [
@@ -47,14 +55,18 @@ def test_bare_keys_are_named_for_their_places() -> None:
         ([KEY, "secretsecretsecret\xe4"], "that of entry 2 is another$"),
         (["shop:secret"], "that of entry 1 is another$"),
         (["secretsecretsecretsecret:shop"], "that of entry 1 is another$"),
-        ([":secretsecretsecret"], "^the name of entry 1 must have 1 to 64 characters of "),
+        ([":secretsecretsecret"], "^the name of entry 1 must have 1 to 32 characters of "),
         (["se cret:secretsecretsecret"], "^the name of entry 1 "),
-        (["s" * 65 + ":secretsecretsecret"], "^the name of entry 1 "),
+        (["s" * 33 + ":secretsecretsecret"], "^the name of entry 1 "),
         (["shop::secretsecretsecret"], "that of entry 1 is another$"),
         (["shop:secretsecretsecret:"], "^after the key of entry 1 there must be channels"),
         (["shop:secretsecretsecret: "], "^after the key of entry 1 there must be channels"),
         (["shop:secretsecretsecret:a secret*secret"], "^after the key of entry 1 there must be channels"),
         (["shop:secretsecretsecret", "shop:secret-secret-secret"], "^entry 2 has the same name as one before it"),
+        (["secret" * 8 + ":customer-notifications"], "^the name of entry 1 "),
+        (["secretsecretsecret", "secretsecretsecret", "a:secretsecretsecret"], "^entry 3 has the same key as one"),
+        (["a:secretsecretsecret", "secretsecretsecret"], "^entry 2 has the same key as one"),
+        (["a:secretsecretsecret:x", "a:secretsecretsecret:x"], "^entry 2 has the same name as one"),
         (["secretsecretsecret", "key-1:secret-secret-secret"], "^entry 2 has the same name as one before it"),
         (
             ["secretsecretsecret", "a:secret-secret-secret", "b:secretsecretsecret:x"],

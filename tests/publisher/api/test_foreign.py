@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import ClientSession
 
-from tests.publisher.conftest import Client, eventually, running
+from tests.publisher.conftest import NO_REDIS, Client, eventually, running
 
 KEY = "a-key-of-16-chars"
 HOME, EVIL = "https://app.example", "https://evil.example"
@@ -25,9 +25,9 @@ OF_THE_DEMO = ["/", "/chat", "/demo/config.json", "/static/comet.js"]
 
 @pytest.fixture(params=[False, True], ids=["no key", "with a key"])
 async def either(request: pytest.FixtureRequest, valkey_url: str, prefix: str) -> AsyncIterator[Client]:
-    """Yield clients of publishers with and without a key, which have a list of origins."""
-    keys = (KEY,) if request.param else ()
-    async with running(redis_url=valkey_url, prefix=prefix, publish_keys=keys, allowed_origins=(HOME,)) as it:
+    """Yield clients of publishers with and without a key, which have a list of origins, and the demo."""
+    settings = {"publish_keys": (KEY,) if request.param else (), "allowed_origins": (HOME,), "demo": True}
+    async with running(redis_url=valkey_url, prefix=prefix, **settings) as it:
         await eventually(it.ready)
         yield it
 
@@ -149,3 +149,15 @@ async def test_with_keys_every_name_is_good(valkey_url: str, prefix: str) -> Non
     """A page that has its name lead here has no key."""
     async with running(redis_url=valkey_url, prefix=prefix, publish_keys=(KEY,)) as it:
         assert await status(it, "POST", "/pub", Host="push.example.com") == 400
+
+
+async def test_what_needs_a_key_is_here_under_every_name(prefix: str) -> None:
+    """Where operators alone have keys, their paths need one and their page asks for it; publishing is open to all."""
+    async with running(redis_url=NO_REDIS, prefix=prefix, admin_keys=(f"ops:{KEY}",)) as it:
+        for method, target in (*ORDERS[3:5], *[("GET", target) for target in READS[:3]]):
+            assert await status(it, method, target, Host="push.example.com") == 503
+            answer, _ = await it.request(method, target, headers={"Host": "push.example.com"})
+            assert answer.status == 401
+        assert await status(it, "GET", "/admin", Host="push.example.com") == 200
+        for method, target in ORDERS[:3]:
+            assert await status(it, method, target, Host="push.example.com") == 421

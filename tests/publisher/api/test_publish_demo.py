@@ -6,7 +6,7 @@ import time
 import pytest
 
 from publisher.api.publish import MAX_DEMO_RATE
-from tests.publisher.conftest import Client, eventually, running
+from tests.publisher.conftest import NO_REDIS, Client, eventually, running
 
 KEY = "a-key-of-16-chars"
 #: What began with `demo` or `chat`, and could be said to by anybody.
@@ -53,14 +53,25 @@ async def test_the_demo_is_limited_in_rate(client: Client) -> None:
     assert (await client.get("/pub?id=room&content=hi"))[0] == 404  # which is limited by nothing of this
 
 
+async def test_the_demo_takes_nothing_of_the_rate_of_others(prefix: str) -> None:
+    """Nor does what they publish concern it: what is let in, is 503 here."""
+    async with running(redis_url=NO_REDIS, prefix=prefix, demo=True, publish_rate=1) as client:
+
+        async def published(*paths: str) -> list[int]:
+            message = {"id": "demo", "content": "hi"}
+            return [(await client.request("POST", path, json=message))[0].status for path in paths]
+
+        assert await published("/demo/pub", "/demo/pub", "/pub", "/pub", "/demo/pub") == [503, 503, 503, 429, 503]
+
+
 @pytest.mark.parametrize("keys", [(), (KEY,)])
-async def test_without_the_demo_there_is_no_demo(valkey_url: str, prefix: str, keys: tuple[str, ...]) -> None:
-    """By default its pages and all below `/demo/` are 404, whatever is asked; the dashboard and files are there."""
-    async with running(redis_url=valkey_url, prefix=prefix, publish_keys=keys) as client:
-        await eventually(client.ready)
-        for path in ("/", "/chat", "/demo/", "/demo/config.json", "/demo/pub", "/demo/pub/", "/demo/nothing"):
+@pytest.mark.parametrize("said", [{}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}, {"Host": "evil.test"}])
+async def test_without_the_demo_there_is_no_demo(prefix: str, keys: tuple[str, ...], said: dict[str, str]) -> None:
+    """By default its pages and all below `/demo` are 404, whoever asks for what; the dashboard and files are not."""
+    async with running(redis_url=NO_REDIS, prefix=prefix, publish_keys=keys) as client:
+        for path in ("/", "/chat", "/demo", "/demo/", "/demo/config.json", "/demo/pub", "/demo/pub/", "/demo/nothing"):
             for method in ("GET", "POST"):
-                answer, text = await client.request(method, path, json={"id": "demo", "content": "hi"})
+                answer, text = await client.request(method, path, json={"id": "demo", "content": "hi"}, headers=said)
                 assert (answer.status, answer.content_type) == (404, "application/json"), (method, path)
                 assert json.loads(text) == {
                     "type": "error",

@@ -31,6 +31,15 @@ def test_each_key_has_a_rate_of_its_own() -> None:
     rate.spend(SHOP, 5)
 
 
+def test_keys_of_one_name_have_rates_of_their_own() -> None:
+    """As where an operator and a backend are called the same in their lists."""
+    rate = PublishRate(1, FakeClock())
+    for key in (Key("ops", b"1"), Key("ops", b"2")):
+        rate.spend(key, 1)
+        with pytest.raises(LimitError):
+            rate.spend(key, 1)
+
+
 def test_an_array_is_taken_as_a_whole_and_paid_for() -> None:
     """A thousand at once, and then nothing for a hundred seconds."""
     clock = FakeClock()

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 
 from common.names import RedisNames
 from publisher.api import tail
-from tests.publisher.conftest import Client, eventually, running
+from tests.publisher.conftest import NO_REDIS, Client, eventually, running
 
 DEADLINE = 8.0
 
@@ -171,3 +171,10 @@ async def test_tails_do_not_delay_the_end_of_the_publisher(valkey_url: str, pref
             await client.publisher.stop()
             await it.end()
             assert time.monotonic() - began < 4
+
+
+async def test_a_tail_is_not_asked_for_its_head(prefix: str) -> None:
+    """It would be followed without an end, and take a place."""
+    async with running(redis_url=NO_REDIS, prefix=prefix) as client:
+        answer, _ = await client.request("HEAD", "/admin/tail?id=room")
+        assert (answer.status, answer.headers["Allow"]) == (405, "GET")
