@@ -73,7 +73,6 @@ def test_by_default_a_refusal_is_an_error_with_its_status(
     assert answer.headers.get("connection") == (None if framing.single_response else "close")
 
 
-@pure_only
 @pytest.mark.parametrize("transport", ["stream", "sse", "iframe", "ws"])
 def test_the_last_error_is_an_object_and_the_end(transport: str) -> None:
     """A WebSocket's end says what the error was, too."""
@@ -84,6 +83,7 @@ def test_the_last_error_is_an_object_and_the_end(transport: str) -> None:
     assert last.endswith(b"\x88\x06\x11\x31over" if transport == "ws" else framing.end)
 
 
+@pure_only
 def test_a_framing_must_say_what_its_bytes_are() -> None:
     """The base has none of its own, and nothing to tell a client of a retry or of being slow."""
     framing = Nameless(VARIANT)
