@@ -54,8 +54,8 @@ export async function start(options: Options = {}, urls: string | string[] = clu
   return { client, id, got, errors };
 }
 
-/** Let time pass until something holds. */
-export async function within(milliseconds: number, look: () => unknown): Promise<void> {
-  for (let passed = 0; passed < milliseconds && !look(); passed += 100) await pass(100);
+/** Let time pass until something holds; in small steps if a browser's locks and broadcasts, in real time, take part. */
+export async function within(milliseconds: number, look: () => unknown, step = 100): Promise<void> {
+  for (let passed = 0; passed < milliseconds && !look(); passed += step) await pass(step);
   expect(look()).toBeTruthy();
 }
