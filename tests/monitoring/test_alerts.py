@@ -26,6 +26,8 @@ Series = dict[str, str]
 EDGE = 'job="comet-edge",instance="a:9080"'
 PUBLISHER = 'job="comet-publisher",instance="p:9081"'
 SSE = 'transport="sse"'
+KEY = "a-key-of-16-chars"
+AS_OPERATOR = {"Authorization": f"Bearer {KEY}"}
 
 
 def timed(name: str, *, quick: bool) -> Series:
@@ -182,7 +184,8 @@ def prometheus(folder: Path, services: tuple[Service, ...]) -> Iterator[Watcher]
 
 def test_a_real_prometheus_sees_the_cluster(tmp_path: Path) -> None:
     """It scrapes every process, each panel has something to show, every rule works, and an outage is noticed."""
-    with running(Cluster(tmp_path)) as cluster, prometheus(tmp_path, cluster.services) as watcher:
+    keyed = Cluster(tmp_path, COMET_ADMIN_KEYS=f"ops:{KEY}")
+    with running(keyed) as cluster, prometheus(tmp_path, cluster.services) as watcher:
         until(lambda: len(watcher.samples("up == 1")) == len(cluster.services), deadline=20)
         live(cluster)
         panels = list(panel_expressions())
@@ -204,7 +207,9 @@ def live(cluster: Cluster) -> None:
             cluster.publish("room", str(number))
             assert stream.receive() == events.receive() == str(number)
         with Connection(cluster.a.admin_port) as admin:
-            assert admin.post("/drain?to=0", "").status == 202
+            assert admin.post("/drain?to=0", "", **AS_OPERATOR).status == 202
         assert stream.next_object()["type"] == "close"
     assert get(cluster.a.port, "/poll", id="room", since="0").status == 200
-    assert get(cluster.publisher.port, "/info").status == 200
+    with Connection(cluster.publisher.port) as publisher:
+        publisher.ask("/info", {}, **AS_OPERATOR)
+        assert publisher.answer().status == 200
