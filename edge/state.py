@@ -10,7 +10,7 @@ P2  A seat is on the fast path if and only if it is HELD on one channel, gets th
 
 from collections.abc import Callable, Collection, Sequence
 from enum import IntEnum
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from common.message import Message
 from common.position import Position, Positions
@@ -283,36 +283,15 @@ class Pending:
 
 
 class PendingAttach(Pending):
-    """A subscriber on its way into its channels, with the items from those that it has entered before the others.
+    """A subscriber on its way into its channels, with the items from those that it has entered before the others."""
 
-    `on_ready` gets it when its answer can begin.
-    """
-
-    __slots__ = (
-        "batch",
-        "behind",
-        "bundle",
-        "entries",
-        "is_refused",
-        "items",
-        "missing",
-        "on_ready",
-        "request",
-        "room",
-    )
+    __slots__ = ("batch", "behind", "bundle", "entries", "is_refused", "items", "missing", "request", "room")
 
     catches_up: ClassVar[bool] = False  # its positions are proven, and it is given what it missed piece by piece
 
-    def __init__(
-        self,
-        seat: Seat,
-        request: SubscribeRequest,
-        framing: Framing,
-        on_ready: Callable[[Any], None] = lambda pending: None,
-    ) -> None:
+    def __init__(self, seat: Seat, request: SubscribeRequest, framing: Framing) -> None:
         super().__init__(seat, framing)
         self.request = request
-        self.on_ready = on_ready
         self.entries: Sequence[Entry] = EMPTY
         self.items: list[Item] = []
         self.bundle: Bundle | None = None  # the same items, if others may get the same
@@ -378,7 +357,7 @@ class PendingAttach(Pending):
 
     def ready(self) -> None:
         """Begin the subscriber's answer."""
-        self.on_ready(self)
+        raise NotImplementedError
 
 
 class Behind(NamedTuple):

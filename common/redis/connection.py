@@ -14,7 +14,6 @@ from common.redis.answers import MAX_BULK_BYTES, Claims, WrongAnswerError, shown
 from common.redis.client import KEEPALIVE, Endpoint
 
 MAX_NAMES_PER_COMMAND = 512  # in one SUBSCRIBE: large enough to be cheap, small enough not to hold Redis up
-GATHERING = 0.002  # seconds from one sending of requests to the next: what comes in between is sent together
 
 SUBSCRIBE, UNSUBSCRIBE, MESSAGE, OK = b"subscribe", b"unsubscribe", b"message", b"OK"
 MESSAGE_START = b"*3\r\n$7\r\nmessage\r\n"  # a read that begins so is Redis': what it claims is not looked at
@@ -64,9 +63,8 @@ class PubSubConnection(asyncio.Protocol):
         self._reader = hiredis.Reader(notEnoughData=_INCOMPLETE)
         self._claims = Claims()
         self._transport: asyncio.Transport | None = None
-        self._requests: list[tuple[bytes, bytes, int]] = []  # verb, name, attempt: not sent yet
+        self._requests: list[tuple[bytes, bytes, int]] = []  # verb, name, attempt: of this turn, not sent yet
         self._expected: deque[tuple[bytes, bytes, int]] = deque()  # the same, in the order of the replies to come
-        self._sends_again_at = 0.0  # by the loop's clock
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Authenticate and subscribe to the process's own channels."""
@@ -119,16 +117,9 @@ class PubSubConnection(asyncio.Protocol):
             self.fail(unexpected(reply))
 
     def request(self, verb: bytes, name: bytes, attempt: int) -> None:
-        """Queue a SUBSCRIBE or UNSUBSCRIBE; all of one loop turn go out together, and all of GATHERING under load.
-
-        Each sending costs a read of the acknowledgements and a read of the logs, too, however few channels are in it.
-        """
+        """Queue a SUBSCRIBE or UNSUBSCRIBE; all of one loop turn go out together."""
         if not self._requests:
-            pause = self._sends_again_at - self._loop.time()
-            if pause > 0:
-                self._loop.call_later(pause, self._send_requests)
-            else:
-                self._loop.call_soon(self._send_requests)
+            self._loop.call_soon(self._send_requests)
         self._requests.append((verb, name, attempt))
 
     def close(self) -> None:
@@ -142,8 +133,7 @@ class PubSubConnection(asyncio.Protocol):
         self.close()
 
     def _send_requests(self) -> None:
-        """Send the requests that wait: runs of one verb, at most MAX_NAMES_PER_COMMAND names each."""
-        self._sends_again_at = self._loop.time() + GATHERING
+        """Send the requests of this turn: runs of one verb, at most MAX_NAMES_PER_COMMAND names each."""
         requests, self._requests = self._requests, []
         start, count = 0, len(requests)
         for end in range(1, count + 1):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from itertools import starmap
 from typing import Any, NamedTuple
 
 from common.message import Message, expiry, is_number
@@ -113,7 +112,7 @@ def parse_sync_answer(answer: list[Any] | Exception) -> SyncOutcome:
         raise TypeError("its epoch is no number")
     if not (is_number(offset) and is_number(tag)):
         return Unreadable(f"its top position is broken: offset {offset!r}, tag {tag!r}")
-    return SyncResult(Position(int(offset), int(tag)), list(starmap(stored_message, entries)), epoch)
+    return SyncResult(Position(int(offset), int(tag)), [stored_message(*entry) for entry in entries], epoch)
 
 
 def parse_entry(entry_id: bytes, fields: Mapping[bytes, bytes]) -> LogEntry:

@@ -151,7 +151,7 @@ def _parse_short(head: bytes, limits: InputLimits) -> Request:
     plain = _PLAIN_LINE.fullmatch(line)
     if plain is None:
         return _parse(head, limits, is_short=True)
-    path, query = _split_target(plain[1])
+    path, query = _split_short_target(plain[1])
     headers, keep_alive = _plain_headers(block, limits)
     return Request("GET", path, query, headers, False, keep_alive, is_short=True)
 
@@ -184,6 +184,12 @@ def _parse(head: bytes, limits: InputLimits, *, is_short: bool = False) -> Reque
     keep_alive = not http10 and "close" not in headers.get("connection", "").lower()
     length = _body_length(headers, limits, allowed=is_change(method, path, headers))
     return Request(method, path, query, headers, http10, keep_alive, length, is_short)
+
+
+@lru_cache(maxsize=256)
+def _split_short_target(target: bytes) -> tuple[str, str]:
+    """Return path and query of a short request target; cached, because pollers of one channel differ in headers."""
+    return _split_target(target)
 
 
 def _split_target(target: bytes) -> tuple[str, str]:

