@@ -155,12 +155,9 @@ class Edge:
             self._readiness,
             registry,
             [web.post("/drain", self._drain.on_request), ApiDocument(API_DOCUMENT).route],
-            middlewares=internal_checks(rules, self._refused, self._operating),
+            middlewares=internal_checks(rules, self._counters.foreign_total, self._operating),
             request_timeout=self._settings.header_timeout,
         )
-
-    def _refused(self, request: web.Request, status: int) -> None:
-        self._counters.foreign_total[status] += 1
 
     @property
     def port(self) -> int:

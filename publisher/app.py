@@ -195,12 +195,9 @@ class Publisher:
             self._readiness,
             registry,
             [web.post("/drain", self._drain.on_request), ApiDocument(FOLDER / "openapi_internal.json").route],
-            middlewares=internal_checks(self._rules, self._refused, self._operating),
+            middlewares=internal_checks(self._rules, self._counters.foreign_total, self._operating),
             request_timeout=self._settings.header_timeout,
         )
-
-    def _refused(self, request: web.Request, status: int) -> None:
-        self._counters.foreign_total[status] += 1
 
     def _ask_to_drain(self) -> None:
         self.on_drain()

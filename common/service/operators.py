@@ -1,6 +1,6 @@
 """Who may give orders on an internal port: who has one of COMET_ADMIN_KEYS; without these, who is on this machine."""
 
-from collections.abc import Callable
+from collections import Counter
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -16,8 +16,15 @@ ELSEWHERE = (
 )
 
 
-def internal_checks(rules: Rules, count: Callable[[web.Request, int], None], keys: KeyRing) -> list[Middleware]:
-    """Return what sees each request to an internal port first; where orders need a key, their `Host` says no more."""
+def internal_checks(rules: Rules, refused: Counter[int], keys: KeyRing) -> list[Middleware]:
+    """Return what sees each request to an internal port first; where orders need a key, their `Host` says no more.
+
+    `refused` counts what the rules refuse, by status.
+    """
+
+    def count(request: web.Request, status: int) -> None:
+        refused[status] += 1
+
     return [guard(rules, count, needs_own_name=lambda request: not keys and is_order(request)), require_operator(keys)]
 
 
