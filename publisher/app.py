@@ -164,7 +164,7 @@ class Publisher:
             demo=settings.demo,
         )
         cluster = ClusterApi(self._cluster, settings.max_message_bytes, self._counters.published, rate)
-        pages = PagesApi(settings.edge_url, settings.publisher_url, demo=settings.demo)
+        pages = PagesApi(settings.edge_url, settings.publisher_url, has_demo=settings.demo)
         for api in (publish, cluster, self._tail, pages):
             api.add_to(app.router)
         app.router.add_routes([ApiDocument(FOLDER / "openapi.json").route])

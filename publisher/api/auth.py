@@ -9,11 +9,12 @@ from aiohttp.typedefs import Handler, Middleware
 
 from common.access.keys import FORBIDDEN, NOBODY, Key, KeyRing
 from common.errors import RequestError
+from publisher.api.demo import is_of_the_demo
 
 OPERATOR_PAGE = "/admin"  # holds nothing itself, and asks for a key
-#: What needs no key: pages without data of their own, the demo (404 where it is off), and the document of all routes.
-OPEN_PATHS = frozenset({"/", "/chat", "/demo", OPERATOR_PAGE, "/openapi.json"})
-OPEN_FOLDERS = ("/static/", "/demo/")
+#: What needs no key, beside the demo: a page without data of its own, and the document of all routes.
+OPEN_PATHS = frozenset({OPERATOR_PAGE, "/openapi.json"})
+OPEN_FOLDER = "/static/"
 #: What operators do, also what this version does not have yet.
 OPERATOR_PATHS = frozenset({"/close", "/broadcast", "/disconnect", "/revoke", "/connections"})
 OPERATOR_FOLDER = "/admin/"
@@ -60,7 +61,7 @@ def _is_of_operators(path: str) -> bool:
 
 
 def _is_open(path: str) -> bool:
-    return path in OPEN_PATHS or path.startswith(OPEN_FOLDERS)
+    return path in OPEN_PATHS or path.startswith(OPEN_FOLDER) or is_of_the_demo(path)
 
 
 def _operator(authorization: str, method: str, publishing: KeyRing, operating: KeyRing) -> Key:

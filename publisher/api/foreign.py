@@ -7,12 +7,11 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from common.browsers.guard import Rules, guard, is_order
+from publisher.api.demo import is_of_the_demo
 
 ORDER_BY_GET = "/pub"
 PUBLISHING = frozenset({"/pub", "/demo/pub", "/broadcast"})  # whose refusals are counted with those of messages
-DEMO_PATHS = frozenset({"/", "/chat", "/demo"})  # with the folder, for everybody, whatever this server is called there;
-DEMO_FOLDER = "/demo/"  # where the demo is off, all of it is 404
-FILES = "/static/"  # what pages load
+FILES = "/static/"  # what pages load: for everybody, as the demo is, whatever this server is called there
 
 
 def refuse_foreign(
@@ -32,10 +31,10 @@ def refuse_foreign(
 
     def needs_own_name(request: web.Request) -> bool:
         path = request.path
-        return not (is_guarded(path) or _is_of_the_demo(path) or path.startswith(FILES))
+        return not (is_guarded(path) or is_of_the_demo(path) or path.startswith(FILES))
 
     def orders(request: web.Request) -> bool:
-        return changes_something(request) and (demo or not _is_of_the_demo(request.path))
+        return changes_something(request) and (demo or not is_of_the_demo(request.path))
 
     return guard(rules, count, orders=orders, needs_own_name=needs_own_name)
 
@@ -43,7 +42,3 @@ def refuse_foreign(
 def changes_something(request: web.Request) -> bool:
     """Say whether a request is an order: the short form publishes by GET."""
     return is_order(request) or request.path == ORDER_BY_GET
-
-
-def _is_of_the_demo(path: str) -> bool:
-    return path in DEMO_PATHS or path.startswith(DEMO_FOLDER)

@@ -15,12 +15,11 @@ from aiohttp import web
 
 from common.errors import RequestError
 from common.service.http import json_answer
+from publisher.api import demo
 
 STATIC = Path(__file__).parents[1] / "static"
-DEMO_PAGES = {"/": "demo.html", "/chat": "chat.html"}
-PAGES = DEMO_PAGES | {"/admin": "admin.html"}
+PAGES = demo.PAGES | {"/admin": "admin.html"}
 WITHOUT_EDGES = frozenset({"/admin"})  # pages that connect to the publisher only
-DEMO_FOLDER = ("/demo", "/demo/{rest:.*}")
 DEMO_IS_OFF = "the demo is off here; a publisher with COMET_DEMO=1 serves it"
 CONTENT_TYPES = {
     ".html": "text/html",
@@ -48,11 +47,11 @@ class PagesApi:
     """The handlers of the pages; browsers find the edges at `edge_urls`, backends publish at `publisher_url`.
 
     The second is shown only where a load balancer serves the pages: it lets no request to `/pub` through. Without
-    `demo` its pages and all that is below `/demo/` are answered with 404.
+    `has_demo` the demo's pages and all that is below `/demo/` are answered with 404.
     """
 
-    def __init__(self, edge_urls: Sequence[str], publisher_url: str, *, demo: bool) -> None:
-        self._demo = demo
+    def __init__(self, edge_urls: Sequence[str], publisher_url: str, *, has_demo: bool) -> None:
+        self._has_demo = has_demo
         self._edge_urls = edge_urls
         self._publisher_url = publisher_url if OWN_ORIGIN in edge_urls else ""
         self._files = {path.name: _read(path) for path in STATIC.iterdir() if path.is_file()}
@@ -61,12 +60,12 @@ class PagesApi:
         """Add the routes of the pages, their files and their configuration."""
         router.add_get("/admin", self._page)
         router.add_get("/static/{name}", self._static)
-        if self._demo:
-            for path in DEMO_PAGES:
+        if self._has_demo:
+            for path in demo.PAGES:
                 router.add_get(path, self._page)
-            router.add_get("/demo/config.json", self._config)
+            router.add_get(f"{demo.FOLDER}/config.json", self._config)
         else:
-            for path in (*DEMO_PAGES, *DEMO_FOLDER):
+            for path in (*demo.PAGES, demo.FOLDER, f"{demo.FOLDER}/{{rest:.*}}"):
                 router.add_route("*", path, _refuse)
 
     async def _page(self, request: web.Request) -> web.Response:
