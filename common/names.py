@@ -37,6 +37,15 @@ def check_channel(name: str) -> str:
     return name
 
 
+def channel_fault(name: str) -> str:
+    """Say why a name in a setting or a claim cannot be a channel's; an empty string if it can."""
+    try:
+        check_channel(name)
+    except BadRequestError as error:
+        return error.sentence.removeprefix("id: ")
+    return ""
+
+
 def missing_channel(example: str) -> BadRequestError:
     """Return the error for a request that names no channel; `example` shows how to name one."""
     return BadRequestError(f"id: a channel name is missing; write for example {example}")

@@ -1,13 +1,13 @@
 """What the values of single settings may be: each function reads one, or raises ValueError with a sentence. Pure."""
 
 import re
+from collections.abc import Callable, Sequence
 
 from pydantic import ValidationInfo
 
 from common.access.keys import read_admin_keys, read_publish_keys
 from common.access.patterns import Patterns
-from common.errors import BadRequestError
-from common.names import check_channel
+from common.names import channel_fault
 from common.redis.url import check_redis_url
 from common.url import (
     BLANK,
@@ -21,6 +21,7 @@ from common.url import (
 )
 
 MIN_SECRET_BYTES = 32  # of a key for HS256 (RFC 7518 section 3.2)
+SHORT_SECRET = f"a secret has at least {MIN_SECRET_BYTES} bytes; `openssl rand -hex 32` makes one"
 FILE = "file:"  # a value that begins so names the file that holds the key of tokens
 USER = "{sub}"  # in a template of channels: the user of a token
 _PREFIX = re.compile(r"[^\s{}!*]{1,64}")
@@ -87,7 +88,7 @@ def read_token_key(value: str) -> str:
     if _PEM_OR_JSON.match(value):
         raise ValueError("a PEM key or a JWKS is read from a file: put it there, and give file:PATH")
     if value and len(value.encode()) < MIN_SECRET_BYTES:
-        raise ValueError(f"a secret has at least {MIN_SECRET_BYTES} bytes; `openssl rand -hex 32` makes one")
+        raise ValueError(SHORT_SECRET)
     return value
 
 
@@ -132,22 +133,14 @@ def read_keys(value: object) -> object:
     """Return the keys of those who may publish."""
     if not isinstance(value, str):
         return value
-    entries = _parts(value)
-    read_publish_keys(entries)
-    if value and not entries:
-        raise ValueError("it contains no key; leave it empty to let every client publish")
-    return entries
+    return _entries(value, read_publish_keys, "to let every client publish")
 
 
 def read_admin(value: object) -> object:
     """Return the keys of operators."""
     if not isinstance(value, str):
         return value
-    entries = _parts(value)
-    read_admin_keys(entries)
-    if value and not entries:
-        raise ValueError("it contains no key; leave it empty to let those operate who may publish")
-    return entries
+    return _entries(value, read_admin_keys, "to let those operate who may publish")
 
 
 def read_origins(value: object) -> object:
@@ -200,6 +193,15 @@ def _name_of_host(text: str, whole: str) -> str:
         raise ValueError(f"give {names}, not {culprit(text, whole)}") from None
 
 
+def _entries(value: str, read: Callable[[Sequence[str]], object], why_empty: str) -> tuple[str, ...]:
+    """Return the entries of keys, each of which can be read."""
+    entries = _parts(value)
+    read(entries)
+    if value and not entries:
+        raise ValueError(f"it contains no key; leave it empty {why_empty}")
+    return entries
+
+
 def _parts(value: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
@@ -208,10 +210,8 @@ def _check_template(text: str) -> None:
     """Raise ValueError unless a channel may be named as a template says."""
     if text.count(USER) != 1:
         raise ValueError(f"a template has one {USER}, where the user's name stands, as in user:{USER}, not {text!r}")
-    try:
-        check_channel(text.replace(USER, "u"))
-    except BadRequestError as error:
-        raise ValueError(f"{text[:60]!r} names no channel ({error.sentence.removeprefix('id: ')})") from None
+    if fault := channel_fault(text.replace(USER, "u")):
+        raise ValueError(f"{text[:60]!r} names no channel ({fault})")
 
 
 def _check_key_address(url: str) -> None:

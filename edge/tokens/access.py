@@ -6,8 +6,7 @@ The answer does not depend on whether a channel exists: nothing here knows.
 from collections.abc import Iterable, Sequence
 
 from common.access.patterns import Patterns
-from common.errors import BadRequestError
-from common.names import check_channel
+from common.names import channel_fault
 from common.settings_values import USER
 from edge.tokens.grant import Grant, TokenError, TokenReason
 
@@ -51,9 +50,6 @@ def _halves(template: str) -> tuple[str, str]:
 
 def _check_user(user: str) -> None:
     """Raise TokenError for a user of whom a template cannot make a channel."""
-    if user:
-        try:
-            check_channel(user)
-        except BadRequestError as error:
-            why = error.sentence.removeprefix("id: ")
-            raise TokenError(TokenReason.CLAIM, f"token: claim sub: channels are named for it, and {why}") from None
+    fault = channel_fault(user) if user else ""
+    if fault:
+        raise TokenError(TokenReason.CLAIM, f"token: claim sub: channels are named for it, and {fault}")

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import PyJWTError
 from jwt.algorithms import Algorithm, get_default_algorithms
 
-from common.settings_values import MIN_SECRET_BYTES
+from common.settings_values import MIN_SECRET_BYTES, SHORT_SECRET
 from edge.tokens.algorithms import CURVES, EDWARDS, HMAC, RSA
 
 MAX_KEYS = 100  # of a JWKS
@@ -68,7 +68,7 @@ class KeySet:
 def secret_key(secret: bytes, key_id: str = "") -> Key:
     """Return the key of a shared secret; raises ValueError for one that is short, or that everybody may know."""
     if len(secret) < MIN_SECRET_BYTES:
-        raise ValueError(f"a secret has at least {MIN_SECRET_BYTES} bytes; `openssl rand -hex 32` makes one")
+        raise ValueError(SHORT_SECRET)
     if _is_public(secret):
         raise ValueError(
             "this is a key of another kind, or a certificate, and no secret; give a public key in PEM, by file:PATH"

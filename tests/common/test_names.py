@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from common.errors import BadRequestError
-from common.names import RedisNames, check_channel
+from common.names import RedisNames, channel_fault, check_channel
 
 
 # The rule of DESIGN section 3 once more, written another way than the code does.
@@ -115,3 +115,12 @@ def test_a_pubsub_channel_that_is_not_utf8_leads_to_no_name() -> None:
     name = RedisNames("comet:").name_of(b"comet:\xff")
     with pytest.raises(BadRequestError):
         check_channel(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"), [("room", ""), ("a b", "' ' is not allowed"), ("", "a channel name is missing")]
+)
+def test_the_fault_of_a_name_is_told_without_the_field_of_a_request(name: str, fault: str) -> None:
+    """A setting or a claim names its own."""
+    assert channel_fault(name).startswith(fault)
+    assert bool(channel_fault(name)) is bool(fault)
