@@ -65,11 +65,15 @@ class RedisPublisher:
                 pipeline.publish(self._names.channel(channel), content)
             await pipeline.execute()
             return
-        outgoing = [Outgoing(channel, Message(content)) for content in messages]
-        deadline = asyncio.get_running_loop().time() + PUBLISH_TIMEOUT
-        for result in await self._publishing.publish(outgoing, deadline):
-            if isinstance(result, Exception):
-                raise result
+        await publish_all(self._publishing, [Outgoing(channel, Message(content)) for content in messages])
+
+
+async def publish_all(publishing: Publishing, messages: Sequence[Outgoing]) -> None:
+    """Publish messages as the publisher does; raises the first error."""
+    deadline = asyncio.get_running_loop().time() + PUBLISH_TIMEOUT
+    for result in await publishing.publish(messages, deadline):
+        if isinstance(result, Exception):
+            raise result
 
 
 @contextmanager
